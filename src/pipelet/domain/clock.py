@@ -1,0 +1,8 @@
+"""The clock of the real world."""
+
+import time
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()

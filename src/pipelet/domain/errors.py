@@ -1,0 +1,93 @@
+"""Everything that can go wrong by name. Anything outside this tree is a bug: it is logged, and never explained to a caller.
+
+PipeletError
+├── NotAllowed            who asks may not
+│   ├── KeyMissing
+│   ├── KeyMalformed
+│   └── KeyRefused
+├── NotFound              there is no such thing, or not for the one who asks
+├── Unusable              something the operator has to mend; the message says how
+│   ├── StoreNewer
+│   ├── StoreUnusable
+│   ├── BlobsUnusable
+│   └── ModelUnusable
+└── EngineError           an attempt at drawing came to nothing
+    ├── EngineDied        the process is gone: killed, exited, or it crashed
+    ├── EngineStalled     no progress within the stall limit; the process was killed
+    ├── DrawRefused       the model cannot draw this input; the request is at fault
+    ├── DrawFailed        the pipeline raised
+    ├── DrawOutOfMemory   the device has not enough memory for this part
+    └── DrawCancelled     drawing stopped because it was told to
+"""
+
+
+class PipeletError(Exception):
+    """The message is for people, and says what to do."""
+
+
+class NotAllowed(PipeletError):
+    pass
+
+
+class KeyMissing(NotAllowed):
+    pass
+
+
+class KeyMalformed(NotAllowed):
+    pass
+
+
+class KeyRefused(NotAllowed):
+    pass
+
+
+class NotFound(PipeletError):
+    pass
+
+
+class Unusable(PipeletError):
+    pass
+
+
+class StoreNewer(Unusable):
+    pass
+
+
+class StoreUnusable(Unusable):
+    pass
+
+
+class BlobsUnusable(Unusable):
+    pass
+
+
+class ModelUnusable(Unusable):
+    pass
+
+
+class EngineError(PipeletError):
+    pass
+
+
+class EngineDied(EngineError):
+    pass
+
+
+class EngineStalled(EngineError):
+    pass
+
+
+class DrawRefused(EngineError):
+    pass
+
+
+class DrawFailed(EngineError):
+    pass
+
+
+class DrawOutOfMemory(EngineError):
+    pass
+
+
+class DrawCancelled(EngineError):
+    pass

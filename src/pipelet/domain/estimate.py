@@ -1,0 +1,133 @@
+"""How long work takes, learned from work that was done.
+
+The time of a request is modelled as a sum of costs that cannot be negative: one per request, one per denoising step,
+and per megapixel drawn, denoised, and (attention grows with the square) denoised again. The five costs are fitted to finished
+requests by least squares of the *relative* error, older requests counting less and less. Only sums are kept, so a fit
+costs the same after ten requests and after ten million.
+
+Before anything was learned, and for directions that were never seen (sizes much larger than any so far), a weak prior holds
+the costs near plausible ones, in proportion: the first request that ends already moves all of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelet.domain.image import ImageSpec
+
+_FORGET = 0.98
+"""Weight of everything known so far, at each new observation: half of it is gone after 34."""
+_PRIOR_WEIGHT = 0.02
+_SWEEPS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Amounts of work of one or of many requests; adding the works of requests adds their predicted times."""
+
+    requests: float = 0.0
+    steps: float = 0.0
+    megapixels: float = 0.0
+    megapixel_steps: float = 0.0
+    attention: float = 0.0
+    """Megapixels squared times steps, image by image."""
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(*(a + b for a, b in zip(self.amounts(), other.amounts(), strict=True)))
+
+    def amounts(self) -> tuple[float, float, float, float, float]:
+        return (self.requests, self.steps, self.megapixels, self.megapixel_steps, self.attention)
+
+
+def work_of(spec: ImageSpec) -> Work:
+    """Guidance draws every step twice, with and without the prompt."""
+    steps = spec.num_inference_steps * (2 if spec.guidance_scale > 0 else 1)
+    drawn = spec.megapixels * spec.batch_size
+    return Work(1.0, float(steps), drawn, drawn * steps, drawn * spec.megapixels * steps)
+
+
+PRIOR_DRAW = (0.05, 0.01, 0.4, 0.2, 0.02)
+"""Seconds for each amount of `Work`, of the right order for a small model on two CPU cores."""
+PRIOR_RECORD = (0.02, 0.0001, 0.05, 0.0001, 0.0001)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Running sums of a least-squares fit: `matrix` is 5x5, row by row; `vector` has 5 entries."""
+
+    count: int = 0
+    matrix: tuple[float, ...] = (0.0,) * 25
+    vector: tuple[float, ...] = (0.0,) * 5
+
+    def observe(self, work: Work, seconds: float) -> "Learned":
+        amounts = work.amounts()
+        weight = 1.0 / max(seconds, 1e-3) ** 2
+        products = (a * b * weight for a in amounts for b in amounts)
+        matrix = tuple(_FORGET * old + new for old, new in zip(self.matrix, products, strict=True))
+        targets = (a * seconds * weight for a in amounts)
+        vector = tuple(_FORGET * old + new for old, new in zip(self.vector, targets, strict=True))
+        return Learned(self.count + 1, matrix, vector)
+
+    def costs(self, prior: Sequence[float]) -> "Costs":
+        """The fit: non-negative least squares by coordinate descent, which on five unknowns needs no library."""
+        size = len(prior)
+        # In units of the prior every cost is of order one, so that one weight can hold all of them.
+        matrix = [[self.matrix[i * size + j] * prior[i] * prior[j] for j in range(size)] for i in range(size)]
+        vector = [self.vector[i] * prior[i] for i in range(size)]
+        # The common scale (how fast is this machine?) is free; only the proportions are held by the prior.
+        total = sum(map(sum, matrix))
+        scale = sum(vector) / total if total > 0 else 1.0
+        for i in range(size):
+            matrix[i][i] += _PRIOR_WEIGHT
+            vector[i] += _PRIOR_WEIGHT * scale
+        costs = [scale] * size
+        for _ in range(_SWEEPS):
+            for i in range(size):
+                rest = sum(matrix[i][j] * costs[j] for j in range(size) if j != i)
+                costs[i] = max(0.0, (vector[i] - rest) / matrix[i][i])
+        return Costs(tuple(cost * unit for cost, unit in zip(costs, prior, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Seconds for each amount of `Work`."""
+
+    seconds: tuple[float, ...]
+
+    def predict(self, work: Work) -> float:
+        return sum(a * b for a, b in zip(self.seconds, work.amounts(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What one kind of worker needs for one app."""
+
+    draw: Costs
+    """While this passes, the device is taken."""
+    record: Costs
+    """Writing and storing the files, while the device is already on the next request."""
+
+    def service(self, work: Work) -> float:
+        return self.draw.predict(work) + self.record.predict(work)
+
+
+def unlearned() -> Speed:
+    return Speed(Learned().costs(PRIOR_DRAW), Learned().costs(PRIOR_RECORD))
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What will start before a queued request."""
+
+    requests: int
+    work: Work
+
+
+def remaining(predicted: float, elapsed: float, done_share: float) -> float:
+    """Seconds a running request still takes.
+
+    A prediction that was too short must not make "almost done" of a request that is not: what is left is never less than
+    what its own progress says, once there is some.
+    """
+    by_prediction = predicted - elapsed
+    by_progress = elapsed * (1 - done_share) / done_share if done_share > 0 else predicted
+    return max(by_prediction, min(by_progress, predicted), 0.0) if done_share < 1 else 0.0

@@ -1,0 +1,102 @@
+"""A request as the queue sees it: its states, the moves between them, and what is known of it in each.
+
+On the wire the unit of work is a *request*; in the code it is a `Job`, because HTTP has requests already.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipelet.domain.image import ImageSpec, StoredImage
+from pipelet.domain.outcome import Failure
+from pipelet.domain.progress import Progress
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+MOVES: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+"""Every legal move. `RUNNING` to `QUEUED` is a worker that was lost or that handed the job back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A snapshot: it never changes, the store hands out a new one. Times are seconds since the epoch."""
+
+    id: str
+    app: str
+    user: str
+    """Whose it is. Nobody else may see it, or learn that it exists."""
+    priority: int
+    """Larger runs sooner; first come, first served within one value."""
+    spec: ImageSpec
+    submitted_at: float
+    expected_seconds: float
+    """From submit to result, as predicted at submit: measured against the truth when the job ends."""
+    seq: int = 0
+    """Place in the order of arrival, given by the store."""
+    state: State = State.QUEUED
+    attempt: int = 0
+    """How many workers have begun it."""
+    started_at: float | None = None
+    """When the current or last attempt began."""
+    finished_at: float | None = None
+    progress: Progress | None = None
+    """Set while running; the last known of the final attempt afterwards."""
+    images: tuple[StoredImage, ...] = ()
+    inference_seconds: float | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to work on a job until `expires_at`. Whoever lost it learns so at the next call, and stops."""
+
+    job: Job
+    token: str
+    worker: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLease:
+    """What a worker asks for when it claims."""
+
+    worker: str
+    apps: tuple[str, ...]
+    """The apps this worker can serve."""
+    token: str
+    now: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line of a job's history, in the shape fal's clients show."""
+
+    at: float
+    level: str
+    message: str
+
+
+class CancelAnswer(StrEnum):
+    """Exactly one of cancel and start wins; this says which."""
+
+    CANCELLED = "cancelled"
+    ALREADY_RUNNING = "already_running"
+    ALREADY_FINISHED = "already_finished"
+    UNKNOWN = "unknown"

@@ -1,0 +1,46 @@
+"""API keys: 256 random bits behind a recognisable prefix, known to us only by their hash."""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+
+PREFIX = "pk_"
+_KEY = re.compile(r"pk_[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """Times are seconds since the epoch."""
+
+    id: str
+    name: str
+    user: str
+    hash: bytes
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    max_priority: int | None = None
+    """Requests of this key may not ask for more."""
+
+    def refusal(self, now: float) -> str | None:
+        """Why this key opens nothing at `now`, or None."""
+        if self.revoked_at is not None:
+            return "This key was revoked. Ask the operator for a new one."
+        if self.expires_at is not None and now >= self.expires_at:
+            return "This key has expired. Ask the operator for a new one."
+        return None
+
+
+def new_secret() -> str:
+    """The key itself: shown once, stored nowhere."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def looks_like_key(text: str) -> bool:
+    return _KEY.fullmatch(text) is not None
+
+
+def hash_secret(secret: str) -> bytes:
+    """A plain SHA-256 is enough: 256 random bits cannot be searched, so there is nothing to slow down."""
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,70 @@
+"""How an attempt ends, as values; and what follows from it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipelet.domain.image import StoredImage
+
+MAX_ATTEMPTS = 3
+"""A request that takes its worker down three times fails, before it takes a fourth."""
+
+
+class FailureKind(StrEnum):
+    """Machine-readable reasons, as `error_type` on the wire. The first four are fal's own words."""
+
+    INVALID_INPUT = "value_error"
+    INTERNAL = "internal_server_error"
+    WORKER_LOST = "runner_disconnected"
+    CANCELLED = "client_cancelled"
+    OUT_OF_MEMORY = "out_of_memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    kind: FailureKind
+    message: str
+    """For the user: what happened and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    images: tuple[StoredImage, ...]
+    inference_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A verdict on the request itself: trying again would end the same way."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """No verdict: the attempt was cut short. It is tried again while attempts are left."""
+
+    failure: Failure
+    """What the request fails with when none are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """The worker stops and returns the job as if it had never begun: no attempt is counted."""
+
+    reason: str
+
+
+Outcome = Succeeded | Failed | Interrupted | HandedBack
+Verdict = Succeeded | Failed
+
+
+def verdict(outcome: Outcome, attempt: int) -> Verdict | None:
+    """The end of the job, or None where it goes back to the queue. `attempt` counts from 1."""
+    match outcome:
+        case Succeeded() | Failed():
+            return outcome
+        case Interrupted(failure) if attempt >= MAX_ATTEMPTS:
+            tried = Failure(failure.kind, f"{failure.message} (tried {attempt} times)")
+            return Failed(tried)
+        case Interrupted() | HandedBack():
+            return None

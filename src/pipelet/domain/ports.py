@@ -1,0 +1,210 @@
+"""What the core asks of the outside world, and what each side promises.
+
+Times are seconds since the epoch and are always handed in, so that a test can move them.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipelet.domain.estimate import Ahead, Learned, Work
+from pipelet.domain.image import ImageSpec
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
+from pipelet.domain.keys import ApiKey
+from pipelet.domain.outcome import Outcome
+from pipelet.domain.progress import Progress
+from pipelet.domain.workers import WorkerReport
+
+
+class Clock(Protocol):
+    """A clock of the real world; tests set their own."""
+
+    def now(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running job, as far as the estimate needs it."""
+
+    app: str
+    work: Work
+    started_at: float
+    progress: Progress | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """Of one app."""
+
+    queued: int
+    running: int
+    oldest_submitted_at: float | None
+
+
+class JobStore(Protocol):
+    """The queue, durable. A write that returned survives power loss; one that raised did not happen."""
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    async def submit(self, job: Job) -> Job:
+        """Queue `job`; answers it with its `seq`."""
+
+    async def get(self, job_id: str) -> Job | None: ...
+
+    async def log(self, job: Job) -> list[LogLine]:
+        """What happened to `job`, oldest first. It only grows."""
+
+    async def ahead(self, job: Job, apps: Sequence[str]) -> Ahead:
+        """What starts before the queued `job`, counting the apps that share its workers. Exact at any depth."""
+
+    async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
+        """What would start before a request of `priority` that arrived now."""
+
+    async def cancel(self, job_id: str, now: float) -> CancelAnswer:
+        """Cancel if it has not begun. Either this wins or the claim does, never both and never neither."""
+
+    # -- work --------------------------------------------------------------------------------------------------------
+
+    async def claim(self, want: NewLease) -> Lease | None:
+        """Begin the first queued job of the wanted apps: highest priority, then earliest arrival."""
+
+    async def extend(self, lease: Lease, expires_at: float) -> bool:
+        """Keep a lease alive. False: it was lost, stop working on it."""
+
+    async def report_progress(self, lease: Lease, progress: Progress) -> bool:
+        """False: the lease was lost."""
+
+    async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
+        """Note the files an attempt is about to write, all or none, so that none is ever orphaned.
+
+        Raises:
+            KeyError: one of the keys is taken. Draw others.
+        Answers False when the lease was lost.
+        """
+
+    async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
+        """End the attempt: the job gets its verdict, or goes back to its old place in the queue. False: the lease was lost."""
+
+    async def requeue_expired(self, now: float) -> list[Job]:
+        """End the attempts whose lease has run out, as interrupted. Answers the jobs as they are afterwards."""
+
+    async def abandon(self, worker: str, now: float) -> list[Job]:
+        """End the attempts of a worker that is known to be dead, without waiting for its leases."""
+
+    async def running(self, apps: Sequence[str]) -> list[Running]: ...
+
+    def work_arrived(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        """An event that is set soon after somebody submits. A hint: it may come late or, rarely, not at all."""
+
+    # -- housekeeping ------------------------------------------------------------------------------------------------
+
+    async def delete_finished(self, before: float, limit: int) -> int:
+        """Forget up to `limit` jobs that ended before `before`; their files become unclaimed. Answers how many."""
+
+    async def unclaimed_files(self, limit: int) -> list[str]:
+        """Keys that were reserved and belong to no result: of dead attempts and of forgotten jobs."""
+
+    async def forget_files(self, keys: Sequence[str]) -> None:
+        """Drop the notes of files that are deleted."""
+
+    async def finished_since(self, since: float, limit: int) -> list[Job]:
+        """Jobs that ended after `since`, earliest end first."""
+
+    async def counts(self) -> dict[str, QueueCounts]: ...
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    async def add_key(self, key: ApiKey) -> None: ...
+
+    async def keys(self) -> list[ApiKey]: ...
+
+    async def find_key(self, key_hash: bytes) -> ApiKey | None: ...
+
+    async def revoke_key(self, key_id: str, now: float) -> bool:
+        """False: there is no such key."""
+
+    # -- workers and what they taught us -----------------------------------------------------------------------------
+
+    async def report_worker(self, report: WorkerReport) -> None: ...
+
+    async def forget_worker(self, name: str) -> None: ...
+
+    async def live_workers(self, now: float) -> list[WorkerReport]: ...
+
+    async def learn(self, kind: str, phase: str, work: Work, seconds: float) -> None:
+        """Add one observation. `kind` is a worker's, `phase` is `draw` or `record`."""
+
+    async def learned(self) -> dict[tuple[str, str], Learned]:
+        """By worker kind and phase."""
+
+
+class BlobStore(Protocol):
+    """Finished files."""
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Store under `key`; afterwards the file is there whole and durable, or not at all."""
+
+    def url(self, key: str, *, now: float, base_url: str) -> str:
+        """A URL that fetches the file without a key, for a limited time from `now`. `base_url` is our own address."""
+
+    async def delete(self, key: str) -> None:
+        """Delete; a key that is not there is fine."""
+
+    async def check(self) -> None:
+        """Raises BlobsUnusable, saying why, where nothing can be stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What the engine is asked to draw in one run: the images `first` to `first + count - 1` of `spec`."""
+
+    job_id: str
+    spec: ImageSpec
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnPart:
+    pixels: memoryview
+    """uint8, shape (count, height, width, 3), RGB. Valid until `release` is called."""
+    seconds: float
+    """What the pipeline took."""
+    release: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What the engine says when its model is loaded."""
+
+    model: str
+    device: str
+    load_seconds: float
+
+
+class Engine(Protocol):
+    """A loaded model that draws one part at a time, in a process of its own that may die at any moment."""
+
+    async def start(self) -> EngineInfo:
+        """Load the model; start anew where an earlier process is gone.
+
+        Raises:
+            ModelUnusable: it cannot be loaded; the message says why and what to do.
+            EngineDied, EngineStalled: the process ended or hung while loading.
+        """
+
+    @property
+    def is_running(self) -> bool: ...
+
+    async def draw(self, part: Part, on_task: Callable[[int], None]) -> DrawnPart:
+        """Draw `part`. `on_task(k)` is called as k grows: prompt encoded 1, each step 1, decoded 1.
+
+        Raises:
+            EngineError: see `domain/errors.py`. After EngineDied and EngineStalled the engine needs `start`.
+            Cancelling the awaiting task stops the drawing within one step.
+        """
+
+    async def stop(self) -> None:
+        """End the process; safe to call twice."""

@@ -1,0 +1,29 @@
+"""How far a running job is, counted in units of real work."""
+
+from dataclasses import dataclass
+
+ENCODE_PROMPT = 1
+DECODE = 1
+WRITE_FILES = 1
+STORE_FILES = 1
+TASKS_BESIDE_STEPS = ENCODE_PROMPT + DECODE + WRITE_FILES + STORE_FILES
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`done` of `total` tasks. `done` never falls within an attempt, and `total` is fixed when it begins."""
+
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"Progress: {self.done}/{self.total} Tasks done"
+
+
+def tasks_of_part(steps: int) -> int:
+    """Encoding the prompt, each denoising step, decoding, writing the files' bytes, storing them: 8 steps make 12."""
+    return steps + TASKS_BESIDE_STEPS
+
+
+def tasks_of_job(steps: int, parts: int) -> int:
+    return parts * tasks_of_part(steps)
