@@ -100,11 +100,11 @@ class JobStore(Protocol):
 
     # -- housekeeping ------------------------------------------------------------------------------------------------
 
-    async def delete_finished(self, before: float, limit: int) -> int:
+    async def delete_finished(self, before: float, now: float, limit: int) -> int:
         """Forget up to `limit` jobs that ended before `before`; their files become unclaimed. Answers how many."""
 
-    async def unclaimed_files(self, limit: int) -> list[str]:
-        """Keys that were reserved and belong to no result: of dead attempts and of forgotten jobs."""
+    async def unclaimed_files(self, now: float, limit: int) -> list[str]:
+        """Keys that were reserved and belong to no result: of forgotten jobs, and of broken-off attempts after a grace time."""
 
     async def forget_files(self, keys: Sequence[str]) -> None:
         """Drop the notes of files that are deleted."""

@@ -1,0 +1,135 @@
+"""Rows to domain values and back. Works on any row that is read by column name."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pipelet.domain.estimate import Ahead, Learned, Work, work_of
+from pipelet.domain.image import ImageSpec, OutputFormat, StoredImage
+from pipelet.domain.job import Job, LogLine, State
+from pipelet.domain.keys import ApiKey
+from pipelet.domain.outcome import Failure, FailureKind
+from pipelet.domain.ports import Running
+from pipelet.domain.progress import Progress
+from pipelet.domain.workers import WorkerReport
+
+Row = Mapping[str, Any]
+
+
+def job_from(row: Row) -> Job:
+    return Job(
+        seq=row["seq"],
+        id=row["id"],
+        app=row["app"],
+        user=row["owner"],
+        priority=row["priority"],
+        spec=_spec_from(row["spec"]),
+        submitted_at=row["submitted_at"],
+        expected_seconds=row["expected_seconds"],
+        state=State(row["state"]),
+        attempt=row["attempt"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        progress=_progress_from(row),
+        images=images_from(row["images"]),
+        inference_seconds=row["inference_seconds"],
+        failure=Failure(FailureKind(row["failure_kind"]), row["failure_message"]) if row["failure_kind"] else None,
+    )
+
+
+def job_columns(job: Job) -> dict[str, Any]:
+    """What a new row holds."""
+    work = work_of(job.spec)
+    return {
+        "id": job.id,
+        "app": job.app,
+        "owner": job.user,
+        "priority": job.priority,
+        "spec": json.dumps(asdict(job.spec), ensure_ascii=False),
+        "steps": work.steps,
+        "megapixels": work.megapixels,
+        "megapixel_steps": work.megapixel_steps,
+        "attention": work.attention,
+        "submitted_at": job.submitted_at,
+        "expected_seconds": job.expected_seconds,
+    }
+
+
+def _spec_from(text: str) -> ImageSpec:
+    fields = json.loads(text)
+    fields["output_format"] = OutputFormat(fields["output_format"])
+    return ImageSpec(**fields)
+
+
+def _progress_from(row: Row) -> Progress | None:
+    return None if row["tasks_total"] is None else Progress(row["tasks_done"], row["tasks_total"])
+
+
+def images_from(text: str | None) -> tuple[StoredImage, ...]:
+    return tuple(StoredImage(**image) for image in json.loads(text)) if text else ()
+
+
+def images_column(images: tuple[StoredImage, ...]) -> str:
+    return json.dumps([asdict(image) for image in images])
+
+
+def ahead_from(row: Row) -> Ahead:
+    return Ahead(row["requests"], _work_from(row, float(row["requests"])))
+
+
+def running_from(row: Row) -> Running:
+    return Running(row["app"], _work_from(row, 1.0), row["started_at"], _progress_from(row))
+
+
+def _work_from(row: Row, requests: float) -> Work:
+    return Work(requests, row["steps"], row["megapixels"], row["megapixel_steps"], row["attention"])
+
+
+def log_line_from(row: Row) -> LogLine:
+    return LogLine(at=row["at"], level=row["level"], message=row["message"])
+
+
+def key_from(row: Row) -> ApiKey:
+    return ApiKey(
+        id=row["id"],
+        name=row["name"],
+        user=row["owner"],
+        hash=bytes(row["hash"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        max_priority=row["max_priority"],
+    )
+
+
+def key_columns(key: ApiKey) -> dict[str, Any]:
+    columns = asdict(key)
+    columns["owner"] = columns.pop("user")
+    return columns
+
+
+def worker_from(row: Row) -> WorkerReport:
+    return WorkerReport(
+        name=row["name"],
+        kind=row["kind"],
+        apps=tuple(json.loads(row["apps"])),
+        version=row["version"],
+        ready=bool(row["ready"]),
+        problem=row["problem"],
+        seen_at=row["seen_at"],
+        expires_at=row["expires_at"],
+    )
+
+
+def worker_columns(report: WorkerReport) -> dict[str, Any]:
+    return asdict(report) | {"apps": json.dumps(report.apps)}
+
+
+def learned_from(row: Row) -> Learned:
+    sums = json.loads(row["sums"])
+    return Learned(row["count"], tuple(sums["matrix"]), tuple(sums["vector"]))
+
+
+def learned_columns(learned: Learned) -> dict[str, Any]:
+    return {"count": learned.count, "sums": json.dumps({"matrix": learned.matrix, "vector": learned.vector})}

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT 1 FROM job WHERE id = :id AND lease_token = :token)

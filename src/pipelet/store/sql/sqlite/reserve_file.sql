@@ -1,0 +1,1 @@
+INSERT INTO file (key, job_id, lease_token) VALUES (:key, :job_id, :token)

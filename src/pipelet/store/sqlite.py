@@ -1,0 +1,342 @@
+"""The embedded store: one SQLite file, written by group commit, read in place.
+
+Reads run on the caller's thread and take microseconds: every query walks an index to a bounded number of rows.
+"""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipelet.domain.errors import StoreNewer, StoreUnusable
+from pipelet.domain.estimate import Ahead, Learned, Work
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, State
+from pipelet.domain.keys import ApiKey
+from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded, verdict
+from pipelet.domain.ports import QueueCounts, Running
+from pipelet.domain.progress import Progress
+from pipelet.domain.workers import WorkerReport
+from pipelet.store import migrations, queries, rows
+from pipelet.store.bell import Bell
+from pipelet.store.group_commit import GroupCommit, explain
+
+SQL = queries.load("sqlite")
+
+ORPHAN_GRACE = 600.0
+"""Seconds before files of a broken-off attempt are deleted: longer than an attempt goes on after it lost its lease."""
+WORKER_MEMORY = 3600.0
+"""Seconds a worker that stopped reporting stays in the table."""
+
+
+class SqliteStore:
+    """Implements `domain.ports.JobStore`. Open it with `open_sqlite`."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = _connect(path)
+        self._reader.execute("PRAGMA query_only = ON")
+        self._writer = GroupCommit(lambda: _connect(path))
+        self._bell = Bell(path)
+
+    def close(self) -> None:
+        """What was asked for is committed first."""
+        self._writer.close()
+        self._reader.close()
+        self._bell.close()
+
+    def _one(self, query: str, **values: Any) -> sqlite3.Row | None:
+        return next(iter(self._all(query, **values)), None)
+
+    def _all(self, query: str, **values: Any) -> list[sqlite3.Row]:
+        try:
+            return self._reader.execute(SQL[query], values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnusable(explain(error)) from error
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    async def submit(self, job: Job) -> Job:
+        columns = rows.job_columns(job)
+        seq = await self._writer.write(lambda db: _scalar(db, "submit_job", columns))
+        self._bell.ring()
+        return replace(job, seq=seq)
+
+    async def get(self, job_id: str) -> Job | None:
+        row = self._one("get_job", id=job_id)
+        return rows.job_from(row) if row else None
+
+    async def log(self, job: Job) -> list[LogLine]:
+        submitted = LogLine(at=job.submitted_at, level="INFO", message=f"Queued with priority {job.priority}.")
+        return [submitted, *map(rows.log_line_from, self._all("read_log", job_id=job.id))]
+
+    async def ahead(self, job: Job, apps: Sequence[str]) -> Ahead:
+        row = self._one("ahead_of_job", apps=json.dumps(apps), priority=job.priority, seq=job.seq)
+        assert row is not None  # noqa: S101 - an aggregate always has a row
+        return rows.ahead_from(row)
+
+    async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
+        row = self._one("backlog", apps=json.dumps(apps), priority=priority)
+        assert row is not None  # noqa: S101 - an aggregate always has a row
+        return rows.ahead_from(row)
+
+    async def cancel(self, job_id: str, now: float) -> CancelAnswer:
+        def operation(db: sqlite3.Connection) -> CancelAnswer:
+            reason = {"failure_kind": FailureKind.CANCELLED, "failure_message": "Request cancelled by the client."}
+            if _scalar(db, "cancel_job", {"id": job_id, "now": now, **reason}):
+                _log(db, job_id, now, "INFO", "Cancelled before it began.")
+                return CancelAnswer.CANCELLED
+            return _ANSWERS[_scalar(db, "state_of_job", {"id": job_id})]
+
+        return await self._writer.write(operation)
+
+    # -- work --------------------------------------------------------------------------------------------------------
+
+    async def claim(self, want: NewLease) -> Lease | None:
+        apps = json.dumps(want.apps)
+        if not self._reader.execute(SQL["any_queued"], {"apps": apps}).fetchone()[0]:
+            return None  # an idle worker that looks around must not take the write lock
+
+        def operation(db: sqlite3.Connection) -> Job | None:
+            wanted = {"apps": apps, "worker": want.worker, "token": want.token}
+            row = _row(db, "claim_job", {**wanted, "now": want.now, "expires_at": want.expires_at})
+            if row is None:
+                return None
+            job = rows.job_from(row)
+            _log(db, job.id, want.now, "INFO", f"Started, attempt {job.attempt}.")
+            return job
+
+        job = await self._writer.write(operation)
+        return job and Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)
+
+    async def extend(self, lease: Lease, expires_at: float) -> bool:
+        values = {"id": lease.job.id, "token": lease.token, "expires_at": expires_at}
+        return bool(await self._writer.write(lambda db: _scalar(db, "extend_lease", values), durable=False))
+
+    async def report_progress(self, lease: Lease, progress: Progress) -> bool:
+        values = {"id": lease.job.id, "token": lease.token, "done": progress.done, "total": progress.total}
+        return bool(await self._writer.write(lambda db: _scalar(db, "report_progress", values), durable=False))
+
+    async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
+        def operation(db: sqlite3.Connection) -> bool:
+            if not _scalar(db, "holds_lease", {"id": lease.job.id, "token": lease.token}):
+                return False
+            try:
+                for key in keys:
+                    db.execute(SQL["reserve_file"], {"key": key, "job_id": lease.job.id, "token": lease.token})
+            except sqlite3.IntegrityError as error:
+                raise KeyError(f"A file name of {list(keys)} is taken.") from error
+            return True
+
+        return await self._writer.write(operation)
+
+    async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
+        return await self._writer.write(lambda db: _end_attempt(db, lease.job, lease.token, outcome, now))
+
+    async def requeue_expired(self, now: float) -> list[Job]:
+        failure = Failure(FailureKind.WORKER_LOST, "The worker that drew this was lost. Submit the request again.")
+        return await self._end_attempts("expired_leases", {"now": now}, failure, now)
+
+    async def abandon(self, worker: str, now: float) -> list[Job]:
+        failure = Failure(FailureKind.WORKER_LOST, "The worker that drew this died. Submit the request again.")
+        return await self._end_attempts("leases_of_worker", {"worker": worker}, failure, now)
+
+    async def _end_attempts(self, query: str, values: dict[str, Any], failure: Failure, now: float) -> list[Job]:
+        if not self._all(query, **values):
+            return []
+
+        def operation(db: sqlite3.Connection) -> list[Job]:
+            found = db.execute(SQL[query], values).fetchall()
+            for row in found:
+                _end_attempt(db, rows.job_from(row), row["lease_token"], Interrupted(failure), now)
+            again = [_row(db, "get_job", {"id": row["id"]}) for row in found]
+            return [rows.job_from(row) for row in again if row is not None]
+
+        ended = await self._writer.write(operation)
+        self._bell.ring()
+        return ended
+
+    async def running(self, apps: Sequence[str]) -> list[Running]:
+        return [rows.running_from(row) for row in self._all("running_jobs", apps=json.dumps(apps))]
+
+    @contextlib.asynccontextmanager
+    async def work_arrived(self) -> AsyncIterator[asyncio.Event]:
+        async with self._bell.listen() as event:
+            yield event
+
+    # -- housekeeping ------------------------------------------------------------------------------------------------
+
+    async def delete_finished(self, before: float, now: float, limit: int) -> int:
+        def operation(db: sqlite3.Connection) -> int:
+            gone = db.execute(SQL["delete_finished"], {"before": before, "limit": limit}).fetchall()
+            for row in gone:
+                db.execute(SQL["release_files_of_job"], {"job_id": row["id"], "now": now})
+            db.execute(SQL["forget_dead_workers"], {"before": now - WORKER_MEMORY})
+            return len(gone)
+
+        return await self._writer.write(operation)
+
+    async def unclaimed_files(self, now: float, limit: int) -> list[str]:
+        return [row["key"] for row in self._all("unclaimed_files", now=now, limit=limit)]
+
+    async def forget_files(self, keys: Sequence[str]) -> None:
+        values = [{"key": key} for key in keys]
+        await self._writer.write(lambda db: db.executemany(SQL["forget_file"], values) and None)
+
+    async def finished_since(self, since: float, limit: int) -> list[Job]:
+        return [rows.job_from(row) for row in self._all("finished_since", since=since, limit=limit)]
+
+    async def counts(self) -> dict[str, QueueCounts]:
+        running = {row["app"]: row["running"] for row in self._all("count_running")}
+        queued = {row["app"]: row for row in self._all("count_queued")}
+        return {
+            app: QueueCounts(
+                queued=queued[app]["queued"] if app in queued else 0,
+                running=running.get(app, 0),
+                oldest_submitted_at=queued[app]["oldest_submitted_at"] if app in queued else None,
+            )
+            for app in running.keys() | queued.keys()
+        }
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    async def add_key(self, key: ApiKey) -> None:
+        columns = rows.key_columns(key)
+        await self._writer.write(lambda db: db.execute(SQL["add_key"], columns) and None)
+
+    async def keys(self) -> list[ApiKey]:
+        return [rows.key_from(row) for row in self._all("list_keys")]
+
+    async def find_key(self, key_hash: bytes) -> ApiKey | None:
+        row = self._one("find_key", hash=key_hash)
+        return rows.key_from(row) if row else None
+
+    async def revoke_key(self, key_id: str, now: float) -> bool:
+        values = {"id": key_id, "now": now}
+        return bool(await self._writer.write(lambda db: _scalar(db, "revoke_key", values)))
+
+    # -- workers and what they taught us -----------------------------------------------------------------------------
+
+    async def report_worker(self, report: WorkerReport) -> None:
+        columns = rows.worker_columns(report)
+        await self._writer.write(lambda db: db.execute(SQL["report_worker"], columns) and None, durable=False)
+
+    async def forget_worker(self, name: str) -> None:
+        await self._writer.write(lambda db: db.execute(SQL["forget_worker"], {"name": name}) and None)
+
+    async def live_workers(self, now: float) -> list[WorkerReport]:
+        return [rows.worker_from(row) for row in self._all("live_workers", now=now)]
+
+    async def learn(self, kind: str, phase: str, work: Work, seconds: float) -> None:
+        def operation(db: sqlite3.Connection) -> None:
+            at = {"kind": kind, "phase": phase}
+            row = _row(db, "get_learned", at)
+            known = rows.learned_from(row) if row else Learned()
+            db.execute(SQL["put_learned"], at | rows.learned_columns(known.observe(work, seconds)))
+
+        await self._writer.write(operation, durable=False)
+
+    async def learned(self) -> dict[tuple[str, str], Learned]:
+        return {(row["kind"], row["phase"]): rows.learned_from(row) for row in self._all("list_learned")}
+
+
+_ANSWERS = {
+    None: CancelAnswer.UNKNOWN,
+    State.QUEUED: CancelAnswer.CANCELLED,
+    State.RUNNING: CancelAnswer.ALREADY_RUNNING,
+    State.SUCCEEDED: CancelAnswer.ALREADY_FINISHED,
+    State.FAILED: CancelAnswer.ALREADY_FINISHED,
+    State.CANCELLED: CancelAnswer.CANCELLED,  # a repeated cancel gets the first answer again
+}
+
+
+def open_sqlite(path: Path) -> SqliteStore:
+    """Open a database that `migrate_sqlite` has prepared.
+
+    Raises:
+        StoreNewer: a newer version of Pipelet wrote it.
+        StoreUnusable: it is missing, older than this version, not a database, or cannot be opened.
+    """
+    if not path.exists():
+        raise StoreUnusable(f"There is no database at {path}. Create it with `pipelet migrate`.")
+    version = schema_version(path)
+    if version is not None and version not in migrations.KNOWN:
+        raise StoreNewer(
+            f"The database {path} was written by a newer version of Pipelet (schema {version}, this version knows up to "
+            f"{migrations.HEAD}). Install that version, or point PIPELET_DATABASE_URL at another database."
+        )
+    if version != migrations.HEAD:
+        raise StoreUnusable(f"The database {path} has to be brought up to date first: run `pipelet migrate`.")
+    return SqliteStore(path)
+
+
+def schema_version(path: Path) -> str | None:
+    """The revision a database is at; None for one without tables.
+
+    Raises:
+        StoreUnusable: it cannot be read.
+    """
+    try:
+        with contextlib.closing(_connect(path)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+                return None
+            row = connection.execute(SQL["schema_version"]).fetchone()
+            return row[0] if row else None
+    except sqlite3.Error as error:
+        raise StoreUnusable(f"{path}: {explain(error)}") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _row(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> sqlite3.Row | None:
+    # All rows are fetched, so that no statement stays open and holds the commit back.
+    return next(iter(db.execute(SQL[query], values).fetchall()), None)
+
+
+def _scalar(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> Any:
+    row = _row(db, query, values)
+    return row[0] if row else None
+
+
+def _log(db: sqlite3.Connection, job_id: str, at: float, level: str, message: str) -> None:
+    db.execute(SQL["write_log"], {"job_id": job_id, "at": at, "level": level, "message": message})
+
+
+def _end_attempt(db: sqlite3.Connection, job: Job, token: str, outcome: Outcome, now: float) -> bool:
+    """Write what `domain.outcome.verdict` decides, if the attempt still holds its lease."""
+    held = {"id": job.id, "token": token}
+    match verdict(outcome, job.attempt):
+        case Succeeded(images, inference_seconds):
+            end = {"now": now, "images": rows.images_column(images), "inference_seconds": inference_seconds}
+            ended, kept = _scalar(db, "succeed_job", held | end), [image.key for image in images]
+            line = ("INFO", f"Finished: {len(images)} image(s), {inference_seconds:.2f} s of inference.")
+        case Failed(failure):
+            end = {"now": now, "failure_kind": failure.kind, "failure_message": failure.message}
+            ended, kept = _scalar(db, "fail_job", held | end), []
+            line = ("ERROR", failure.message)
+        case None:
+            counted = job.attempt - 1 if isinstance(outcome, HandedBack) else job.attempt
+            ended, kept = _scalar(db, "requeue_job", held | {"attempt": counted}), []
+            line = ("WARN", f"Attempt {job.attempt} was cut short ({_why(outcome)}) and will be made again.")
+    if ended:
+        files = {"job_id": job.id, "token": token, "kept": json.dumps(kept), "delete_after": now + ORPHAN_GRACE}
+        db.execute(SQL["release_files"], files)
+        _log(db, job.id, now, *line)
+    return bool(ended)
+
+
+def _why(outcome: Outcome) -> str:
+    match outcome:
+        case Interrupted(failure):
+            return failure.message
+        case HandedBack(reason):
+            return reason
+    return ""
