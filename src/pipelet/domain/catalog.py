@@ -16,6 +16,8 @@ class Model:
     """A hub id, a folder, or `package:<name>` for a checkpoint that ships with Pipelet."""
     pipeline: str = "auto"
     """A diffusers class name; `auto` takes what the checkpoint's `model_index.json` names."""
+    painter: str = "pipelet.engine.diffusers:DiffusersModel"
+    """The class that draws, `module:Class`, of the shape of `engine/painter.py`."""
     dtype: str = "bfloat16"
     num_inference_steps: int = 28
     guidance_scale: float = 4.0

@@ -1,0 +1,1 @@
+"""Where finished files lie, and the URLs that fetch them."""

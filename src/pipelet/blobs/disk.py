@@ -1,0 +1,111 @@
+"""Files in a folder, fetched through our own API under URLs that carry a signature and expire."""
+
+import asyncio
+import errno
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import quote
+
+from pipelet.domain.errors import BlobsUnusable, KeyRefused, NotFound
+
+
+class DiskBlobs:
+    """Implements `domain.ports.BlobStore`, and what `api.files` needs to serve the files."""
+
+    def __init__(self, folder: Path, *, signing_key: bytes, url_seconds: float) -> None:
+        self._folder = folder
+        self._incoming = folder / ".incoming"
+        self._signing_key = signing_key
+        self._url_seconds = url_seconds
+        self._incoming.mkdir(parents=True, exist_ok=True)
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        try:
+            await asyncio.to_thread(self._write, key, data)
+        except OSError as error:
+            raise BlobsUnusable(_advice(error, self._folder)) from error
+
+    def _write(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        draft = self._incoming / secrets.token_hex(16)
+        try:
+            with draft.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.rename(path)
+            _sync_folder(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def url(self, key: str, *, now: float, base_url: str) -> str:
+        expires = int(now + self._url_seconds)
+        return f"{base_url}/files/{quote(key)}?expires={expires}&signature={self._sign(key, str(expires))}"
+
+    def verify(self, key: str, expires: str, signature: str, *, now: float) -> Path:
+        """The file behind a signed URL.
+
+        Raises:
+            KeyRefused: the signature is not ours for this key and time, or the time is over.
+            NotFound: the file is gone.
+        """
+        if not hmac.compare_digest(self._sign(key, expires).encode(), signature.encode()):
+            raise KeyRefused("This URL was changed after it was signed. Read the result again for a fresh one.")
+        if now >= int(expires):
+            raise KeyRefused("This URL has expired. Read the result again for a fresh one.")
+        path = self._path(key)
+        if not path.is_file():
+            raise NotFound("This file is no longer stored.")
+        return path
+
+    async def delete(self, key: str) -> None:
+        try:
+            await asyncio.to_thread(self._path(key).unlink, missing_ok=True)
+        except OSError as error:
+            raise BlobsUnusable(_advice(error, self._folder)) from error
+
+    async def check(self) -> None:
+        draft = self._incoming / f"check-{secrets.token_hex(8)}"
+        try:
+            await asyncio.to_thread(draft.write_bytes, b"can we write here?")
+            await asyncio.to_thread(draft.unlink)
+        except OSError as error:
+            raise BlobsUnusable(_advice(error, self._folder)) from error
+
+    def sweep_drafts(self) -> None:
+        """Remove what writers that were killed left behind. Only while nobody writes: at the start of a service."""
+        for draft in self._incoming.iterdir():
+            draft.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        path = self._folder / key
+        if not path.is_relative_to(self._folder) or ".." in path.parts:
+            raise NotFound("There is no such file.")
+        return path
+
+    def _sign(self, key: str, expires: str) -> str:
+        message = f"GET\n{key}\n{expires}".encode("utf-8", "surrogateescape")
+        return hmac.digest(self._signing_key, message, hashlib.sha256).hex()
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is durable only once its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _advice(error: OSError, folder: Path) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"The disk that holds {folder} is full. Free some space; storing goes on by itself."
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return f"{folder} cannot be written. Check its permissions and that it is not mounted read-only."
+        case _:
+            return f"Storing in {folder} failed: {error.strerror or error}."

@@ -1,0 +1,142 @@
+"""`pipelet serve`: the API and the workers beside it, started and stopped together."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from pipelet import logs, settings, wiring
+from pipelet.domain.errors import Unusable
+from pipelet.settings import Settings
+from pipelet.worker.every import every
+
+log = structlog.get_logger()
+
+
+def serve(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    data_dir: Path | None = None,
+    workers: int | None = None,
+    model: str | None = None,
+    device: str | None = None,
+) -> None:
+    """Run the service: the API and, beside it, one worker for each GPU, or one on the CPU.
+
+    Everything it keeps lies in the data directory. The first start makes a key for the user `local` and stores it there, so
+    that `pipelet generate` on this machine needs no flags. Stop it with Ctrl-C: running requests are finished first, within
+    a grace time.
+
+    Parameters
+    ----------
+    host
+        Address to listen on; 0.0.0.0 for every interface. [default: 127.0.0.1]
+    port
+        Port to listen on; 0 takes a free one. [default: 8000]
+    data_dir
+        Where the database, the files and the first key lie. [default: .pipelet]
+    workers
+        Number of workers; 0 runs the API alone, -1 one worker for each GPU or one on the CPU. [default: -1]
+    model
+        What to draw with: a name in the catalog, a hub id or a folder. [default: the model in the box]
+    device
+        Where the model runs: auto, cpu, cuda, cuda:1, mps. [default: auto]
+    """
+    chosen = settings.load(host=host, port=port, data_dir=data_dir, workers=workers, model=model, device=device)
+    logs.configure(format=chosen.log_format, level=chosen.log_level)
+    catalog = wiring.read_catalog(chosen)
+    wiring.prepare_data_dir(chosen)
+    listener = _listen(chosen)
+    wiring.migrate(chosen)
+    asyncio.run(_serve(chosen, catalog, listener))
+
+
+async def _serve(chosen: Settings, catalog: wiring.Catalog, listener: socket.socket) -> None:
+    with wiring.open_store(chosen) as store:
+        blobs = wiring.open_blobs(chosen)
+        secret = await wiring.ensure_local_key(chosen, store)
+        api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=catalog)
+        housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
+        crew = wiring.build_crew(chosen, store=store)
+        server = Server(api, on_ready=lambda: _greet(chosen, listener, secret))
+        beside = [
+            asyncio.create_task(every(1.0, housekeeping.take_back_expired, name="leases")),
+            asyncio.create_task(every(60.0, housekeeping.delete_old, name="retention")),
+        ]
+
+        def stop() -> None:
+            server.should_exit = True
+            crew.stop()
+
+        with _on_signals(stop):
+            await asyncio.gather(server.serve(sockets=[listener]), crew.run())
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, as one part among others: signals are not its business, and it tells when it answers."""
+
+    def __init__(self, api: uvicorn._types.ASGIApplication, *, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(api, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5)
+        )
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.contextmanager
+def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _listen(chosen: Settings) -> socket.socket:
+    """Taken before anything else starts, so that a second service on this port stops here and touches nothing."""
+    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((chosen.host, chosen.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            reason = f"Port {chosen.port} is taken, perhaps by another Pipelet. Stop that, or choose another: --port 8001."
+        else:
+            reason = f"Listening on {chosen.host}:{chosen.port} failed: {error.strerror}. Choose --host and --port."
+        raise Unusable(reason) from error
+    return listener
+
+
+def _greet(chosen: Settings, listener: socket.socket, secret: str) -> None:
+    host, port = listener.getsockname()[:2]
+    base_url = chosen.public_url or f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
+    log.info("api.ready", url=base_url, pid=os.getpid())
+    curl = f"curl {base_url}/fal/queue/z-image-text-to-image -H 'Authorization: Bearer {secret}' "
+    body = '\'{"prompt": "a red apple on a light blue background", "width": 256, "height": 256}\''
+    print(f"Pipelet listens on {base_url} (documentation: {base_url}/docs)\nTry it:\n\n  {curl}\\\n    -d {body}\n", flush=True)
+    sys.stdout.flush()

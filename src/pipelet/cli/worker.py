@@ -1,0 +1,64 @@
+"""`pipelet worker`: a worker alone."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from pipelet import logs, settings, wiring
+from pipelet.settings import Settings
+from pipelet.worker.every import every
+
+
+def worker(
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    model: str | None = None,
+    data_dir: Path | None = None,
+    until_stdin_closes: bool = False,
+) -> None:
+    """Run one worker: it claims requests from the queue and draws them, until SIGTERM or Ctrl-C.
+
+    It needs the database and the file store of the service, and no open port. What runs is finished first, within a grace
+    time, or else handed back to the queue.
+
+    Parameters
+    ----------
+    name
+        How it is called in logs and reports; it must be unique. [default: the host's name and random letters]
+    device
+        Where the model runs: auto, cpu, cuda, cuda:1, mps. [default: auto]
+    model
+        What to draw with: a name in the catalog, a hub id or a folder. [default: the model in the box]
+    data_dir
+        Where the database and the files lie. [default: .pipelet]
+    until_stdin_closes
+        Stop when standard input ends: whoever holds its other end stops this worker by ending, however it ends.
+    """
+    chosen = settings.load(device=device, model=model, data_dir=data_dir)
+    logs.configure(format=chosen.log_format, level=chosen.log_level)
+    asyncio.run(_work(chosen, name=name, until_stdin_closes=until_stdin_closes))
+
+
+async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool) -> None:
+    catalog = wiring.read_catalog(chosen)
+    with wiring.open_store(chosen) as store:
+        blobs = wiring.open_blobs(chosen)
+        worker = wiring.build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)
+        housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
+        leases = asyncio.create_task(every(1.0, housekeeping.take_back_expired, name="leases"))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, worker.stop)
+        if until_stdin_closes:
+            loop.add_reader(sys.stdin, _stop_at_end, worker)
+        await worker.run()
+        leases.cancel()
+
+
+def _stop_at_end(worker: wiring.Worker) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        worker.stop()

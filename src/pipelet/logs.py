@@ -1,0 +1,34 @@
+"""Structured logs: one line an event, on standard error, ours and the libraries' in one shape."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+
+def configure(*, format: Literal["auto", "json", "console"], level: str) -> None:  # noqa: A002 - the setting's name
+    """Send everything through one renderer. `auto` is for people where standard error is a terminal, else JSON."""
+    for_people = format == "console" or (format == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer = structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer()
+    flatten = [] if for_people else [structlog.processors.format_exc_info]
+    structlog.configure(
+        processors=[*shared, *flatten, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *flatten, renderer],
+    )
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(logging.WARNING, getattr(logging, level.upper())))

@@ -1,0 +1,121 @@
+"""The only reader of the environment and of `pipelet.toml`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from pipelet.domain.errors import Unusable
+
+CONFIG_FILE = "pipelet.toml"
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Each field is a setting: `PIPELET_<NAME>` in the environment, `<name>` in `pipelet.toml`, the environment first."""
+
+    model_config = SettingsConfigDict(env_prefix="PIPELET_", toml_file=CONFIG_FILE, extra="forbid", env_ignore_empty=True)
+
+    data_dir: Path = Field(Path(".pipelet"), description="Where the embedded database, the files and the first key lie.")
+    database_url: str = Field("", description="`sqlite:///path`; empty: `pipelet.sqlite` in the data directory.")
+    blobs_url: str = Field("", description="`file:///path`; empty: `files` in the data directory.")
+    public_url: str = Field(
+        "", description="How clients reach the service, such as `https://api.example.com`; empty: as each request came in."
+    )
+    host: str = Field("127.0.0.1", description="Address the API listens on; `0.0.0.0` for every interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    workers: int = Field(
+        -1, ge=-1, le=64, description="Workers beside the API; -1: one for each GPU, or one on the CPU; 0: the API alone."
+    )
+    model: str = Field("", description="What text-to-image draws with: a name in the catalog, a hub id or a folder.")
+    catalog: Path | None = Field(None, description="A file of the shape of `catalog.toml` whose entries are laid over ours.")
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`: where the model runs.")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads of the model; 0 leaves the choice to the engine.")
+    lease_seconds: Seconds = Field(15, description="A worker that was not heard of for so long has lost its request.")
+    grace_seconds: float = Field(30, ge=0, description="How long running requests may go on after SIGTERM.")
+    stall_seconds: Seconds = Field(600, description="An engine without progress for so long is stopped.")
+    load_seconds: Seconds = Field(1800, description="A model that is not loaded after so long is given up.")
+    retention_days: Seconds = Field(7, description="Days after which finished requests and their files are deleted.")
+    url_seconds: Seconds = Field(7200, description="How long the URL of a file can be used after the result was read.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`json`: one object a line; `console`: for people; `auto`: for people where a terminal is."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_a_base_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+            raise ValueError("must look like https://api.example.com")
+        return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_known_database(cls, value: str) -> str:
+        if value and not value.startswith("sqlite:///"):
+            raise ValueError("must begin with sqlite:///")
+        return value
+
+    @field_validator("blobs_url")
+    @classmethod
+    def _is_a_known_blob_store(cls, value: str) -> str:
+        if value and not value.startswith("file:///"):
+            raise ValueError("must begin with file:///")
+        return value
+
+    def as_environment(self) -> dict[str, str]:
+        """What makes another process come to these very settings, wherever it runs."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        values["data_dir"] = str(self.data_dir.resolve())
+        return {f"PIPELET_{name.upper()}": str(value) for name, value in values.items()}
+
+    @property
+    def database_path(self) -> Path:
+        return Path(self.database_url.removeprefix("sqlite:///")) if self.database_url else self.data_dir / "pipelet.sqlite"
+
+    @property
+    def files_folder(self) -> Path:
+        return Path(self.blobs_url.removeprefix("file://")) if self.blobs_url else self.data_dir / "files"
+
+    @property
+    def local_key_file(self) -> Path:
+        return self.data_dir / "local-key"
+
+    @property
+    def signing_key_file(self) -> Path:
+        return self.data_dir / "signing-key"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+
+def load(**flags: object) -> Settings:
+    """The settings; `flags` are what the command line gave, None where it gave nothing.
+
+    Raises:
+        Unusable: one message that names every bad value, where it can be set and what is wrong with it.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [f"  {_where(fault['loc'])}: {fault['msg']} (it is {fault['input']!r})" for fault in error.errors()]
+        raise Unusable("\n".join(["These settings have to be changed:", *lines])) from error
+    except ValueError as error:  # the file is not TOML
+        raise Unusable(f"{CONFIG_FILE} cannot be read: {error}") from error
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    name = ".".join(map(str, location))
+    return f"PIPELET_{name.upper()} ({name} in {CONFIG_FILE}, --{name.replace('_', '-')})"

@@ -1,0 +1,1 @@
+"""The loop that turns queued requests into stored files: claim, draw, write, store, record."""

@@ -1,0 +1,134 @@
+"""One attempt at one request: draw its parts, and write each part's files while the next is being drawn."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from pipelet.domain.ids import new_file_prefix
+from pipelet.domain.image import StoredImage, file_key
+from pipelet.domain.job import Lease
+from pipelet.domain.outcome import Succeeded
+from pipelet.domain.parts import split
+from pipelet.domain.ports import BlobStore, DrawnPart, Engine, JobStore, Part
+from pipelet.worker.encode import encode
+from pipelet.worker.persist import persist
+from pipelet.worker.tally import Tally
+
+
+class LeaseLost(Exception):
+    """Somebody else has the job now."""
+
+
+class Attempt:
+    """`draw` needs the engine, `record` does not: the next attempt draws while this one is recorded."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        store: JobStore,
+        blobs: BlobStore,
+        engine: Engine,
+        megapixels_per_run: float,
+        story: Mapping[str, str],
+    ) -> None:
+        self.lease = lease
+        self.draw_seconds = 0.0
+        self._job = lease.job
+        self._store = store
+        self._blobs = blobs
+        self._engine = engine
+        self._story = story
+        self._parts = _plan(lease, megapixels_per_run)
+        self._tally = Tally(lease, len(self._parts), store)
+        self._reporting = asyncio.create_task(self._tally.report())
+        self._filing: list[asyncio.Task[list[StoredImage]]] = []
+        self._keys: asyncio.Task[list[str]] | None = None
+
+    @property
+    def images_at_once(self) -> int:
+        """Of the largest part."""
+        return max(part.count for part in self._parts)
+
+    async def draw(self) -> None:
+        """Draw every part. What the engine raises passes through."""
+        for number, part in enumerate(self._parts):
+            drawn = await self._engine.draw(part, partial(self._tally.drawn, number))
+            self.draw_seconds += drawn.seconds
+            self._filing.append(asyncio.create_task(self._file(part, drawn)))
+
+    async def record(self) -> Succeeded:
+        """Wait until every file is stored.
+
+        Raises:
+            LeaseLost: somebody else has the job; what this attempt stored is deleted in time.
+        """
+        images = [image for filed in await asyncio.gather(*self._filing) for image in filed]
+        return Succeeded(tuple(images), self.draw_seconds)
+
+    async def close(self) -> None:
+        """Stop whatever still runs for this attempt."""
+        tasks = [self._reporting, *self._filing, *([self._keys] if self._keys else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _file(self, part: Part, drawn: DrawnPart) -> list[StoredImage]:
+        if self._keys is None:
+            self._keys = asyncio.create_task(self._reserve_keys())
+        try:
+            files = await asyncio.to_thread(self._encode, part, drawn.pixels)
+        finally:
+            drawn.release()
+        self._tally.filed()
+        keys = (await self._keys)[part.first : part.first + part.count]
+        await asyncio.gather(*map(self._store_file, keys, files))
+        self._tally.filed()
+        return [self._stored(key, file, part.first + k) for k, (key, file) in enumerate(zip(keys, files, strict=True))]
+
+    def _encode(self, part: Part, pixels: memoryview) -> list[bytes]:
+        pictures = np.asarray(pixels)
+        spec = part.spec
+        return [
+            encode(picture, spec.output_format, {**self._story, "seed": str(spec.seed + part.first + k)})
+            for k, picture in enumerate(pictures)
+        ]
+
+    async def _reserve_keys(self) -> list[str]:
+        spec = self._job.spec
+        while True:
+            prefix = new_file_prefix()
+            numbers = range(1, spec.batch_size + 1)
+            keys = [file_key(self._job.app, prefix, number, spec.output_format.extension) for number in numbers]
+            try:
+                reserved = await persist(partial(self._store.reserve_files, self.lease, keys), request_id=self._job.id)
+            except KeyError:  # one of 57 billion prefixes, drawn twice
+                continue
+            if not reserved:
+                raise LeaseLost
+            return keys
+
+    async def _store_file(self, key: str, data: bytes) -> None:
+        content_type = self._job.spec.output_format.content_type
+        await persist(partial(self._blobs.put, key, data, content_type), request_id=self._job.id)
+
+    def _stored(self, key: str, data: bytes, number: int) -> StoredImage:
+        spec = self._job.spec
+        return StoredImage(
+            key=key,
+            content_type=spec.output_format.content_type,
+            file_size=len(data),
+            width=spec.width,
+            height=spec.height,
+            seed=spec.seed + number,
+        )
+
+
+def _plan(lease: Lease, megapixels_per_run: float) -> list[Part]:
+    spec, parts, first = lease.job.spec, [], 0
+    for count in split(spec.batch_size, spec.megapixels, megapixels_per_run):
+        parts.append(Part(job_id=lease.job.id, spec=spec, first=first, count=count))
+        first += count
+    return parts

@@ -1,0 +1,96 @@
+"""Worker processes beside the API: started, watched, started again when they die, stopped together."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from pipelet.domain.errors import StoreUnusable
+from pipelet.domain.ids import new_token
+from pipelet.domain.ports import Clock, JobStore
+
+log = structlog.get_logger()
+
+_LONGEST_PAUSE = 30.0
+_HEALTHY_SECONDS = 60.0
+"""A worker that lived so long starts again at once when it dies."""
+_AFTER_GRACE = 10.0
+
+
+class Crew:
+    """One process for each of `devices`."""
+
+    def __init__(
+        self,
+        devices: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        grace_seconds: float,
+        store: JobStore,
+        clock: Clock,
+    ) -> None:
+        self._devices = devices
+        self._environment = {**os.environ, **environment}
+        self._grace_seconds = grace_seconds
+        self._store = store
+        self._clock = clock
+        self._stopping = asyncio.Event()
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+
+    async def run(self) -> None:
+        """Keep every place filled until `stop`; returns when all have ended."""
+        await asyncio.gather(*map(self._keep, self._devices))
+
+    def stop(self) -> None:
+        """Ask all to finish; those that outstay the grace time are killed."""
+        self._stopping.set()
+        for process in self._processes.values():
+            process.terminate()
+
+    async def _keep(self, device: str) -> None:
+        pause = 0.5
+        while not self._stopping.is_set():
+            name = f"{device}-{new_token()[:8]}"
+            born = self._clock.now()
+            status = await self._live(name, device)
+            if self._stopping.is_set() and status == 0:
+                return
+            log.error("worker.died", worker=name, exit_status=status)
+            await self._hand_back(name)
+            lived_long = self._clock.now() - born > _HEALTHY_SECONDS
+            pause = 0.5 if lived_long else min(2 * pause, _LONGEST_PAUSE)
+            stopped = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait([stopped], timeout=pause)
+            stopped.cancel()
+
+    async def _live(self, name: str, device: str) -> int:
+        """From birth to death of one process. Its standard input ends when we do, however we end: then it stops."""
+        command = [sys.executable, "-m", "pipelet", "worker", "--name", name, "--device", device, "--until-stdin-closes"]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, env=self._environment
+        )
+        self._processes[name] = process
+        log.info("worker.started", worker=name, pid=process.pid)
+        dying = asyncio.create_task(process.wait())
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([dying, stopped], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([dying], timeout=self._grace_seconds + _AFTER_GRACE)
+            if not dying.done():
+                log.error("worker.killed", worker=name, reason="It did not stop within the grace time.")
+                process.kill()
+            return await dying
+        finally:
+            stopped.cancel()
+            del self._processes[name]
+
+    async def _hand_back(self, name: str) -> None:
+        """The dead cannot finish what they began; nobody needs to wait for their leases to run out."""
+        try:
+            for job in await self._store.abandon(name, self._clock.now()):
+                log.warning("worker.left_a_request", worker=name, request_id=job.id, state=job.state)
+            await self._store.forget_worker(name)
+        except StoreUnusable as error:  # then the leases do run out
+            log.warning("worker.not_cleared_up", worker=name, reason=str(error))

@@ -1,0 +1,40 @@
+"""Counts the tasks an attempt has done, and lets the store know."""
+
+import asyncio
+
+from pipelet.domain.job import Lease
+from pipelet.domain.ports import JobStore
+from pipelet.domain.progress import Progress, tasks_of_job
+
+_SECONDS_BETWEEN_REPORTS = 0.1
+
+
+class Tally:
+    """Reports are made at most ten times a second; the newest wins."""
+
+    def __init__(self, lease: Lease, parts: int, store: JobStore) -> None:
+        self._lease = lease
+        self._store = store
+        self._total = tasks_of_job(lease.job.spec.num_inference_steps, parts)
+        self._drawing = [0] * parts
+        self._filing = 0
+        self._changed = asyncio.Event()
+        self._changed.set()  # the first report, 0 of n, says how much there is to do
+
+    def drawn(self, part: int, tasks: int) -> None:
+        """`tasks` of drawing are done in all for this part."""
+        self._drawing[part] = max(tasks, self._drawing[part])
+        self._changed.set()
+
+    def filed(self) -> None:
+        """One more of writing and storing is done."""
+        self._filing += 1
+        self._changed.set()
+
+    async def report(self) -> None:
+        """Runs beside the attempt until cancelled. A lost lease is the lease keeper's to notice."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._store.report_progress(self._lease, Progress(sum(self._drawing) + self._filing, self._total))
+            await asyncio.sleep(_SECONDS_BETWEEN_REPORTS)

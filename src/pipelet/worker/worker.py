@@ -1,0 +1,239 @@
+"""The worker: one engine, one job drawn at a time, the last one's files being stored meanwhile."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from pipelet.domain.catalog import Model
+from pipelet.domain.errors import DrawOutOfMemory, EngineError, ModelUnusable, StoreUnusable
+from pipelet.domain.estimate import work_of
+from pipelet.domain.ids import new_token
+from pipelet.domain.job import Job, Lease, NewLease
+from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded
+from pipelet.domain.ports import BlobStore, Clock, Engine, JobStore
+from pipelet.domain.workers import WorkerReport
+from pipelet.worker.attempt import Attempt, LeaseLost
+from pipelet.worker.every import every
+from pipelet.worker.lease import LeaseKeeper
+from pipelet.worker.outcomes import outcome_of
+from pipelet.worker.persist import persist
+from pipelet.worker.unless import unless
+
+log = structlog.get_logger()
+
+_LOOK_AROUND = 0.5
+"""Seconds after which an idle worker looks by itself, should it have missed the call."""
+_BACKLOG = 3
+"""Attempts at once: one that draws, the others with files on their way to the store."""
+_LONGEST_RESTART_PAUSE = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    name: str
+    apps: tuple[str, ...]
+    model: Model
+    version: str
+    lease_seconds: float
+    grace_seconds: float
+    """How long what runs may go on after `stop`; then it is handed back."""
+
+
+class Worker:
+    def __init__(self, config: WorkerConfig, *, store: JobStore, blobs: BlobStore, engine: Engine, clock: Clock) -> None:
+        self._config = config
+        self._store = store
+        self._blobs = blobs
+        self._engine = engine
+        self._clock = clock
+        self._leases = LeaseKeeper(store, clock, config.lease_seconds)
+        self._megapixels_per_run = config.model.megapixels_per_run
+        self._kind = config.model.name
+        self._problem: str | None = "The model is being loaded."
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._backlog = asyncio.Semaphore(_BACKLOG)
+        self._attempts: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Claim nothing more; finish what runs within the grace time, else hand it back. Safe to call twice."""
+        if not self._stopping.is_set():
+            log.info("worker.stopping", worker=self._config.name, grace_seconds=self._config.grace_seconds)
+            self._stopping.set()
+            asyncio.get_running_loop().call_later(self._config.grace_seconds, self._hurry.set)
+
+    async def run(self) -> None:
+        """Work until `stop`, then leave nothing behind."""
+        beat = self._config.lease_seconds / 4
+        beside = [
+            asyncio.create_task(every(beat, self._leases.beat, name="leases")),
+            asyncio.create_task(every(beat, self._report, name="worker_report")),
+        ]
+        try:
+            async with self._store.work_arrived() as work_arrived:
+                await self._work(work_arrived)
+            await asyncio.gather(*self._attempts)
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await self._engine.stop()
+            await self._store.forget_worker(self._config.name)
+            log.info("worker.stopped", worker=self._config.name)
+
+    async def _work(self, work_arrived: asyncio.Event) -> None:
+        while not self._stopping.is_set():
+            if not self._engine.is_running:
+                await unless(self._start_engine(), self._hurry, self._stopping)
+                continue
+            await self._backlog.acquire()
+            lease = await self._next_job(work_arrived)
+            if lease is None:
+                self._backlog.release()
+                continue
+            engine_is_free = asyncio.Event()
+            attempt = asyncio.create_task(self._attempt(lease, engine_is_free))
+            self._attempts.add(attempt)
+            attempt.add_done_callback(self._attempts.discard)
+            attempt.add_done_callback(lambda _: self._backlog.release())
+            await engine_is_free.wait()
+
+    async def _start_engine(self) -> None:
+        """A model that cannot be loaded is tried again now and then: somebody may mend it meanwhile."""
+        pause = 1.0
+        while True:
+            try:
+                info = await self._engine.start()
+            except (ModelUnusable, EngineError) as error:
+                log.error("engine.unusable", worker=self._config.name, reason=str(error), again_in_seconds=pause)
+                self._problem = str(error)
+                await self._report()
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_RESTART_PAUSE)
+            else:
+                log.info("engine.ready", worker=self._config.name, model=info.model, device=info.device, seconds=info.load_seconds)
+                self._kind = f"{info.model} on {info.device}"
+                self._problem = None
+                await self._report()
+                return
+
+    async def _next_job(self, work_arrived: asyncio.Event) -> Lease | None:
+        work_arrived.clear()  # before looking: what arrives from now on sets it again
+        now = self._clock.now()
+        want = NewLease(
+            worker=self._config.name,
+            apps=self._config.apps,
+            token=new_token(),
+            now=now,
+            expires_at=now + self._config.lease_seconds,
+        )
+        try:
+            lease = await self._store.claim(want)
+        except StoreUnusable as error:
+            log.error("claim.failed", worker=self._config.name, reason=str(error))
+            await unless(asyncio.sleep(_LOOK_AROUND), self._stopping)
+            return None
+        if lease is None:
+            await unless(asyncio.sleep(_LOOK_AROUND), self._stopping, work_arrived)
+        return lease
+
+    async def _attempt(self, lease: Lease, engine_is_free: asyncio.Event) -> None:
+        """From claim to verdict. Never raises: what happens is a row in the store and a line in the log."""
+        job = lease.job
+        log.info("attempt.started", request_id=job.id, worker=self._config.name, attempt=job.attempt, app=job.app)
+        with self._leases.hold(lease) as lost:
+            attempt = Attempt(
+                lease,
+                store=self._store,
+                blobs=self._blobs,
+                engine=self._engine,
+                megapixels_per_run=self._megapixels_per_run,
+                story=self._story(lease),
+            )
+            try:
+                outcome = await unless(self._outcome(attempt, engine_is_free), lost, self._hurry)
+                if not lost.is_set():
+                    await self._end(attempt, outcome or HandedBack("the worker is shutting down"), lost)
+            except LeaseLost:
+                lost.set()
+            finally:
+                engine_is_free.set()
+                await attempt.close()
+        if lost.is_set():
+            log.warning("attempt.lost_its_lease", request_id=job.id, worker=self._config.name, attempt=job.attempt)
+
+    async def _outcome(self, attempt: Attempt, engine_is_free: asyncio.Event) -> Outcome:
+        try:
+            await attempt.draw()
+            engine_is_free.set()
+            return await attempt.record()
+        except EngineError as error:
+            if isinstance(error, DrawOutOfMemory):
+                # Such sizes one by one from now on; the next attempt will show whether that fits.
+                self._megapixels_per_run = min(self._megapixels_per_run, attempt.lease.job.spec.megapixels)
+            return outcome_of(error, images_at_once=attempt.images_at_once)
+        except LeaseLost:
+            raise
+        except Exception:
+            # The edge of an attempt: a bug must cost this request some attempts, not the worker its life.
+            log.exception("attempt.crashed", request_id=attempt.lease.job.id, worker=self._config.name)
+            return Interrupted(Failure(FailureKind.INTERNAL, "Internal error; the service's log tells more."))
+
+    async def _end(self, attempt: Attempt, outcome: Outcome, lost: asyncio.Event) -> None:
+        job = attempt.lease.job
+        now = self._clock.now()
+        ended = await unless(
+            persist(lambda: self._store.finish(attempt.lease, outcome, now), request_id=job.id), lost
+        )
+        if not ended:
+            lost.set()
+            return
+        match outcome:
+            case Succeeded(images, inference_seconds):
+                log.info("attempt.succeeded", request_id=job.id, images=len(images), seconds=round(inference_seconds, 3))
+                await self._learn(job, inference_seconds=inference_seconds, finished_at=now)
+            case Failed(failure):
+                log.warning("attempt.failed", request_id=job.id, error_type=failure.kind, reason=failure.message)
+            case Interrupted(failure):
+                log.error("attempt.interrupted", request_id=job.id, attempt=job.attempt, reason=failure.message)
+            case HandedBack(reason):
+                log.info("attempt.handed_back", request_id=job.id, reason=reason)
+
+    async def _learn(self, job: Job, *, inference_seconds: float, finished_at: float) -> None:
+        work = work_of(job.spec)
+        record_seconds = finished_at - (job.started_at or finished_at) - inference_seconds
+        try:
+            await self._store.learn(self._kind, "draw", work, inference_seconds)
+            await self._store.learn(self._kind, "record", work, max(record_seconds, 0.0))
+        except StoreUnusable as error:  # the next request teaches the same
+            log.warning("learning.skipped", request_id=job.id, reason=str(error))
+
+    def _story(self, lease: Lease) -> dict[str, str]:
+        """What is written into the files."""
+        spec = lease.job.spec
+        story = {
+            "prompt": spec.prompt,
+            "negative_prompt": spec.negative_prompt or "",
+            "size": f"{spec.width}x{spec.height}",
+            "num_inference_steps": str(spec.num_inference_steps),
+            "guidance_scale": f"{spec.guidance_scale:g}",
+            "model": self._config.model.name,
+            "request_id": lease.job.id,
+            "software": f"Pipelet {self._config.version}",
+        }
+        return {key: value for key, value in story.items() if value}
+
+    async def _report(self) -> None:
+        now = self._clock.now()
+        report = WorkerReport(
+            name=self._config.name,
+            kind=self._kind,
+            apps=self._config.apps,
+            version=self._config.version,
+            ready=self._problem is None,
+            problem=self._problem,
+            seen_at=now,
+            expires_at=now + self._config.lease_seconds,
+        )
+        await self._store.report_worker(report)
