@@ -16,21 +16,35 @@ Seconds = Annotated[float, Field(gt=0)]
 class Settings(BaseSettings):
     """Each field is a setting: `PIPELET_<NAME>` in the environment, `<name>` in `pipelet.toml`, the environment first."""
 
-    model_config = SettingsConfigDict(env_prefix="PIPELET_", toml_file=CONFIG_FILE, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PIPELET_", toml_file=CONFIG_FILE, extra="forbid", env_ignore_empty=True
+    )
 
-    data_dir: Path = Field(Path(".pipelet"), description="Where the embedded database, the files and the first key lie.")
+    data_dir: Path = Field(
+        Path(".pipelet"), description="Where the embedded database, the files and the first key lie."
+    )
     database_url: str = Field("", description="`sqlite:///path`; empty: `pipelet.sqlite` in the data directory.")
     blobs_url: str = Field("", description="`file:///path`; empty: `files` in the data directory.")
     public_url: str = Field(
-        "", description="How clients reach the service, such as `https://api.example.com`; empty: as each request came in."
+        "",
+        description="How clients reach the service, such as `https://api.example.com`; empty: as each request came in.",
+    )
+    url: str = Field("", description="Where the command line finds the service; empty: this machine, at `port`.")
+    key: str = Field(
+        "", repr=False, description="API key of the command line; empty: the first key, from the data directory."
     )
     host: str = Field("127.0.0.1", description="Address the API listens on; `0.0.0.0` for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
     workers: int = Field(
-        -1, ge=-1, le=64, description="Workers beside the API; -1: one for each GPU, or one on the CPU; 0: the API alone."
+        -1,
+        ge=-1,
+        le=64,
+        description="Workers beside the API; -1: one for each GPU, or one on the CPU; 0: the API alone.",
     )
     model: str = Field("", description="What text-to-image draws with: a name in the catalog, a hub id or a folder.")
-    catalog: Path | None = Field(None, description="A file of the shape of `catalog.toml` whose entries are laid over ours.")
+    catalog: Path | None = Field(
+        None, description="A file of the shape of `catalog.toml` whose entries are laid over ours."
+    )
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`: where the model runs.")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of the model; 0 leaves the choice to the engine.")
     lease_seconds: Seconds = Field(15, description="A worker that was not heard of for so long has lost its request.")
@@ -44,7 +58,7 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
 
-    @field_validator("public_url")
+    @field_validator("public_url", "url")
     @classmethod
     def _is_a_base_url(cls, value: str) -> str:
         parts = urlsplit(value)
@@ -68,17 +82,27 @@ class Settings(BaseSettings):
 
     def as_environment(self) -> dict[str, str]:
         """What makes another process come to these very settings, wherever it runs."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"url", "key"})  # those of its callers
         values["data_dir"] = str(self.data_dir.resolve())
         return {f"PIPELET_{name.upper()}": str(value) for name, value in values.items()}
 
     @property
     def database_path(self) -> Path:
-        return Path(self.database_url.removeprefix("sqlite:///")) if self.database_url else self.data_dir / "pipelet.sqlite"
+        return (
+            Path(self.database_url.removeprefix("sqlite:///"))
+            if self.database_url
+            else self.data_dir / "pipelet.sqlite"
+        )
 
     @property
     def files_folder(self) -> Path:
         return Path(self.blobs_url.removeprefix("file://")) if self.blobs_url else self.data_dir / "files"
+
+    @property
+    def service_url(self) -> str:
+        """Where a caller on this machine finds the service."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - nobody can connect to these
+        return self.url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def local_key_file(self) -> Path:

@@ -136,7 +136,9 @@ def build_housekeeping(settings: Settings, *, store: JobStore, blobs: DiskBlobs)
     return Housekeeping(store, blobs, clock, retention_seconds=settings.retention_days * 86400)
 
 
-def build_worker(settings: Settings, *, name: str | None, store: JobStore, blobs: DiskBlobs, catalog: Catalog) -> Worker:
+def build_worker(
+    settings: Settings, *, name: str | None, store: JobStore, blobs: DiskBlobs, catalog: Catalog
+) -> Worker:
     apps = catalog.served_apps()
     model = catalog.model_of(catalog.apps[apps[0]])
     config = WorkerConfig(

@@ -1,15 +1,20 @@
 """Files in a folder, fetched through our own API under URLs that carry a signature and expire."""
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import hmac
 import os
 import secrets
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from pipelet.domain.errors import BlobsUnusable, KeyRefused, NotFound
+
+_DRAFT_SECONDS = 3600.0
 
 
 class DiskBlobs:
@@ -21,6 +26,7 @@ class DiskBlobs:
         self._signing_key = signing_key
         self._url_seconds = url_seconds
         self._incoming.mkdir(parents=True, exist_ok=True)
+        self._sweep()
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         try:
@@ -30,17 +36,34 @@ class DiskBlobs:
 
     def _write(self, key: str, data: bytes) -> None:
         path = self._path(key)
+        with self._drafted(data) as draft:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.rename(path)
+            _sync_folder(path.parent)
+
+    @contextlib.contextmanager
+    def _drafted(self, data: bytes) -> Iterator[Path]:
+        """A whole and durable file under a passing name: under its own a file is complete or not there."""
         draft = self._incoming / secrets.token_hex(16)
         try:
             with draft.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft.rename(path)
-            _sync_folder(path.parent)
+            yield draft
         finally:
             draft.unlink(missing_ok=True)
+
+    def _try_out(self) -> None:
+        with self._drafted(b"Is there room?"):
+            pass
+
+    def _sweep(self) -> None:
+        """Remove what writers that were killed left behind, once nobody can still be writing it."""
+        for draft in self._incoming.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
+                    draft.unlink()
 
     def url(self, key: str, *, now: float, base_url: str) -> str:
         expires = int(now + self._url_seconds)
@@ -69,17 +92,10 @@ class DiskBlobs:
             raise BlobsUnusable(_advice(error, self._folder)) from error
 
     async def check(self) -> None:
-        draft = self._incoming / f"check-{secrets.token_hex(8)}"
         try:
-            await asyncio.to_thread(draft.write_bytes, b"can we write here?")
-            await asyncio.to_thread(draft.unlink)
+            await asyncio.to_thread(self._try_out)
         except OSError as error:
             raise BlobsUnusable(_advice(error, self._folder)) from error
-
-    def sweep_drafts(self) -> None:
-        """Remove what writers that were killed left behind. Only while nobody writes: at the start of a service."""
-        for draft in self._incoming.iterdir():
-            draft.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         path = self._folder / key
@@ -88,7 +104,7 @@ class DiskBlobs:
         return path
 
     def _sign(self, key: str, expires: str) -> str:
-        message = f"GET\n{key}\n{expires}".encode("utf-8", "surrogateescape")
+        message = f"GET\n{key}\n{expires}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._signing_key, message, hashlib.sha256).hex()
 
 

@@ -9,11 +9,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from pipelet import logs, settings, wiring
+from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import Unusable
 from pipelet.settings import Settings
 from pipelet.worker.every import every
@@ -60,7 +63,7 @@ def serve(
     asyncio.run(_serve(chosen, catalog, listener))
 
 
-async def _serve(chosen: Settings, catalog: wiring.Catalog, listener: socket.socket) -> None:
+async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) -> None:
     with wiring.open_store(chosen) as store:
         blobs = wiring.open_blobs(chosen)
         secret = await wiring.ensure_local_key(chosen, store)
@@ -87,9 +90,15 @@ async def _serve(chosen: Settings, catalog: wiring.Catalog, listener: socket.soc
 class Server(uvicorn.Server):
     """uvicorn, as one part among others: signals are not its business, and it tells when it answers."""
 
-    def __init__(self, api: uvicorn._types.ASGIApplication, *, on_ready: Callable[[], None]) -> None:
+    def __init__(self, api: FastAPI, *, on_ready: Callable[[], None]) -> None:
         super().__init__(
-            uvicorn.Config(api, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5)
+            uvicorn.Config(
+                cast(Any, api),  # uvicorn's and Starlette's types of an application differ in name only
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
         )
         self._on_ready = on_ready
 
@@ -125,7 +134,9 @@ def _listen(chosen: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            reason = f"Port {chosen.port} is taken, perhaps by another Pipelet. Stop that, or choose another: --port 8001."
+            reason = (
+                f"Port {chosen.port} is taken, perhaps by another Pipelet. Stop that, or choose another: --port 8001."
+            )
         else:
             reason = f"Listening on {chosen.host}:{chosen.port} failed: {error.strerror}. Choose --host and --port."
         raise Unusable(reason) from error
@@ -138,5 +149,8 @@ def _greet(chosen: Settings, listener: socket.socket, secret: str) -> None:
     log.info("api.ready", url=base_url, pid=os.getpid())
     curl = f"curl {base_url}/fal/queue/z-image-text-to-image -H 'Authorization: Bearer {secret}' "
     body = '\'{"prompt": "a red apple on a light blue background", "width": 256, "height": 256}\''
-    print(f"Pipelet listens on {base_url} (documentation: {base_url}/docs)\nTry it:\n\n  {curl}\\\n    -d {body}\n", flush=True)
+    print(
+        f"Pipelet listens on {base_url} (documentation: {base_url}/docs)\nTry it:\n\n  {curl}\\\n    -d {body}\n",
+        flush=True,
+    )
     sys.stdout.flush()

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipelet import logs, settings, wiring
 from pipelet.settings import Settings
 from pipelet.worker.every import every
+from pipelet.worker.worker import Worker
 
 
 def worker(
@@ -58,7 +59,7 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
         leases.cancel()
 
 
-def _stop_at_end(worker: wiring.Worker) -> None:
+def _stop_at_end(worker: Worker) -> None:
     if not os.read(sys.stdin.fileno(), 4096):
         asyncio.get_running_loop().remove_reader(sys.stdin)
         worker.stop()

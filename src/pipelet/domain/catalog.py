@@ -123,7 +123,9 @@ def _entry(shape: type[_Entry], where: str, **values: Any) -> _Entry:
     known = {field.name for field in fields(shape)}
     unknown = sorted(values.keys() - known)
     if unknown:
-        raise Unusable(f"Catalog entry {where} has unknown fields: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        raise Unusable(
+            f"Catalog entry {where} has unknown fields: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+        )
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     try:
         return shape(**values)

@@ -60,7 +60,8 @@ class Learned:
 
     def observe(self, work: Work, seconds: float) -> "Learned":
         amounts = work.amounts()
-        weight = 1.0 / max(seconds, 1e-3) ** 2
+        # By the size of the work, not by the time it took: a slow spell must not count for less than a quick one.
+        weight = 1.0 / _NOMINAL.predict(work) ** 2
         products = (a * b * weight for a in amounts for b in amounts)
         matrix = tuple(_FORGET * old + new for old, new in zip(self.matrix, products, strict=True))
         targets = (a * seconds * weight for a in amounts)
@@ -95,6 +96,9 @@ class Costs:
 
     def predict(self, work: Work) -> float:
         return sum(a * b for a, b in zip(self.seconds, work.amounts(), strict=True))
+
+
+_NOMINAL = Costs(PRIOR_DRAW)
 
 
 @dataclass(frozen=True, slots=True)

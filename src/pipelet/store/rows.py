@@ -1,9 +1,8 @@
 """Rows to domain values and back. Works on any row that is read by column name."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work, work_of
 from pipelet.domain.image import ImageSpec, OutputFormat, StoredImage
@@ -14,7 +13,9 @@ from pipelet.domain.ports import Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import WorkerReport
 
-Row = Mapping[str, Any]
+
+class Row(Protocol):
+    def __getitem__(self, column: str, /) -> Any: ...
 
 
 def job_from(row: Row) -> Job:

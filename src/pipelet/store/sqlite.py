@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,9 @@ class SqliteStore:
             return job
 
         job = await self._writer.write(operation)
-        return job and Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)
+        if job is None:
+            return None
+        return Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)
 
     async def extend(self, lease: Lease, expires_at: float) -> bool:
         values = {"id": lease.job.id, "token": lease.token, "expires_at": expires_at}

@@ -67,10 +67,18 @@ class Crew:
 
     async def _live(self, name: str, device: str) -> int:
         """From birth to death of one process. Its standard input ends when we do, however we end: then it stops."""
-        command = [sys.executable, "-m", "pipelet", "worker", "--name", name, "--device", device, "--until-stdin-closes"]
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, env=self._environment
-        )
+        command = [
+            sys.executable,
+            "-m",
+            "pipelet",
+            "worker",
+            "--name",
+            name,
+            "--device",
+            device,
+            "--until-stdin-closes",
+        ]
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, env=self._environment)
         self._processes[name] = process
         log.info("worker.started", worker=name, pid=process.pid)
         dying = asyncio.create_task(process.wait())

@@ -41,7 +41,9 @@ class WorkerConfig:
 
 
 class Worker:
-    def __init__(self, config: WorkerConfig, *, store: JobStore, blobs: BlobStore, engine: Engine, clock: Clock) -> None:
+    def __init__(
+        self, config: WorkerConfig, *, store: JobStore, blobs: BlobStore, engine: Engine, clock: Clock
+    ) -> None:
         self._config = config
         self._store = store
         self._blobs = blobs
@@ -112,7 +114,13 @@ class Worker:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_RESTART_PAUSE)
             else:
-                log.info("engine.ready", worker=self._config.name, model=info.model, device=info.device, seconds=info.load_seconds)
+                log.info(
+                    "engine.ready",
+                    worker=self._config.name,
+                    model=info.model,
+                    device=info.device,
+                    seconds=info.load_seconds,
+                )
                 self._kind = f"{info.model} on {info.device}"
                 self._problem = None
                 await self._report()
@@ -183,15 +191,15 @@ class Worker:
     async def _end(self, attempt: Attempt, outcome: Outcome, lost: asyncio.Event) -> None:
         job = attempt.lease.job
         now = self._clock.now()
-        ended = await unless(
-            persist(lambda: self._store.finish(attempt.lease, outcome, now), request_id=job.id), lost
-        )
+        ended = await unless(persist(lambda: self._store.finish(attempt.lease, outcome, now), request_id=job.id), lost)
         if not ended:
             lost.set()
             return
         match outcome:
             case Succeeded(images, inference_seconds):
-                log.info("attempt.succeeded", request_id=job.id, images=len(images), seconds=round(inference_seconds, 3))
+                log.info(
+                    "attempt.succeeded", request_id=job.id, images=len(images), seconds=round(inference_seconds, 3)
+                )
                 await self._learn(job, inference_seconds=inference_seconds, finished_at=now)
             case Failed(failure):
                 log.warning("attempt.failed", request_id=job.id, error_type=failure.kind, reason=failure.message)

@@ -1,0 +1,93 @@
+"""Small values with rules."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelet.domain import catalog, ids, keys
+from pipelet.domain.errors import Unusable
+from pipelet.domain.image import file_key
+from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded, verdict
+from pipelet.domain.parts import split
+from pipelet.domain.progress import tasks_of_job
+
+LOST = Failure(FailureKind.WORKER_LOST, "The worker was lost.")
+
+
+@given(st.integers(1, 16), st.floats(0.004, 17), st.floats(0.1, 200))
+def test_parts_hold_the_batch_and_fit(batch: int, megapixels: float, at_once: float) -> None:
+    """Parts add up to the batch, are as even as can be, and hold no more than fits, or one image."""
+    parts = split(batch, megapixels, at_once)
+
+    assert batch == sum(parts)
+    assert max(parts) - min(parts) <= 1
+    assert max(parts) == 1 or max(parts) * megapixels <= at_once
+
+
+def test_eight_steps_are_twelve_tasks() -> None:
+    """The seed's example: 12 tasks for 8 steps; a batch in parts counts each part."""
+    assert [12, 48] == [tasks_of_job(8, 1), tasks_of_job(8, 4)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempt", "ends"),
+    [
+        (Succeeded((), 1.0), 1, Succeeded),
+        (Failed(LOST), 1, Failed),
+        (Interrupted(LOST), 1, type(None)),
+        (Interrupted(LOST), 2, type(None)),
+        (Interrupted(LOST), 3, Failed),
+        (HandedBack("stopping"), 99, type(None)),
+    ],
+)
+def test_verdicts(outcome: Outcome, attempt: int, ends: type) -> None:
+    """A verdict is final; an interruption is one only when the attempts are used up; handing back never is."""
+    assert ends is type(verdict(outcome, attempt))
+
+
+def test_ids_and_names_look_as_documented() -> None:
+    """Request ids and file keys have the shapes of the API document."""
+    request_id = ids.new_request_id()
+
+    assert ids.is_request_id(request_id)
+    assert not ids.is_request_id(request_id.upper() + "A")
+    assert "outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__00008_.png" == file_key(
+        "z-image-text-to-image", "2DPBix", 8, "png"
+    )
+
+
+def test_keys_are_recognisable_and_expire() -> None:
+    """A key is told from other text at a glance; revoked and expired ones say why they are refused."""
+    secret = keys.new_secret()
+    key = keys.ApiKey(id="k", name="n", user="u", hash=keys.hash_secret(secret), created_at=0.0, expires_at=10.0)
+
+    assert keys.looks_like_key(secret)
+    assert not keys.looks_like_key(secret[:-1])
+    assert key.refusal(9.9) is None
+    assert "expired" in (key.refusal(10.0) or "")
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ("[models", "not valid TOML"),
+        ('[models.m]\nsource = "x"\nstepz = 3', "unknown fields: stepz"),
+        ("[models.m]", "incomplete"),
+        ('[apps.a]\ntask = "text-to-image"\nmodel = "nope"', "'nope', which has no entry"),
+        ('[apps.a]\ntask = "t"\n[apps.a.limits]\nmax_sid = 3', "apps.a.limits has unknown fields: max_sid"),
+    ],
+)
+def test_a_bad_catalog_says_where(document: str, complaint: str) -> None:
+    """A mistake in a catalog is named with its entry."""
+    with pytest.raises(Unusable, match=complaint):
+        catalog.parse(document)
+
+
+def test_later_catalogs_lay_over_earlier_ones() -> None:
+    """An operator's entry replaces only the fields it names."""
+    ours = '[models.m]\nsource = "x"\nnum_inference_steps = 8\n[apps.a]\ntask = "text-to-image"\nmodel = "m"'
+
+    merged = catalog.parse(ours, "[models.m]\nnum_inference_steps = 4")
+
+    assert ("x", 4) == (merged.models["m"].source, merged.models["m"].num_inference_steps)
+    assert ("a",) == merged.served_apps()

@@ -1,0 +1,62 @@
+"""Jobs for tests, and a clock that tests set."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipelet.domain.ids import new_request_id, new_token
+from pipelet.domain.image import ImageSpec, OutputFormat, StoredImage
+from pipelet.domain.job import Job, NewLease
+from pipelet.domain.outcome import Succeeded
+
+APP = "z-image-text-to-image"
+
+
+@dataclass
+class SetClock:
+    """The time is what a test says it is."""
+
+    time: float = 1_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+
+def make_spec(**changes: Any) -> ImageSpec:
+    fields: dict[str, Any] = {
+        "prompt": "a red apple on a light blue background",
+        "negative_prompt": None,
+        "width": 96,
+        "height": 64,
+        "batch_size": 1,
+        "seed": 42,
+        "num_inference_steps": 8,
+        "guidance_scale": 0.0,
+        "output_format": OutputFormat.PNG,
+    }
+    return ImageSpec(**fields | changes)
+
+
+def make_job(
+    *, priority: int = 0, app: str = APP, user: str = "ann", submitted_at: float = 1_000_000.0, **spec: Any
+) -> Job:
+    return Job(
+        id=new_request_id(),
+        app=app,
+        user=user,
+        priority=priority,
+        spec=make_spec(**spec),
+        submitted_at=submitted_at,
+        expected_seconds=1.0,
+    )
+
+
+def wanting(*apps: str, now: float = 1_000_000.0, seconds: float = 10.0, worker: str = "w1") -> NewLease:
+    return NewLease(worker=worker, apps=apps or (APP,), token=new_token(), now=now, expires_at=now + seconds)
+
+
+def success(*keys: str) -> Succeeded:
+    images = tuple(
+        StoredImage(key=key, content_type="image/png", file_size=10, width=96, height=64, seed=42 + k)
+        for k, key in enumerate(keys)
+    )
+    return Succeeded(images, 0.5)

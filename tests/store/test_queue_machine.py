@@ -1,0 +1,130 @@
+"""Any order of calls: a store against a model of the queue in a few lines."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from pipelet.domain.job import MOVES, CancelAnswer, Job, Lease, State
+from pipelet.domain.outcome import MAX_ATTEMPTS, Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome
+from pipelet.store.migrations.run import migrate_sqlite
+from pipelet.store.sqlite import open_sqlite
+from tests.jobs import APP, make_job, success, wanting
+
+OUTCOMES: list[Outcome] = [
+    success("outputs/a.png"),
+    Failed(Failure(FailureKind.INTERNAL, "broken")),
+    Interrupted(Failure(FailureKind.WORKER_LOST, "lost")),
+    HandedBack("stopping"),
+]
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Knows of each job only its state, attempt and place; the store must agree after every step."""
+
+    jobs: Bundle[Job] = Bundle("jobs")
+    leases: Bundle[Lease] = Bundle("leases")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "pipelet.sqlite"
+        migrate_sqlite(path)
+        self.store = open_sqlite(path)
+        self.time = 1_000_000.0
+        self.known: dict[str, tuple[State, int]] = {}
+        self.order: dict[str, tuple[int, int]] = {}
+        self.holders: dict[str, Lease] = {}
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.loop.close()
+        self.folder.cleanup()
+
+    @rule(target=jobs, priority=st.integers(-2, 2))
+    def submit(self, priority: int) -> Job:
+        job = self.loop.run_until_complete(self.store.submit(make_job(priority=priority)))
+        self.known[job.id] = (State.QUEUED, 0)
+        self.order[job.id] = (-priority, job.seq)
+        return job
+
+    @rule(target=leases)
+    def claim(self) -> Lease:
+        lease = self.loop.run_until_complete(self.store.claim(wanting(now=self.time, seconds=10)))
+        waiting = self.waiting()
+        if lease is None:
+            assert not waiting
+            return Lease(job=make_job(), token="none", worker="w", expires_at=0)
+        assert waiting[0] == lease.job.id
+        self.move(lease.job.id, State.RUNNING, self.known[lease.job.id][1] + 1)
+        self.holders[lease.job.id] = lease
+        return lease
+
+    @rule(job=jobs)
+    def cancel(self, job: Job) -> None:
+        answer = self.loop.run_until_complete(self.store.cancel(job.id, self.time))
+        state, attempt = self.known[job.id]
+        if state is State.QUEUED:
+            assert CancelAnswer.CANCELLED == answer
+            self.move(job.id, State.CANCELLED, attempt)
+        elif state is State.CANCELLED:
+            assert CancelAnswer.CANCELLED == answer
+        else:
+            assert (CancelAnswer.ALREADY_RUNNING if state is State.RUNNING else CancelAnswer.ALREADY_FINISHED) == answer
+
+    @rule(lease=leases, outcome=st.sampled_from(OUTCOMES))
+    def finish(self, lease: Lease, outcome: Outcome) -> None:
+        ended = self.loop.run_until_complete(self.store.finish(lease, outcome, self.time))
+        assert ended == (self.holders.get(lease.job.id) is lease)
+        if ended:
+            self.end(lease.job.id, outcome)
+
+    @rule(lease=consumes(leases), seconds=st.floats(0, 20))
+    def time_passes(self, lease: Lease, seconds: float) -> None:
+        self.time += seconds
+        late = {held.job.id for held in self.holders.values() if held.expires_at <= self.time}
+        ended = self.loop.run_until_complete(self.store.requeue_expired(self.time))
+        assert late == {job.id for job in ended}
+        for job_id in late:
+            self.end(job_id, OUTCOMES[2])
+
+    def end(self, job_id: str, outcome: Outcome) -> None:
+        attempt = self.known[job_id][1]
+        del self.holders[job_id]
+        match outcome:
+            case Interrupted() if attempt < MAX_ATTEMPTS:
+                self.move(job_id, State.QUEUED, attempt)
+            case HandedBack():
+                self.move(job_id, State.QUEUED, attempt - 1)
+            case Failed() | Interrupted():
+                self.move(job_id, State.FAILED, attempt)
+            case _:
+                self.move(job_id, State.SUCCEEDED, attempt)
+
+    def move(self, job_id: str, state: State, attempt: int) -> None:
+        assert state in MOVES[self.known[job_id][0]]
+        self.known[job_id] = (state, attempt)
+
+    def waiting(self) -> list[str]:
+        return sorted(
+            (job_id for job_id, (state, _) in self.known.items() if state is State.QUEUED), key=self.order.get
+        )  # type: ignore[arg-type]
+
+    @invariant()
+    def the_store_agrees(self) -> None:
+        for job_id, expected in self.known.items():
+            job = self.loop.run_until_complete(self.store.get(job_id))
+            assert job is not None
+            assert expected == (job.state, job.attempt)
+        for place, job_id in enumerate(self.waiting()):
+            job = self.loop.run_until_complete(self.store.get(job_id))
+            assert job is not None
+            assert place == self.loop.run_until_complete(self.store.ahead(job, [APP])).requests
+
+
+QueueMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestQueueMachine = QueueMachine.TestCase

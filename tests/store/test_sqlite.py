@@ -1,0 +1,165 @@
+"""What is particular to the embedded store."""
+
+import asyncio
+import re
+import sqlite3
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from pipelet.domain.errors import StoreNewer, StoreUnusable
+from pipelet.domain.job import State
+from pipelet.store import migrations
+from pipelet.store.group_commit import GroupCommit
+from pipelet.store.migrations.run import migrate_sqlite
+from pipelet.store.sqlite import open_sqlite
+from tests.disks import filled, small_disk
+from tests.jobs import make_job
+
+
+def new_database(tmp_path: Path) -> Path:
+    path = tmp_path / "pipelet.sqlite"
+    migrate_sqlite(path)
+    return path
+
+
+def test_the_head_is_what_alembic_says() -> None:
+    """A start can tell a database's age without Alembic, because the newest revision is written down truly."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    script = ScriptDirectory.from_config(config)
+
+    assert migrations.HEAD == script.get_current_head()
+    assert set(migrations.KNOWN) == {revision.revision for revision in script.walk_revisions()}
+
+
+def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
+    """A migration that has nothing to do leaves the database as it is."""
+    path = new_database(tmp_path)
+    before = list(sqlite3.connect(path).iterdump())
+
+    migrate_sqlite(path)
+
+    assert before == list(sqlite3.connect(path).iterdump())
+
+
+def test_processes_that_migrate_together_take_turns(tmp_path: Path) -> None:
+    """Several processes that create the same database at once all succeed."""
+    path = tmp_path / "pipelet.sqlite"
+    code = f"from pathlib import Path; from pipelet.store.migrations.run import migrate_sqlite; migrate_sqlite(Path({str(path)!r}))"
+    children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+
+    assert [0] * 4 == [child.wait(timeout=60) for child in children]
+    open_sqlite(path).close()
+
+
+def test_a_newer_database_is_refused(tmp_path: Path) -> None:
+    """A database of a later version is not touched, and the message says what to do."""
+    path = new_database(tmp_path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(StoreNewer, match="newer version of Pipelet"):
+        open_sqlite(path)
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to be read as one" * 100, None])
+def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """A missing or a foreign file is named, with what to do."""
+    path = tmp_path / "pipelet.sqlite"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(StoreUnusable, match=re.escape(str(path))):
+        open_sqlite(path)
+
+
+async def test_a_final_state_never_changes(tmp_path: Path) -> None:
+    """The database itself refuses to move a job out of a final state."""
+    path = new_database(tmp_path)
+    store = open_sqlite(path)
+    job = await store.submit(make_job())
+    await store.cancel(job.id, 1_000_001.0)
+    store.close()
+
+    with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="never changes"):
+        connection.execute("UPDATE job SET state = 'queued', finished_at = NULL, failure_kind = NULL")
+
+
+async def test_an_answered_submit_survives_the_process(tmp_path: Path) -> None:
+    """A job whose submit was answered is there after the process was killed without a chance to tidy up."""
+    path = new_database(tmp_path)
+    code = f"""
+import asyncio, os, signal
+from pathlib import Path
+from pipelet.store.sqlite import open_sqlite
+from tests.disks import filled, small_disk
+from tests.jobs import make_job
+
+async def main():
+    store = open_sqlite(Path({str(path)!r}))
+    print(*[(await store.submit(make_job())).id for _ in range(20)], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    store = open_sqlite(path)
+
+    found = [await store.get(job_id) for job_id in child.stdout.split()]
+
+    store.close()
+    assert [State.QUEUED] * 20 == [job.state for job in found if job]
+
+
+async def test_one_failing_write_spares_its_neighbours(tmp_path: Path) -> None:
+    """Writes that share a commit fail alone: what the others did is kept, and what the failing one did is not."""
+    path = tmp_path / "plain.sqlite"
+    writer = GroupCommit(lambda: sqlite3.connect(path, isolation_level=None))
+    await writer.write(lambda db: db.execute("CREATE TABLE t (n INTEGER UNIQUE)") and None)
+
+    def insert(*numbers: int) -> asyncio.Task[None]:
+        def operation(db: sqlite3.Connection) -> None:
+            for number in numbers:
+                db.execute("INSERT INTO t VALUES (?)", (number,))
+
+        return asyncio.create_task(writer.write(operation))
+
+    results = await asyncio.gather(insert(1), insert(2, 1), insert(3), return_exceptions=True)
+    writer.close()
+
+    assert [type(None), sqlite3.IntegrityError, type(None)] == [type(result) for result in results]
+    assert [(1,), (3,)] == sqlite3.connect(path).execute("SELECT n FROM t ORDER BY n").fetchall()
+
+
+async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
+    """With no space left a submit says so and leaves nothing behind; with space again the same one is taken."""
+    with small_disk(tmp_path / "disk") as disk:
+        store = open_sqlite(new_database(disk))
+        job = make_job(prompt="x" * 4000)
+        with filled(disk):
+            with pytest.raises(StoreUnusable, match="disk is full"):
+                await store.submit(job)
+            assert await store.get(job.id) is None
+
+        await store.submit(job)
+        assert await store.get(job.id) is not None
+        store.close()
+
+
+def test_every_query_file_is_used() -> None:
+    """No query lies about that nothing runs."""
+    code = "".join(path.read_text() for path in Path(str(files("pipelet.store"))).glob("*.py"))
+
+    unused = [
+        entry.name
+        for entry in (files("pipelet.store") / "sql" / "sqlite").iterdir()
+        if f'"{entry.name[:-4]}"' not in code
+    ]
+
+    assert [] == unused
