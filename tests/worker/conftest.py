@@ -1,0 +1,90 @@
+"""A workshop: a real store, a real disk, real engine processes, and as many workers as a test wants."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pipelet.blobs.disk import DiskBlobs
+from pipelet.domain.catalog import Model
+from pipelet.domain.clock import SystemClock
+from pipelet.domain.job import Job
+from pipelet.domain.ports import BlobStore
+from pipelet.engine.process import EngineProcess
+from pipelet.store.migrations.run import migrate_sqlite
+from pipelet.store.sqlite import SqliteStore, open_sqlite
+from pipelet.worker.worker import Worker, WorkerConfig
+from tests.jobs import APP
+
+ZOO = "tests.engine.zoo"
+
+
+class Workshop:
+    def __init__(self, folder: Path) -> None:
+        path = folder / "pipelet.sqlite"
+        migrate_sqlite(path)
+        self.store = open_sqlite(path)
+        self.files = folder / "files"
+        self.blobs = DiskBlobs(self.files, signing_key=b"k", url_seconds=60)
+        self.clock = SystemClock()
+
+    @asynccontextmanager
+    async def worker(
+        self,
+        animal: str = "gradient:Gradient",
+        *,
+        name: str = "w1",
+        lease_seconds: float = 5.0,
+        grace_seconds: float = 20.0,
+        stall_seconds: float = 20.0,
+        megapixels_per_run: float = 8.0,
+        store: SqliteStore | None = None,
+        blobs: BlobStore | None = None,
+    ) -> AsyncIterator[Worker]:
+        """A running worker, stopped at the end."""
+        model = Model(name="zoo", source="zoo", megapixels_per_run=megapixels_per_run)
+        config = WorkerConfig(
+            name=name,
+            apps=(APP,),
+            model=model,
+            version="0",
+            lease_seconds=lease_seconds,
+            grace_seconds=grace_seconds,
+        )
+        engine = EngineProcess(
+            model=model,
+            source="zoo",
+            implementation=f"{ZOO}.{animal}",
+            load_timeout=20.0,
+            stall_timeout=stall_seconds,
+        )
+        worker = Worker(config, store=store or self.store, blobs=blobs or self.blobs, engine=engine, clock=self.clock)
+        running = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            await running
+
+    async def ended(self, job: Job, seconds: float = 30.0) -> Job:
+        """The job, once it is final."""
+        async with asyncio.timeout(seconds):
+            while True:
+                found = await self.store.get(job.id)
+                assert found is not None
+                if found.state.is_final:
+                    return found
+                await asyncio.sleep(0.01)
+
+    def stored(self) -> set[str]:
+        """Keys of all files there are."""
+        return {str(path.relative_to(self.files)) for path in self.files.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Iterator[Workshop]:
+    shop = Workshop(tmp_path)
+    yield shop
+    shop.store.close()

@@ -1,0 +1,239 @@
+"""The worker, with real engine processes."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelet.domain.image import OutputFormat
+from pipelet.domain.job import Job, State
+from pipelet.domain.outcome import FailureKind
+from pipelet.domain.progress import Progress
+from tests.engine.zoo.gradient import picture
+from tests.jobs import APP, make_job, wanting
+from tests.worker.conftest import Workshop
+
+
+def job_now(**changes: object) -> Job:
+    return make_job(submitted_at=time.time(), **changes)  # type: ignore[arg-type]
+
+
+def assert_right_pictures(shop: Workshop, job: Job) -> None:
+    assert State.SUCCEEDED == job.state
+    assert job.spec.batch_size == len(job.images)
+    for number, image in enumerate(job.images):
+        with Image.open(shop.files / image.key) as file:
+            assert np.array_equal(picture(job.spec, job.spec.seed + number), np.asarray(file))
+        assert job.spec.seed + number == image.seed
+        assert image.file_size == (shop.files / image.key).stat().st_size
+
+
+async def test_a_request_becomes_its_pictures(workshop: Workshop) -> None:
+    """Every image of the batch is stored with its own seed, all tasks are done, and the files tell their story."""
+    async with workshop.worker():
+        job = await workshop.store.submit(job_now(prompt="a fox, 狐", batch_size=3, width=97, height=65))
+        done = await workshop.ended(job)
+
+    assert_right_pictures(workshop, done)
+    assert Progress(12, 12) == done.progress
+    with Image.open(workshop.files / done.images[2].key) as file:
+        story = file.text  # type: ignore[attr-defined]
+    assert ("a fox, 狐", "44", "97x65", "8", job.id) == tuple(
+        story[key] for key in ("prompt", "seed", "size", "num_inference_steps", "request_id")
+    )
+    assert ["00001", "00002", "00003"] == [image.file_name.split("__")[1][:5] for image in done.images]
+
+
+@pytest.mark.parametrize("output_format", [OutputFormat.JPEG, OutputFormat.WEBP])
+async def test_other_formats_tell_their_story_too(workshop: Workshop, output_format: OutputFormat) -> None:
+    """JPEG and WebP files look like the picture and carry prompt and seed in their Exif data."""
+    async with workshop.worker():
+        done = await workshop.ended(await workshop.store.submit(job_now(output_format=output_format)))
+
+    with Image.open(workshop.files / done.images[0].key) as file:
+        assert output_format.value.upper() == file.format
+        difference = np.asarray(file.convert("RGB")).astype(int) - picture(done.spec, done.spec.seed)
+        comment = file.getexif().get_ifd(0x8769)[0x9286]
+    assert np.abs(difference).mean() < 4
+    assert done.spec.prompt in comment.removeprefix(b"UNICODE\0").decode("utf-16-be")
+
+
+async def test_a_batch_that_does_not_fit_is_drawn_in_parts(workshop: Workshop) -> None:
+    """Parts change the number of tasks, never the pictures."""
+    async with workshop.worker(megapixels_per_run=2 * 96 * 64 / 1e6):
+        done = await workshop.ended(await workshop.store.submit(job_now(batch_size=5)))
+
+    assert_right_pictures(workshop, done)
+    assert Progress(36, 36) == done.progress
+
+
+async def test_progress_grows_task_by_task(workshop: Workshop) -> None:
+    """What the store says while a request runs never falls, always names the same total, and shows the steps."""
+    seen: list[Progress] = []
+    async with workshop.worker():
+        job = await workshop.store.submit(job_now(prompt="sleep=0.15"))
+        while not (found := await workshop.store.get(job.id)) or not found.state.is_final:
+            if found and found.progress and found.progress not in seen:
+                seen.append(found.progress)
+            await asyncio.sleep(0.01)
+
+    assert {12} == {progress.total for progress in seen}
+    assert sorted(progress.done for progress in seen) == [progress.done for progress in seen]
+    assert len(seen) > 5
+
+
+async def test_a_dead_engine_costs_attempts_not_the_worker(workshop: Workshop) -> None:
+    """A request that kills its engine fails after three attempts with the reason; the next one is drawn."""
+    async with workshop.worker("killed_while_drawing:Painter"):
+        poison = await workshop.store.submit(job_now(prompt="please die"))
+        harmless = await workshop.store.submit(job_now())
+        dead, drawn = await workshop.ended(poison), await workshop.ended(harmless)
+
+    assert dead.failure is not None
+    assert (State.FAILED, 3, FailureKind.WORKER_LOST) == (dead.state, dead.attempt, dead.failure.kind)
+    assert "SIGKILL" in dead.failure.message
+    assert_right_pictures(workshop, drawn)
+
+
+@pytest.mark.parametrize(
+    ("animal", "prompt", "kind", "attempts"),
+    [
+        ("raises_while_drawing:Painter", "please", FailureKind.INTERNAL, 1),
+        ("raises_while_drawing:Painter", "refuse", FailureKind.INVALID_INPUT, 1),
+        ("out_of_memory:Painter", "please", FailureKind.OUT_OF_MEMORY, 1),
+        ("hangs_while_drawing:Painter", "please", FailureKind.WORKER_LOST, 3),
+        ("exits_while_drawing:Painter", "please", FailureKind.WORKER_LOST, 3),
+    ],
+)
+async def test_trouble_with_one_request_is_its_own(
+    workshop: Workshop, animal: str, prompt: str, kind: FailureKind, attempts: int
+) -> None:
+    """Whatever happens while drawing ends in a clear failure of that request, and the worker goes on."""
+    async with workshop.worker(animal, stall_seconds=0.5):
+        troubled = await workshop.ended(await workshop.store.submit(job_now(prompt=prompt)))
+        drawn = await workshop.ended(await workshop.store.submit(job_now()))
+
+    assert troubled.failure is not None
+    assert (State.FAILED, kind, attempts) == (troubled.state, troubled.failure.kind, troubled.attempt)
+    assert_right_pictures(workshop, drawn)
+
+
+async def test_a_batch_too_big_for_the_device_is_tried_in_parts(workshop: Workshop) -> None:
+    """Out of memory with several images at once, the worker draws them one by one from then on."""
+    async with workshop.worker("too_big_at_once:Painter"):
+        done = await workshop.ended(await workshop.store.submit(job_now(batch_size=3)))
+        again = await workshop.ended(await workshop.store.submit(job_now(batch_size=3)))
+
+    assert_right_pictures(workshop, done)
+    assert [2, 1] == [done.attempt, again.attempt]
+    assert Progress(36, 36) == again.progress
+
+
+async def test_the_next_request_is_drawn_while_files_are_stored(workshop: Workshop) -> None:
+    """The engine is on the second request before the first one's files are stored."""
+
+    class SlowDisk:
+        """Our own port, on the real disk, held until the test lets it go."""
+
+        gate = asyncio.Event()
+
+        async def put(self, key: str, data: bytes, content_type: str) -> None:
+            await self.gate.wait()
+            await workshop.blobs.put(key, data, content_type)
+
+    async with workshop.worker(blobs=SlowDisk()):  # type: ignore[arg-type]
+        first = await workshop.store.submit(job_now())
+        second = await workshop.store.submit(job_now())
+        async with asyncio.timeout(20):
+            while (found := await workshop.store.get(second.id)) is None or found.state is not State.RUNNING:
+                await asyncio.sleep(0.01)
+        waiting = await workshop.store.get(first.id)
+        SlowDisk.gate.set()
+        ended = [await workshop.ended(first), await workshop.ended(second)]
+
+    assert waiting is not None
+    assert State.RUNNING == waiting.state
+    for job in ended:
+        assert_right_pictures(workshop, job)
+
+
+async def test_stopping_finishes_what_runs(workshop: Workshop) -> None:
+    """A worker that is told to stop completes its request, claims no other, and is then gone from the list."""
+    async with workshop.worker():
+        running = await workshop.store.submit(job_now(prompt="sleep=0.1"))
+        waiting = await workshop.store.submit(job_now(priority=-1))
+        await begun(workshop, running)
+
+    assert_right_pictures(workshop, await workshop.ended(running))
+    left = await workshop.store.get(waiting.id)
+    assert left is not None
+    assert State.QUEUED == left.state
+    assert [] == await workshop.store.live_workers(0)
+
+
+async def test_what_outlasts_the_grace_time_is_handed_back(workshop: Workshop) -> None:
+    """A request that cannot end in time goes back to the queue as if it had not begun, and another worker draws it."""
+    async with workshop.worker(grace_seconds=0.2):
+        job = await workshop.store.submit(job_now(prompt="sleep=0.5"))
+        await begun(workshop, job)
+
+    handed_back = await workshop.store.get(job.id)
+    assert handed_back is not None
+    assert (State.QUEUED, 0) == (handed_back.state, handed_back.attempt)
+    async with workshop.worker(name="w2"):
+        assert_right_pictures(workshop, await workshop.ended(job))
+
+
+async def test_a_worker_that_lost_its_lease_stops_and_touches_nothing(workshop: Workshop) -> None:
+    """When somebody else has the job, the first worker drops it, and the result is the second one's alone."""
+    async with workshop.worker(lease_seconds=0.4):
+        job = await workshop.store.submit(job_now(prompt="sleep=0.2"))
+        await begun(workshop, job)
+        await workshop.store.abandon("w1", time.time())
+        stolen = await workshop.store.claim(wanting(now=time.time(), seconds=60, worker="thief"))
+        assert stolen is not None
+        other = await workshop.store.submit(job_now())
+        drawn = await workshop.ended(other)
+
+    still = await workshop.store.get(job.id)
+    assert still is not None
+    assert State.RUNNING == still.state
+    assert_right_pictures(workshop, drawn)
+    assert {image.key for image in drawn.images} == workshop.stored()
+
+
+async def test_a_model_that_cannot_be_loaded_is_reported(workshop: Workshop) -> None:
+    """The worker says why it is not ready, claims nothing, and stops when told."""
+    async with workshop.worker("raises_while_loading:Painter"):
+        job = await workshop.store.submit(job_now())
+        async with asyncio.timeout(20):
+            while not (workers := await workshop.store.live_workers(time.time())) or workers[0].problem is None:
+                await asyncio.sleep(0.02)
+
+    assert not workers[0].ready
+    waiting = await workshop.store.get(job.id)
+    assert waiting is not None
+    assert State.QUEUED == waiting.state
+
+
+async def test_times_are_learned(workshop: Workshop) -> None:
+    """Finished requests teach the store how long drawing and recording take on this kind of worker."""
+    async with workshop.worker():
+        for _ in range(3):
+            await workshop.ended(await workshop.store.submit(job_now()))
+
+    learned = await workshop.store.learned()
+    assert {("zoo on cpu", "draw"): 3, ("zoo on cpu", "record"): 3} == {
+        kind: sums.count for kind, sums in learned.items()
+    }
+
+
+async def begun(shop: Workshop, job: Job) -> None:
+    async with asyncio.timeout(20):
+        while not await shop.store.running([APP]):
+            await asyncio.sleep(0.01)
+    found = await shop.store.get(job.id)
+    assert found is not None
+    assert State.RUNNING == found.state
