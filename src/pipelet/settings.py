@@ -14,7 +14,7 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """Each field is a setting: `PIPELET_<NAME>` in the environment, `<name>` in `pipelet.toml`, the environment first."""
+    """Each field is a setting: `PIPELET_<NAME>` in the environment, else `<name>` in `pipelet.toml`."""
 
     model_config = SettingsConfigDict(
         env_prefix="PIPELET_", toml_file=CONFIG_FILE, extra="forbid", env_ignore_empty=True

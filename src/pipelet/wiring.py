@@ -1,4 +1,4 @@
-"""Builds the parts from the settings, in reading order. The only place that knows which adapter stands behind a port."""
+"""Builds the parts from the settings, in reading order. Only this file knows which adapter stands behind a port."""
 
 import contextlib
 import secrets
@@ -58,21 +58,25 @@ def prepare_data_dir(settings: Settings) -> None:
             probe.unlink()
         except OSError as error:
             raise Unusable(
-                f"The data directory {folder} cannot be written ({error.strerror}). Make it writable, or choose another with "
-                "--data-dir or PIPELET_DATA_DIR."
+                f"The data directory {folder} cannot be written ({error.strerror}). Make it writable, or choose "
+                "another with --data-dir or PIPELET_DATA_DIR."
             ) from error
 
 
 def migrate(settings: Settings) -> str:
     """Bring the database to this version's schema; answers the revision it then has."""
     prepare_data_dir(settings)
-    path = settings.database_path
-    version = schema_version(path) if path.exists() else None
+    path, version = settings.database_path, schema_revision(settings)
     if version is None or (version != HEAD and version in KNOWN):
         from pipelet.store.migrations.run import migrate_sqlite  # takes longer to import than a start may
 
         migrate_sqlite(path)
     return HEAD
+
+
+def schema_revision(settings: Settings) -> str | None:
+    """What the database is at now; None where it is missing or empty."""
+    return schema_version(settings.database_path) if settings.database_path.exists() else None
 
 
 @contextlib.contextmanager
@@ -162,6 +166,18 @@ def build_engine(settings: Settings, model: Model) -> EngineProcess:
         load_timeout=settings.load_seconds,
         stall_timeout=settings.stall_seconds,
     )
+
+
+def find_model(model: Model) -> str | None:
+    """The folder of its checkpoint, looked through; None where its source is a hub id.
+
+    Raises:
+        ModelUnusable: it is not there, or damaged.
+        ImportError: the engine extra is not installed.
+    """
+    from pipelet.engine.checkpoint import check  # needs the engine extra, which the API alone does without
+
+    return check(resolve(model.source))
 
 
 def build_crew(settings: Settings, *, store: JobStore) -> Crew:

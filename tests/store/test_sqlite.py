@@ -51,7 +51,11 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
 def test_processes_that_migrate_together_take_turns(tmp_path: Path) -> None:
     """Several processes that create the same database at once all succeed."""
     path = tmp_path / "pipelet.sqlite"
-    code = f"from pathlib import Path; from pipelet.store.migrations.run import migrate_sqlite; migrate_sqlite(Path({str(path)!r}))"
+    code = f"""
+from pathlib import Path
+from pipelet.store.migrations.run import migrate_sqlite
+migrate_sqlite(Path({str(path)!r}))
+"""
     children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
 
     assert [0] * 4 == [child.wait(timeout=60) for child in children]

@@ -35,9 +35,9 @@ def serve(
 ) -> None:
     """Run the service: the API and, beside it, one worker for each GPU, or one on the CPU.
 
-    Everything it keeps lies in the data directory. The first start makes a key for the user `local` and stores it there, so
-    that `pipelet generate` on this machine needs no flags. Stop it with Ctrl-C: running requests are finished first, within
-    a grace time.
+    Everything it keeps lies in the data directory. The first start makes a key for the user `local` and stores it
+    there, so that `pipelet generate` on this machine needs no flags. Stop it with Ctrl-C: running requests are finished
+    first, within a grace time.
 
     Parameters
     ----------

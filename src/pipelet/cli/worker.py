@@ -22,8 +22,8 @@ def worker(
 ) -> None:
     """Run one worker: it claims requests from the queue and draws them, until SIGTERM or Ctrl-C.
 
-    It needs the database and the file store of the service, and no open port. What runs is finished first, within a grace
-    time, or else handed back to the queue.
+    It needs the database and the file store of the service, and no open port. What runs is finished first, within a
+    grace time, or else handed back to the queue.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Everything that can go wrong by name. Anything outside this tree is a bug: it is logged, and never explained to a caller.
+"""Everything that can go wrong, by name. Anything outside this tree is a bug: logged, and never explained to a caller.
 
 PipeletError
 ├── NotAllowed            who asks may not

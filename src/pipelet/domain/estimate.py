@@ -1,12 +1,12 @@
 """How long work takes, learned from work that was done.
 
 The time of a request is modelled as a sum of costs that cannot be negative: one per request, one per denoising step,
-and per megapixel drawn, denoised, and (attention grows with the square) denoised again. The five costs are fitted to finished
-requests by least squares of the *relative* error, older requests counting less and less. Only sums are kept, so a fit
-costs the same after ten requests and after ten million.
+and per megapixel drawn, denoised, and (attention grows with the square) denoised again. The five costs are fitted to
+finished requests by least squares of the *relative* error, older requests counting less and less. Only sums are kept,
+so a fit costs the same after ten requests and after ten million.
 
-Before anything was learned, and for directions that were never seen (sizes much larger than any so far), a weak prior holds
-the costs near plausible ones, in proportion: the first request that ends already moves all of them.
+Before anything was learned, and for directions that were never seen (sizes much larger than any so far), a weak prior
+holds the costs near plausible ones, in proportion: the first request that ends already moves all of them.
 """
 
 from collections.abc import Sequence
@@ -129,8 +129,8 @@ class Ahead:
 def remaining(predicted: float, elapsed: float, done_share: float) -> float:
     """Seconds a running request still takes.
 
-    A prediction that was too short must not make "almost done" of a request that is not: what is left is never less than
-    what its own progress says, once there is some.
+    A prediction that was too short must not make "almost done" of a request that is not: what is left is never less
+    than what its own progress says, once there is some.
     """
     by_prediction = predicted - elapsed
     by_progress = elapsed * (1 - done_share) / done_share if done_share > 0 else predicted

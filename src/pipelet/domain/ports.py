@@ -85,7 +85,10 @@ class JobStore(Protocol):
         """
 
     async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
-        """End the attempt: the job gets its verdict, or goes back to its old place in the queue. False: the lease was lost."""
+        """End the attempt: the job gets its verdict, or goes back to its old place in the queue.
+
+        False: the lease was lost.
+        """
 
     async def requeue_expired(self, now: float) -> list[Job]:
         """End the attempts whose lease has run out, as interrupted. Answers the jobs as they are afterwards."""
@@ -104,7 +107,7 @@ class JobStore(Protocol):
         """Forget up to `limit` jobs that ended before `before`; their files become unclaimed. Answers how many."""
 
     async def unclaimed_files(self, now: float, limit: int) -> list[str]:
-        """Keys that were reserved and belong to no result: of forgotten jobs, and of broken-off attempts after a grace time."""
+        """Keys that were reserved and belong to no result: of forgotten jobs and, after a grace time, dead attempts."""
 
     async def forget_files(self, keys: Sequence[str]) -> None:
         """Drop the notes of files that are deleted."""

@@ -1,8 +1,8 @@
 """Wakes sleeping workers on this machine when work arrives.
 
 Each listener binds a datagram socket in a folder that belongs to the database; ringing sends a byte to every one.
-A poke takes 40 µs, where polling often enough to be as quick would cost a laptop 200 wake-ups a second. It is only a hint:
-whoever listens also looks by itself now and then.
+A poke takes 40 µs, where polling often enough to be as quick would cost a laptop 200 wake-ups a second. It is only a
+hint: whoever listens also looks by itself now and then.
 """
 
 import asyncio

@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 _BATCH = 32
 _PAUSE = 0.005
-"""Seconds between full batches. SQLite's lock is not fair: without a pause another process that wants to write starves."""
+"""Seconds between batches. SQLite's lock is not fair: without a pause another process that wants to write starves."""
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class GroupCommit:
         self._thread.start()
 
     async def write(self, operation: Callable[[sqlite3.Connection], Result], *, durable: bool = True) -> Result:
-        """Run `operation` inside a transaction. With `durable=False` its commit may be lost with the power, never half done.
+        """Run `operation` inside a transaction. With `durable=False` a power cut may undo it, whole, never in part.
 
         Raises:
             StoreUnusable: the database did not take it: nothing of `operation` happened.

@@ -266,8 +266,8 @@ def open_sqlite(path: Path) -> SqliteStore:
     version = schema_version(path)
     if version is not None and version not in migrations.KNOWN:
         raise StoreNewer(
-            f"The database {path} was written by a newer version of Pipelet (schema {version}, this version knows up to "
-            f"{migrations.HEAD}). Install that version, or point PIPELET_DATABASE_URL at another database."
+            f"The database {path} was written by a newer version of Pipelet (schema {version}; this version knows up "
+            f"to {migrations.HEAD}). Install that version, or point PIPELET_DATABASE_URL at another database."
         )
     if version != migrations.HEAD:
         raise StoreUnusable(f"The database {path} has to be brought up to date first: run `pipelet migrate`.")

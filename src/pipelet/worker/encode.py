@@ -1,7 +1,8 @@
 """Pixels to the bytes of a file, with the story of the picture inside.
 
-fpng writes a 3200x2000 picture in some 30 ms, where Pillow's default takes 1.7 s, about as long as a fast GPU needs to draw
-a fifth of it. It has no wheel for every platform; Pillow's quickest level, a third of its default's time, stands in.
+fpng writes a 3200x2000 picture in some 30 ms, where Pillow's default takes 1.7 s, about as long as a fast GPU needs to
+draw a fifth of it. It has no wheel for every platform; Pillow's quickest level, a third of its default's time, stands
+in.
 """
 
 import io

@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 async def every(seconds: float, turn: Callable[[], Awaitable[object]], *, name: str) -> None:
-    """Run `turn` until cancelled, `seconds` apart. A turn that fails is reported, and the next one comes all the same."""
+    """Run `turn` until cancelled, `seconds` apart. A turn that fails is reported, and the next one comes anyway."""
     while True:
         try:
             await turn()

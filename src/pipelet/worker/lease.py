@@ -17,7 +17,7 @@ class LeaseKeeper:
 
     @contextlib.contextmanager
     def hold(self, lease: Lease) -> Iterator[asyncio.Event]:
-        """Extend `lease` while inside. The event is set when somebody else has the job: stop, and touch nothing of it."""
+        """Extend `lease` while inside. The event is set when somebody else has the job: stop, touch nothing of it."""
         lost = asyncio.Event()
         self._held[lease.token] = (lease, lost)
         try:

@@ -8,7 +8,7 @@ Result = TypeVar("Result")
 
 
 async def unless(work: Coroutine[Any, Any, Result], *events: asyncio.Event) -> Result | None:
-    """The result of `work`; or None where one of `events` was set first. `work` has then been cancelled and has ended."""
+    """The result of `work`; or None where one of `events` was set first: `work` was then cancelled and has ended."""
     working = asyncio.create_task(work)
     watching = [asyncio.create_task(event.wait()) for event in events]
     try:

@@ -1,4 +1,4 @@
-"""Schema changes. Alembic runs them, and only `pipelet.store.migrations.run` imports it: it takes longer than a start may."""
+"""Schema changes. Alembic runs them; only `run.py` imports it, because that takes longer than a start may."""
 
 HEAD = "0001"
 """The newest revision this version of Pipelet knows."""
