@@ -1,0 +1,1 @@
+"""Pipelet over HTTP: fal's queue routes, signed files, health and metrics."""

@@ -1,0 +1,95 @@
+"""The application: which path leads to which handler."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from pipelet.api import description, files, health, problems, queue
+from pipelet.api.auth import Doorkeeper
+from pipelet.api.estimates import Estimates
+from pipelet.api.metrics import Metrics
+from pipelet.api.parts import LocalFiles, Parts
+from pipelet.api.recent import Recent
+from pipelet.api.schemas import input_model
+from pipelet.domain.catalog import Catalog
+from pipelet.domain.ports import BlobStore, Clock, JobStore
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def build_api(
+    *,
+    store: JobStore,
+    blobs: BlobStore,
+    catalog: Catalog,
+    clock: Clock,
+    public_url: str | None,
+    local_files: LocalFiles | None = None,
+    version: str,
+) -> FastAPI:
+    """Connect the parts. Opening and closing them is the caller's."""
+    app = FastAPI(
+        title="Pipelet",
+        version=version,
+        description=description.ABOUT,
+        redirect_slashes=False,  # fal's clients do not follow redirects
+    )
+    app.state.parts = Parts(
+        store=store,
+        blobs=blobs,
+        catalog=catalog,
+        clock=clock,
+        public_url=public_url.rstrip("/") if public_url else None,
+        local_files=local_files,
+        version=version,
+        inputs={
+            name: input_model(catalog.apps[name].limits, catalog.model_of(catalog.apps[name]))
+            for name in catalog.served_apps()
+        },
+        doorkeeper=Doorkeeper(store, clock),
+        estimates=Estimates(store, catalog, clock),
+        metrics=Metrics(store, catalog, clock),
+        blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
+    )
+    problems.add_handlers(app)
+    _add_reads(app, catalog)
+    _add_submits(app, app.state.parts)
+    _add_operations(app)
+    description.add_security(app)
+    return app
+
+
+def _add_reads(app: FastAPI, catalog: Catalog) -> None:
+    """The status route comes first: routes are tried in order, and this one is polled."""
+    request = "/fal/queue/{app}/requests/{request_id}"
+    plain = description.of_read(catalog)
+    with_logs = description.of_read(catalog, description.LOGS)
+    _add(app, "GET", f"{request}/status", queue.status, responses=description.STATUS, openapi_extra=with_logs)
+    _add(app, "GET", request, queue.result, responses=description.RESULT, openapi_extra=plain)
+    _add(app, "GET", f"{request}/response", queue.result, include_in_schema=False)
+    _add(app, "PUT", f"{request}/cancel", queue.cancel, 202, responses=description.CANCEL, openapi_extra=plain)
+
+
+def _add_submits(app: FastAPI, parts: Parts) -> None:
+    for name, model in parts.inputs.items():
+        path, extra = f"/fal/queue/{name}", description.of_submit(model)
+        _add(app, "POST", path, queue.submit, responses=description.SUBMIT, openapi_extra=extra)
+    _add(app, "POST", "/fal/queue/{app}", queue.unknown_app, include_in_schema=False)
+
+
+def _add_operations(app: FastAPI) -> None:
+    _add(app, "GET", "/", health.root, include_in_schema=False)
+    _add(app, "GET", "/health/live", health.live, include_in_schema=False)
+    _add(app, "GET", "/health/ready", health.ready, include_in_schema=False)
+    _add(app, "GET", "/metrics", health.scrape, include_in_schema=False)
+    app.add_api_route("/files/{key:path}", files.fetch, methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def _add(app: FastAPI, method: str, path: str, handler: Handler, status: int | None = None, **about: Any) -> None:
+    """Also with a trailing slash, answered directly: clients that use one do not follow redirects."""
+    app.add_api_route(path, handler, methods=[method], status_code=status, **about)
+    if not path.endswith("/"):
+        about["include_in_schema"] = False
+        app.add_api_route(f"{path}/", handler, methods=[method], **about)

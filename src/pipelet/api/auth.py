@@ -1,0 +1,65 @@
+"""Who asks: `Authorization: Bearer <key>`, or `Key <key>` as fal's clients say it."""
+
+from collections.abc import Iterable
+
+from pipelet.domain.errors import KeyMalformed, KeyMissing, KeyRefused
+from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key
+from pipelet.domain.ports import Clock, JobStore
+
+_FRESH_SECONDS = 2.0
+"""How long a revoked key may still open the door."""
+_MAX_REMEMBERED = 10_000
+
+
+class Doorkeeper:
+    """Knows keys by their hash, and those it saw a moment ago without asking the store.
+
+    Only keys that exist are remembered: a new key works at once, and nobody can fill the memory with guesses.
+    """
+
+    def __init__(self, store: JobStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._remembered: dict[bytes, tuple[ApiKey, float]] = {}
+
+    async def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> ApiKey:
+        """The key in these raw headers.
+
+        Raises:
+            KeyMissing, KeyMalformed, KeyRefused: with what to do about it.
+        """
+        hashed = hash_secret(_secret_in([value for name, value in headers if name == b"authorization"]))
+        now = self._clock.now()
+        remembered = self._remembered.get(hashed)
+        if remembered is not None and 0 <= now - remembered[1] < _FRESH_SECONDS:
+            key = remembered[0]
+        else:
+            key = await self._look_up(hashed, now)
+        refusal = key.refusal(now)
+        if refusal is not None:
+            raise KeyRefused(refusal)
+        return key
+
+    async def _look_up(self, hashed: bytes, now: float) -> ApiKey:
+        key = await self._store.find_key(hashed)
+        if key is None:
+            self._remembered.pop(hashed, None)
+            raise KeyRefused("This key is not known here. Ask the operator for one.")
+        if len(self._remembered) >= _MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[hashed] = (key, now)
+        return key
+
+
+def _secret_in(values: list[bytes]) -> str:
+    if not values:
+        raise KeyMissing("This route needs a key: send `Authorization: Bearer <key>`.")
+    if len(values) > 1:
+        raise KeyMalformed("The request has more than one Authorization header. Send exactly one.")
+    scheme, _, secret = values[0].decode("latin-1").partition(" ")
+    secret = secret.strip(" ")
+    if scheme.lower() not in ("bearer", "key"):
+        raise KeyMalformed("The Authorization header must read `Bearer <key>` or `Key <key>`.")
+    if not looks_like_key(secret):
+        raise KeyMalformed("The Authorization header holds no key of this service: keys start with `pk_`.")
+    return secret

@@ -1,0 +1,104 @@
+"""What /docs says of each route: written by hand, as the handlers read requests by hand. Tests hold it to the truth."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from pipelet.api import schemas
+from pipelet.domain.catalog import Catalog
+from pipelet.domain.ids import REQUEST_ID_PATTERN
+
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
+
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer <key>`"},
+    "key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`Authorization: Key <key>`, as fal's clients send it",
+    },
+}
+_REQUEST_ID_HEADER = {"x-fal-request-id": {"schema": {"type": "string", "pattern": REQUEST_ID_PATTERN}}}
+
+ABOUT = """Image generation behind fal's queue API: submit, poll `status_url` until `COMPLETED`, read `response_url`.
+
+Every error body has `detail` and `message`. A request answers under every app's path: its id alone identifies it."""
+
+
+def _refusal(description: str) -> dict[str, Any]:
+    return {"model": schemas.Refusal, "description": description}
+
+
+def _answer(model: type, description: str) -> dict[str, Any]:
+    return {"model": model, "description": description, "headers": _REQUEST_ID_HEADER}
+
+
+_COMMON: dict[int | str, dict[str, Any]] = {
+    401: _refusal("No key, or not one that is valid here."),
+    503: _refusal("Cannot be served right now; try again."),
+}
+_FIND: dict[int | str, dict[str, Any]] = {**_COMMON, 404: _refusal("No such request, or somebody else's.")}
+
+SUBMIT: dict[int | str, dict[str, Any]] = {
+    **_COMMON,
+    200: _answer(schemas.Submitted, "Queued."),
+    400: _refusal("The body is no JSON that can be read."),
+    413: _refusal("The body is too large."),
+    422: _refusal("The input is refused, with all reasons."),
+}
+STATUS: dict[int | str, dict[str, Any]] = {
+    **_FIND,
+    200: _answer(schemas.Status, "It has ended: well, badly, or cancelled."),
+    202: _answer(schemas.Status, "It waits or runs."),
+}
+CANCEL: dict[int | str, dict[str, Any]] = {
+    **_FIND,
+    202: _answer(schemas.CancelAccepted, "It will never run. Asking again gets the same answer."),
+    400: _refusal("Too late: `ALREADY_IN_PROGRESS` or `ALREADY_COMPLETED`."),
+}
+RESULT: dict[int | str, dict[str, Any]] = {
+    **_FIND,
+    200: _answer(schemas.Result, "The images. URLs are signed anew at each read."),
+    400: _refusal("It has not ended yet."),
+    422: _refusal("The model cannot draw this input."),
+    499: _refusal("It was cancelled."),
+    500: _refusal("It failed; `error_type` says how."),
+}
+
+LOGS = {
+    "name": "logs",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "`1` or `true` turns `logs` into a list of what happened so far.",
+}
+
+
+def of_read(catalog: Catalog, *parameters: dict[str, Any]) -> dict[str, Any]:
+    """The hand-written rest of a route under `/requests/{request_id}`."""
+    app = {"name": "app", "in": "path", "required": True, "schema": {"type": "string", "enum": list(catalog.apps)}}
+    request_id = {
+        "name": "request_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": REQUEST_ID_PATTERN, "examples": ["rn5r12q9pdu6yvb3nxty"]},
+    }
+    return {"security": SECURITY, "parameters": [app, request_id, *parameters]}
+
+
+def of_submit(model: schemas.InputModel) -> dict[str, Any]:
+    content = {"application/json": {"schema": model.model_json_schema(), "example": schemas.EXAMPLE}}
+    return {"security": SECURITY, "requestBody": {"required": True, "content": content}}
+
+
+def add_security(app: FastAPI) -> None:
+    """Name the two ways to send a key in the document, once it is made."""
+    describe = app.openapi
+
+    def with_security() -> dict[str, Any]:
+        document = describe()
+        document["components"]["securitySchemes"] = _SCHEMES
+        return document
+
+    app.openapi = with_security  # type: ignore[method-assign]

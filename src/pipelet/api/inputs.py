@@ -1,0 +1,94 @@
+"""From what a client sent to a complete request, or to everything that is wrong with it at once."""
+
+import difflib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipelet.api.body import name_of
+from pipelet.api.problems import Problem
+from pipelet.api.schemas import MAX_SEED, InputModel
+from pipelet.domain.image import ImageSpec
+
+_ECHO_CHARS = 200
+_MAX_UNKNOWN = 10
+"""Named unknown fields; looking for a likeness to each of a hundred thousand would take seconds."""
+_NAME_CHARS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    spec: ImageSpec
+    priority: int
+
+
+def read_input(fields: Mapping[str, Any], model: InputModel, *, max_priority: int | None) -> Wanted:
+    """Raises Problem 422 with all faults."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    unknown = [name for name in given if name not in model.model_fields]
+    known = {name: value for name, value in given.items() if name in model.model_fields}
+    faults = _unknown_faults(unknown, given, sorted(model.model_fields))
+    try:
+        values = model.model_validate(known, context={"max_priority": max_priority})
+    except ValidationError as error:
+        refused = error.errors(include_url=False, include_context=False)
+        faults = [_refused(str(each["loc"][0]), each["type"], each["msg"], known) for each in refused] + faults
+    if faults:
+        raise Problem(422, faults, message=_one_line(faults))
+    return _wanted(values.model_dump(), max_priority)
+
+
+def _wanted(values: dict[str, Any], max_priority: int | None) -> Wanted:
+    priority = values.pop("priority")
+    if priority is None:
+        priority = 0 if max_priority is None else min(0, max_priority)
+    if values["seed"] is None:
+        values["seed"] = secrets.randbelow(MAX_SEED + 1 - values["batch_size"])
+    return Wanted(ImageSpec(**values), priority)
+
+
+def _refused(name: str, kind: str, message: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The input is what was sent, not what reading it made of it."""
+    return {"loc": ["body", name], "msg": message, "type": kind, "input": echo(given.get(name))}
+
+
+def _unknown_faults(unknown: list[str], given: Mapping[str, Any], known: list[str]) -> list[dict[str, Any]]:
+    faults: list[dict[str, Any]] = []
+    for name in unknown[:_MAX_UNKNOWN]:
+        shown = str(echo(name[:_NAME_CHARS]))
+        likely = difflib.get_close_matches(name[:_NAME_CHARS], known, n=1)
+        hint = f"Did you mean '{likely[0]}'?" if likely else f"The fields are: {', '.join(known)}."
+        message = f"Unknown field '{shown}'. {hint}"
+        fault = {"loc": ["body", shown], "msg": message, "type": "extra_forbidden", "input": echo(given[name])}
+        faults.append(fault)
+    if len(unknown) > _MAX_UNKNOWN:
+        message = f"{len(unknown) - _MAX_UNKNOWN} more unknown fields."
+        faults.append({"loc": ["body"], "msg": message, "type": "extra_forbidden", "input": None})
+    return faults
+
+
+def echo(value: object) -> str | int | float | bool | None:
+    """What was sent, short and safe to send back: any JSON value, of any size, with lone surrogates or infinities."""
+    match value:
+        case None | bool():
+            return value
+        case str():
+            text = value
+        case int() | float() if abs(value) <= MAX_SEED:
+            return value
+        case int() | float():
+            text = str(value)
+        case _:
+            text = name_of(value)
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= _ECHO_CHARS else text[: _ECHO_CHARS - 1] + "…"
+
+
+def _one_line(faults: list[dict[str, Any]]) -> str:
+    first = faults[0]
+    where = "" if first["type"] == "extra_forbidden" else f"{'.'.join(first['loc'][1:])}: "
+    more = f" ({len(faults) - 1} more in `detail`)" if len(faults) > 1 else ""
+    return " ".join(f"{where}{first['msg']}{more}".split())

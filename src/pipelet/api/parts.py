@@ -1,0 +1,50 @@
+"""What the handlers work with, and how they find it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+from starlette.requests import Request
+
+from pipelet.api.auth import Doorkeeper
+from pipelet.api.estimates import Estimates
+from pipelet.api.metrics import Metrics
+from pipelet.api.recent import Recent
+from pipelet.api.schemas import InputModel
+from pipelet.domain.catalog import Catalog
+from pipelet.domain.ports import BlobStore, Clock, JobStore
+
+
+class LocalFiles(Protocol):
+    """Files on our own disk that are fetched from us, under URLs we signed."""
+
+    def verify(self, key: str, expires: str, signature: str, *, now: float) -> Path:
+        """The file behind a URL.
+
+        Raises:
+            KeyRefused: the signature is not ours, or it has expired.
+            NotFound: the file is gone.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    store: JobStore
+    blobs: BlobStore
+    catalog: Catalog
+    clock: Clock
+    public_url: str | None
+    """Without a trailing slash; None takes each request's own scheme and host."""
+    local_files: LocalFiles | None
+    version: str
+    inputs: dict[str, InputModel]
+    """By served app."""
+    doorkeeper: Doorkeeper
+    estimates: Estimates
+    metrics: Metrics
+    blobs_trouble: Recent[str | None]
+    """Why no file could be stored a moment ago, or None."""
+
+
+def parts_of(request: Request) -> Parts:
+    return cast(Parts, request.scope["app"].state.parts)

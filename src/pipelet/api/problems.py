@@ -1,0 +1,125 @@
+"""Every error a caller can see: one shape for all bodies, and one table from domain errors to statuses.
+
+A body always has `detail`, a text or a list of faults, and `message`, one line: fal's Python client shows the first and
+its JavaScript client the second.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from pipelet.domain import errors
+
+log = structlog.get_logger()
+
+STATUSES: Mapping[type[errors.PipeletError], int] = {
+    errors.KeyMissing: 401,
+    errors.KeyMalformed: 401,
+    errors.KeyRefused: 401,
+    errors.NotFound: 404,
+    errors.Unusable: 503,
+}
+"""An error without an entry takes that of its nearest ancestor; without any it is a bug."""
+
+_HEADERS: Mapping[int, Mapping[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
+
+
+_encode = json.JSONEncoder(allow_nan=False).encode
+
+
+class Problem(errors.PipeletError):
+    """A refusal that only HTTP knows. `detail` is a text, or a list of faults with `loc`, `msg`, `type` and `input`."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str | list[dict[str, Any]],
+        *,
+        message: str | None = None,
+        error_type: str | None = None,
+    ) -> None:
+        super().__init__(message or str(detail))
+        self.status = status
+        self.detail = detail
+        self.error_type = error_type
+
+
+def json_response(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """Escaped to ASCII, because fal's JavaScript client decodes each network chunk on its own."""
+    return Response(_encode(body), status, headers, "application/json")
+
+
+def problem_response(
+    status: int,
+    detail: str | list[dict[str, Any]],
+    *,
+    message: str | None = None,
+    error_type: str | None = None,
+    more: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """`more` are fields that come before the common ones."""
+    body = {**(more or {}), "detail": detail, "message": message or str(detail)}
+    headers = {**_HEADERS.get(status, {}), **(headers or {})}
+    if error_type is not None:
+        body["error_type"] = error_type
+        headers["X-Fal-Error-Type"] = error_type
+    return json_response(status, body, headers)
+
+
+def add_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(errors.PipeletError, _on_domain_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+async def _on_domain_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, Problem):
+        return problem_response(error.status, error.detail, message=str(error), error_type=error.error_type)
+    status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
+    if status is None:
+        raise error
+    if isinstance(error, errors.Unusable):
+        # The reason names files and servers: it is for the operator, who finds it in the log.
+        log.error("request.unservable", path=request.scope["path"], reason=str(error))
+        return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
+    more = {"status": "NOT_FOUND"} if status == 404 else None
+    return problem_response(status, str(error), more=more)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    """What the router itself refuses: a path or a method that is not there."""
+    if not isinstance(error, HTTPException):
+        raise error
+    method = request.scope["method"]
+    details = {
+        404: "There is nothing at this path. The routes are described at /docs.",
+        405: f"{method} is not allowed here. The routes are described at /docs.",
+    }
+    more = {"status": "NOT_FOUND"} if error.status_code == 404 else None
+    detail = details.get(error.status_code, error.detail)
+    return problem_response(error.status_code, detail, more=more, headers=error.headers)
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    """Whoever hung up in the middle of a body reads no answer; it is no fault of ours, so no error is logged."""
+    return problem_response(400, "The body broke off.", error_type="client_disconnected")
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    log.error(
+        "request.crashed",
+        method=request.scope["method"],
+        path=request.scope["path"],
+        request_id=request.scope.get("path_params", {}).get("request_id"),
+        exc_info=error,
+    )
+    message = "Something went wrong on our side. The operator finds the cause in the service's log."
+    return problem_response(500, "Internal Server Error", message=message, error_type="internal_server_error")

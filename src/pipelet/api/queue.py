@@ -1,0 +1,223 @@
+"""fal's queue routes: submit, status, cancel, result."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from fastapi import Request
+from fastapi.responses import Response
+
+from pipelet.api import addresses
+from pipelet.api.body import read_object
+from pipelet.api.inputs import Wanted, read_input
+from pipelet.api.parts import Parts, parts_of
+from pipelet.api.problems import json_response, problem_response
+from pipelet.domain.catalog import App
+from pipelet.domain.errors import NotFound
+from pipelet.domain.estimate import Ahead
+from pipelet.domain.ids import is_request_id, new_request_id
+from pipelet.domain.job import CancelAnswer, Job, LogLine, State
+from pipelet.domain.keys import ApiKey
+from pipelet.domain.outcome import FailureKind
+from pipelet.domain.parts import split
+from pipelet.domain.progress import Progress, tasks_of_job
+
+log = structlog.get_logger()
+
+_WIRE = {State.QUEUED: "IN_QUEUE", State.RUNNING: "IN_PROGRESS"}
+_UNKNOWN = "There is no request with this id. It may have expired, or belong to another user."
+
+
+async def submit(request: Request) -> Response:
+    parts = parts_of(request)
+    key = await parts.doorkeeper.admit(request.scope["headers"])
+    app = _served_app(parts, _called_app(request))
+    fields = await read_object(request, max_bytes=app.limits.max_body_bytes)
+    wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority)
+    backlog = await parts.estimates.backlog(app.name, wanted.priority)
+    job = await parts.store.submit(await _new_job(parts, app.name, key, wanted, backlog))
+    parts.metrics.submitted(app.name)
+    log.info("request.submitted", request_id=job.id, app=job.app, user=job.user, priority=job.priority)
+    body: dict[str, Any] = {
+        "request_id": job.id,
+        **addresses.of_request(parts.public_url, request.scope, app.name, job.id),
+        "status": _WIRE[State.QUEUED],
+        "queue_position": backlog.requests,
+        "logs": None,
+        "metrics": {},
+    }
+    return json_response(200, body, _names(job))
+
+
+async def status(request: Request) -> Response:
+    """Polled ten times a second by each of fal's clients: no dependency injection, no response model."""
+    parts = parts_of(request)
+    app, job = await _find(parts, request)
+    now = parts.clock.now()
+    ahead = await parts.estimates.ahead(job) if job.state is State.QUEUED else None
+    logs = await parts.store.log(job) if _wants_logs(request.scope["query_string"]) else None
+    body: dict[str, Any] = {
+        "status": _WIRE.get(job.state, "COMPLETED"),
+        "queue_position": ahead.requests if ahead else 0,
+        "statusMessages": {
+            "message": _message(parts, job, ahead),
+            "estimatedTotalTimeSeconds": await parts.estimates.total_seconds(job, ahead, now),
+        },
+        "request_id": job.id,
+        **addresses.of_request(parts.public_url, request.scope, app, job.id),
+        "logs": None if logs is None else [_log_entry(line) for line in logs],
+        "metrics": {"inference_time": job.inference_seconds} if job.state.is_final else {},
+    }
+    if job.failure is not None:
+        body |= {"error": job.failure.message, "error_type": job.failure.kind.value}
+    return json_response(200 if job.state.is_final else 202, body, _names(job))
+
+
+async def cancel(request: Request) -> Response:
+    parts = parts_of(request)
+    _, job = await _find(parts, request)
+    match await parts.store.cancel(job.id, parts.clock.now()):
+        case CancelAnswer.CANCELLED:
+            log.info("request.cancelled", request_id=job.id, user=job.user)
+            return json_response(202, {"status": "CANCELLATION_REQUESTED"}, _names(job))
+        case CancelAnswer.ALREADY_RUNNING:
+            return _too_late(
+                "ALREADY_IN_PROGRESS", "The request has begun; only waiting requests can be cancelled.", job
+            )
+        case CancelAnswer.ALREADY_FINISHED:
+            return _too_late("ALREADY_COMPLETED", "The request has ended already.", job)
+        case CancelAnswer.UNKNOWN:
+            raise NotFound(_UNKNOWN)
+
+
+async def result(request: Request) -> Response:
+    parts = parts_of(request)
+    _, job = await _find(parts, request)
+    if job.state is State.SUCCEEDED:
+        return json_response(200, _output(parts, request, job), _names(job))
+    if job.failure is None:
+        return problem_response(400, "Request is still in progress", headers=_names(job))
+    return _failed(job)
+
+
+async def unknown_app(request: Request) -> Response:
+    """A POST to an app that nothing serves."""
+    parts = parts_of(request)
+    await parts.doorkeeper.admit(request.scope["headers"])
+    _served_app(parts, _called_app(request))
+    raise NotFound("There is nothing at this path.")
+
+
+async def _new_job(parts: Parts, app: str, key: ApiKey, wanted: Wanted, backlog: Ahead) -> Job:
+    return Job(
+        id=new_request_id(),
+        app=app,
+        user=key.user,
+        priority=wanted.priority,
+        spec=wanted.spec,
+        submitted_at=parts.clock.now(),
+        expected_seconds=await parts.estimates.expected_seconds(app, wanted.spec, backlog),
+    )
+
+
+def _called_app(request: Request) -> str:
+    """The last part of a submit's path; served apps have literal paths, for the sake of the API's description."""
+    path: str = request.scope["path"]
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _served_app(parts: Parts, name: str) -> App:
+    app = parts.catalog.apps.get(name)
+    served = ", ".join(parts.catalog.served_apps())
+    if app is None:
+        raise NotFound(f"There is no app of this name. Apps that take requests: {served}.")
+    if not app.is_served:
+        raise NotFound(f"The app {name} is known, but nothing serves it here yet. Apps that take requests: {served}.")
+    return app
+
+
+async def _find(parts: Parts, request: Request) -> tuple[str, Job]:
+    """The called app, and the caller's request; a request answers under every app's path.
+
+    Raises:
+        NotFound: the same for ids of any shape, of nobody and of somebody else.
+    """
+    key = await parts.doorkeeper.admit(request.scope["headers"])
+    app, job_id = request.path_params["app"], request.path_params["request_id"]
+    if app not in parts.catalog.apps:
+        raise NotFound(f"There is no app of this name. Known apps: {', '.join(parts.catalog.apps)}.")
+    job = await parts.store.get(job_id) if is_request_id(job_id) else None
+    if job is None or job.user != key.user:
+        raise NotFound(_UNKNOWN)
+    return app, job
+
+
+def _message(parts: Parts, job: Job, ahead: Ahead | None) -> str:
+    if ahead is not None:
+        return f"Queued: {ahead.requests} request{'' if ahead.requests == 1 else 's'} ahead"
+    if job.failure is not None:
+        return job.failure.message
+    progress = job.progress or Progress(0, _tasks(parts, job))
+    return str(Progress(progress.total, progress.total) if job.state is State.SUCCEEDED else progress)
+
+
+def _tasks(parts: Parts, job: Job) -> int:
+    """What the worker will count to, said before it has said so itself."""
+    app = parts.catalog.apps.get(job.app)
+    runs = 1
+    if app is not None and app.model is not None:
+        fitting = parts.catalog.model_of(app).megapixels_per_run
+        runs = len(split(job.spec.batch_size, job.spec.megapixels, fitting))
+    return tasks_of_job(job.spec.num_inference_steps, runs)
+
+
+def _wants_logs(query: bytes) -> bool:
+    return any(pair.lower() in (b"logs=1", b"logs=true") for pair in query.split(b"&"))
+
+
+def _log_entry(line: LogLine) -> dict[str, str]:
+    at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"message": line.message, "level": line.level, "source": "USER", "timestamp": at}
+
+
+def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
+    now, base_url = parts.clock.now(), addresses.base_url(parts.public_url, request.scope)
+    urls = [parts.blobs.url(image.key, now=now, base_url=base_url) for image in job.images]
+    images = [
+        {
+            "url": url,
+            "file_name": image.file_name,
+            "content_type": image.content_type,
+            "file_size": image.file_size,
+            "width": image.width,
+            "height": image.height,
+            "seed": image.seed,
+        }
+        for url, image in zip(urls, job.images, strict=True)
+    ]
+    return {
+        "image": {"data_uri": urls[0], "file_name": job.images[0].file_name},
+        "results": urls,
+        "images": images,
+        "seed": job.spec.seed,
+        "prompt": job.spec.prompt,
+        "timings": {"inference": job.inference_seconds},
+    }
+
+
+def _failed(job: Job) -> Response:
+    assert job.failure is not None  # noqa: S101 - the caller looked
+    kind, message = job.failure.kind, job.failure.message
+    if kind is FailureKind.INVALID_INPUT:
+        fault = {"loc": ["body"], "msg": message, "type": kind.value, "input": None}
+        return problem_response(422, [fault], message=message, error_type=kind.value, headers=_names(job))
+    status = 499 if kind is FailureKind.CANCELLED else 500
+    return problem_response(status, message, error_type=kind.value, headers=_names(job))
+
+
+def _too_late(status: str, detail: str, job: Job) -> Response:
+    return problem_response(400, detail, more={"status": status}, headers=_names(job))
+
+
+def _names(job: Job) -> dict[str, str]:
+    return {"x-fal-request-id": job.id}

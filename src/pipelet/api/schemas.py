@@ -1,0 +1,273 @@
+"""The shapes on the wire. Input is read through `input_model`; answers are described here, and written by hand."""
+
+import math
+import re
+import unicodedata
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, create_model
+from pydantic_core import PydanticCustomError
+
+from pipelet.api.body import name_of
+from pipelet.api.numerals import decimal_pattern, read_decimal, read_whole, whole_pattern
+from pipelet.domain.catalog import Limits, Model
+from pipelet.domain.ids import REQUEST_ID_PATTERN
+from pipelet.domain.image import OutputFormat
+
+MAX_SEED = 2**53 - 1
+MIN_PRIORITY, MAX_PRIORITY = -(2**31), 2**31 - 1
+
+InputModel = type[BaseModel]
+"""What `input_model` makes; its fields are those of `ImageSpec`, and `priority`."""
+
+
+def input_model(limits: Limits, model: Model) -> InputModel:
+    """The input of an app. Validate what a JSON parser returned, without nulls, with the context `max_priority`."""
+    side = _whole(limits.min_side, limits.max_side)
+    prompt = f"What to draw: 1 to {limits.max_prompt_chars} characters, not blank, without control characters."
+    fields: dict[str, Any] = {
+        "prompt": (_text(limits, model, blank=False), Field(description=prompt)),
+        "width": (side, Field(limits.default_side, description="Pixels; honoured exactly.")),
+        "height": (side, Field(limits.default_side, description="Pixels; honoured exactly.")),
+        "priority": (_priority(), Field(None, description="Larger runs sooner; first come, first served within one.")),
+        "batch_size": (_whole(1, limits.max_batch), Field(1, description="How many images.")),
+        "seed": (_whole(0, MAX_SEED), Field(None, description="Image k uses seed + k. Drawn if not given.")),
+        "num_inference_steps": (
+            _whole(1, limits.max_steps),
+            Field(model.num_inference_steps, description="Denoising steps; more take longer."),
+        ),
+        "guidance_scale": (
+            _decimal(limits.max_guidance),
+            Field(model.guidance_scale, description="How closely to follow the prompt; 0 turns guidance off."),
+        ),
+        "negative_prompt": (_text(limits, model, blank=True), Field(None, description="What to avoid.")),
+        "output_format": (_output_format(), Field(OutputFormat.PNG, description="The files' format.")),
+    }
+    config = ConfigDict(title="TextToImageInput", extra="forbid", json_schema_extra={"examples": [dict(EXAMPLE)]})
+    return create_model("TextToImageInput", __config__=config, **fields)
+
+
+EXAMPLE: dict[str, str | int] = {
+    "prompt": "The girl is playing chess on an ancient table.",
+    "width": 1024,
+    "height": 768,
+    "batch_size": 2,
+}
+
+
+def _whole(low: int, high: int) -> Any:
+    number = {"type": "integer", "minimum": low, "maximum": high}
+    digits = {"type": "string", "pattern": whole_pattern(low, high)}
+    return Annotated[int, Field(ge=low, le=high), BeforeValidator(_read_whole), _any_of(number, digits)]
+
+
+def _decimal(high: float) -> Any:
+    number = {"type": "number", "minimum": 0, "maximum": high}
+    digits = {"type": "string", "pattern": decimal_pattern(math.floor(high))}
+    return Annotated[float, Field(ge=0, le=high), BeforeValidator(_read_decimal), _any_of(number, digits)]
+
+
+def _priority() -> Any:
+    number = {"type": "integer", "minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY}
+    digits = {"type": "string", "pattern": whole_pattern(MIN_PRIORITY, MAX_PRIORITY)}
+    limits = Field(ge=MIN_PRIORITY, le=MAX_PRIORITY)
+    return Annotated[
+        int, BeforeValidator(_under_ceiling), limits, BeforeValidator(_read_whole), _any_of(number, digits)
+    ]
+
+
+def _text(limits: Limits, model: Model, *, blank: bool) -> Any:
+    low = 0 if blank else 1
+
+    def read(value: object) -> str:
+        text = _clean_text(value)
+        if not blank and not text.strip():
+            raise PydanticCustomError("blank_prompt", "Say what to draw; this is blank.")
+        _check_length(text, limits.max_prompt_chars)
+        _check_marks(text, model.reserved_text)
+        return text
+
+    schema: dict[str, Any] = {"type": "string", "minLength": low, "maxLength": limits.max_prompt_chars}
+    schema["pattern"] = _CLEAN if blank else _CLEAN_NOT_BLANK
+    if model.reserved_text:
+        schema["not"] = {"pattern": "|".join(map(re.escape, model.reserved_text))}
+    return Annotated[str, BeforeValidator(read), _any_of(schema) if blank else WithJsonSchema(schema)]
+
+
+_CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f"
+_CLEAN = f"^[^{_CONTROL}]*$"
+_CLEAN_NOT_BLANK = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
+
+
+def _output_format() -> Any:
+    values = [str(each) for each in OutputFormat]
+    return Annotated[OutputFormat, _any_of({"type": "string", "enum": values})]
+
+
+def _any_of(*schemas: dict[str, Any]) -> WithJsonSchema:
+    """Null counts as absent, so optional fields take it."""
+    return WithJsonSchema({"anyOf": [*schemas, {"type": "null"}]})
+
+
+def _read_whole(value: object) -> int:
+    match value:
+        case bool():
+            whole = None
+        case int():
+            whole = value
+        case float() if value.is_integer():
+            whole = int(value)
+        case str():
+            whole = read_whole(value)
+        case _:
+            whole = None
+    if whole is None:
+        raise PydanticCustomError("int_parsing", 'Give a whole number, such as 8 or "8".')
+    return whole
+
+
+def _read_decimal(value: object) -> float:
+    match value:
+        case bool():
+            number = None
+        case int() | float():
+            number = _as_float(value)
+        case str():
+            number = read_decimal(value)
+        case _:
+            number = None
+    if number is None:
+        raise PydanticCustomError("float_parsing", 'Give a number, such as 4.5 or "4.5".')
+    return number
+
+
+def _as_float(value: int | float) -> float | None:
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf  # out of any range, and refused as that
+
+
+def _under_ceiling(value: int, info: ValidationInfo) -> int:
+    ceiling = (info.context or {}).get("max_priority")
+    if ceiling is not None and value > ceiling:
+        message = "This key may not ask for more than {max_priority}."
+        raise PydanticCustomError("priority_ceiling", message, {"max_priority": ceiling})
+    return value
+
+
+def _clean_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "Give a text; this is {found}.", {"found": name_of(value)})
+    for position, character in enumerate(value):
+        # Cs are lone surrogates: no text, and not storable as UTF-8.
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\r\t":
+            found = {"code": f"U+{ord(character):04X}", "position": position}
+            raise PydanticCustomError("control_character", "Character {position} is {code}, which is no text.", found)
+    return value
+
+
+def _check_length(text: str, limit: int) -> None:
+    if len(text) > limit:
+        found = {"max_length": limit, "length": len(text)}
+        message = "At most {max_length} characters are allowed; this has {length}."
+        raise PydanticCustomError("string_too_long", message, found)
+
+
+def _check_marks(text: str, marks: tuple[str, ...]) -> None:
+    for mark in marks:
+        if mark in text:
+            message = "The text {mark} has a meaning of its own to the model and cannot be part of a prompt."
+            raise PydanticCustomError("reserved_text", message, {"mark": mark})
+
+
+RequestId = Annotated[str, Field(pattern=REQUEST_ID_PATTERN, examples=["rn5r12q9pdu6yvb3nxty"])]
+
+
+class Metrics(BaseModel):
+    inference_time: float | None = Field(None, description="Seconds of drawing; once completed.")
+
+
+class LogEntry(BaseModel):
+    message: str
+    level: Literal["STDERR", "STDOUT", "ERROR", "INFO", "WARN", "DEBUG"]
+    source: Literal["USER"]
+    timestamp: str = Field(description="ISO 8601, UTC.")
+
+
+class Submitted(BaseModel):
+    request_id: RequestId
+    response_url: str
+    status_url: str
+    cancel_url: str
+    status: Literal["IN_QUEUE"]
+    queue_position: int = Field(ge=0, description="How many requests start before this one.")
+    logs: None
+    metrics: Metrics
+
+
+class StatusMessages(BaseModel):
+    message: str = Field(examples=["Progress: 10/12 Tasks done"])
+    estimatedTotalTimeSeconds: int = Field(ge=1, description="From submit to result, as far as is known now.")  # noqa: N815 - the wire's spelling
+
+
+class Status(BaseModel):
+    status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
+    queue_position: int = Field(ge=0)
+    statusMessages: StatusMessages  # noqa: N815 - the wire's spelling
+    request_id: RequestId
+    response_url: str
+    status_url: str
+    cancel_url: str
+    logs: list[LogEntry] | None = Field(description="Null unless asked for with `logs=1`.")
+    metrics: Metrics
+    error: str | None = Field(None, description="Only of a request that failed or was cancelled.")
+    error_type: str | None = None
+
+
+class CancelAccepted(BaseModel):
+    status: Literal["CANCELLATION_REQUESTED"]
+
+
+class FirstImage(BaseModel):
+    data_uri: str = Field(description="A signed URL that works without a key, for a limited time.")
+    file_name: str
+
+
+class Image(BaseModel):
+    url: str
+    file_name: str
+    content_type: str
+    file_size: int
+    width: int
+    height: int
+    seed: int
+
+
+class Timings(BaseModel):
+    inference: float | None
+
+
+class Result(BaseModel):
+    image: FirstImage
+    results: list[str]
+    images: list[Image]
+    seed: int
+    prompt: str
+    timings: Timings
+
+
+class Fault(BaseModel):
+    loc: list[str | int]
+    msg: str
+    type: str
+    input: Any = None
+
+
+class Refusal(BaseModel):
+    """Every error. `message` is `detail` in one line."""
+
+    detail: str | list[Fault]
+    message: str
+    status: str | None = None
+    error_type: str | None = None

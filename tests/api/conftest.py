@@ -1,0 +1,65 @@
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import structlog
+from fastapi import FastAPI
+
+from pipelet.api.app import build_api
+from pipelet.blobs.disk import DiskBlobs
+from pipelet.store.migrations.run import migrate_sqlite
+from pipelet.store.sqlite import SqliteStore, open_sqlite
+from tests.api.service import CATALOG, Service
+from tests.jobs import SetClock
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("migrated") / "pipelet.db"
+    migrate_sqlite(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_database: bytes) -> Iterator[SqliteStore]:
+    path = tmp_path / "pipelet.db"
+    path.write_bytes(empty_database)
+    store = open_sqlite(path)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> DiskBlobs:
+    return DiskBlobs(tmp_path / "files", signing_key=os.urandom(32), url_seconds=7200)
+
+
+@pytest.fixture
+def app(store: SqliteStore, blobs: DiskBlobs, clock: SetClock) -> FastAPI:
+    return build_api(
+        store=store, blobs=blobs, catalog=CATALOG, clock=clock, public_url=None, local_files=blobs, version="0.1.0"
+    )
+
+
+@pytest.fixture
+async def service(app: FastAPI, store: SqliteStore, blobs: DiskBlobs, clock: SetClock) -> AsyncIterator[Service]:
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://pipelet.test") as client:
+        service = Service(app, store, blobs, clock, client)
+        service.key = await service.new_key("ada")
+        client.headers["Authorization"] = f"Bearer {service.key}"
+        yield service
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[Any]]:
+    with structlog.testing.capture_logs() as lines:
+        yield lines

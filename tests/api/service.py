@@ -1,0 +1,98 @@
+"""The API on a real store and real files, driven as its clients, a worker and an operator would drive it."""
+
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+
+from pipelet.blobs.disk import DiskBlobs
+from pipelet.domain import catalog
+from pipelet.domain.ids import new_token
+from pipelet.domain.image import StoredImage
+from pipelet.domain.job import Job, Lease
+from pipelet.domain.keys import ApiKey, hash_secret, new_secret
+from pipelet.domain.outcome import Failed, Failure, FailureKind, Succeeded
+from pipelet.domain.workers import WorkerReport
+from pipelet.store.sqlite import SqliteStore
+from tests.jobs import APP, SetClock, wanting
+
+CATALOG = catalog.parse((files("pipelet") / "catalog.toml").read_text("utf-8"))
+
+
+@dataclass
+class Service:
+    app: FastAPI
+    store: SqliteStore
+    blobs: DiskBlobs
+    clock: SetClock
+    client: httpx2.AsyncClient
+    """Sends the key of the user `ada`."""
+    key: str = ""
+
+    async def new_key(self, user: str, *, secret: str | None = None, **limits: Any) -> str:
+        secret = secret or new_secret()
+        key = ApiKey(id=new_token(), name="test", user=user, hash=hash_secret(secret), created_at=0.0, **limits)
+        await self.store.add_key(key)
+        return secret
+
+    async def submit(self, prompt: str = "a chess board", **fields: Any) -> str:
+        answer = await self.client.post(f"/fal/queue/{APP}", json={"prompt": prompt, **fields})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["request_id"])
+
+    async def claim(self) -> Lease:
+        lease = await self.store.claim(wanting(now=self.clock.now(), seconds=60))
+        assert lease is not None
+        return lease
+
+    async def succeed(self, lease: Lease, seconds: float = 1.5, data: bytes = b"png bytes") -> None:
+        images = []
+        for k in range(lease.job.spec.batch_size):
+            stored = _image(lease.job, k, len(data))
+            await self.store.reserve_files(lease, [stored.key])
+            await self.blobs.put(stored.key, data, stored.content_type)
+            images.append(stored)
+        assert await self.store.finish(lease, Succeeded(tuple(images), seconds), self.clock.now())
+
+    async def fail(self, lease: Lease, kind: FailureKind, message: str) -> None:
+        assert await self.store.finish(lease, Failed(Failure(kind, message)), self.clock.now())
+
+    async def fail_next(self) -> None:
+        await self.fail(await self.claim(), FailureKind.INTERNAL, "The pipeline raised.")
+
+    async def report_worker(self, **facts: Any) -> None:
+        now = self.clock.now()
+        report = WorkerReport(
+            name=new_token(),
+            kind="box on cpu",
+            apps=(APP,),
+            version="0.1.0",
+            ready=True,
+            problem=None,
+            seen_at=now,
+            expires_at=now + 600,
+        )
+        await self.store.report_worker(replace(report, **facts))
+
+    async def queued(self) -> int:
+        return sum(counts.queued for counts in (await self.store.counts()).values())
+
+    def status_path(self, request_id: str) -> str:
+        return f"/fal/queue/{APP}/requests/{request_id}/status"
+
+    def result_path(self, request_id: str) -> str:
+        return f"/fal/queue/{APP}/requests/{request_id}"
+
+
+def _image(job: Job, number: int, size: int) -> StoredImage:
+    spec = job.spec
+    return StoredImage(
+        key=f"outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__{number + 1:05d}_.png",
+        content_type=spec.output_format.content_type,
+        file_size=size,
+        width=spec.width,
+        height=spec.height,
+        seed=spec.seed + number,
+    )

@@ -1,0 +1,86 @@
+"""The OpenAPI document, held to the truth."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from schemathesis.generation import GenerationMode
+
+from pipelet.api import schemas
+from pipelet.domain.keys import ApiKey, hash_secret
+from pipelet.domain.progress import Progress
+from pipelet.store.sqlite import SqliteStore
+from tests.api.service import Service
+from tests.jobs import APP
+
+SECRET = "pk_" + "s" * 43
+
+
+@pytest.fixture
+def document(app: FastAPI, store: SqliteStore) -> Any:
+    key = ApiKey(id="k", name="test", user="ada", hash=hash_secret(SECRET), created_at=0.0)
+    asyncio.run(store.add_key(key))
+    return schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("number", range(4))
+def test_as_described(document: Any, number: int, mode: GenerationMode) -> None:
+    """What the document allows is accepted, what it forbids is refused, and every answer is one it lists."""
+    operation = list(document.get_all_operations())[number].ok()
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(operation.as_strategy(generation_mode=mode))
+    def holds(case: Any) -> None:
+        case.call_and_validate(headers={"Authorization": f"Bearer {SECRET}"})
+
+    holds()
+
+
+async def test_routes(service: Service) -> None:
+    """The document lists the queue's routes, each submit under its app's own path."""
+    document = (await service.client.get("/openapi.json")).json()
+
+    read = "/fal/queue/{app}/requests/{request_id}"
+    assert {(path, *methods) for path, methods in document["paths"].items()} == {
+        (f"/fal/queue/{APP}", "post"),
+        (f"{read}/status", "get"),
+        (read, "get"),
+        (f"{read}/cancel", "put"),
+    }
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "key"}
+
+
+async def test_shapes_of_a_life(service: Service) -> None:
+    """Every answer in the life of a request has the described shape, and no field beside it."""
+    requests = [await service.submit(), await service.submit(), await service.submit()]
+    lease = await service.claim()
+    await service.store.report_progress(lease, Progress(3, 12))
+    statuses = [await service.client.get(f"{service.status_path(each)}?logs=1") for each in requests]
+    await service.succeed(lease)
+    await service.fail_next()
+    cancelled = await service.client.put(f"{service.result_path(requests[2])}/cancel")
+    statuses += [await service.client.get(service.status_path(each)) for each in requests]
+    results = [await service.client.get(service.result_path(each)) for each in requests]
+
+    assert [answer.status_code for answer in statuses] == [202] * 3 + [200] * 3
+    assert [answer.status_code for answer in results] == [200, 500, 499]
+    described = [
+        *((answer, schemas.Status) for answer in statuses),
+        (cancelled, schemas.CancelAccepted),
+        (results[0], schemas.Result),
+        *((answer, schemas.Refusal) for answer in results[1:]),
+    ]
+    for answer, shape in described:
+        shape.model_validate_json(answer.content, strict=True, extra="forbid")
+
+
+async def test_example(service: Service) -> None:
+    """The example of the document is a request that is accepted."""
+    document = (await service.client.get("/openapi.json")).json()
+    example = document["paths"][f"/fal/queue/{APP}"]["post"]["requestBody"]["content"]["application/json"]["example"]
+
+    assert (await service.client.post(f"/fal/queue/{APP}", json=example)).status_code == 200

@@ -1,0 +1,116 @@
+"""Whatever is sent, reading it ends in a request within the limits or in a refusal."""
+
+import json
+import re
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelet.api.body import parse_object
+from pipelet.api.inputs import echo, read_input
+from pipelet.api.numerals import decimal_pattern, read_decimal, read_whole, whole_pattern
+from pipelet.api.problems import Problem
+from pipelet.api.schemas import input_model
+from pipelet.domain.image import OutputFormat
+from tests.api.service import CATALOG
+from tests.jobs import APP
+
+APP_ENTRY = CATALOG.apps[APP]
+MODEL = input_model(APP_ENTRY.limits, CATALOG.model_of(APP_ENTRY))
+FIELDS = sorted(MODEL.model_fields)
+
+any_text = st.text(st.characters(codec=None, exclude_categories=[]), max_size=20)
+numbers = st.integers() | st.integers(-10, 5000) | st.integers(-(10**400), 10**400) | st.floats()
+numerals = st.from_regex(r"[+-]?[0-9]{1,5}(\.[0-9]{1,3})?", fullmatch=True) | st.from_regex(r"\d+", fullmatch=True)
+scalars = st.none() | st.booleans() | numbers | numerals | any_text
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3))
+bodies = st.dictionaries(st.sampled_from(FIELDS) | any_text, values, max_size=8)
+sensible = st.fixed_dictionaries(
+    {"prompt": st.text(min_size=1) | any_text},
+    optional={name: st.integers(0, 200) | numerals | values for name in FIELDS if name != "prompt"},
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(bodies | sensible, st.none() | st.integers(-(2**31), 2**31 - 1))
+def test_any_object(fields: dict[str, Any], ceiling: int | None) -> None:
+    """Any JSON object is a request within the limits, or faults that can be sent back as JSON."""
+    try:
+        wanted = read_input(fields, MODEL, max_priority=ceiling)
+    except Problem as problem:
+        assert problem.status == 422
+        assert isinstance(problem.detail, list)
+        assert problem.detail
+        assert "\n" not in str(problem)
+        sent = json.dumps({"detail": problem.detail, "message": str(problem)}, allow_nan=False, ensure_ascii=False)
+        assert len(sent.encode()) < 10_000
+        return
+
+    spec = wanted.spec
+    assert all(type(side) is int and 64 <= side <= 4096 for side in (spec.width, spec.height))
+    assert type(spec.batch_size) is int
+    assert 1 <= spec.batch_size <= 16
+    assert type(spec.seed) is int
+    assert 0 <= spec.seed < 2**53
+    assert 1 <= spec.num_inference_steps <= 100
+    assert type(spec.guidance_scale) is float
+    assert 0 <= spec.guidance_scale <= 20
+    assert isinstance(spec.output_format, OutputFormat)
+    assert -(2**31) <= wanted.priority <= (2**31 - 1 if ceiling is None else ceiling)
+    for text in (spec.prompt, spec.negative_prompt or ""):
+        assert isinstance(text.encode(), bytes)
+        assert len(text) <= 4000
+        assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", text)
+    assert spec.prompt.strip()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.binary()
+    | any_text.map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | values.map(json.dumps).map(str.encode)
+)
+def test_any_bytes(body: bytes) -> None:
+    """Any bytes are an object or a refusal in one line."""
+    try:
+        fields = parse_object(body)
+    except Problem as problem:
+        assert problem.status in (400, 422)
+        assert str(problem).isprintable()
+        return
+
+    assert isinstance(fields, dict)
+
+
+@given(values)
+def test_echo(value: Any) -> None:
+    """What is sent back of an input is short, and JSON for every reader."""
+    assert len(json.dumps(echo(value), allow_nan=False, ensure_ascii=False).encode()) < 1000
+
+
+@given(st.data(), st.integers(-5000, 5000), st.integers(0, 2000))
+def test_whole_pattern(data: st.DataObject, low: int, span: int) -> None:
+    """The pattern in the API's description matches just the numerals that are in range."""
+    high = low + span
+    text = data.draw(numerals | st.integers(low - 5, high + 5).map(str))
+    number = read_whole(text)
+
+    assert bool(re.fullmatch(whole_pattern(low, high), text)) == (number is not None and low <= number <= high)
+
+
+@given(numerals, st.integers(0, 300))
+def test_decimal_pattern(text: str, high: int) -> None:
+    """The pattern of decimals matches just those in range."""
+    number = read_decimal(text)
+
+    assert bool(re.fullmatch(decimal_pattern(high), text)) == (
+        number is not None and 0 <= number <= high and not text.startswith("-")
+    )
+
+
+def test_pattern_of_seeds() -> None:
+    """The pattern is exact at the ends of a wide range."""
+    pattern = re.compile(whole_pattern(0, 2**53 - 1))
+
+    assert [bool(pattern.fullmatch(str(2**53 + off))) for off in (-2, -1, 0, 1)] == [True, True, False, False]

@@ -1,0 +1,148 @@
+"""Who may do what."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.service import Service
+from tests.jobs import APP
+
+URL = f"/fal/queue/{APP}"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "Key", "KEY"])
+async def test_both_schemes(service: Service, scheme: str) -> None:
+    """The seed's scheme and fal's open the same door."""
+    headers = {"Authorization": f"{scheme} {service.key}"}
+    answer = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+
+    assert answer.status_code == 200
+
+
+BAD: dict[str, list[bytes]] = {
+    "none": [],
+    "empty": [b""],
+    "another scheme": [b"Basic cGs6"],
+    "no scheme": [b"pk_" + b"a" * 43],
+    "no key": [b"Bearer"],
+    "a blank key": [b"Bearer  "],
+    "a short key": [b"Bearer pk_abc"],
+    "a key nobody has": [b"Bearer pk_" + b"a" * 43],
+    "fal's key form": [b"Key id:secret"],
+    "a long one": [b"Bearer " + b"a" * 50_000],
+    "not ASCII": ["Bearer schlüssel".encode()],
+    "two keys in one": [b"Bearer pk_" + b"a" * 43 + b", Bearer pk_" + b"a" * 43],
+}
+
+
+@pytest.mark.parametrize("values", BAD.values(), ids=BAD)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", URL), ("GET", f"{URL}/requests/{'a' * 20}/status"), ("POST", "/fal/queue/no-such-app")],
+)
+async def test_no_entry(service: Service, values: list[bytes], method: str, path: str, log_lines: list[Any]) -> None:
+    """Without a good key every route answers 401 in the common shape, and logs no error."""
+    del service.client.headers["Authorization"]
+    headers = [(b"Authorization", value) for value in values]
+    answer = await service.client.request(method, path, content=b'{"prompt": "a"}', headers=headers)
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json().keys() == {"detail", "message"}
+    assert await service.queued() == 0
+    assert not [line for line in log_lines if line["log_level"] == "error"]
+
+
+async def test_two_authorization_headers(service: Service) -> None:
+    """Two Authorization headers are refused, also when each would do."""
+    value = f"Bearer {service.key}".encode()
+    del service.client.headers["Authorization"]
+    answer = await service.client.get("/fal/queue/x/requests/y", headers=[(b"Authorization", value)] * 2)
+
+    assert answer.status_code == 401
+    assert "more than one" in answer.json()["message"]
+
+
+async def test_revoked_key(service: Service) -> None:
+    """A revoked key opens nothing two seconds later, also if it was used a moment before."""
+    await service.submit()
+    key = (await service.store.keys())[0]
+    await service.store.revoke_key(key.id, service.clock.now())
+    service.clock.time += 2
+
+    answer = await service.client.post(URL, json={"prompt": "a"})
+
+    assert answer.status_code == 401
+    assert "revoked" in answer.json()["message"]
+
+
+async def test_expired_key(service: Service) -> None:
+    """A key expires at its second, however lately it was looked up."""
+    secret = await service.new_key("eve", expires_at=service.clock.now() + 1)
+    headers = {"Authorization": f"Bearer {secret}"}
+    before = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+    service.clock.time += 1
+    after = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+
+    assert (before.status_code, after.status_code) == (200, 401)
+
+
+async def test_new_key_works_at_once(service: Service) -> None:
+    """A key that was refused before it existed works as soon as it does."""
+    secret = "pk_" + "b" * 43
+    headers = {"Authorization": f"Bearer {secret}"}
+    before = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+    await service.new_key("bob", secret=secret)
+    after = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+
+    assert (before.status_code, after.status_code) == (401, 200)
+
+
+@pytest.mark.parametrize(("method", "tail"), [("GET", "/status"), ("GET", ""), ("PUT", "/cancel")])
+async def test_others_requests(service: Service, method: str, tail: str) -> None:
+    """Somebody else's request answers, byte for byte and header for header, as one that never was."""
+    theirs, unknown = await service.submit(), "a" * 20
+    headers = {"Authorization": f"Bearer {await service.new_key('bob')}"}
+
+    answers = [
+        await service.client.request(method, service.result_path(request_id) + tail, headers=headers)
+        for request_id in (theirs, unknown)
+    ]
+
+    assert answers[0].status_code == 404
+    assert answers[0].json()["status"] == "NOT_FOUND"
+    assert answers[0].content == answers[1].content
+    assert answers[0].headers == answers[1].headers
+    assert await service.queued() == 1
+
+
+async def test_two_keys_of_one_user(service: Service) -> None:
+    """A user's keys open the same requests."""
+    request_id = await service.submit()
+    headers = {"Authorization": f"Key {await service.new_key('ada')}"}
+
+    assert (await service.client.get(service.status_path(request_id), headers=headers)).status_code == 202
+
+
+async def test_priority_ceiling(service: Service) -> None:
+    """A key may not ask for more than its ceiling, and is told so beside every other fault."""
+    headers = {"Authorization": f"Bearer {await service.new_key('bob', max_priority=3)}"}
+
+    at = await service.client.post(URL, json={"prompt": "a", "priority": "3"}, headers=headers)
+    above = await service.client.post(URL, json={"priority": 4}, headers=headers)
+
+    assert at.status_code == 200
+    assert [(fault["loc"], fault["type"]) for fault in above.json()["detail"]] == [
+        (["body", "prompt"], "missing"),
+        (["body", "priority"], "priority_ceiling"),
+    ]
+
+
+async def test_ceiling_below_the_default(service: Service) -> None:
+    """Where the ceiling is below zero, it is the default."""
+    headers = {"Authorization": f"Bearer {await service.new_key('bob', max_priority=-7)}"}
+    answer = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+
+    job = await service.store.get(answer.json()["request_id"])
+    assert job is not None
+    assert job.priority == -7

@@ -1,0 +1,173 @@
+"""Health, metrics, and what happens when something is broken."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI, Request, Response
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipelet.domain.outcome import Failure, FailureKind, Interrupted
+from tests.api.service import Service
+from tests.jobs import APP
+
+
+async def test_root(service: Service) -> None:
+    """The bare address says where the description is."""
+    assert (await service.client.get("/")).json()["docs"] == "/docs"
+
+
+async def test_docs(service: Service) -> None:
+    """The description is there to be read."""
+    assert (await service.client.get("/docs")).status_code == 200
+
+
+async def test_alive(service: Service) -> None:
+    """Liveness needs no key."""
+    del service.client.headers["Authorization"]
+    answer = await service.client.get("/health/live")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "version": "0.1.0"})
+
+
+async def test_ready_without_workers(service: Service) -> None:
+    """Without a worker the API is ready, and says that requests wait and what to do."""
+    answer = await service.client.get("/health/ready")
+
+    assert answer.status_code == 200
+    assert answer.json()["checks"] == {"store": "ok", "blobs": "ok"}
+    assert "pipelet worker" in answer.json()["notes"][0]
+
+
+async def test_ready_with_workers(service: Service) -> None:
+    """Workers are shown with what ails them."""
+    await service.report_worker(ready=False, problem="The model folder is empty.")
+    troubled = (await service.client.get("/health/ready")).json()
+    await service.report_worker()
+    well = (await service.client.get("/health/ready")).json()
+
+    assert [worker["problem"] for worker in troubled["workers"]] == ["The model folder is empty."]
+    assert troubled["notes"]
+    assert (len(well["workers"]), well["notes"]) == (2, [])
+
+
+async def test_not_ready_without_files(service: Service) -> None:
+    """Where files cannot be stored, readiness fails and says why."""
+    folder = service.blobs._incoming
+    folder.rmdir()
+    folder.write_bytes(b"a file where a folder should be")
+
+    answer = await service.client.get("/health/ready")
+
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "not ready"
+    assert str(folder.parent) in answer.json()["checks"]["blobs"]
+
+
+async def test_not_ready_without_the_store(service: Service) -> None:
+    """Where the store cannot be read, readiness fails and says why, and requests get 503 without our secrets."""
+    service.store._reader.execute("PRAGMA query_only = OFF")
+    service.store._reader.execute("DROP TABLE worker")
+    service.store._reader.execute("DROP TABLE api_key")
+
+    ready = await service.client.get("/health/ready")
+    answer = await service.client.post(f"/fal/queue/{APP}", json={"prompt": "a"})
+
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["store"] != "ok"
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert "api_key" not in answer.text
+
+
+async def metrics(service: Service) -> dict[tuple[str, ...], float]:
+    text = (await service.client.get("/metrics")).text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_gauges(service: Service) -> None:
+    """Metrics tell what waits, for how long, what runs, and who works."""
+    await service.submit()
+    await service.claim()
+    await service.submit()
+    await service.report_worker()
+    service.clock.time += 5
+
+    seen = await metrics(service)
+
+    assert seen["pipelet_requests", APP, "queued"] == 1
+    assert seen["pipelet_requests", APP, "running"] == 1
+    assert seen["pipelet_queue_oldest_age_seconds", APP] == 5
+    assert seen["pipelet_workers", "box on cpu", "true"] == 1
+    assert seen["pipelet_requests_submitted_total", APP] == 2
+
+
+async def test_finished_requests_are_counted_once(service: Service) -> None:
+    """Each finished request is counted once, however often and closely it is scraped."""
+    for succeeds in (True, False, False):
+        await service.submit()
+        service.clock.time += 2
+        lease = await service.claim()
+        service.clock.time += 4
+        if succeeds:
+            await service.succeed(lease, seconds=3.5)
+        else:
+            await service.fail(lease, FailureKind.INTERNAL, "The pipeline raised.")
+        await metrics(service)
+    service.clock.time += 1000
+    await metrics(service)
+
+    seen = await metrics(service)
+
+    assert seen["pipelet_requests_finished_total", APP, "succeeded"] == 1
+    assert seen["pipelet_requests_finished_total", APP, "failed"] == 2
+    assert seen["pipelet_pickup_seconds_sum", APP] == pytest.approx(6)
+    assert seen["pipelet_total_seconds_sum", APP] == pytest.approx(6)
+    assert seen["pipelet_inference_seconds_sum", APP] == 3.5
+    assert seen["pipelet_estimate_error_ratio_count", APP] == 1
+
+
+async def test_pickup_of_second_attempts(service: Service) -> None:
+    """The time to pick a request up is measured where the first attempt was the last."""
+    await service.submit()
+    lost = Interrupted(Failure(FailureKind.WORKER_LOST, "lost"))
+    await service.store.finish(await service.claim(), lost, service.clock.now())
+    lease = await service.claim()
+    service.clock.time += 1
+    await service.succeed(lease)
+
+    seen = await metrics(service)
+
+    assert seen["pipelet_requests_finished_total", APP, "succeeded"] == 1
+    assert ("pipelet_pickup_seconds_count", APP) not in seen
+
+
+@asynccontextmanager
+async def outside(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client that sees what a server sends after a crash, instead of the crash itself."""
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://pipelet.test") as client:
+        yield client
+
+
+async def test_bug(app: FastAPI, log_lines: list[Any]) -> None:
+    """What nobody foresaw is a 500 that explains nothing, and an error in the log with the request's id."""
+
+    async def crash(request: Request) -> Response:
+        raise ZeroDivisionError("a secret")
+
+    app.add_api_route("/crash/{request_id}", crash)
+    async with outside(app) as client:
+        answer = await client.get("/crash/rn5r12q9pdu6yvb3nxty")
+
+    assert answer.status_code == 500
+    assert answer.json()["detail"] == "Internal Server Error"
+    assert answer.json()["message"]
+    assert "secret" not in answer.text
+    assert [(line["event"], line["request_id"]) for line in log_lines] == [("request.crashed", "rn5r12q9pdu6yvb3nxty")]

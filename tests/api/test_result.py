@@ -1,0 +1,173 @@
+"""GET …/requests/{id}, and the files behind its URLs."""
+
+import pytest
+
+from pipelet.domain.outcome import FailureKind
+from tests.api.service import Service
+
+
+async def test_success(service: Service) -> None:
+    """The result names every image of the batch, the first of them twice."""
+    request_id = await service.submit("two boards", batch_size=2, width=64, height=96, seed=7)
+    await service.succeed(await service.claim(), seconds=0.5)
+
+    answer = await service.client.get(service.result_path(request_id))
+
+    result = answer.json()
+    assert answer.status_code == 200
+    assert answer.headers["x-fal-request-id"] == request_id
+    assert result.keys() == {"image", "results", "images", "seed", "prompt", "timings"}
+    assert result["results"] == [image["url"] for image in result["images"]]
+    assert len(set(result["results"])) == 2
+    assert result["image"] == {"data_uri": result["results"][0], "file_name": result["images"][0]["file_name"]}
+    assert result["image"]["file_name"] == "2DPBix_z_image_text_to_image__00001_.png"
+    del result["images"][1]["url"]
+    assert result["images"][1] == {
+        "file_name": "2DPBix_z_image_text_to_image__00002_.png",
+        "content_type": "image/png",
+        "file_size": 9,
+        "width": 64,
+        "height": 96,
+        "seed": 8,
+    }
+    assert (result["seed"], result["prompt"], result["timings"]) == (7, "two boards", {"inference": 0.5})
+
+
+@pytest.mark.parametrize("tail", ["/", "/response", "/response/"])
+async def test_other_paths_to_it(service: Service, tail: str) -> None:
+    """A trailing slash and fal's older name lead to the same result."""
+    request_id = await service.submit()
+    await service.succeed(await service.claim())
+
+    plain = await service.client.get(service.result_path(request_id))
+    other = await service.client.get(service.result_path(request_id) + tail)
+
+    assert (other.status_code, other.content) == (200, plain.content)
+
+
+async def test_signed_anew(service: Service) -> None:
+    """URLs are signed when the result is read, so an old result has fresh ones."""
+    request_id = await service.submit()
+    await service.succeed(await service.claim())
+    before = (await service.client.get(service.result_path(request_id))).json()["results"][0]
+    service.clock.time += 3600
+    after = (await service.client.get(service.result_path(request_id))).json()["results"][0]
+
+    assert before != after
+    service.clock.time += 3600
+    assert (await service.client.get(before)).status_code == 403
+    assert (await service.client.get(after)).status_code == 200
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+async def test_in_progress(service: Service, claimed: bool) -> None:
+    """Until it has ended, the result is 400."""
+    request_id = await service.submit()
+    if claimed:
+        await service.claim()
+
+    answer = await service.client.get(service.result_path(request_id))
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "Request is still in progress"
+    assert answer.headers["x-fal-request-id"] == request_id
+
+
+async def test_cancelled(service: Service) -> None:
+    """A cancelled request's result is 499."""
+    request_id = await service.submit()
+    await service.client.put(f"{service.result_path(request_id)}/cancel")
+
+    answer = await service.client.get(service.result_path(request_id))
+
+    assert answer.status_code == 499
+    assert answer.headers["x-fal-error-type"] == "client_cancelled"
+    assert answer.json() == {
+        "detail": "Request cancelled by the client.",
+        "message": "Request cancelled by the client.",
+        "error_type": "client_cancelled",
+    }
+
+
+@pytest.mark.parametrize("kind", [FailureKind.INTERNAL, FailureKind.WORKER_LOST, FailureKind.OUT_OF_MEMORY])
+async def test_failed(service: Service, kind: FailureKind) -> None:
+    """A request that failed for our reasons is 500, with the reason."""
+    request_id = await service.submit()
+    await service.fail(await service.claim(), kind, "The pipeline raised.")
+
+    answer = await service.client.get(service.result_path(request_id))
+
+    assert answer.status_code == 500
+    assert answer.headers["x-fal-error-type"] == kind.value
+    assert answer.json() == {
+        "detail": "The pipeline raised.",
+        "message": "The pipeline raised.",
+        "error_type": kind.value,
+    }
+
+
+async def test_failed_by_its_input(service: Service) -> None:
+    """A request that the model cannot draw is 422, in the shape of other refused input."""
+    request_id = await service.submit()
+    await service.fail(await service.claim(), FailureKind.INVALID_INPUT, "The prompt has 1600 tokens; 1504 fit.")
+
+    answer = await service.client.get(service.result_path(request_id))
+
+    assert answer.status_code == 422
+    assert answer.json()["message"] == "The prompt has 1600 tokens; 1504 fit."
+    assert answer.json()["detail"][0]["type"] == "value_error"
+    assert answer.json()["detail"][0]["loc"] == ["body"]
+
+
+async def file_url(service: Service, data: bytes) -> str:
+    request_id = await service.submit()
+    await service.succeed(await service.claim(), data=data)
+    url: str = (await service.client.get(service.result_path(request_id))).json()["results"][0]
+    del service.client.headers["Authorization"]
+    return url
+
+
+async def test_file(service: Service) -> None:
+    """A signed URL fetches the file without a key, and no shared cache keeps it."""
+    answer = await service.client.get(await file_url(service, b"\x89PNG"))
+
+    assert (answer.status_code, answer.content) == (200, b"\x89PNG")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["cache-control"] == "private"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-disposition"] == 'inline; filename="2DPBix_z_image_text_to_image__00001_.png"'
+
+
+async def test_file_head_and_range(service: Service) -> None:
+    """A file can be asked for its size and read in pieces."""
+    url = await file_url(service, b"0123456789")
+
+    head = await service.client.head(url)
+    piece = await service.client.get(url, headers={"Range": "bytes=2-4"})
+    beyond = await service.client.get(url, headers={"Range": "bytes=90-"})
+
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
+    assert (piece.status_code, piece.content, piece.headers["content-range"]) == (206, b"234", "bytes 2-4/10")
+    assert beyond.status_code == 416
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("signature=", "signature=0"), ("expires=", "expires=9"), ("__00001_", "__00002_"), ("expires", "expired")],
+)
+async def test_file_url_that_was_changed(service: Service, old: str, new: str) -> None:
+    """A URL of which any part was changed opens nothing."""
+    url = await file_url(service, b"x")
+
+    answer = await service.client.get(url.replace(old, new))
+
+    assert answer.status_code == 403
+    assert answer.json()["message"]
+
+
+async def test_file_that_is_gone(service: Service) -> None:
+    """A URL that outlived its file is 404."""
+    url = await file_url(service, b"x")
+    await service.blobs.delete("outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__00001_.png")
+
+    assert (await service.client.get(url)).status_code == 404

@@ -1,0 +1,178 @@
+"""GET …/requests/{id}/status and PUT …/cancel."""
+
+import pytest
+
+from pipelet.domain.outcome import Failure, FailureKind, HandedBack, Interrupted
+from pipelet.domain.progress import Progress
+from tests.api.service import Service
+from tests.jobs import APP
+
+
+async def test_queued(service: Service) -> None:
+    """A waiting request answers 202, with how many are ahead and every field fal's clients index."""
+    await service.submit()
+    request_id = await service.submit()
+
+    answer = await service.client.get(service.status_path(request_id))
+
+    url = f"http://pipelet.test{service.result_path(request_id)}"
+    assert answer.status_code == 202
+    assert answer.json() == {
+        "status": "IN_QUEUE",
+        "queue_position": 1,
+        "statusMessages": {
+            "message": "Queued: 1 request ahead",
+            "estimatedTotalTimeSeconds": answer.json()["statusMessages"]["estimatedTotalTimeSeconds"],
+        },
+        "request_id": request_id,
+        "response_url": url,
+        "status_url": f"{url}/status",
+        "cancel_url": f"{url}/cancel",
+        "logs": None,
+        "metrics": {},
+    }
+    assert answer.headers["x-fal-request-id"] == request_id
+
+
+async def test_running(service: Service) -> None:
+    """A running request answers 202 and counts its tasks from the first moment, with a total that stays."""
+    request_id = await service.submit(batch_size=4, width=3200, height=2000)
+    lease = await service.claim()
+    first = await service.client.get(service.status_path(request_id))
+    await service.store.report_progress(lease, Progress(10, 48))
+    later = await service.client.get(service.status_path(request_id))
+
+    assert (first.status_code, later.status_code) == (202, 202)
+    assert first.json()["status"] == "IN_PROGRESS"
+    assert first.json()["queue_position"] == 0
+    assert first.json()["statusMessages"]["message"] == "Progress: 0/48 Tasks done"
+    assert later.json()["statusMessages"]["message"] == "Progress: 10/48 Tasks done"
+
+
+async def test_succeeded(service: Service) -> None:
+    """A finished request answers 200, all tasks done, with what it took."""
+    request_id = await service.submit()
+    lease = await service.claim()
+    await service.store.report_progress(lease, Progress(11, 12))
+    service.clock.time += 7
+    await service.succeed(lease, seconds=1.25)
+
+    answer = await service.client.get(service.status_path(request_id))
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "COMPLETED"
+    assert answer.json()["statusMessages"] == {"message": "Progress: 12/12 Tasks done", "estimatedTotalTimeSeconds": 7}
+    assert answer.json()["metrics"] == {"inference_time": 1.25}
+    assert "error" not in answer.json()
+
+
+async def test_failed(service: Service) -> None:
+    """A failed request is completed, and says why."""
+    request_id = await service.submit()
+    await service.fail(await service.claim(), FailureKind.OUT_OF_MEMORY, "Too large: try a smaller size.")
+
+    answer = await service.client.get(service.status_path(request_id))
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "COMPLETED"
+    assert answer.json()["error"] == "Too large: try a smaller size."
+    assert answer.json()["error_type"] == "out_of_memory"
+    assert answer.json()["metrics"] == {"inference_time": None}
+
+
+async def test_handed_back(service: Service) -> None:
+    """A request whose worker was lost waits again, in its old place."""
+    request_id = await service.submit()
+    lease = await service.claim()
+    await service.submit()
+    lost = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker was lost."))
+    await service.store.finish(lease, lost, service.clock.now())
+
+    answer = await service.client.get(service.status_path(request_id))
+
+    assert answer.json()["status"] == "IN_QUEUE"
+    assert answer.json()["queue_position"] == 0
+
+
+@pytest.mark.parametrize("query", ["logs=1", "logs=true", "logs=True", "x=1&logs=1"])
+async def test_logs_when_asked(service: Service, query: str) -> None:
+    """Asked for, logs are a list of all that happened, in fal's shape."""
+    request_id = await service.submit()
+    lease = await service.claim()
+    await service.store.finish(lease, HandedBack("the worker stops"), service.clock.now())
+
+    logs = (await service.client.get(f"{service.status_path(request_id)}?{query}")).json()["logs"]
+
+    assert [line["message"][:7] for line in logs] == ["Queued ", "Started", "Attempt"]
+    assert logs[0].keys() == {"message", "level", "source", "timestamp"}
+    assert {line["source"] for line in logs} == {"USER"}
+    assert logs[0]["timestamp"] == "1970-01-12T13:46:40.000Z"
+
+
+@pytest.mark.parametrize("query", ["", "?logs=0", "?logs=false", "?logs", "?logs=%FF", "?logs=2"])
+async def test_no_logs_unless_asked(service: Service, query: str) -> None:
+    """Not asked for, logs are null, and never missing."""
+    request_id = await service.submit()
+
+    assert (await service.client.get(f"{service.status_path(request_id)}{query}")).json()["logs"] is None
+
+
+@pytest.mark.parametrize("called", [APP, "z-image-image-edit"])
+@pytest.mark.parametrize("tail", ["/status", "/status/"])
+async def test_answers_under_every_app(service: Service, called: str, tail: str) -> None:
+    """A request answers under every known app's path, with URLs of the app that was called."""
+    request_id = await service.submit()
+
+    answer = await service.client.get(f"/fal/queue/{called}/requests/{request_id}{tail}")
+
+    assert answer.json()["status_url"] == f"http://pipelet.test/fal/queue/{called}/requests/{request_id}/status"
+
+
+async def test_answer_is_ascii(service: Service) -> None:
+    """Bodies are ASCII whatever they say: fal's JavaScript client decodes them chunk by chunk."""
+    request_id = await service.submit()
+    await service.fail(await service.claim(), FailureKind.INVALID_INPUT, "Größe ist zu groß: 🎨")
+
+    answer = await service.client.get(service.status_path(request_id))
+
+    assert answer.content.isascii()
+    assert answer.json()["error"] == "Größe ist zu groß: 🎨"
+
+
+async def test_cancel_while_queued(service: Service) -> None:
+    """A waiting request is cancelled, as often as one asks, and never runs."""
+    request_id = await service.submit()
+    path = f"{service.result_path(request_id)}/cancel"
+
+    answers = [await service.client.put(path), await service.client.put(f"{path}/", content=b"{}")]
+
+    assert [(answer.status_code, answer.json()) for answer in answers] == [
+        (202, {"status": "CANCELLATION_REQUESTED"})
+    ] * 2
+    assert await service.queued() == 0
+    status = await service.client.get(service.status_path(request_id))
+    assert (status.status_code, status.json()["status"]) == (200, "COMPLETED")
+    assert status.json()["error_type"] == "client_cancelled"
+
+
+async def test_cancel_while_running(service: Service) -> None:
+    """A request that has begun is not cancelled."""
+    request_id = await service.submit()
+    await service.claim()
+
+    answer = await service.client.put(f"{service.result_path(request_id)}/cancel")
+
+    assert answer.status_code == 400
+    assert answer.json()["status"] == "ALREADY_IN_PROGRESS"
+    assert answer.json()["message"] == answer.json()["detail"]
+
+
+async def test_cancel_when_over(service: Service) -> None:
+    """A request that has ended is not cancelled."""
+    request_id = await service.submit()
+    await service.succeed(await service.claim())
+
+    answer = await service.client.put(f"{service.result_path(request_id)}/cancel")
+
+    assert answer.status_code == 400
+    assert answer.json()["status"] == "ALREADY_COMPLETED"
