@@ -132,6 +132,7 @@ def remaining(predicted: float, elapsed: float, done_share: float) -> float:
     A prediction that was too short must not make "almost done" of a request that is not: what is left is never less
     than what its own progress says, once there is some.
     """
-    by_prediction = predicted - elapsed
-    by_progress = elapsed * (1 - done_share) / done_share if done_share > 0 else predicted
-    return max(by_prediction, min(by_progress, predicted), 0.0) if done_share < 1 else 0.0
+    if done_share >= 1:
+        return 0.0
+    by_progress = elapsed * (1 - done_share) / done_share if done_share > 0 else 0.0
+    return max(predicted - elapsed, min(by_progress, predicted), 0.0)

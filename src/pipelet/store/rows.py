@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work, work_of
@@ -57,6 +58,7 @@ def job_columns(job: Job) -> dict[str, Any]:
     }
 
 
+@lru_cache(4096)  # the same few requests are polled again and again, and a spec never changes
 def _spec_from(text: str) -> ImageSpec:
     fields = json.loads(text)
     fields["output_format"] = OutputFormat(fields["output_format"])

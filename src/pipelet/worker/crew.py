@@ -14,8 +14,9 @@ from pipelet.domain.ports import Clock, JobStore
 log = structlog.get_logger()
 
 _LONGEST_PAUSE = 30.0
-_HEALTHY_SECONDS = 60.0
-"""A worker that lived so long starts again at once when it dies."""
+_FIRST_PAUSE = 0.2
+_HEALTHY_SECONDS = 10.0
+"""A worker that lived so long did not die of its start: the next one starts at once."""
 _AFTER_GRACE = 10.0
 
 
@@ -50,7 +51,7 @@ class Crew:
             process.terminate()
 
     async def _keep(self, device: str) -> None:
-        pause = 0.5
+        pause = _FIRST_PAUSE
         while not self._stopping.is_set():
             name = f"{device}-{new_token()[:8]}"
             born = self._clock.now()
@@ -60,7 +61,7 @@ class Crew:
             log.error("worker.died", worker=name, exit_status=status)
             await self._hand_back(name)
             lived_long = self._clock.now() - born > _HEALTHY_SECONDS
-            pause = 0.5 if lived_long else min(2 * pause, _LONGEST_PAUSE)
+            pause = _FIRST_PAUSE if lived_long else min(2 * pause, _LONGEST_PAUSE)
             stopped = asyncio.create_task(self._stopping.wait())
             await asyncio.wait([stopped], timeout=pause)
             stopped.cancel()

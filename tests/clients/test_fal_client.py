@@ -1,0 +1,83 @@
+"""fal's own Python client, unmodified."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.tls import tls_in_front
+from tests.service import Service
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What `fal_calls.py` saw of a service behind TLS."""
+    folder = tmp_path_factory.mktemp("fal")
+    with tls_in_front(folder) as tls:
+        with Service(folder, settings={"public_url": f"https://127.0.0.1:{tls.port}"}) as service:
+            tls.forward_to = int(service.url.rpartition(":")[2])
+            environment = {
+                "FAL_KEY": service.key,
+                "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{tls.port}/fal",
+                "FAL_RUN_HOST": f"127.0.0.1:{tls.port}/fal/run",
+                "SSL_CERT_FILE": str(tls.trusted),
+            }
+            script = Path(__file__).with_name("fal_calls.py")
+            done = subprocess.run(
+                [sys.executable, str(script)],
+                env=os.environ | environment,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+    assert done.returncode == 0, done.stderr
+    yield json.loads(done.stdout)
+
+
+def test_polling_sees_every_state_and_the_result(seen: dict[str, Any]) -> None:
+    """Submit, events with logs, status and result by handle and by id: all as fal's client expects them."""
+    polled = seen["polled"]
+
+    assert "Completed" == polled["events"][-1]
+    assert "InProgress" in polled["events"]
+    assert sorted(polled["logs"]) == polled["logs"]
+    assert polled["logs"][-1] > 0
+    assert ("Completed", None) == (polled["by_id"], polled["logs_unasked"])
+    assert polled["inference_time"] > 0
+    image = polled["result"]["images"][0]
+    assert (96, 64, 5, "image/png") == (image["width"], image["height"], image["seed"], image["content_type"])
+    assert polled["result"]["image"]["file_name"] == polled["result_by_id"]["image"]["file_name"]
+
+
+def test_subscribe_waits_for_the_result(seen: dict[str, Any]) -> None:
+    """The one-call way reports updates and returns both images; numbers may be strings."""
+    assert "Completed" == seen["subscribed"]["seen"][-1]
+    assert 2 == seen["subscribed"]["images"]
+
+
+def test_cancel_tells_the_truth(seen: dict[str, Any]) -> None:
+    """A waiting request is cancelled for good and its result says so; one that has begun is not."""
+    cancelled = seen["cancelled"]
+
+    assert ("Completed", "client_cancelled") == (cancelled["ended"], cancelled["error_type"])
+    assert [499, "client_cancelled"] == cancelled["result_of_cancelled"][:2]
+    assert 400 == cancelled["cancel_of_running"][0]
+
+
+def test_bad_input_is_an_error_at_once(seen: dict[str, Any]) -> None:
+    """A misspelt field is refused at submit, and the message names the right one."""
+    code, message = seen["refused"]
+
+    assert 422 == code
+    assert "height" in message
+
+
+def test_the_asynchronous_client_works(seen: dict[str, Any]) -> None:
+    """The asynchronous client gets the same."""
+    assert {"last": "Completed", "images": 1} == seen["asynchronously"]

@@ -1,0 +1,268 @@
+"""A real `pipelet serve` in processes of its own, for the tests that look at Pipelet from outside."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+APP = "z-image-text-to-image"
+_MARK = "PIPELET_SERVICE_OF_TEST"
+GRADIENT = "tests.engine.zoo.gradient:Gradient"
+_CATALOG = """
+[models.gradient]
+source = "none"
+painter = "{painter}"
+num_inference_steps = 8
+"""
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Of a process that finds Pipelet and the tests; `settings` are the only ones, in any case, without `PIPELET_`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIPELET_")}
+    path = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)])
+    given = {f"PIPELET_{name.upper()}": value for name, value in settings.items()}
+    return inherited | {"PYTHONPATH": path, "COLUMNS": "200"} | given
+
+
+def pipelet(*arguments: str, cwd: Path, timeout: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    command = [sys.executable, "-m", "pipelet", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=environment(**settings), capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def eventually(condition: Callable[[], Any], *, within: float = 20.0, why: str = "") -> Any:
+    """The first true value of `condition`, asked until then."""
+    deadline = time.monotonic() + within
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"Not within {within:g} s: {why or condition}")
+        time.sleep(0.02)
+    return value
+
+
+class Service:
+    """`pipelet serve` on a data directory in `folder`, drawing with the fast gradient painter unless settings say else.
+
+    It may be stopped or killed, and started again: it then takes the same port and the same data directory. Leaving the
+    `with` block ends every process that it or its children started, and fails where one survived a polite stop.
+
+    Args:
+        folder: for the data directory, the catalog and the log.
+        arguments: further ones for `pipelet serve`.
+        painter: what draws, `module:Class`.
+        settings: by name without `PIPELET_`, in any case; they also apply to `run`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        arguments: Sequence[str] = (),
+        painter: str = GRADIENT,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.log_file = folder / "service.log"
+        self.process: subprocess.Popen[str] | None = None
+        self._arguments = arguments
+        self._token = secrets.token_hex(8)
+        self._port = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        catalog = folder / "catalog.toml"
+        catalog.write_text(_CATALOG.format(painter=painter))
+        self.settings = {"data_dir": str(self.data_dir), "catalog": str(catalog), "model": "gradient"} | {
+            name.lower(): value for name, value in (settings or {}).items()
+        }
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+            eventually(lambda: not self.pids(), within=10, why=f"nothing is left after a stop\n{self.log()}")
+        finally:
+            self.kill()
+
+    def start(self, *, within: float = 60.0) -> None:
+        """Returns when it listens; see `wait_for_worker`."""
+        port = str(self._port)
+        command = [sys.executable, "-m", "pipelet", "serve", "--port", port, *self._arguments]
+        with self.log_file.open("a") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=environment(**self.settings) | {_MARK: self._token},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        assert self.process.stdout is not None
+        line = _first_line(self.process, within)
+        if not line.startswith("Pipelet listens on "):
+            self.kill()
+            pytest.fail(f"The service did not start: {line!r}\n{self.log()}")
+        self.url = line.split()[3]
+        self._port = int(self.url.rpartition(":")[2])
+
+    def stop(self, *, within: float = 60.0) -> int:
+        """Ask it to end; answers its exit code."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"The service did not stop within {within:g} s.\n{self.log()}")
+        finally:
+            self._let_go()
+
+    def kill(self) -> None:
+        """`kill -9` for every process, and wait until all are gone."""
+        _kill(self.pids())
+        if self.process is not None:
+            self.process.wait(10)
+            self._let_go()
+        eventually(lambda: not self.pids(), why="the killed processes are gone")
+
+    def kill_main(self) -> None:
+        """`kill -9` for the first process alone: its workers have to notice."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def pids(self) -> list[int]:
+        """All living processes of this service, however they came about: each has inherited our mark."""
+        return _marked(f"{_MARK}={self._token}".encode())
+
+    def worker_pids(self) -> list[int]:
+        return [pid for pid in self.pids() if b"worker" in _arguments(pid)]
+
+    def engine_pids(self) -> list[int]:
+        return [pid for pid in self.pids() if b"pipelet.engine.child" in _arguments(pid)]
+
+    @property
+    def key(self) -> str:
+        """Of the user `local`."""
+        return (self.data_dir / "local-key").read_text().strip()
+
+    def log(self) -> str:
+        return self.log_file.read_text() if self.log_file.exists() else ""
+
+    def wait_for_worker(self, *, within: float = 60.0) -> None:
+        """Until a worker has loaded its model."""
+        eventually(lambda: any(worker["ready"] for worker in self.health()["workers"]), within=within, why=self.log())
+
+    def health(self) -> dict[str, Any]:
+        return dict(self.call("GET", "/health/ready")[1])
+
+    def call(self, method: str, path: str, body: bytes | dict[str, Any] | None = None, *, key: str = "") -> Any:
+        """Status code and parsed body of one request under our own key, or under `key`."""
+        data = json.dumps(body).encode() if isinstance(body, dict) else body
+        url = path if path.startswith("http") else self.url + path
+        request = urllib.request.Request(url, data, method=method)  # noqa: S310 - our own service
+        request.add_header("Authorization", f"Bearer {key or self.key}")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - our own service
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def submit(self, prompt: str, **fields: Any) -> str:
+        """The id of a small request."""
+        small = {"prompt": prompt, "width": 64, "height": 64}
+        code, body = self.call("POST", f"/fal/queue/{APP}", small | fields)
+        assert code == 200, body
+        return str(body["request_id"])
+
+    def status(self, request_id: str) -> dict[str, Any]:
+        code, body = self.call("GET", f"/fal/queue/{APP}/requests/{request_id}/status")
+        assert code in (200, 202), body
+        return dict(body)
+
+    def wait(self, request_id: str, *, status: str = "COMPLETED", within: float = 60.0) -> dict[str, Any]:
+        """Its status, once that is `status`."""
+
+        def reached() -> dict[str, Any] | None:
+            found = self.status(request_id)
+            return found if found["status"] == status else None
+
+        return dict(eventually(reached, within=within, why=f"{request_id} is {status}"))
+
+    def run(self, *arguments: str, timeout: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line against this service."""
+        here = {**self.settings, "url": self.url, **settings}
+        return pipelet(*arguments, cwd=self.folder, timeout=timeout, **here)
+
+
+def _first_line(process: subprocess.Popen[str], within: float) -> str:
+    """Empty where the process ended without one. A process that says nothing is killed."""
+    assert process.stdout is not None
+    timer = threading.Timer(within, process.kill)
+    timer.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        timer.cancel()
+
+
+def _marked(mark: bytes) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                if mark in (folder / "environ").read_bytes().split(b"\0") and not _is_zombie(folder):
+                    found.append(int(folder.name))
+            except OSError:  # it has ended meanwhile
+                continue
+    return found
+
+
+def _is_zombie(folder: Path) -> bool:
+    return (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def _arguments(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
