@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from fastapi_offline import FastAPIOffline
 
 from pipelet.api import description, files, health, problems, queue
 from pipelet.api.auth import Doorkeeper
@@ -30,7 +31,8 @@ def build_api(
     version: str,
 ) -> FastAPI:
     """Connect the parts. Opening and closing them is the caller's."""
-    app = FastAPI(
+    app = FastAPIOffline(  # the page at /docs comes from here, not from a network that may not be there
+        redoc_url=None,
         title="Pipelet",
         version=version,
         description=description.ABOUT,
