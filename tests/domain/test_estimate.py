@@ -92,6 +92,7 @@ def test_no_history_makes_it_absurd(history: list[tuple[tuple[int, int], int, in
 
 def test_what_remains_follows_the_prediction_and_then_the_progress() -> None:
     """Time left falls as it passes; a prediction that was too short gives way to what the progress says."""
+    assert 9.0 == remaining(10.0, 1.0, 0.0)
     assert 6.0 == remaining(10.0, 4.0, 0.4)
     assert 5.0 == remaining(10.0, 15.0, 0.75)
     assert 0.0 == remaining(10.0, 15.0, 1.0)

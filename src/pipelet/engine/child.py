@@ -1,0 +1,139 @@
+"""The child process: loads a painter by name, draws what it is told to, and dies with its parent.
+
+Started by `process`; not for people.
+"""
+
+import argparse
+import importlib
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from typing import BinaryIO, cast
+
+from pipelet.domain.errors import ModelUnusable
+from pipelet.engine import messages
+from pipelet.engine.messages import Cancel, Draw, Drawn, Failed, Load, LoadFailed, Ready, TaskDone
+from pipelet.engine.painter import Implementation, Painter
+from pipelet.engine.pixels import writable
+
+_LONGEST_MESSAGE = 2000
+
+
+class Parent:
+    """The other end of the socket."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._inbox: queue.SimpleQueue[Load | Draw] = queue.SimpleQueue()
+        self._cancelled = 0
+
+    def listen(self) -> None:
+        """Read in a thread of its own, so that a Cancel and the parent's death are heard while drawing."""
+        lines = self._control.makefile("rb")
+        threading.Thread(target=self._read, args=(lines,), name="parent", daemon=True).start()
+
+    def next(self) -> Load | Draw:
+        return self._inbox.get()
+
+    def tell(self, message: messages.FromChild) -> None:
+        self._control.sendall(messages.encode(message))
+
+    def has_cancelled(self, number: int) -> bool:
+        return self._cancelled >= number
+
+    def _read(self, lines: BinaryIO) -> None:
+        for line in lines:
+            match messages.decode(line):
+                case Cancel(number=number):
+                    self._cancelled = number
+                case Load() | Draw() as message:
+                    self._inbox.put(message)
+        # The parent closed the socket or is gone. Nothing here is worth an orderly end, and a library
+        # that hangs must not keep the device.
+        os._exit(0)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipelet.engine.child", description=__doc__)
+    parser.add_argument("--control", type=int, required=True, help="descriptor of the socket to the parent")
+    parser.add_argument("--slots", required=True, help="descriptors of the files for pixels, comma separated")
+    options = parser.parse_args(arguments)
+    slots = [int(slot) for slot in options.slots.split(",")]
+    for descriptor in (options.control, *slots):
+        os.set_inheritable(descriptor, False)
+    # A shell sends Ctrl-C to everyone; when to stop is the parent's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = Parent(socket.socket(fileno=options.control))
+    parent.listen()
+    run(parent, slots)
+
+
+def run(parent: Parent, slots: Sequence[int]) -> None:
+    painter = load(parent, cast(Load, parent.next()))
+    while True:
+        parent.tell(draw(parent, painter, cast(Draw, parent.next()), slots))
+
+
+def load(parent: Parent, wanted: Load) -> Painter:
+    began = time.perf_counter()
+    try:
+        painter = _implementation(wanted.implementation).load(
+            model=wanted.model, source=wanted.source, device=wanted.device, threads=wanted.threads
+        )
+    except ModelUnusable as error:
+        problem = str(error)
+    except ModuleNotFoundError as error:
+        problem = f"{error}. Install what the engine needs: pip install 'pipelet[engine]'."
+    except Exception as error:  # noqa: BLE001 - the edge of the process: reported, then it exits
+        traceback.print_exc()
+        problem = f"The model {wanted.source} cannot be loaded: {_in_words(error)}"
+    else:
+        parent.tell(Ready(device=painter.device, seconds=time.perf_counter() - began))
+        return painter
+    parent.tell(LoadFailed(message=problem))
+    sys.exit(1)
+
+
+def draw(parent: Parent, painter: Painter, wanted: Draw, slots: Sequence[int]) -> Drawn | Failed:
+    number = wanted.number
+    began = time.perf_counter()
+    try:
+        painter.draw(
+            spec=wanted.spec,
+            first=wanted.first,
+            count=wanted.count,
+            out=writable(slots[wanted.slot], (wanted.count, wanted.spec.height, wanted.spec.width, 3)),
+            on_task=lambda done: parent.tell(TaskDone(number=number, done=done)),
+            is_cancelled=lambda: parent.has_cancelled(number),
+        )
+    except Exception as error:  # noqa: BLE001 - the edge of the process: reported, and ready for the next
+        return _failed(number, error)
+    return Drawn(number=number, seconds=time.perf_counter() - began)
+
+
+def _implementation(name: str) -> Implementation:
+    module, _, attribute = name.partition(":")
+    return cast(Implementation, getattr(importlib.import_module(module), attribute))
+
+
+def _failed(number: int, error: Exception) -> Failed:
+    for kind, failure in messages.FAILURES.items():
+        if isinstance(error, failure):
+            return Failed(number=number, kind=kind, message=str(error)[:_LONGEST_MESSAGE])
+    traceback.print_exception(error)
+    kind = "out_of_memory" if isinstance(error, MemoryError) else "failed"
+    return Failed(number=number, kind=kind, message=_in_words(error))
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
+
+
+if __name__ == "__main__":
+    main()

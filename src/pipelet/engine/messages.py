@@ -1,0 +1,121 @@
+"""Everything that the engine and its child process say to each other, one JSON line each.
+
+They speak over a socket of their own: libraries print to stdout and stderr. Pixels do not travel here (see `pixels`).
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelet.domain.catalog import Model
+from pipelet.domain.errors import DrawCancelled, DrawFailed, DrawOutOfMemory, DrawRefused, EngineError
+from pipelet.domain.image import ImageSpec, OutputFormat
+
+# -- from the parent ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """The first message, once."""
+
+    implementation: str
+    """`module:Class`, see `painter`."""
+    model: Model
+    source: str
+    device: str
+    threads: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """Answered by TaskDone, any number of times, then by Drawn or Failed."""
+
+    number: int
+    """Grows from draw to draw, so that a Cancel that comes too late hits nothing else."""
+    spec: ImageSpec
+    first: int
+    count: int
+    slot: int
+    """The file that takes the pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    number: int
+
+
+# -- from the child ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    device: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFailed:
+    """The last message: the child exits."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDone:
+    number: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    number: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The drawing came to nothing; the child is ready for the next."""
+
+    number: int
+    kind: str
+    """A key of `FAILURES`."""
+    message: str
+
+
+FAILURES: dict[str, type[EngineError]] = {
+    "refused": DrawRefused,
+    "failed": DrawFailed,
+    "out_of_memory": DrawOutOfMemory,
+    "cancelled": DrawCancelled,
+}
+
+FromParent = Load | Draw | Cancel
+FromChild = Ready | LoadFailed | TaskDone | Drawn | Failed
+Message = FromParent | FromChild
+
+_KINDS: dict[str, type[Message]] = {
+    kind.__name__: kind for kind in (Load, Draw, Cancel, Ready, LoadFailed, TaskDone, Drawn, Failed)
+}
+
+
+def encode(message: Message) -> bytes:
+    # JSON escapes line ends and, as ASCII, lone surrogates: a prompt may hold anything and stays one line.
+    return json.dumps([type(message).__name__, asdict(message)]).encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    name, content = json.loads(line)
+    kind = _KINDS[name]
+    if kind is Load:
+        content["model"] = _model(content["model"])
+    if kind is Draw:
+        content["spec"] = _spec(content["spec"])
+    return kind(**content)
+
+
+def _model(content: dict[str, Any]) -> Model:
+    return Model(**{**content, "reserved_text": tuple(content["reserved_text"])})
+
+
+def _spec(content: dict[str, Any]) -> ImageSpec:
+    return ImageSpec(**{**content, "output_format": OutputFormat(content["output_format"])})

@@ -1,0 +1,48 @@
+"""What the child process asks of whatever draws in it. `diffusers` is the real one; tests bring others."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelet.domain.catalog import Model
+from pipelet.domain.image import ImageSpec
+
+
+class Painter(Protocol):
+    """A loaded model. Everything is called in one thread."""
+
+    device: str
+    """Where it draws, in words for people: `cpu`, `cuda:0 (NVIDIA H200)`."""
+
+    def draw(
+        self,
+        *,
+        spec: ImageSpec,
+        first: int,
+        count: int,
+        out: NDArray[np.uint8],
+        on_task: Callable[[int], None],
+        is_cancelled: Callable[[], bool],
+    ) -> None:
+        """Draw the images `first` to `first + count - 1` of `spec` into `out`, shape (count, height, width, 3), RGB.
+
+        `on_task(k)` tells that k tasks are done and `is_cancelled()` is asked, both at least once a step.
+
+        Raises:
+            DrawRefused, DrawFailed, DrawOutOfMemory, DrawCancelled: the painter can draw on afterwards.
+            SystemExit: it cannot; the process ends.
+            Anything else counts as DrawFailed.
+        """
+
+
+class Implementation(Protocol):
+    """A class of painters, named at run time as `module:Class`."""
+
+    def load(self, *, model: Model, source: str, device: str, threads: int | None) -> Painter:
+        """Load the model.
+
+        Raises:
+            ModelUnusable: it cannot be; the message says why and what to do. Anything else is reported as such, too.
+        """

@@ -1,0 +1,183 @@
+"""The engine: a child process that draws, watched by this one."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+
+from pipelet.domain.catalog import Model
+from pipelet.domain.errors import EngineDied, EngineError, EngineStalled, ModelUnusable
+from pipelet.domain.ports import DrawnPart, EngineInfo, Part
+from pipelet.engine import connection
+from pipelet.engine.connection import Connection
+from pipelet.engine.messages import FAILURES, Cancel, Draw, Drawn, Failed, Load, LoadFailed, Ready, TaskDone
+from pipelet.engine.pixels import Release
+
+log = structlog.get_logger()
+
+DIFFUSERS = "pipelet.engine.diffusers:DiffusersModel"
+
+
+class EngineProcess:
+    """`ports.Engine` by a child process. Belongs to one event loop.
+
+    Args:
+        source: a folder or a hub id, resolved.
+        device: `cpu`, `cuda:0` and the like, or `auto`.
+        threads: of the CPU; None leaves them to the implementation.
+        implementation: `module:Class`, see `painter.Implementation`.
+        load_timeout: seconds until loading counts as stalled.
+        stall_timeout: seconds without a finished task until drawing counts as stalled.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        source: str,
+        device: str = "auto",
+        threads: int | None = None,
+        implementation: str = DIFFUSERS,
+        load_timeout: float = 900.0,
+        stall_timeout: float = 300.0,
+    ) -> None:
+        self._load = Load(implementation=implementation, model=model, source=source, device=device, threads=threads)
+        self._load_timeout = load_timeout
+        self._stall_timeout = stall_timeout
+        self._turn = asyncio.Lock()
+        self._child: Connection | None = None
+        self._info: EngineInfo | None = None
+        self._number = 0
+
+    @property
+    def is_running(self) -> bool:
+        return self._info is not None and self._child is not None and self._child.is_alive
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id."""
+        return self._child.process.pid if self._child is not None else None
+
+    async def start(self) -> EngineInfo:
+        async with self._turn:
+            if self._info is not None and self.is_running:
+                return self._info
+            await self.stop()
+            child = self._child = await connection.spawn()
+            try:
+                self._info = await self._await_ready(child)
+            except BaseException:
+                await _uninterrupted(child.kill())
+                raise
+            log.debug("engine.loaded", pid=child.process.pid, **asdict(self._info))
+            return self._info
+
+    async def draw(self, part: Part, on_task: Callable[[int], None]) -> DrawnPart:
+        """See `ports.Engine`. Three drawn parts may be unreleased; another drawing waits until one is released.
+
+        `release` is to be called in this event loop's thread.
+        """
+        async with self._turn:
+            child = self._child
+            if child is None or self._info is None:
+                raise EngineDied("The drawing process is not running. Start the engine first.")
+            slot = await child.slots.take()
+            release = Release(child.slots.give_back, slot)
+            try:
+                if not child.is_alive:
+                    raise await child.death()
+                return await self._draw_into(child, slot, part, on_task, release)
+            except BaseException:
+                release()
+                raise
+
+    async def stop(self) -> None:
+        child, self._child, self._info = self._child, None, None
+        if child is not None:
+            await _uninterrupted(child.close())
+
+    async def _await_ready(self, child: Connection) -> EngineInfo:
+        child.send(self._load)
+        try:
+            answer = await child.receive(self._load_timeout)
+        except TimeoutError as error:
+            raise EngineStalled(
+                f"The model {self._load.source} was not loaded within {self._load_timeout:g} s; "
+                f"its process was ended.{child.last_words()}"
+            ) from error
+        match answer:
+            case Ready(device=device, seconds=seconds):
+                return EngineInfo(self._load.model.name, device, seconds)
+            case LoadFailed(message=message):
+                raise ModelUnusable(message)
+        raise AssertionError(answer)
+
+    async def _draw_into(
+        self, child: Connection, slot: int, part: Part, on_task: Callable[[int], None], release: Release
+    ) -> DrawnPart:
+        shape = (part.count, part.spec.height, part.spec.width, 3)
+        child.slots.make_room(slot, shape)
+        pixels = child.slots.view(slot, shape)
+        self._number += 1
+        number = self._number
+        try:
+            child.send(Draw(number=number, spec=part.spec, first=part.first, count=part.count, slot=slot))
+            seconds = await self._follow(child, part, on_task)
+        except EngineError:
+            raise
+        except BaseException:
+            # Cancelled, or `on_task` raised: the child is still drawing.
+            await _uninterrupted(self._halt(child, number, part.job_id))
+            raise
+        return DrawnPart(pixels, seconds, release)
+
+    async def _follow(self, child: Connection, part: Part, on_task: Callable[[int], None]) -> float:
+        """Hear the child out until its drawing ends. Answers the seconds it took."""
+        while True:
+            try:
+                message = await child.receive(self._stall_timeout)
+            except TimeoutError as error:
+                log.warning("engine.stalled", request_id=part.job_id, pid=child.process.pid)
+                await _uninterrupted(child.kill())
+                raise EngineStalled(
+                    f"Drawing made no progress for {self._stall_timeout:g} s; its process was ended."
+                    + child.last_words()
+                ) from error
+            match message:
+                case TaskDone(done=done):
+                    on_task(done)
+                case Drawn(seconds=seconds):
+                    return seconds
+                case Failed(kind=kind, message=reason):
+                    raise FAILURES[kind](reason)
+                case _:
+                    raise AssertionError(message)
+
+    async def _halt(self, child: Connection, number: int, job_id: str) -> None:
+        """Make the child stop drawing; a child that does not within the stall limit is ended."""
+        try:
+            async with asyncio.timeout(self._stall_timeout):
+                child.send(Cancel(number=number))
+                while not isinstance(await child.receive(self._stall_timeout), Drawn | Failed):
+                    pass
+        except TimeoutError:
+            log.warning("engine.deaf", request_id=job_id, pid=child.process.pid)
+            await child.kill()
+        except EngineDied as death:
+            log.warning("engine.died", request_id=job_id, pid=child.process.pid, problem=str(death))
+
+
+async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work` to its end, which is near; whoever cancels meanwhile is heard afterwards."""
+    task = asyncio.create_task(work)
+    interruption = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            interruption = error
+    task.result()
+    if interruption is not None:
+        raise interruption

@@ -1,0 +1,83 @@
+"""What a model can take as a prompt, found out before it is asked to."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipelet.domain.catalog import Model
+from pipelet.domain.errors import DrawRefused
+from pipelet.domain.image import ImageSpec
+
+_BUCKETS = (64, 128, 256, 512, 1024)
+_PAD = 32
+"""Z-Image pads a caption to a multiple of it, and gives the image the position behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompts:
+    """The tokenizer of a pipeline and its limits."""
+
+    tokenizer: Any
+    longest: int | None
+    """Tokens."""
+    is_z_image: bool
+
+    @classmethod
+    def of(cls, pipe: Any, model: Model) -> "Prompts":
+        is_z_image = type(pipe).__name__.startswith("ZImage")
+        limits = [model.max_prompt_tokens] if model.max_prompt_tokens is not None else []
+        if is_z_image:
+            limits.append(pipe.transformer.config.axes_lens[0] - _PAD)
+        return cls(tokenizer=getattr(pipe, "tokenizer", None), longest=min(limits, default=None), is_z_image=is_z_image)
+
+    def arguments(self, spec: ImageSpec) -> dict[str, Any]:
+        """What the pipeline is told about length.
+
+        Raises:
+            DrawRefused: a prompt is too long, is no valid text, or holds a mark that the model reads as markup.
+        """
+        texts = [spec.prompt]
+        if spec.negative_prompt is not None and spec.guidance_scale > 0:
+            texts.append(spec.negative_prompt)
+        for text in texts:
+            _refuse_broken(text)
+            self._refuse_marks(text)
+        if self.tokenizer is None or self.longest is None:
+            return {}
+        longest = max(map(self._length, texts))
+        if longest > self.longest:
+            raise DrawRefused(
+                f"The prompt has {longest} tokens, and the model takes at most {self.longest}. Shorten it."
+            )
+        if self.is_z_image:
+            # Its default would cut what is longer than 512, without a word. Padding never reaches the transformer,
+            # so the next bucket is enough and draws the same picture; no other pipeline promises that.
+            return {"max_sequence_length": min([b for b in (*_BUCKETS, self.longest) if b >= longest])}
+        return {"max_sequence_length": self.longest}
+
+    def _refuse_marks(self, text: str) -> None:
+        if not self._has_template:
+            return
+        marks = self.tokenizer.get_added_vocab()
+        found = set(self.tokenizer(text, add_special_tokens=False).input_ids) & set(marks.values())
+        if found:
+            names = ", ".join(sorted(mark for mark, number in marks.items() if number in found))
+            raise DrawRefused(f"The prompt holds {names}, which the model would read as markup, not as text.")
+
+    def _length(self, text: str) -> int:
+        if self._has_template:
+            # As `ZImagePipeline` does it.
+            text = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
+            )
+        return len(self.tokenizer(text).input_ids)
+
+    @property
+    def _has_template(self) -> bool:
+        return bool(getattr(self.tokenizer, "chat_template", None))
+
+
+def _refuse_broken(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DrawRefused(f"The prompt is broken at character {error.start + 1}: half of a surrogate pair.") from error

@@ -1,0 +1,65 @@
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pipelet.domain.catalog import Model
+from pipelet.domain.image import ImageSpec, OutputFormat
+from pipelet.domain.ports import Part
+from pipelet.engine.process import EngineProcess
+
+ZOO = "tests.engine.zoo"
+
+
+@pytest.fixture
+def make_spec():
+    def make(prompt="a red fox", **changes):
+        values = {
+            "negative_prompt": None,
+            "width": 64,
+            "height": 64,
+            "batch_size": 1,
+            "seed": 7,
+            "num_inference_steps": 4,
+            "guidance_scale": 0.0,
+            "output_format": OutputFormat.PNG,
+        }
+        return ImageSpec(prompt=prompt, **(values | changes))
+
+    return make
+
+
+@pytest.fixture
+def make_part(make_spec):
+    def make(prompt="a red fox", *, first=0, count=1, **changes):
+        return Part(job_id="rn5r12q9pdu6yvb3nxty", spec=make_spec(prompt, **changes), first=first, count=count)
+
+    return make
+
+
+@pytest.fixture
+def engine_of():
+    """An engine with a painter of the zoo; its process is gone after the test."""
+
+    @asynccontextmanager
+    async def opened(animal, **options):
+        engine = EngineProcess(
+            model=Model(name="zoo", source="zoo"),
+            source="zoo",
+            **({"implementation": f"{ZOO}.{animal}", "load_timeout": 20.0, "stall_timeout": 20.0} | options),
+        )
+        try:
+            yield engine
+        finally:
+            await engine.stop()
+
+    return opened
+
+
+async def until(condition, seconds=10.0):
+    """Poll `condition` until it holds; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.01)

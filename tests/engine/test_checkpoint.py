@@ -1,0 +1,104 @@
+import json
+import shutil
+
+import pytest
+
+from pipelet.domain.catalog import Model
+from pipelet.domain.errors import ModelUnusable
+from pipelet.engine import checkpoint
+from pipelet.engine.diffusers import DiffusersModel
+from pipelet.engine.process import EngineProcess
+from pipelet.engine.sources import resolve
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the checkpoint in the box, to be broken."""
+    return shutil.copytree(resolve("package:box"), tmp_path / "model")
+
+
+@pytest.fixture
+def hub_is_unreachable(monkeypatch):
+    """For processes that are started from here on."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def load(folder, pipeline="auto"):
+    model = Model(name="m", source=str(folder), pipeline=pipeline)
+    return DiffusersModel.load(model=model, source=str(folder), device="cpu", threads=1)
+
+
+def test_a_folder_is_itself_and_a_hub_id_is_left_to_the_hub(folder):
+    """check answers the folder, or None for what can only be a hub id."""
+    assert str(folder) == checkpoint.check(str(folder))
+    assert checkpoint.check("Tongyi-MAI/Z-Image-Turbo") is None
+
+
+def test_only_packaged_sources_are_resolved(folder):
+    """`package:box` becomes a folder with a checkpoint; anything else stays as it is."""
+    assert checkpoint.pipeline_of(resolve("package:box")) == "ZImagePipeline"
+    assert resolve("Tongyi-MAI/Z-Image") == "Tongyi-MAI/Z-Image"
+    assert resolve(str(folder)) == str(folder)
+
+
+@pytest.mark.parametrize("source", ["/no/such/folder", "./model", "~/nowhere/at/all", "models/a/b", "turbo"])
+def test_a_missing_folder(source):
+    """The message names the folder and the setting that points at it."""
+    with pytest.raises(ModelUnusable, match=rf"no model folder {source}\. Point PIPELET_MODEL"):
+        load(source)
+
+
+def test_a_folder_that_is_no_checkpoint(tmp_path):
+    """A folder without model_index.json is said to be one."""
+    with pytest.raises(ModelUnusable, match=r"has no model_index\.json\. Point PIPELET_MODEL at a diffusers folder"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", "\xff"])
+def test_an_index_that_cannot_be_read(folder, content):
+    """A model_index.json that is not JSON, or names no class, is named."""
+    (folder / "model_index.json").write_bytes(content.encode("latin-1"))
+
+    with pytest.raises(ModelUnusable, match=r"model_index\.json does not name a pipeline"):
+        load(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 1000, -1])
+def test_weights_that_were_cut_short(folder, keep):
+    """A truncated file is found before anything is loaded, and named."""
+    file = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+
+    with pytest.raises(ModelUnusable, match=r"transformer/diffusion_pytorch_model\.safetensors is damaged"):
+        load(folder)
+
+
+def test_a_class_that_diffusers_does_not_have(folder):
+    """An unknown class is named, whether the checkpoint or the catalog names it."""
+    with pytest.raises(ModelUnusable, match="has no pipeline class ZImageUltraPipeline"):
+        load(folder, "ZImageUltraPipeline")
+    with pytest.raises(ModelUnusable, match="has no pipeline class AutoencoderKL"):
+        load(folder, "AutoencoderKL")
+
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "NextYearPipeline"}))
+    with pytest.raises(ModelUnusable, match="has no pipeline class NextYearPipeline"):
+        load(folder)
+
+
+def test_a_missing_part(folder):
+    """What diffusers itself finds missing is named in its words."""
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+
+    with pytest.raises(ModelUnusable, match=r"folder .*/model is incomplete, .*diffusion_pytorch_model"):
+        load(folder)
+
+
+@pytest.mark.usefixtures("hub_is_unreachable")
+async def test_a_hub_that_does_not_answer():
+    """A hub id that cannot be fetched is named, with the way round the hub."""
+    model = Model(name="m", source="nobody/nothing")
+    engine = EngineProcess(model=model, source=model.source, device="cpu", threads=1, load_timeout=60)
+
+    with pytest.raises(ModelUnusable, match=r"nobody/nothing .* could not be fetched.*point PIPELET_MODEL at"):
+        await engine.start()

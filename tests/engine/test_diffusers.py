@@ -1,0 +1,270 @@
+"""The real pipeline on the checkpoint in the box, drawn in this process: what it draws, refuses and survives."""
+
+from importlib.resources import files
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from tests.engine.tiny_stable_diffusion import make_stable_diffusion
+
+from pipelet.domain import catalog
+from pipelet.domain.catalog import Model
+from pipelet.domain.errors import DrawCancelled, DrawOutOfMemory, DrawRefused, ModelUnusable
+from pipelet.engine.diffusers import DiffusersModel
+from pipelet.engine.process import EngineProcess
+from pipelet.engine.sources import resolve
+
+BOX = catalog.parse(files("pipelet").joinpath("catalog.toml").read_text("utf-8")).models["box"]
+
+
+@pytest.fixture(scope="module")
+def box():
+    return DiffusersModel.load(model=BOX, source=resolve(BOX.source), device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """The same checkpoint, as anybody would call it."""
+    pipe = diffusers.ZImagePipeline.from_pretrained(resolve(BOX.source), dtype=torch.bfloat16)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.vae.enable_slicing()
+    return pipe
+
+
+def paint(painter, spec, *, first=0, count=1, on_task=lambda done: None, is_cancelled=lambda: False):
+    out = np.zeros((count, spec.height, spec.width, 3), np.uint8)
+    painter.draw(spec=spec, first=first, count=count, out=out, on_task=on_task, is_cancelled=is_cancelled)
+    return out
+
+
+def call(pipe, spec, *, count=1, width=None, height=None, **more):
+    """What a plain call of the pipeline draws, through PIL."""
+    images = pipe(
+        prompt=[spec.prompt] * count,
+        width=width or spec.width,
+        height=height or spec.height,
+        num_inference_steps=spec.num_inference_steps,
+        guidance_scale=spec.guidance_scale,
+        generator=[torch.Generator("cpu").manual_seed(spec.seed + k) for k in range(count)],
+        **more,
+    ).images
+    return np.stack([np.asarray(image) for image in images])
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "count", "seed"), [(64, 64, 1, 0), (128, 64, 3, 7), (80, 208, 1, 2**53 - 1), (256, 256, 3, 1)]
+)
+def test_a_picture_is_what_a_plain_call_draws(box, plain, make_spec, width, height, count, seed):
+    """Bit for bit the pictures of ZImagePipeline with one generator an image."""
+    spec = make_spec(width=width, height=height, seed=seed, num_inference_steps=8)
+
+    np.testing.assert_array_equal(call(plain, spec, count=count), paint(box, spec, count=count))
+
+
+@pytest.mark.parametrize(("width", "height"), [(70, 65), (127, 81), (64, 95), (1, 1)])
+def test_other_sizes_are_cut_from_the_middle_of_the_next_larger(box, plain, make_spec, width, height):
+    """A size that the model cannot draw is honoured exactly: the next one, cropped, centred."""
+    spec = make_spec(width=width, height=height)
+    wide, high = -(-width // 16) * 16, -(-height // 16) * 16
+
+    whole = call(plain, spec, width=wide, height=high)
+
+    left, top = (wide - width) // 2, (high - height) // 2
+    np.testing.assert_array_equal(whole[:, top : top + height, left : left + width], paint(box, spec))
+
+
+@pytest.mark.parametrize("prompt", ["", "a fox", "a red fox in the snow, " * 12, "a red fox in the snow, " * 60])
+def test_the_length_of_a_prompt_changes_nothing_else(box, plain, make_spec, prompt):
+    """Prompts of any bucket draw what the pipeline draws with its default length."""
+    spec = make_spec(prompt)
+
+    np.testing.assert_array_equal(call(plain, spec), paint(box, spec))
+
+
+def test_guidance_draws_with_the_negative_prompt(box, plain, make_spec):
+    """Guidance and a negative prompt reach the pipeline, and each changes the picture."""
+    spec = make_spec(guidance_scale=3.0, negative_prompt="text, logo, watermark, " * 20)
+
+    pixels = paint(box, spec)
+
+    np.testing.assert_array_equal(call(plain, spec, negative_prompt=[spec.negative_prompt]), pixels)
+    assert (pixels != paint(box, make_spec(guidance_scale=3.0))).any()
+    assert (pixels != paint(box, make_spec())).any()
+
+
+def test_an_image_does_not_depend_on_its_batch(box, make_spec):
+    """Image k alone is image k of the batch, and the parts of a batch make the whole."""
+    spec = make_spec(width=96, height=80)
+    whole = paint(box, spec, count=4)
+
+    np.testing.assert_array_equal(whole[2:3], paint(box, spec, first=2))
+    np.testing.assert_array_equal(whole[1:4], paint(box, spec, first=1, count=3))
+    np.testing.assert_array_equal(whole[3:4], paint(box, make_spec(width=96, height=80, seed=10)))
+
+
+def test_pictures_depend_visibly_on_prompt_and_seed(box, make_spec):
+    """Another prompt and another seed give pictures that anybody can tell apart."""
+    one = paint(box, make_spec(width=128, height=128)).astype(float)
+
+    for changes in ({"prompt": "a blue lake"}, {"seed": 8}):
+        other = paint(box, make_spec(width=128, height=128, **changes))
+        assert np.abs(one - other).mean() > 5
+
+
+def test_progress_is_every_task_once(box, make_spec):
+    """Encoded 1, each step 1, decoded 1, whatever the number of images."""
+    for steps, count in [(1, 1), (8, 1), (5, 3)]:
+        heard = []
+
+        paint(box, make_spec(num_inference_steps=steps), count=count, on_task=heard.append)
+
+        assert list(range(1, steps + 3)) == heard
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 2, 4, 5])
+def test_a_cancelled_drawing_stops_at_once_and_leaves_no_trace(box, make_spec, stop_at):
+    """No step follows the cancel, and the next picture is as if nothing had been."""
+    spec = make_spec()
+    before = paint(box, spec)
+    heard = []
+
+    with pytest.raises(DrawCancelled):
+        paint(box, make_spec(seed=9), on_task=heard.append, is_cancelled=lambda: len(heard) >= stop_at)
+
+    assert len(heard) <= max(stop_at, 1)
+    np.testing.assert_array_equal(before, paint(box, spec))
+
+
+def test_the_longest_prompt_is_drawn_and_a_longer_one_refused(box, plain, make_spec):
+    """At the limit a prompt is drawn; one token past it the refusal names both numbers."""
+    template = [{"role": "user", "content": ""}]
+    around = len(plain.tokenizer.apply_chat_template(template, add_generation_prompt=True)["input_ids"])
+    word = " a"
+    paint(box, make_spec(word * (1504 - around), num_inference_steps=1))
+
+    with pytest.raises(DrawRefused, match=r"has 1505 tokens.*at most 1504"):
+        paint(box, make_spec(word * (1505 - around), num_inference_steps=1))
+
+
+def test_every_word_of_a_long_prompt_counts(box, make_spec):
+    """What stands past the pipeline's default length of 512 tokens still changes the picture."""
+    long = "a red fox in the snow, " * 100
+
+    assert (paint(box, make_spec(long + "day")) != paint(box, make_spec(long + "night"))).any()
+
+
+def test_only_a_negative_prompt_that_is_used_can_be_too_long(box, make_spec):
+    """Without guidance a negative prompt is not read, so its length is no matter."""
+    spec = make_spec(negative_prompt="a " * 2000)
+    paint(box, spec)
+
+    with pytest.raises(DrawRefused, match="at most 1504"):
+        paint(box, make_spec(negative_prompt="a " * 2000, guidance_scale=2.0))
+
+
+@pytest.mark.parametrize("mark", ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"])
+def test_marks_of_the_template_are_refused(box, make_spec, mark):
+    """A prompt cannot break out of the template it is put into; the refusal names the mark."""
+    with pytest.raises(DrawRefused, match="markup") as caught:
+        paint(box, make_spec(f"a fox{mark}\nand more"))
+
+    assert mark in str(caught.value)
+    assert paint(box, make_spec("<|im_ end|> < think > 3 < 4 <b>")).any()
+
+
+def test_a_side_past_the_models_table_is_refused(box, make_spec):
+    """What would end in an assert on the device is refused before."""
+    with pytest.raises(DrawRefused, match="at most 8192 pixels a side"):
+        paint(box, make_spec(width=8200, height=16, num_inference_steps=1))
+
+
+def test_what_would_break_inside_is_refused(box, make_spec):
+    """Half a surrogate pair and no steps at all are the request's fault, not the pipeline's."""
+    with pytest.raises(DrawRefused, match="broken at character 3"):
+        paint(box, make_spec("a \ud800"))
+    with pytest.raises(DrawRefused, match="at least one step"):
+        paint(box, make_spec(num_inference_steps=0))
+
+
+@pytest.mark.parametrize("prompt", ["{{ 7 * 7 }}{% raw %}", "a\x00b", "\u2028\ufeff\u202e", "狐狸 🦊 e\u0301"])
+def test_unusual_text_is_only_text(box, plain, make_spec, prompt):
+    """Template syntax, control characters and any script are drawn as the plain call draws them."""
+    spec = make_spec(prompt, num_inference_steps=2)
+
+    np.testing.assert_array_equal(call(plain, spec), paint(box, spec))
+
+
+async def test_memory_that_is_not_there_is_out_of_memory(make_part):
+    """A picture that the machine cannot hold raises DrawOutOfMemory, and the same process draws a smaller one."""
+    engine = EngineProcess(
+        model=BOX,
+        source=resolve(BOX.source),
+        device="cpu",
+        implementation="tests.engine.zoo.cramped:Cramped",
+        load_timeout=60,
+    )
+    await engine.start()
+
+    with pytest.raises(DrawOutOfMemory, match="allocate"):
+        await engine.draw(make_part(width=4096, height=4096, count=8), lambda done: None)
+
+    assert (await engine.draw(make_part(), lambda done: None)).pixels.shape == (1, 64, 64, 3)
+    await engine.stop()
+
+
+async def test_the_box_through_its_own_process(box, make_spec, make_part):
+    """The engine process draws the same bytes, in parts of any size."""
+    engine = EngineProcess(model=BOX, source=resolve(BOX.source), device="cpu", threads=1, load_timeout=60)
+    info = await engine.start()
+    heard = []
+
+    drawn = await engine.draw(make_part(first=1, count=2, width=100, height=60), heard.append)
+
+    assert ("box", "cpu") == (info.model, info.device)
+    np.testing.assert_array_equal(paint(box, make_spec(width=100, height=60), first=1, count=2), drawn.pixels)
+    assert [1, 2, 3, 4, 5, 6] == heard
+    await engine.stop()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' own, beside numpy 2
+@pytest.mark.parametrize("scheduler", ["PNDMScheduler", "HeunDiscreteScheduler"])
+def test_another_pipeline_class_draws_from_its_folder(tmp_path, make_spec, scheduler):
+    """A folder is enough: its own class, called with what that class takes, bit for bit as a plain call."""
+    make_stable_diffusion(tmp_path, scheduler)
+    model = Model(name="sd", source=str(tmp_path), dtype="float32")
+    painter = DiffusersModel.load(model=model, source=str(tmp_path), device="cpu", threads=1)
+    plain = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path, dtype=torch.float32)
+    plain.set_progress_bar_config(disable=True)
+    plain.vae.enable_slicing()
+    spec = make_spec(guidance_scale=5.0, negative_prompt="text", num_inference_steps=5)
+    heard = []
+
+    pixels = paint(painter, spec, count=2, on_task=heard.append)
+
+    np.testing.assert_array_equal(call(plain, spec, count=2, negative_prompt=["text"] * 2), pixels)
+    assert list(range(1, 8)) == heard
+    assert (70, 50) == paint(painter, make_spec(width=50, height=70)).shape[1:3]
+
+
+def test_a_class_that_takes_no_prompt_is_unusable(tmp_path):
+    """A pipeline that cannot be told what to draw is refused when it is loaded."""
+    unet = diffusers.UNet2DModel(
+        sample_size=8,
+        block_out_channels=(8, 8),
+        norm_num_groups=4,
+        layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 2,
+        up_block_types=("UpBlock2D",) * 2,
+    )
+    diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler()).save_pretrained(tmp_path)
+
+    with pytest.raises(ModelUnusable, match="DDPMPipeline takes no prompt"):
+        DiffusersModel.load(model=Model(name="x", source=""), source=str(tmp_path), device="cpu", threads=1)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "frob"])
+def test_a_device_that_is_not_there_is_named(device):
+    """The message names the device and the setting."""
+    with pytest.raises(ModelUnusable, match=f"The device {device} cannot be used.*PIPELET_DEVICE"):
+        DiffusersModel.load(model=BOX, source=resolve(BOX.source), device=device, threads=1)

@@ -1,0 +1,64 @@
+import asyncio
+import os
+import signal
+import sys
+
+import pytest
+from tests.engine.conftest import until
+
+PARENT = """
+import asyncio, sys
+from pipelet.domain.catalog import Model
+from pipelet.domain.image import ImageSpec, OutputFormat
+from pipelet.domain.ports import Part
+from pipelet.engine.process import EngineProcess
+
+async def main():
+    engine = EngineProcess(
+        model=Model(name="zoo", source="zoo"), source="zoo", implementation="tests.engine.zoo.gradient:Gradient"
+    )
+    await engine.start()
+    spec = ImageSpec(
+        prompt="sleep=3600", negative_prompt=None, width=64, height=64, batch_size=1, seed=1, num_inference_steps=4,
+        guidance_scale=0.0, output_format=OutputFormat.PNG,
+    )
+    if sys.argv[1] == "drawing":
+        tell = lambda done: print(engine.pid, flush=True)
+        await engine.draw(Part(job_id="j", spec=spec, first=0, count=1), tell)
+    print(engine.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def is_running(pid):
+    """False, too, for a process that ended and that nobody has collected."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("state", ["idle", "drawing"])
+async def test_the_child_dies_with_a_parent_that_is_killed(state):
+    """However its parent ends, and whatever it is doing, the drawing process goes at once."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, state, stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    child = int(await asyncio.wait_for(_first_number(parent.stdout), 20))
+    assert is_running(child)
+
+    parent.send_signal(signal.SIGKILL)
+    await parent.wait()
+
+    await until(lambda: not is_running(child), seconds=3)
+
+
+async def _first_number(stream):
+    # Log lines may come first.
+    while not (line := (await stream.readline()).strip()).isdigit():
+        assert line, "the parent ended"
+    return line

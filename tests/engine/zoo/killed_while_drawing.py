@@ -1,0 +1,12 @@
+import os
+import signal
+
+from tests.engine.zoo.gradient import Gradient
+
+
+class Painter(Gradient):
+    def draw(self, *, spec, on_task, **rest):
+        if "please" in spec.prompt:
+            on_task(1)
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().draw(spec=spec, on_task=on_task, **rest)
