@@ -1,0 +1,122 @@
+"""The whole path with the real pipeline: from the seed's request to pixels."""
+
+import io
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import ZImagePipeline
+from PIL import Image
+
+from pipelet.engine.sources import resolve
+from tests.service import APP, Service
+
+SEEDS_PROMPT = (
+    "The girl from first image is playing chess with the girl from second image, on the ancient table from third image."
+)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("pictures"), settings={"model": "box", "threads": "1"}) as running:
+        running.wait_for_worker()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Any:
+    """What a user of diffusers would have."""
+    loaded = ZImagePipeline.from_pretrained(resolve("package:box"), dtype=torch.bfloat16)
+    loaded.set_progress_bar_config(disable=True)
+    loaded.vae.enable_slicing()
+    return loaded
+
+
+def fetch(url: str) -> np.ndarray[Any, Any]:
+    with urllib.request.urlopen(url) as response:  # noqa: S310 - our own service
+        return np.asarray(Image.open(io.BytesIO(response.read())))
+
+
+def result_of(service: Service, request_id: str) -> dict[str, Any]:
+    service.wait(request_id, within=120)
+    code, body = service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")
+    assert code == 200, body
+    return dict(body)
+
+
+@pytest.mark.parametrize(("width", "height", "batch_size", "seed"), [(256, 256, 1, 42), (200, 120, 3, 2**53 - 5)])
+def test_pictures_equal_a_direct_call(
+    service: Service, pipe: Any, width: int, height: int, batch_size: int, seed: int
+) -> None:
+    """Through queue, worker and files, every image is bit for bit what ZImagePipeline draws with the same seed."""
+    fields = {"width": width, "height": height, "batch_size": batch_size, "seed": seed}
+    result = result_of(service, service.submit("a red fox in the snow", **fields))
+
+    drawn_width, drawn_height = -width % 16 + width, -height % 16 + height
+    expected = pipe(
+        prompt=["a red fox in the snow"] * batch_size,
+        width=drawn_width,
+        height=drawn_height,
+        num_inference_steps=8,
+        guidance_scale=0.0,
+        generator=[torch.Generator().manual_seed(seed + k) for k in range(batch_size)],
+    ).images
+    left, top = (drawn_width - width) // 2, (drawn_height - height) // 2
+    for number, url in enumerate(result["results"]):
+        cropped = expected[number].crop((left, top, left + width, top + height))
+        assert np.array_equal(np.asarray(cropped), fetch(url))
+        assert seed + number == result["images"][number]["seed"]
+
+
+def test_the_seeds_request_at_a_small_size(service: Service) -> None:
+    """The document's own curl, sizes as strings and the form label on its body, yields four pictures of that size."""
+    body = b'{"width": "320", "height": "200", "batch_size": 4, "prompt": "' + SEEDS_PROMPT.encode() + b'"}'
+    request = urllib.request.Request(f"{service.url}/fal/queue/{APP}", body, method="POST")
+    request.add_header("Authorization", f"Bearer {service.key}")
+    request.add_header("Content-Type", "application/x-www-form-urlencoded")
+    with urllib.request.urlopen(request) as response:  # noqa: S310 - our own service
+        assert 200 == response.status
+        request_id = json.load(response)["request_id"]
+
+    result = result_of(service, request_id)
+
+    assert result["results"][0] == result["image"]["data_uri"]
+    assert [(200, 320, 3)] * 4 == [fetch(url).shape for url in result["results"]]
+    assert 4 == len({fetch(url).tobytes() for url in result["results"]})
+
+
+def test_the_seeds_request_as_written_is_accepted(service: Service) -> None:
+    """3200 x 2000 with a batch of 4 is queued, with an estimate, and can be cancelled while it waits."""
+    ahead = [service.submit("long", width=512, height=512, batch_size=16, priority=1) for _ in range(2)]
+    request_id = service.submit(SEEDS_PROMPT, width="3200", height="2000", batch_size=4)
+
+    status = service.status(request_id)
+    assert "IN_QUEUE" == status["status"]
+    assert status["statusMessages"]["estimatedTotalTimeSeconds"] > 1
+    code, body = service.call("PUT", f"/fal/queue/{APP}/requests/{request_id}/cancel")
+    assert (202, "CANCELLATION_REQUESTED") == (code, body["status"])
+    for waiting in ahead[1:]:
+        service.call("PUT", f"/fal/queue/{APP}/requests/{waiting}/cancel")
+
+
+def test_a_prompt_that_the_model_cannot_read_fails_with_the_reason(service: Service) -> None:
+    """Only the model can count tokens: too many of them are a failure of the request, with both numbers."""
+    request_id = service.submit("狐雪山川" * 900)
+
+    status = service.wait(request_id)
+    code, body = service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")
+
+    assert "value_error" == status["error_type"]
+    assert 422 == code
+    assert "1504" in body["message"]
+
+
+def test_torch_is_not_in_the_api_process(service: Service) -> None:
+    """Only the engine's process has torch in it."""
+    assert "libtorch" not in Path(f"/proc/{service.pid}/maps").read_text()
+    assert any("libtorch" in Path(f"/proc/{pid}/maps").read_text() for pid in service.engine_pids())
