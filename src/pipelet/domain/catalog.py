@@ -19,8 +19,11 @@ class Model:
     painter: str = "pipelet.engine.diffusers:DiffusersModel"
     """The class that draws, `module:Class`, of the shape of `engine/painter.py`."""
     dtype: str = "bfloat16"
+    """torch's name of the type the weights are loaded as."""
     num_inference_steps: int = 28
+    """Where a request names none."""
     guidance_scale: float = 4.0
+    """Where a request names none; 0 turns guidance off, and halves the work."""
     size_multiple: int = 16
     """Sides that are no multiple are drawn at the next larger one and cropped, centred."""
     max_prompt_tokens: int | None = None
@@ -30,6 +33,7 @@ class Model:
     megapixels_per_run: float = 8.0
     """What one run of the pipeline may hold; larger batches are drawn in parts."""
     attribution: str = ""
+    """Whose work it is, and its licence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +41,21 @@ class Limits:
     """What an app accepts."""
 
     max_prompt_chars: int = 4000
+    """Of the prompt, and of the negative prompt."""
     min_side: int = 64
+    """Pixels, of width and height each."""
     max_side: int = 4096
+    """Pixels, of width and height each."""
     default_side: int = 1024
+    """Pixels; a side that a request does not name."""
     max_batch: int = 16
+    """Images of one request."""
     max_steps: int = 100
+    """Denoising steps."""
     max_guidance: float = 20.0
+    """Guidance scale."""
     max_body_bytes: int = 1024 * 1024
+    """Of a submit; more is refused unread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +69,7 @@ class App:
     """Catalog name of its model; None while nothing serves the app: its requests can be read, not made."""
     limits: Limits = Limits()
     title: str = ""
+    """For people."""
 
     @property
     def is_served(self) -> bool:

@@ -1,0 +1,19 @@
+"""The OpenAPI document of a service with the catalog as it ships."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipelet import settings, wiring
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = settings.load(data_dir=Path(folder))
+        wiring.migrate(chosen)
+        with wiring.open_store(chosen) as store:
+            blobs = wiring.open_blobs(chosen)
+            api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=wiring.read_catalog(chosen))
+            return api.openapi()
