@@ -1,10 +1,25 @@
 """Structured logs: one line an event, on standard error, ours and the libraries' in one shape."""
 
+import contextlib
 import logging
 import sys
 from typing import Literal
 
 import structlog
+
+
+class _Lines(structlog.WriteLogger):
+    """A log on a full disk, or whose reader has gone, loses lines; it must not lose requests."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__(sys.stderr)
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 def configure(*, format: Literal["auto", "json", "console"], level: str) -> None:  # noqa: A002 - the setting's name
@@ -20,7 +35,7 @@ def configure(*, format: Literal["auto", "json", "console"], level: str) -> None
     structlog.configure(
         processors=[*shared, *flatten, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -1,0 +1,160 @@
+"""Days on which something around the service is broken."""
+
+import json
+import os
+import shutil
+import signal
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelet.engine.sources import resolve
+from tests.disks import filled, small_disk
+from tests.service import APP, Service, eventually
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    """With the disk full, submits are refused with 503 and what runs is kept; with space again everything goes on."""
+    with (
+        small_disk(tmp_path / "disk", "8m") as disk,
+        Service(tmp_path, settings={"data_dir": str(disk / "data")}) as service,
+    ):
+        service.data_dir = disk / "data"
+        service.wait_for_worker()
+        before = service.submit("before")
+        service.wait(before)
+        running = service.submit("running sleep=0.1")
+        service.wait(running, status="IN_PROGRESS")
+        with filled(disk):
+            accepted = submit_until_refused(service)
+            code, health = eventually(lambda: not_ready(service), why="readiness notices")
+            assert 503 == code
+            assert "full" in str(health)
+            eventually(lambda: "storing.delayed" in service.log(), why="the finished picture waits for space")
+
+        ended = [service.wait(request_id) for request_id in (running, *accepted, service.submit("after"))]
+        assert not any("error" in status for status in ended)
+
+
+def not_ready(service: Service) -> Any:
+    answer = service.call("GET", "/health/ready")
+    return answer if answer[0] != 200 else None
+
+
+def submit_until_refused(service: Service) -> list[str]:
+    """Ids of what was accepted: the database has some room of its own on a full disk."""
+    accepted = []
+    while True:
+        fields = {"prompt": "x" * 4000, "width": 64, "height": 64}
+        code, body = service.call("POST", f"/fal/queue/{APP}", fields)
+        if code != 200:
+            assert (503, True) == (code, "message" in body)
+            return accepted
+        accepted.append(body["request_id"])
+
+
+def test_a_model_that_is_missing_is_named_and_can_be_put_there(tmp_path: Path) -> None:
+    """Requests wait while the model's folder is missing, readiness says why, and they are drawn once it is there."""
+    folder = tmp_path / "model"
+    with Service(tmp_path / "service", settings={"model": str(folder), "threads": "1"}) as service:
+        request_id = service.submit("a fox", num_inference_steps=2)
+        eventually(lambda: str(folder) in problems(service), within=40)
+        shutil.copytree(resolve("package:box"), folder)
+
+        assert "error" not in service.wait(request_id, within=90)
+
+
+def test_a_broken_model_is_named(tmp_path: Path) -> None:
+    """A weights file that was cut short is reported with its folder, and the service stays up."""
+    folder = tmp_path / "model"
+    shutil.copytree(resolve("package:box"), folder)
+    weights = next((folder / "transformer").glob("*.safetensors"))
+    os.truncate(weights, weights.stat().st_size // 2)
+    with Service(tmp_path / "service", settings={"model": str(folder)}) as service:
+        eventually(lambda: "transformer" in problems(service), within=40)
+
+
+def problems(service: Service) -> str:
+    return " ".join(worker["problem"] or "" for worker in service.health()["workers"])
+
+
+def test_what_waited_is_drawn_after_a_restart_in_order(tmp_path: Path) -> None:
+    """Requests that were accepted before everything was killed begin afterwards, by priority and arrival."""
+    with Service(tmp_path, settings={"lease_seconds": "2"}) as service:
+        service.wait_for_worker()
+        running = service.submit("running sleep=0.5")
+        service.wait(running, status="IN_PROGRESS")
+        low, high, last = (service.submit(f"sleep=0.01 {p}", priority=p) for p in (0, 5, 0))
+        service.kill()
+        service.start()
+
+        ended = [service.wait(request_id) for request_id in (running, high, low, last)]
+
+    assert not any("error" in status for status in ended)
+    begun = [line["request_id"] for line in lines(service) if line["event"] == "attempt.started"]
+    assert [high, low, last] == [request_id for request_id in begun if request_id != running]
+
+
+def lines(service: Service) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in service.log().splitlines()]
+
+
+def test_workers_do_not_outlive_the_service(tmp_path: Path) -> None:
+    """When the API's process is killed alone, its worker finishes what it draws and ends with its engine."""
+    with Service(tmp_path) as service:
+        service.wait_for_worker()
+        request_id = service.submit("sleep=0.1")
+        service.wait(request_id, status="IN_PROGRESS")
+        service.kill_main()
+
+        eventually(lambda: not service.pids(), within=40, why="worker and engine have ended")
+        service.start()
+        assert "COMPLETED" == service.status(request_id)["status"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_polite_stop_finishes_what_runs(tmp_path: Path, number: signal.Signals) -> None:
+    """SIGTERM and Ctrl-C let the running request end, keep what waits, and leave no process behind."""
+    with Service(tmp_path) as service:
+        service.wait_for_worker()
+        running = service.submit("sleep=0.1")
+        waiting = service.submit("waits")
+        service.wait(running, status="IN_PROGRESS")
+        os.kill(service.pid, number)
+        assert service.process is not None
+        assert 0 == service.process.wait(40)
+        assert [] == service.pids()
+        service.stop()
+
+        service.start()
+        assert "COMPLETED" == service.status(running)["status"]
+        assert "error" not in service.wait(waiting)
+
+
+def test_metrics_tell_of_what_happened(tmp_path: Path) -> None:
+    """After some requests the metrics count them, with their times and the error of their estimates."""
+    with Service(tmp_path) as service:
+        service.wait_for_worker()
+        for _ in range(3):
+            service.wait(service.submit("a fox"))
+        with urllib.request.urlopen(f"{service.url}/metrics") as response:  # noqa: S310 - our own service
+            text = response.read().decode()
+
+    assert f'pipelet_requests_submitted_total{{app="{APP}"}} 3.0' in text
+    assert f'pipelet_requests_finished_total{{app="{APP}",state="succeeded"}} 3.0' in text
+    for histogram in ("pickup_seconds", "inference_seconds", "total_seconds", "estimate_error_ratio"):
+        assert f'pipelet_{histogram}_count{{app="{APP}"}} 3.0' in text
+
+
+def test_every_line_about_a_request_carries_its_id(tmp_path: Path) -> None:
+    """Logs are JSON, one object a line, and a request's life can be read from them by its id."""
+    with Service(tmp_path) as service:
+        service.wait_for_worker()
+        request_id = service.submit("a fox")
+        service.wait(request_id)
+
+    assert ["request.submitted", "attempt.started", "attempt.succeeded"] == [
+        line["event"] for line in lines(service) if line.get("request_id") == request_id
+    ]
