@@ -56,28 +56,53 @@ def build_api(
         blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
     )
     problems.add_handlers(app)
-    _add_reads(app, catalog)
     _add_submits(app, app.state.parts)
+    _add_reads(app, catalog)
     _add_operations(app)
     description.add_security(app)
     return app
 
 
 def _add_reads(app: FastAPI, catalog: Catalog) -> None:
-    """The status route comes first: routes are tried in order, and this one is polled."""
+    """The status route before the others: routes are tried in order, and this one is polled."""
     request = "/fal/queue/{app}/requests/{request_id}"
     plain = description.of_read(catalog)
     with_logs = description.of_read(catalog, description.LOGS)
-    _add(app, "GET", f"{request}/status", queue.status, responses=description.STATUS, openapi_extra=with_logs)
-    _add(app, "GET", request, queue.result, responses=description.RESULT, openapi_extra=plain)
+    _add(
+        app,
+        "GET",
+        f"{request}/status",
+        queue.status,
+        summary="How far it is",
+        responses=description.STATUS,
+        openapi_extra=with_logs,
+    )
+    _add(app, "GET", request, queue.result, summary="The result", responses=description.RESULT, openapi_extra=plain)
     _add(app, "GET", f"{request}/response", queue.result, include_in_schema=False)
-    _add(app, "PUT", f"{request}/cancel", queue.cancel, 202, responses=description.CANCEL, openapi_extra=plain)
+    _add(
+        app,
+        "PUT",
+        f"{request}/cancel",
+        queue.cancel,
+        202,
+        summary="Cancel while it waits",
+        responses=description.CANCEL,
+        openapi_extra=plain,
+    )
 
 
 def _add_submits(app: FastAPI, parts: Parts) -> None:
     for name, model in parts.inputs.items():
         path, extra = f"/fal/queue/{name}", description.of_submit(model)
-        _add(app, "POST", path, queue.submit, responses=description.SUBMIT, openapi_extra=extra)
+        _add(
+            app,
+            "POST",
+            path,
+            queue.submit,
+            summary="Submit a request",
+            responses=description.SUBMIT,
+            openapi_extra=extra,
+        )
     _add(app, "POST", "/fal/queue/{app}", queue.unknown_app, include_in_schema=False)
 
 
@@ -91,7 +116,7 @@ def _add_operations(app: FastAPI) -> None:
 
 def _add(app: FastAPI, method: str, path: str, handler: Handler, status: int | None = None, **about: Any) -> None:
     """Also with a trailing slash, answered directly: clients that use one do not follow redirects."""
-    app.add_api_route(path, handler, methods=[method], status_code=status, **about)
+    app.add_api_route(path, handler, methods=[method], status_code=status, tags=["queue"], **about)
     if not path.endswith("/"):
         about["include_in_schema"] = False
         app.add_api_route(f"{path}/", handler, methods=[method], **about)
