@@ -1,5 +1,6 @@
 """A real `pipelet serve` in processes of its own, for the tests that look at Pipelet from outside."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -10,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -170,6 +171,18 @@ class Service:
 
     def engine_pids(self) -> list[int]:
         return [pid for pid in self.pids() if b"pipelet.engine.child" in _arguments(pid)]
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The engine stands still meanwhile: what is submitted begins, and does not end."""
+        engines = self.engine_pids()
+        for pid in engines:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in engines:
+                os.kill(pid, signal.SIGCONT)
 
     @property
     def key(self) -> str:

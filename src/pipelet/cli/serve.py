@@ -125,7 +125,7 @@ def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
 def _listen(chosen: Settings) -> socket.socket:
     """Taken before anything else starts, so that a second service on this port stops here and touches nothing."""
     family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
-    # With its protocol named, or asyncio leaves Nagle's algorithm on: every kept-alive answer then waits 40 ms for an ACK.
+    # With its protocol named, or asyncio leaves Nagle's algorithm on, and kept-alive answers wait 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,0 +1,195 @@
+"""The whole way once: start a service, send the API document's own request, watch it, fetch the pictures, stop.
+
+Standard library only, so that every byte on the wire is to be seen here. Run by `make demo`.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+OUTPUT = Path("demo-output")
+PROMPT = (
+    "The girl from first image is playing chess with the girl from second image, on the ancient table from third image."
+)
+BODY = """{
+    "width": "%s",
+    "height": "%s",
+    "batch_size": 4,
+    "prompt": "%s"
+}"""
+CURLS_LABEL = "application/x-www-form-urlencoded"
+OUR_SETTINGS = {
+    "PIPELET_DATABASE_URL": "",
+    "PIPELET_BLOBS_URL": "",
+    "PIPELET_PUBLIC_URL": "",
+    "PIPELET_LOG_FORMAT": "json",
+}
+
+# Nothing here leaves this machine, so no proxy is asked.
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Failed(Exception):
+    pass
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", default="320x200", help="width x height; 3200x2000 is the document's own")
+    width, _, height = parser.parse_args().size.partition("x")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="pipelet-demo-") as folder:
+        log = Path(folder) / "service.log"
+        try:
+            with running_service(Path(folder), log) as url:
+                key = (Path(folder) / "data" / "local-key").read_text().strip()
+                draw(url, key, BODY % (width, height, PROMPT))
+        except (Failed, OSError) as error:
+            say(f"\nThe demo failed: {error}\nThe end of the service's log:\n{tail(log)}")
+            return 1
+    say("The service has stopped, and its data is deleted.")
+    return 0
+
+
+@contextlib.contextmanager
+def running_service(folder: Path, log: Path) -> Iterator[str]:
+    """A service of our own on a free port, whatever else runs here; stopped when the block is left, in whatever way."""
+    command = [sys.executable, "-m", "pipelet", "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    say(f"$ {' '.join(['pipelet', *command[3:]])}")
+    with log.open("w") as stderr:
+        service = subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            cwd=folder,
+            env=os.environ | OUR_SETTINGS,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for us: we stop it in order
+        )
+    assert service.stdout is not None  # noqa: S101 - it is a pipe
+    try:
+        greeting = service.stdout.readline()
+        if not greeting:
+            raise Failed(f"the service ended with exit code {service.wait()}.")
+        threading.Thread(target=service.stdout.read, daemon=True).start()
+        say(greeting.strip())
+        url = greeting.split()[3]
+        wait_for_worker(url, service, log)
+        yield url
+    finally:
+        stop(service)
+
+
+def wait_for_worker(url: str, service: "subprocess.Popen[str]", log: Path) -> None:
+    began = time.monotonic()
+    say("Waiting for the worker to load its model", end="")
+    while True:
+        ready = [worker for worker in call("GET", f"{url}/health/ready")[1]["workers"] if worker["ready"]]
+        if ready:
+            say(f" ready after {time.monotonic() - began:.0f} s: {ready[0]['kind']}.\n")
+            return
+        if service.poll() is not None or (found := trouble(log)):
+            raise Failed(found if service.poll() is None else "the service ended while the model was loading.")
+        say(".", end="")
+        time.sleep(0.5)
+
+
+def trouble(log: Path) -> str:
+    """What the service's log says of a worker that cannot work, or nothing."""
+    for line in log.read_text().splitlines():
+        event = json.loads(line) if line.startswith("{") and line.endswith("}") else {}
+        if event.get("event") in ("engine.unusable", "worker.died"):
+            return str(event.get("reason", "the worker died."))
+    return ""
+
+
+def stop(service: "subprocess.Popen[str]") -> None:
+    service.terminate()
+    try:
+        service.wait(60)
+    except subprocess.TimeoutExpired:
+        os.killpg(service.pid, signal.SIGKILL)
+        service.wait()
+
+
+def draw(url: str, key: str, body: str) -> None:
+    say(f"$ curl -XPOST {url}/fal/queue/z-image-text-to-image -H 'Authorization: Bearer …' -d '{body}'")
+    code, submitted = call("POST", f"{url}/fal/queue/z-image-text-to-image", key, body.encode(), CURLS_LABEL)
+    if code != 200:
+        raise Failed(submitted["message"])
+    say(json.dumps({name: value for name, value in submitted.items() if name.endswith(("_id", "_url"))}, indent=2))
+    watch(submitted["status_url"], key)
+    code, result = call("GET", submitted["response_url"], key)
+    if code != 200:
+        raise Failed(result["message"])
+    say("")
+    for image in result["images"]:
+        path = fetch(image["url"], image["file_name"])
+        say(f"{path}  ({image['width']}×{image['height']}, {path.stat().st_size / 1e6:.1f} MB)")
+
+
+def watch(status_url: str, key: str) -> None:
+    """Print the status each time it says something new."""
+    shown = ""
+    while True:
+        _, status = call("GET", status_url, key)
+        about = status["statusMessages"]
+        line = f"{status['status']:<11}  {about['message']}"
+        if line != shown:
+            say(f"{line}  (about {about['estimatedTotalTimeSeconds']} s in all)")
+            shown = line
+        if status["status"] == "COMPLETED":
+            return
+        time.sleep(0.2)
+
+
+def fetch(url: str, name: str) -> Path:
+    """The URL is signed: no key is needed for it."""
+    OUTPUT.mkdir(exist_ok=True)
+    path = OUTPUT / Path(name).name
+    with opener.open(url, timeout=60) as response, path.open("xb") as file:
+        shutil.copyfileobj(response, file)
+    return path
+
+
+def call(
+    method: str, url: str, key: str = "", body: bytes | None = None, label: str = ""
+) -> tuple[int, dict[str, Any]]:
+    """Status code and JSON of one request."""
+    request = urllib.request.Request(url, body, method=method)  # noqa: S310 - our own service
+    if key:
+        request.add_header("Authorization", f"Bearer {key}")
+    if label:
+        request.add_header("Content-Type", label)
+    try:
+        with opener.open(request, timeout=60) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def tail(log: Path) -> str:
+    return "\n".join(log.read_text().splitlines()[-15:]) if log.exists() else "(none)"
+
+
+def say(text: str, end: str = "\n") -> None:
+    print(text, end=end, flush=True)  # noqa: T201 - a demo talks
+
+
+if __name__ == "__main__":
+    sys.exit(main())

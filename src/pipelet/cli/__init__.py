@@ -1,0 +1,63 @@
+"""The command line. Each command's module is imported when it runs: `pipelet --help` loads none of them.
+
+Exit codes: 0 done; 1 the request failed, was refused or is unknown; 2 the command line is wrong; 3 the installation
+is: the message says what to do; 4 the service cannot be reached, cannot work right now or does not know the key;
+130 Ctrl-C.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+
+from pipelet import __version__
+from pipelet.domain.errors import PipeletError, Unusable
+
+REFUSED, UNUSABLE, AWAY = 1, 3, 4
+
+_ABOUT = """Self-hosted image generation behind a durable priority queue.
+
+Begin with `pipelet serve`; then, in another terminal, `pipelet generate "a red apple"`."""
+
+_COMMANDS = {
+    "serve": ("pipelet.cli.serve:serve", "Run the service: the API, and workers beside it."),
+    "generate": ("pipelet.cli.generate:generate", "Draw pictures from a prompt, and save them."),
+    "status": ("pipelet.cli.status:status", "Show how far a request is, or fetch its files."),
+    "cancel": ("pipelet.cli.cancel:cancel", "Cancel a request that still waits."),
+    "keys": ("pipelet.cli.keys:app", "Make, list and revoke API keys."),
+    "worker": ("pipelet.cli.worker:worker", "Run a worker alone, for another machine."),
+    "migrate": ("pipelet.cli.migrate:migrate", "Bring the database to this version's schema."),
+    "doctor": ("pipelet.cli.doctor:doctor", "Look the installation over, and say how to mend it."),
+}
+
+
+def main() -> None:
+    try:
+        build(sys.argv[1:])()
+    except PipeletError as error:
+        print(f"pipelet: {error}", file=sys.stderr)
+        sys.exit(_exit_code(error))
+
+
+def build(arguments: Sequence[str]) -> App:
+    app = App(name="pipelet", version=__version__, help=_ABOUT)
+    is_overview = not arguments or arguments[0].startswith("-")
+    for place, (name, (path, summary)) in enumerate(_COMMANDS.items()):
+        # A summary takes the place of the command's own help, so it is given for the overview only.
+        app.command(path, name=name, help=summary if is_overview else None, sort_key=place)
+    return app
+
+
+def _exit_code(error: PipeletError) -> int:
+    from pipelet.client import KeyNotAccepted, ServiceAway  # half of the commands never load a client
+
+    match error:
+        case Unusable():
+            return UNUSABLE
+        case ServiceAway():
+            print("Start it with `pipelet serve`, or say where it is: --url or PIPELET_URL.", file=sys.stderr)
+            return AWAY
+        case KeyNotAccepted():
+            return AWAY
+        case _:
+            return REFUSED

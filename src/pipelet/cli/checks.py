@@ -1,0 +1,188 @@
+"""What `pipelet doctor` looks at. Each check answers what it found, and how to mend what is wrong."""
+
+import asyncio
+import contextlib
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipelet import __version__, settings, wiring
+from pipelet.cli import engine_checks
+from pipelet.cli.findings import Check, Finding, fail, ok, warn
+from pipelet.client import Client, ClientError, Health, KeyNotAccepted, ServiceAway, UnknownRequest
+from pipelet.domain.catalog import Model
+from pipelet.domain.errors import PipeletError, Unusable
+from pipelet.domain.keys import looks_like_key
+from pipelet.settings import Settings
+
+_FREE_GIGABYTES = 1.0
+_NO_REQUEST = "0" * 20
+
+
+def checks_of_machine() -> Iterator[tuple[str, Check]]:
+    """Those that need no settings."""
+    yield "python", _python
+    yield "packages", engine_checks.packages
+    yield "png", engine_checks.png
+
+
+def checks_of_installation(chosen: Settings) -> Iterator[tuple[str, Check]]:
+    """Those of what the settings name, in the order in which they stand on one another."""
+    yield "data directory", lambda: _data_dir(chosen)
+    yield "disk", lambda: _disk(chosen)
+    yield "database", lambda: _database(chosen)
+    yield "files", lambda: _files(chosen)
+    yield "local key", lambda: _local_key(chosen)
+    yield "model", lambda: _with_model(chosen, engine_checks.model_is_there)
+    yield "engine", lambda: _with_model(chosen, lambda model: engine_checks.engine_works(model, chosen))
+    yield "service", lambda: _service(chosen)
+
+
+def read_settings(**flags: object) -> tuple[Settings | None, Finding]:
+    try:
+        chosen = settings.load(**flags)
+    except Unusable as error:
+        return None, fail(str(error), "Change these; the checks of what they name were left out.")
+    return chosen, ok(f"data directory {chosen.data_dir}, service {chosen.service_url}")
+
+
+def _python() -> Finding:
+    return ok(f"{platform.python_version()} on {platform.system()} {platform.machine()}, Pipelet {__version__}")
+
+
+def _data_dir(chosen: Settings) -> Finding:
+    if not chosen.data_dir.exists():
+        parent = _nearest(chosen.data_dir)
+        if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+            return ok(f"{chosen.data_dir} is not there yet: the first start makes it")
+        return fail(
+            f"{chosen.data_dir} cannot be made in {parent}", "Choose another with --data-dir or PIPELET_DATA_DIR."
+        )
+    try:
+        wiring.prepare_data_dir(chosen)
+    except Unusable as error:
+        return fail(str(error), "Make it writable for this user, or choose another.")
+    return ok(f"{chosen.data_dir.resolve()} can be written")
+
+
+def _disk(chosen: Settings) -> Finding:
+    free = shutil.disk_usage(_nearest(chosen.files_folder)).free / 1e9
+    detail = f"{free:,.1f} GB free for {chosen.files_folder}"
+    if free >= _FREE_GIGABYTES:
+        return ok(detail)
+    return warn(detail, "Free some space, or keep finished requests for a shorter time: PIPELET_RETENTION_DAYS.")
+
+
+def _database(chosen: Settings) -> Finding:
+    path = chosen.database_path
+    if not path.exists():
+        return ok(f"{path} is not there yet: the first start makes it")
+    try:
+        with wiring.open_store(chosen):
+            return ok(f"{path} is at revision {wiring.schema_revision(chosen)}")
+    except Unusable as error:
+        return fail(str(error), "Do that, or name another database: PIPELET_DATABASE_URL.")
+
+
+def _files(chosen: Settings) -> Finding:
+    if not chosen.files_folder.exists():
+        return ok(f"{chosen.files_folder} is not there yet: the first start makes it")
+    try:
+        asyncio.run(wiring.open_blobs(chosen).check())
+    except (Unusable, OSError) as error:
+        return fail(str(error), "Make the folder writable for this user, or choose another: PIPELET_BLOBS_URL.")
+    return ok(f"{chosen.files_folder} can be written")
+
+
+def _local_key(chosen: Settings) -> Finding:
+    file = chosen.local_key_file
+    if not file.exists():
+        return ok(f"{file} is not there yet: the first start makes it")
+    try:
+        secret, mode = file.read_text().strip(), file.stat().st_mode
+    except OSError as error:
+        return fail(f"{file} cannot be read: {error.strerror}", "Make it readable for this user.")
+    if not looks_like_key(secret):
+        return fail(f"{file} holds no key", "Delete the file: a new key is made at the next start.")
+    if mode & 0o077:
+        return warn(f"{file} can be read by others", f"chmod 600 {file}")
+    return ok(f"{file} holds one")
+
+
+def _with_model(chosen: Settings, check: Callable[[Model], Finding]) -> Finding:
+    try:
+        catalog = wiring.read_catalog(chosen)
+        return check(catalog.model_of(catalog.apps[catalog.served_apps()[0]]))
+    except Unusable as error:
+        return fail(str(error), "Change PIPELET_CATALOG or PIPELET_MODEL.")
+
+
+def _service(chosen: Settings) -> Finding:
+    if not chosen.url and _is_free(chosen):
+        return ok(f"none is running; port {chosen.port} is free")
+    try:
+        with Client(chosen.service_url, _key(chosen), timeout=10.0) as client:
+            return _health(client, client.health())
+    except ServiceAway as error:
+        if chosen.url:
+            return fail(str(error), "Start it with `pipelet serve`, or say where it is with --url or PIPELET_URL.")
+        return fail(f"port {chosen.port} is taken by something else: {error}", "Choose another port: PIPELET_PORT.")
+    except PipeletError as error:
+        return fail(str(error), "Give a valid key with --key or PIPELET_KEY.")
+
+
+def _key(chosen: Settings) -> str | None:
+    if chosen.key:
+        return chosen.key
+    with contextlib.suppress(OSError):
+        return chosen.local_key_file.read_text().strip()
+    return None
+
+
+def _health(client: Client, health: Health) -> Finding:
+    where = f"Pipelet {health.version} answers at {client.base_url}"
+    if not health.is_ready:
+        bad = [f"{name}: {found}" for name, found in health.checks.items() if found != "ok"]
+        return fail(f"{where}, but is not ready: {'; '.join(bad)}", "Mend that; the service goes on by itself.")
+    try:
+        client.status(_NO_REQUEST)
+    except UnknownRequest:
+        pass  # so the key was accepted
+    except KeyNotAccepted as error:
+        return warn(f"{where}, but does not take the key here: {error}", "Give a valid key with --key or PIPELET_KEY.")
+    except ClientError as error:
+        return fail(f"{where}, but not as it should: {error}", "See its log.")
+    troubles = [f"worker {worker['kind']}: {worker['problem']}" for worker in health.workers if worker["problem"]]
+    if troubles or health.notes:
+        return warn(
+            f"{where}. {' '.join([*troubles, *health.notes])}", "See the service's log for what the workers say."
+        )
+    return ok(f"{where} with {_counted(health.workers)}")
+
+
+def _counted(workers: tuple[Any, ...]) -> str:
+    kinds = [worker["kind"] for worker in workers]
+    return ", ".join(f"{kinds.count(kind)} × {kind}" for kind in dict.fromkeys(kinds))
+
+
+def _is_free(chosen: Settings) -> bool:
+    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((chosen.host, chosen.port))
+        except OSError:
+            return False
+        return True
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself, or the closest folder above that is there."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,65 @@
+"""Where the service is, and with which key: the flags that all commands share which call it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cyclopts import Parameter
+
+from pipelet import settings
+from pipelet.client import Client
+from pipelet.domain.errors import Unusable
+from pipelet.settings import Settings
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """
+    Parameters
+    ----------
+    url
+        Where the service is; or PIPELET_URL. [default: this machine, port 8000]
+    key
+        API key; or PIPELET_KEY. [default: the one in the data directory]
+    data_dir
+        Where the service on this machine keeps its first key. [default: .pipelet]
+    """
+
+    url: str | None = None
+    key: str | None = None
+    data_dir: Path | None = None
+
+
+HERE = Connection()
+
+
+def connect(connection: Connection) -> Client:
+    """
+    Raises:
+        Unusable: a setting is wrong, or there is no key to be found.
+    """
+    chosen = settings.load(url=connection.url, key=connection.key, data_dir=connection.data_dir)
+    return Client(chosen.service_url, chosen.key or _local_key(chosen))
+
+
+def _local_key(chosen: Settings) -> str:
+    file = chosen.local_key_file
+    if not _is_ours(chosen):
+        raise Unusable(f"{chosen.service_url} is not on this machine: give a key for it with --key or PIPELET_KEY.")
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError as error:
+        raise Unusable(
+            f"There is no key at {file}. Start the service once with `pipelet serve`, name its data directory with "
+            "--data-dir, or give a key with --key or PIPELET_KEY."
+        ) from error
+    except OSError as error:
+        raise Unusable(f"The key in {file} cannot be read ({error.strerror}). Give one with --key.") from error
+
+
+def _is_ours(chosen: Settings) -> bool:
+    """The first key opens everything here: it is not sent to other machines by itself."""
+    host = urlsplit(chosen.service_url).hostname or ""
+    is_loopback = host in ("localhost", "::1") or host.startswith("127.")
+    return is_loopback or not chosen.url or chosen.url == chosen.public_url

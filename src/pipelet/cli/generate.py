@@ -1,0 +1,133 @@
+"""`pipelet generate`: a request from the prompt to the files."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from pipelet.cli.connection import HERE, Connection, connect
+from pipelet.cli.flags import AsJson
+from pipelet.cli.following import follow
+from pipelet.cli.saving import prepare, save
+from pipelet.client import ANY_APP, Client, Submitted, TooLate
+
+INTERRUPTED = 130
+
+
+def generate(
+    prompt: str,
+    /,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    seed: int | None = None,
+    negative_prompt: str | None = None,
+    output_format: Annotated[Literal["png", "jpeg", "webp"] | None, Parameter(name="--format")] = None,
+    priority: int | None = None,
+    app: str = ANY_APP,
+    out: Path = Path(),
+    as_json: AsJson = False,
+    wait: Annotated[bool, Parameter(name="--wait", negative="--no-wait", show_default=False)] = True,
+    connection: Connection = HERE,
+) -> int:
+    """Draw pictures: send a prompt to the service, show how far it is, save the files and print their paths.
+
+    For example:
+
+        pipelet generate "a lighthouse at dusk, oil on canvas"
+
+        pipelet generate "two girls playing chess on an ancient table" --width 1536 --height 960 --batch-size 4 --seed 7
+
+        pipelet generate "the same table, empty" --format webp --out pictures
+
+    The model in the box has random weights: it proves that everything works, and draws coloured noise. For real
+    pictures start the service with `pipelet serve --model z-image-turbo`.
+
+    Ctrl-C cancels a request that still waits. One that has begun goes on; `pipelet status ID --out .` fetches it later.
+
+    Parameters
+    ----------
+    prompt
+        What to draw.
+    width
+        Pixels, honoured exactly. [default: 1024]
+    height
+        Pixels, honoured exactly. [default: 1024]
+    batch_size
+        How many pictures. [default: 1]
+    steps
+        Denoising steps; more take longer. [default: the model's]
+    guidance
+        How closely to follow the prompt; 0 turns guidance off. [default: the model's]
+    seed
+        Picture k of a batch uses seed + k. [default: drawn at random]
+    negative_prompt
+        What to avoid.
+    output_format
+        The files' format. [default: png]
+    priority
+        Larger runs sooner. [default: 0]
+    app
+        The app that takes the request.
+    out
+        Folder for the files; it is made if it is missing.
+    as_json
+        Print one JSON object and nothing else: the request's id, the files and the service's answer.
+    wait
+        Wait for the end; --no-wait prints the request's id at once.
+    """
+    fields: dict[str, Any] = {
+        "prompt": prompt,
+        "width": width,
+        "height": height,
+        "batch_size": batch_size,
+        "num_inference_steps": steps,
+        "guidance_scale": guidance,
+        "seed": seed,
+        "negative_prompt": negative_prompt,
+        "output_format": output_format,
+        "priority": priority,
+    }
+    if wait:
+        prepare(out)
+    with connect(connection) as client:
+        submitted = client.submit(app, **{name: value for name, value in fields.items() if value is not None})
+        if not wait:
+            print(json.dumps(submitted.body) if as_json else submitted.request_id)
+            return 0
+        return _see_through(client, submitted, out, as_json=as_json)
+
+
+def _see_through(client: Client, submitted: Submitted, out: Path, *, as_json: bool) -> int:
+    request_id = submitted.request_id
+    try:
+        follow(client, request_id)
+    except KeyboardInterrupt:
+        _give_up(client, request_id)
+        return INTERRUPTED
+    result = client.result(request_id)
+    paths = save(client, request_id, result, out)
+    if as_json:
+        print(
+            json.dumps({"request_id": request_id, "files": [str(path) for path in paths], "result": dict(result.body)})
+        )
+    else:
+        print("\n".join(map(str, paths)))
+    return 0
+
+
+def _give_up(client: Client, request_id: str) -> None:
+    try:
+        client.cancel(request_id)
+    except TooLate:
+        print(
+            f"Request {request_id} has begun and goes on. Fetch it later: pipelet status {request_id} --out .",
+            file=sys.stderr,
+        )
+    else:
+        print(f"Cancelled: request {request_id} still waited, and will not run.", file=sys.stderr)

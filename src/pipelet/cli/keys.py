@@ -1,0 +1,171 @@
+"""`pipelet keys`: make, list and revoke API keys. Straight in the database: the service may run meanwhile, or not."""
+
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from pipelet import settings, wiring
+from pipelet.cli.flags import AsJson
+from pipelet.domain.ids import new_token
+from pipelet.domain.keys import ApiKey, hash_secret, new_secret
+
+UNKNOWN = 1
+_INTEGER = 2**31
+
+app = App(name="keys", help="Make, list and revoke API keys. The service may run meanwhile, and need not be restarted.")
+
+
+def _later(_type: object, value: timedelta | None) -> None:
+    if value is not None and value <= timedelta():
+        raise ValueError("give a time to come, such as 30d, 12h or 90m")
+
+
+def _fits(_type: object, value: int | None) -> None:
+    if value is not None and not -_INTEGER <= value < _INTEGER:
+        raise ValueError(f"priorities go from {-_INTEGER} to {_INTEGER - 1}")
+
+
+def _not_blank(_type: object, value: str | None) -> None:
+    if value is not None and not (value.strip() and value.isprintable()):
+        raise ValueError("give a name that can be read")
+
+
+@app.command
+def create(
+    name: Annotated[str, Parameter(validator=_not_blank)],
+    /,
+    *,
+    user: Annotated[str | None, Parameter(validator=_not_blank)] = None,
+    expires: Annotated[timedelta | None, Parameter(validator=_later)] = None,
+    max_priority: Annotated[int | None, Parameter(validator=_fits)] = None,
+    as_json: AsJson = False,
+    data_dir: Path | None = None,
+) -> None:
+    """Make a key and print it. It is shown this one time: only its hash is kept.
+
+    For example:
+
+        pipelet keys create laptop --user ada
+
+        pipelet keys create trial --expires 30d --max-priority 0
+
+    Parameters
+    ----------
+    name
+        What to call the key in the list.
+    user
+        Whose it is. A user sees only their own requests, with any of their keys. [default: the key's name]
+    expires
+        Until when it works, from now on: 30d, 12h, 90m. [default: until it is revoked]
+    max_priority
+        The highest priority that requests made with it may ask for. [default: any]
+    as_json
+        Print one JSON object and nothing else.
+    data_dir
+        Where the database lies. [default: .pipelet]
+    """
+    secret, now = new_secret(), wiring.clock.now()
+    key = ApiKey(
+        id=new_token()[:12],
+        name=name,
+        user=user or name,
+        hash=hash_secret(secret),
+        created_at=now,
+        expires_at=now + expires.total_seconds() if expires else None,
+        max_priority=max_priority,
+    )
+    with wiring.open_store(settings.load(data_dir=data_dir)) as store:
+        asyncio.run(store.add_key(key))
+    if as_json:
+        print(json.dumps({**_facts(key, now), "key": secret}))
+        return
+    print(secret)
+    print(f"Keep it: it is shown this one time. Its id, to revoke it by, is {key.id}.", file=sys.stderr)
+
+
+@app.command(name="list")
+def list_keys(
+    *,
+    as_json: AsJson = False,
+    data_dir: Path | None = None,
+) -> None:
+    """List all keys: whose they are, until when they work, and what they may. The keys themselves are not known here.
+
+    For example:
+
+        pipelet keys list
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON list and nothing else.
+    data_dir
+        Where the database lies. [default: .pipelet]
+    """
+    with wiring.open_store(settings.load(data_dir=data_dir)) as store:
+        keys = asyncio.run(store.keys())
+    facts = [_facts(key, wiring.clock.now()) for key in keys]
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for line in _table(facts):
+        print(line)
+
+
+@app.command
+def revoke(key_id: str, /, *, data_dir: Path | None = None) -> int:
+    """Revoke a key, for good: a running service stops taking it within seconds. Requests made with it go on.
+
+    For example:
+
+        pipelet keys revoke 0c94d2a7b1e3
+
+    Parameters
+    ----------
+    key_id
+        Its id, as `pipelet keys list` shows it.
+    data_dir
+        Where the database lies. [default: .pipelet]
+    """
+    with wiring.open_store(settings.load(data_dir=data_dir)) as store:
+        is_known = asyncio.run(store.revoke_key(key_id, wiring.clock.now()))
+    if not is_known:
+        print(f"pipelet: There is no key with the id {key_id}. See `pipelet keys list`.", file=sys.stderr)
+        return UNKNOWN
+    print(f"Revoked: {key_id}.")
+    return 0
+
+
+def _facts(key: ApiKey, now: float) -> dict[str, Any]:
+    """Everything but its hash."""
+    state = "revoked" if key.revoked_at is not None else "expired" if key.refusal(now) else "valid"
+    return {
+        "id": key.id,
+        "name": key.name,
+        "user": key.user,
+        "state": state,
+        "created_at": _date(key.created_at),
+        "expires_at": _date(key.expires_at),
+        "revoked_at": _date(key.revoked_at),
+        "max_priority": key.max_priority,
+    }
+
+
+def _table(facts: list[dict[str, Any]]) -> list[str]:
+    """Never cut to a terminal's width, so that ids can be copied."""
+    columns = ("id", "name", "user", "state", "created_at", "expires_at", "max_priority")
+    rows = [columns, *(tuple("-" if fact[name] is None else str(fact[name]) for name in columns) for fact in facts)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _date(seconds: float | None) -> str | None:
+    """ISO 8601, UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

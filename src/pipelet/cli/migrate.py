@@ -1,0 +1,31 @@
+"""`pipelet migrate`: bring the database to this version's schema."""
+
+from pathlib import Path
+
+from pipelet import settings, wiring
+
+
+def migrate(*, data_dir: Path | None = None) -> None:
+    """Create the database, or bring it to the schema of this version. `pipelet serve` does so, too, when it starts.
+
+    It happens in one transaction: a migration that is broken off leaves the database as it was.
+
+    For example:
+
+        pipelet migrate --data-dir /var/lib/pipelet
+
+    Parameters
+    ----------
+    data_dir
+        Where the database lies. [default: .pipelet]
+    """
+    chosen = settings.load(data_dir=data_dir)
+    before = wiring.schema_revision(chosen)
+    after = wiring.migrate(chosen)
+    with wiring.open_store(chosen):  # refuses a database that a newer version wrote
+        pass
+    where = chosen.database_path
+    if before == after:
+        print(f"{where} is at revision {after} already: nothing to do.")
+    else:
+        print(f"{where} was brought from {f'revision {before}' if before else 'nothing'} to revision {after}.")

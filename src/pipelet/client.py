@@ -1,0 +1,356 @@
+"""A small client of the API, which the command line uses, too.
+
+    with Client("http://127.0.0.1:8000", key) as client:
+        submitted = client.submit("z-image-text-to-image", prompt="a red apple")
+        client.wait(submitted.request_id)
+        files = client.download(client.result(submitted.request_id), Path("."))
+
+What can go wrong, each with the service's own message where it sent one:
+
+ClientError
+├── ServiceAway      nothing answers, or what answers is no Pipelet, or it cannot work right now
+├── KeyNotAccepted
+├── UnknownRequest   there is none of this id, or it is somebody else's
+├── InputRefused     the request was not taken
+├── TooLate          only waiting requests can be cancelled
+├── NotFinished      there is no result yet
+└── RequestFailed    it ended without pictures
+"""
+
+import contextlib
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx2
+
+from pipelet.domain.errors import PipeletError
+from pipelet.domain.progress import Progress
+
+ANY_APP = "z-image-text-to-image"
+"""A request answers under every app's path, so reads need not know which one it was made at."""
+_PAUSE_SECONDS = 0.5
+_PROGRESS = re.compile(r"Progress: (\d+)/(\d+) ")
+_AWAY = (502, 503, 504)
+
+_Shape = TypeVar("_Shape")
+
+
+class ClientError(PipeletError):
+    pass
+
+
+class ServiceAway(ClientError):
+    pass
+
+
+class KeyNotAccepted(ClientError):
+    pass
+
+
+class UnknownRequest(ClientError):
+    pass
+
+
+class InputRefused(ClientError):
+    pass
+
+
+class TooLate(ClientError):
+    pass
+
+
+class NotFinished(ClientError):
+    pass
+
+
+class RequestFailed(ClientError):
+    def __init__(self, message: str, error_type: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        """Machine-readable: `client_cancelled`, `out_of_memory` and so on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    request_id: str
+    queue_position: int
+    """How many requests start before this one."""
+    body: Mapping[str, Any]
+    """What the service answered, whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    request_id: str
+    status: str
+    """`IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`; failed and cancelled requests are completed."""
+    queue_position: int
+    message: str
+    """For people: how many requests are ahead, how many tasks are done, or why it failed."""
+    estimated_total_seconds: int
+    """From submit to result."""
+    error: str | None
+    body: Mapping[str, Any]
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status == "COMPLETED"
+
+    @property
+    def progress(self) -> Progress | None:
+        found = _PROGRESS.match(self.message)
+        return Progress(int(found[1]), int(found[2])) if found else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFile:
+    url: str
+    """Works without a key, for a limited time."""
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    files: tuple[ResultFile, ...]
+    seed: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    is_ready: bool
+    version: str
+    checks: Mapping[str, str]
+    """By name of a part: `ok`, or what is wrong with it."""
+    workers: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...]
+
+
+class Client:
+    """Synchronous. Reads are repeated while a service that has answered before is away, for it is probably restarting.
+
+    Args:
+        base_url: such as `https://api.example.com`.
+        key: an API key; None will do for `health`.
+        patience: seconds for which reads are repeated.
+        timeout: seconds until a silent connection counts as away.
+    """
+
+    def __init__(self, base_url: str, key: str | None, *, patience: float = 60.0, timeout: float = 30.0) -> None:
+        if key is not None and not re.fullmatch(r"[!-~]+", key):
+            raise KeyNotAccepted("This is no API key: keys are printable ASCII without spaces, and start with `pk_`.")
+        self.base_url = base_url.rstrip("/")
+        self._authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._patience = patience
+        self._has_answered = False
+        self._http = httpx2.Client(timeout=httpx2.Timeout(timeout, connect=5.0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def submit(self, app: str, **fields: Any) -> Submitted:
+        """Make a request. Sent once only: where the answer is lost, the request may exist all the same.
+
+        Raises:
+            InputRefused: with every reason.
+            ServiceAway, KeyNotAccepted.
+        """
+        response = self._send("POST", f"/fal/queue/{app}", json=fields)
+        body = self._object(response)
+        if response.status_code != 200:
+            raise InputRefused(_reasons(body))
+        return self._shaped(
+            lambda: Submitted(request_id=body["request_id"], queue_position=body["queue_position"], body=body)
+        )
+
+    def status(self, request_id: str) -> Status:
+        body = self._object(self._found(self._read("GET", f"{_path(request_id)}/status")))
+        return self._shaped(lambda: _status(body))
+
+    def wait(
+        self, request_id: str, *, on_status: Callable[[Status], None] = lambda _: None, poll: float = 0.25
+    ) -> Status:
+        """Ask every `poll` seconds until the request has ended, well or badly; `on_status` hears of each answer."""
+        while True:
+            status = self.status(request_id)
+            on_status(status)
+            if status.is_finished:
+                return status
+            time.sleep(poll)
+
+    def result(self, request_id: str) -> Result:
+        """
+        Raises:
+            NotFinished, RequestFailed, UnknownRequest, ServiceAway, KeyNotAccepted.
+        """
+        response = self._found(self._read("GET", _path(request_id)))
+        body = self._object(response)
+        if response.status_code == 400:
+            raise NotFinished(_reasons(body))
+        if response.status_code != 200:
+            raise RequestFailed(_reasons(body), str(body.get("error_type", "")))
+        return self._shaped(lambda: _result(body))
+
+    def cancel(self, request_id: str) -> None:
+        """
+        Raises:
+            TooLate: it runs or has ended.
+            UnknownRequest, ServiceAway, KeyNotAccepted.
+        """
+        response = self._found(self._read("PUT", f"{_path(request_id)}/cancel"))
+        if response.status_code != 202:
+            raise TooLate(_reasons(self._object(response)))
+
+    def download(self, result: Result, folder: Path) -> list[Path]:
+        """Save all files under their own names, each whole or not at all; a taken name gets a number: `a-2.png`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return [self._patiently(lambda file=file: self._fetch(file, folder)) for file in result.files]  # type: ignore[misc]
+
+    def health(self) -> Health:
+        """Needs no key."""
+        body = self._object(self._patiently(lambda: self._send("GET", "/health/ready", away=())))
+        return self._shaped(lambda: _health(body))
+
+    def _fetch(self, file: ResultFile, folder: Path) -> Path:
+        name = PurePosixPath(file.file_name).name.strip(".") or "image"
+        draft = folder / f".{name}.{secrets.token_hex(4)}.part"
+        try:
+            # The URL is the permission: the key is for our service alone, and the file may lie elsewhere.
+            with self._http.stream("GET", file.url) as response, draft.open("xb") as target:
+                if response.status_code != 200:
+                    kind = ServiceAway if response.status_code in _AWAY else ClientError
+                    raise kind(f"{name} cannot be fetched: the file store answered {response.status_code}.")
+                for chunk in response.iter_bytes():
+                    target.write(chunk)
+            path = _take_free_name(folder / name)
+            return draft.replace(path)
+        except httpx2.TransportError as error:
+            raise ServiceAway(f"Fetching {name} broke off: {_why(error)}.") from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _read(self, method: str, path: str) -> httpx2.Response:
+        """For everything that may safely be sent twice."""
+        return self._patiently(lambda: self._send(method, path))
+
+    def _patiently(self, attempt: Callable[[], _Shape]) -> _Shape:
+        give_up = time.monotonic() + self._patience
+        while True:
+            try:
+                return attempt()
+            except ServiceAway:
+                # One that never answered is not restarting: the address is wrong, or nobody has started it.
+                if not self._has_answered or time.monotonic() >= give_up:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+
+    def _send(self, method: str, path: str, *, away: tuple[int, ...] = _AWAY, **rest: Any) -> httpx2.Response:
+        try:
+            response = self._http.request(method, self.base_url + path, headers=self._authorization, **rest)
+        except httpx2.TransportError as error:
+            raise ServiceAway(f"The service at {self.base_url} does not answer: {_why(error)}.") from error
+        if response.status_code == 401:
+            raise KeyNotAccepted(_reasons(self._object(response)))
+        if response.status_code in away:
+            raise ServiceAway(f"The service at {self.base_url} cannot work right now: {_told(response)}")
+        self._has_answered = True
+        return response
+
+    def _found(self, response: httpx2.Response) -> httpx2.Response:
+        if response.status_code == 404:
+            raise UnknownRequest(_reasons(self._object(response)))
+        return response
+
+    def _object(self, response: httpx2.Response) -> dict[str, Any]:
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise ServiceAway(f"What answers at {self.base_url} is no Pipelet. Check the URL.")
+        return body
+
+    def _shaped(self, read: Callable[[], _Shape]) -> _Shape:
+        try:
+            return read()
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServiceAway(f"What answers at {self.base_url} does not speak like Pipelet. Check the URL.") from error
+
+
+def _path(request_id: str) -> str:
+    return f"/fal/queue/{ANY_APP}/requests/{quote(request_id, safe='')}"
+
+
+def _status(body: dict[str, Any]) -> Status:
+    return Status(
+        request_id=body["request_id"],
+        status=body["status"],
+        queue_position=body["queue_position"],
+        message=body["statusMessages"]["message"],
+        estimated_total_seconds=body["statusMessages"]["estimatedTotalTimeSeconds"],
+        error=body.get("error"),
+        body=body,
+    )
+
+
+def _result(body: dict[str, Any]) -> Result:
+    files = tuple(ResultFile(url=image["url"], file_name=image["file_name"]) for image in body["images"])
+    return Result(files=files, seed=body["seed"], body=body)
+
+
+def _health(body: dict[str, Any]) -> Health:
+    return Health(
+        is_ready=body["status"] == "ready",
+        version=body["version"],
+        checks=body["checks"],
+        workers=tuple(body["workers"]),
+        notes=tuple(body["notes"]),
+    )
+
+
+def _reasons(body: dict[str, Any]) -> str:
+    """What a refusal says: each fault with the field it is about."""
+    match body.get("detail"):
+        case [{"msg": _}, *_] as faults:
+            return "; ".join(_reason(fault) for fault in faults)
+        case str(detail):
+            return detail
+        case _:
+            return str(body.get("message", "The service gave no reason."))
+
+
+def _reason(fault: dict[str, Any]) -> str:
+    field = ".".join(str(part) for part in fault.get("loc", [])[1:])
+    return f"{field}: {fault['msg']}" if field else str(fault["msg"])
+
+
+def _told(response: httpx2.Response) -> str:
+    with contextlib.suppress(ValueError, AttributeError):
+        return str(response.json().get("message", ""))
+    return f"it answers with status {response.status_code}."
+
+
+def _why(error: httpx2.TransportError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _take_free_name(path: Path) -> Path:
+    """An empty file of this name, or of one with a number, that was not there before."""
+    number, candidate = 1, path
+    while True:
+        try:
+            candidate.touch(exist_ok=False)
+        except FileExistsError:
+            number += 1
+            candidate = path.with_stem(f"{path.stem}-{number}")
+        else:
+            return candidate

@@ -1,0 +1,156 @@
+"""What the Python client promises beyond what the commands show."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelet.client import (
+    ANY_APP,
+    Client,
+    InputRefused,
+    KeyNotAccepted,
+    NotFinished,
+    RequestFailed,
+    Result,
+    ResultFile,
+    ServiceAway,
+    Status,
+    TooLate,
+    UnknownRequest,
+)
+from tests.service import Service
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    with Client(service.url, service.key) as opened:
+        yield opened
+
+
+def test_a_request_from_submit_to_files(client: Client, tmp_path: Path) -> None:
+    """Progress never falls, ends complete, and the files are there under their own names."""
+    seen: list[Status] = []
+    submitted = client.submit(ANY_APP, prompt="a red apple sleep=0.05", width="64", height=64, batch_size=2)
+
+    client.wait(submitted.request_id, on_status=seen.append, poll=0.05)
+    result = client.result(submitted.request_id)
+    paths = client.download(result, tmp_path / "new" / "folder")
+
+    done = [status.progress.done for status in seen if status.progress]
+    assert done == sorted(done)
+    assert seen[-1].progress is not None
+    assert seen[-1].progress.done == seen[-1].progress.total == 12
+    assert [path.name for path in paths] == [file.file_name for file in result.files]
+
+
+def test_waiting_outlasts_a_service_that_is_killed_and_started_again(tmp_path: Path) -> None:
+    """Whoever waits gets the pictures, and nobody has to ask again."""
+    with Service(tmp_path, settings={"lease_seconds": "2"}) as service, Client(service.url, service.key) as client:
+        service.wait_for_worker()
+        request_id = client.submit(ANY_APP, prompt="sleep=0.1", width=64, height=64).request_id
+        killer = threading.Thread(target=lambda: (service.kill(), service.start()))
+        killer.start()
+
+        status = client.wait(request_id, poll=0.05)
+
+        killer.join()
+        assert status.error is None
+        assert len(client.download(client.result(request_id), tmp_path / "out")) == 1
+
+
+def test_a_service_that_never_answered_is_not_waited_for() -> None:
+    """A wrong address is told at once, for reads as for submits."""
+    with Client("http://127.0.0.1:1", "pk_x", patience=60) as client:
+        for call in (lambda: client.status("0" * 20), lambda: client.submit(ANY_APP, prompt="x")):
+            with pytest.raises(ServiceAway, match="does not answer"):
+                call()
+
+
+def test_a_submit_whose_answer_is_lost_is_not_sent_again() -> None:
+    """The request may exist already: making another is for the caller to decide."""
+    arrived = []
+
+    class HangsUp(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"status": "ready", "version": "1", "checks": {}, "workers": [], "notes": []}')
+
+        def do_POST(self) -> None:
+            arrived.append(self.path)
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), HangsUp) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}", "pk_x") as client:
+            client.health()
+            with pytest.raises(ServiceAway):
+                client.submit(ANY_APP, prompt="x")
+        server.shutdown()
+
+    assert len(arrived) == 1
+
+
+def test_what_is_no_pipelet_is_told_as_that(tmp_path: Path) -> None:
+    """A web server that answers something else does not make the client fail in odd ways."""
+    handler = http.server.SimpleHTTPRequestHandler
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}", "pk_x") as client:
+            for call in (client.health, lambda: client.status("x"), lambda: client.submit(ANY_APP, prompt="x")):
+                with pytest.raises(ServiceAway, match="no Pipelet"):
+                    call()
+        server.shutdown()
+
+
+def test_each_refusal_has_its_own_exception(client: Client, service: Service) -> None:
+    """With the service's message."""
+    with pytest.raises(InputRefused, match="prompt"):
+        client.submit(ANY_APP)
+    with pytest.raises(KeyNotAccepted, match="printable"):
+        Client(service.url, "pk_ü")
+    with service.paused():
+        request_id = client.submit(ANY_APP, prompt="runs", width=64, height=64).request_id
+        service.wait(request_id, status="IN_PROGRESS")
+        with pytest.raises(NotFinished, match="in progress"):
+            client.result(request_id)
+        with pytest.raises(TooLate, match="begun"):
+            client.cancel(request_id)
+        waiting = client.submit(ANY_APP, prompt="waits", width=64, height=64).request_id
+        client.cancel(waiting)
+    with pytest.raises(RequestFailed) as cancelled:
+        client.result(waiting)
+    with pytest.raises(UnknownRequest):
+        client.status("0" * 20)
+
+    assert cancelled.value.error_type == "client_cancelled"
+
+
+def test_file_names_of_the_service_cannot_leave_the_folder(client: Client, service: Service, tmp_path: Path) -> None:
+    """Only the last part of a name is used, and a broken name is replaced."""
+    request_id = service.submit("a red apple")
+    service.wait(request_id)
+    url = client.result(request_id).files[0].url
+    names = ["../../evil.png", "/etc/evil.png", ".."]
+    result = Result(files=tuple(ResultFile(url=url, file_name=name) for name in names), seed=0, body={})
+
+    paths = client.download(result, tmp_path)
+
+    assert [path.relative_to(tmp_path).name for path in paths] == ["evil.png", "evil-2.png", "image"]
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+def test_a_download_that_fails_leaves_nothing(client: Client, service: Service, tmp_path: Path) -> None:
+    """No empty file, and no half one."""
+    result = Result(files=(ResultFile(url=f"{service.url}/files/none.png", file_name="none.png"),), seed=0, body={})
+
+    with pytest.raises(Exception, match="cannot be fetched"):
+        client.download(result, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,128 @@
+import http.server
+import json
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from tests.service import REPOSITORY, Service, pipelet
+
+BOX = REPOSITORY / "src" / "pipelet" / "engine" / "box"
+
+
+def look(service: Service, *arguments: str, **settings: str) -> dict[str, Any]:
+    return _by_name(service.run("doctor", "--json", *arguments, timeout=200, **settings).stdout)
+
+
+def look_at(folder: Path, *arguments: str, **settings: str) -> dict[str, Any]:
+    return _by_name(pipelet("doctor", "--json", *arguments, cwd=folder, timeout=200, **settings).stdout)
+
+
+def _by_name(output: str) -> dict[str, Any]:
+    return {check["name"]: check for check in json.loads(output)["checks"]}
+
+
+def test_a_healthy_installation_passes(service: Service) -> None:
+    """Everything is looked at, nothing fails, and the worker that is there is told of."""
+    done = service.run("doctor", timeout=200)
+
+    assert done.returncode == 0, done.stdout
+    assert "fail " not in done.stdout
+    assert "gradient on cpu" in done.stdout
+    assert "revision 0001" in done.stdout
+
+
+def test_it_changes_nothing(tmp_path: Path) -> None:
+    """A folder without an installation is as empty afterwards."""
+    found = look_at(tmp_path, port="0")
+
+    assert list(tmp_path.iterdir()) == []
+    assert found["database"]["state"] == "ok"
+    assert found["engine"]["state"] == "ok"
+    assert "torch" in found["engine"]["detail"]
+
+
+def test_every_failure_says_how_to_mend_it(tmp_path: Path) -> None:
+    """A data directory that cannot be, a damaged model and a taken port are told in one go."""
+    (tmp_path / "file").touch()
+    model = tmp_path / "model"
+    shutil.copytree(BOX, model)
+    shutil.rmtree(model / "vae")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        port = str(other.server_port)
+        settings = {"data_dir": str(tmp_path / "file" / "data"), "model": str(model), "port": port}
+
+        done = pipelet("doctor", "--json", cwd=tmp_path, timeout=200, **settings)
+        other.shutdown()
+
+    found = _by_name(done.stdout)
+    assert done.returncode == 3
+    assert {name for name, check in found.items() if check["state"] == "fail"} == {"data directory", "model", "service"}
+    assert "vae" in found["model"]["detail"]
+    assert port in found["service"]["detail"]
+    assert all(check["mend"] for check in found.values() if check["state"] != "ok")
+
+
+def test_wrong_settings_are_listed_and_the_rest_is_still_looked_at(tmp_path: Path) -> None:
+    """All of them at once."""
+    found = look_at(tmp_path, port="http", lease_seconds="-1")
+
+    assert found["settings"]["state"] == "fail"
+    assert "PIPELET_PORT" in found["settings"]["detail"]
+    assert "PIPELET_LEASE_SECONDS" in found["settings"]["detail"]
+    assert found["packages"]["state"] == "ok"
+
+
+def test_an_engine_that_cannot_be_imported_fails(tmp_path: Path) -> None:
+    """What stopped the import is quoted."""
+    (tmp_path / "catalog.toml").write_text('[models.broken]\nsource = "none"\npainter = "no_such_module:Painter"\n')
+
+    found = look_at(tmp_path, catalog=str(tmp_path / "catalog.toml"), model="broken", port="0")
+
+    assert found["engine"]["state"] == "fail"
+    assert "No module named 'no_such_module'" in found["engine"]["detail"]
+
+
+def test_a_model_of_the_hub_that_is_not_here_is_a_warning(service: Service) -> None:
+    """It will be downloaded: the command that does so ahead is named."""
+    found = look(service, "--model", "owner/no-such-model")
+
+    assert found["model"]["state"] == "warn"
+    assert "owner/no-such-model" in found["model"]["mend"]
+
+
+def test_a_local_key_that_is_none_fails(tmp_path: Path) -> None:
+    """So is one that others can read a warning."""
+    (tmp_path / ".pipelet").mkdir()
+    key = tmp_path / ".pipelet" / "local-key"
+    key.write_text("pk_" + "a" * 43)
+    key.chmod(0o644)
+    readable = look_at(tmp_path, port="0", model="gradient", catalog=str(_catalog(tmp_path)))
+    key.write_text("secret")
+    broken = look_at(tmp_path, port="0", model="gradient", catalog=str(_catalog(tmp_path)))
+
+    assert readable["local key"]["state"] == "warn"
+    assert "chmod 600" in readable["local key"]["mend"]
+    assert broken["local key"]["state"] == "fail"
+
+
+def test_a_service_that_does_not_take_the_key_is_a_warning(service: Service) -> None:
+    """The service is there; the key is not its own."""
+    found = look(service, "--key", "pk_" + "a" * 43)
+
+    assert found["service"]["state"] == "warn"
+    assert "key" in found["service"]["mend"]
+
+
+def test_a_url_where_nothing_answers_fails(service: Service) -> None:
+    """It was named, so it should be there."""
+    found = look(service, "--url", "http://127.0.0.1:1")
+
+    assert found["service"]["state"] == "fail"
+
+
+def _catalog(folder: Path) -> Path:
+    catalog = folder / "catalog.toml"
+    catalog.write_text('[models.gradient]\nsource = "none"\npainter = "tests.engine.zoo.gradient:Gradient"\n')
+    return catalog

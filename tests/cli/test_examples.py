@@ -1,0 +1,114 @@
+"""The examples do what they show, and so does the demo."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.clients.tls import tls_in_front
+from tests.service import REPOSITORY, Service, environment
+
+EXAMPLES = REPOSITORY / "examples"
+COMMANDS = {"curl": ["bash", str(EXAMPLES / "curl.sh")], "node": ["node", str(EXAMPLES / "javascript.mjs")]}
+
+
+@pytest.mark.parametrize("tool", [tool for tool in COMMANDS if shutil.which(tool)])
+def test_examples_fetch_a_picture(service: Service, tmp_path: Path, tool: str) -> None:
+    """They show the progress, and print the name of the file that they saved."""
+    done = _run(COMMANDS[tool], service, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "COMPLETED: Progress: 12/12 Tasks done" in done.stderr
+    with Image.open(tmp_path / done.stdout.strip()) as picture:
+        assert picture.size == (512, 320)
+
+
+@pytest.mark.parametrize("tool", [tool for tool in COMMANDS if shutil.which(tool)])
+def test_examples_fail_where_the_service_refuses(service: Service, tmp_path: Path, tool: str) -> None:
+    """The reason reaches the terminal."""
+    done = _run([*COMMANDS[tool], " "], service, tmp_path)
+
+    assert done.returncode != 0
+    assert "blank" in done.stdout + done.stderr
+
+
+def test_the_example_for_fals_client_prints_urls(tmp_path: Path) -> None:
+    """Unmodified, behind TLS."""
+    with tls_in_front(tmp_path) as tls:
+        host = f"127.0.0.1:{tls.port}"
+        with Service(tmp_path, settings={"public_url": f"https://{host}"}) as service:
+            tls.forward_to = int(service.url.rpartition(":")[2])
+            done = subprocess.run(
+                [sys.executable, str(EXAMPLES / "fal_client_example.py"), "a red apple"],
+                env=os.environ | {"FAL_KEY": service.key, "PIPELET_HOST": host, "SSL_CERT_FILE": str(tls.trusted)},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"https://{host}/files/")
+
+
+def test_the_demo_draws_four_pictures_and_leaves_nothing_running(tmp_path: Path) -> None:
+    """It sends the document's own request, shows the API's progress, and names the files."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "demo.py"), "--size", "96x64"],
+        cwd=tmp_path,
+        env=environment(threads="1"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "COMPLETED    Progress: 12/12 Tasks done" in done.stdout
+    pictures = list((tmp_path / "demo-output").iterdir())
+    assert len(pictures) == 4
+    assert all(picture.name in done.stdout for picture in pictures)
+    folder = Path(done.stdout.split()[6]).parent
+    assert folder.name.startswith("pipelet-demo-")
+    assert not folder.exists()
+    assert _processes_that_name(folder) == []
+
+
+def test_a_demo_that_fails_says_why(tmp_path: Path) -> None:
+    """A model that cannot be loaded ends it, with the reason and the exit code of a failure."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "demo.py")],
+        cwd=tmp_path,
+        env=environment(model=str(tmp_path / "nowhere")),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "There is no model folder" in done.stdout
+    assert not (tmp_path / "demo-output").exists()
+
+
+def _run(command: list[str], service: Service, folder: Path) -> "subprocess.CompletedProcess[str]":
+    known = {"PIPELET_URL": service.url, "PIPELET_KEY": service.key}
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | known, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def _processes_that_name(folder: Path) -> list[str]:
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = file.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:  # it has ended meanwhile
+            continue
+        if str(folder) in arguments:
+            found.append(arguments)
+    return found

@@ -1,0 +1,132 @@
+"""Installations that something is wrong with: each is told before anything is touched, with what to do."""
+
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service import Service, pipelet
+
+
+def test_a_taken_port_exits_with_3_and_touches_nothing(service: Service) -> None:
+    """A second service on the same port and data directory stops before the first one could notice."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+
+        done = service.run("serve", "--port", port)
+
+    assert done.returncode == 3
+    assert f"Port {port} is taken" in done.stderr
+    assert "--port" in done.stderr
+    assert service.health()["status"] == "ready"
+
+
+def test_a_data_directory_that_cannot_be_made_exits_with_3(tmp_path: Path) -> None:
+    """A file where the folder should be is named."""
+    (tmp_path / "file").touch()
+
+    for command in ("serve", "migrate"):
+        done = pipelet(command, "--data-dir", str(tmp_path / "file"), cwd=tmp_path, port="0")
+
+        assert done.returncode == 3
+        assert f"{tmp_path / 'file'} cannot be written" in done.stderr
+        assert "PIPELET_DATA_DIR" in done.stderr
+
+
+def test_a_read_only_data_directory_exits_with_3(read_only: Path) -> None:
+    """So is a disk that is mounted read-only."""
+    done = pipelet("serve", "--data-dir", str(read_only), cwd=Path("/"), port="0")
+
+    assert done.returncode == 3
+    assert "Read-only file system" in done.stderr
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nobody can write: a kernel file system where mounting is not permitted."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    mounting = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounting.returncode != 0:
+        yield Path("/proc/sys")
+        return
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_database_of_a_newer_version_exits_with_3(tmp_path: Path) -> None:
+    """Neither serving nor migrating touches it."""
+    assert pipelet("migrate", cwd=tmp_path).returncode == 0
+    database = tmp_path / ".pipelet" / "pipelet.sqlite"
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+    for command in ("serve", "worker", "migrate", "keys list"):
+        done = pipelet(*command.split(), cwd=tmp_path, port="0")
+
+        assert done.returncode == 3, command
+        assert "newer version" in done.stderr, command
+        assert "9999" in done.stderr, command
+
+
+def test_a_file_that_is_no_database_exits_with_3(tmp_path: Path) -> None:
+    """It is left as it is."""
+    database = tmp_path / ".pipelet" / "pipelet.sqlite"
+    database.parent.mkdir()
+    database.write_text("These are my notes. " * 100)
+
+    done = pipelet("serve", cwd=tmp_path, port="0")
+
+    assert done.returncode == 3
+    assert str(Path(".pipelet") / "pipelet.sqlite") in done.stderr
+    assert database.read_text().startswith("These are my notes.")
+
+
+def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
+    """A second run has nothing to do."""
+    first, second = pipelet("migrate", cwd=tmp_path), pipelet("migrate", cwd=tmp_path)
+
+    assert "from nothing to revision 0001" in first.stdout
+    assert "nothing to do" in second.stdout
+
+
+def test_all_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
+    """Each with its name and what is wrong with it, wherever it came from."""
+    (tmp_path / "pipelet.toml").write_text('lease_seconds = 0\nhots = "0.0.0.0"\n')
+
+    done = pipelet("serve", cwd=tmp_path, port="http", public_url="example.com", log_level="loud")
+
+    assert done.returncode == 3
+    for name in ("PIPELET_PORT", "PIPELET_PUBLIC_URL", "PIPELET_LOG_LEVEL", "PIPELET_LEASE_SECONDS", "hots"):
+        assert name in done.stderr, name
+    assert "Traceback" not in done.stderr
+
+
+def test_a_configuration_file_that_is_not_toml_exits_with_3(tmp_path: Path) -> None:
+    """The file is named."""
+    (tmp_path / "pipelet.toml").write_text("port: 8000")
+
+    done = pipelet("serve", cwd=tmp_path)
+
+    assert done.returncode == 3
+    assert "pipelet.toml" in done.stderr
+
+
+def test_help_and_version_load_no_engine_and_no_server(tmp_path: Path) -> None:
+    """The overview names every command; each command shows examples."""
+    assert pipelet("--version", cwd=tmp_path).stdout.strip().count(".") == 2
+    overview = pipelet("--help", cwd=tmp_path).stdout
+    for command in ("serve", "generate", "status", "cancel", "keys", "worker", "migrate", "doctor"):
+        assert f" {command} " in overview
+    for command in ("generate", "status", "cancel", "keys create", "keys list", "keys revoke", "migrate", "doctor"):
+        assert (
+            f"pipelet {command}"
+            in pipelet(*command.split(), "--help", cwd=tmp_path).stdout.partition("For example:")[2]
+        )
+    assert "z-image-turbo" in pipelet("generate", "--help", cwd=tmp_path).stdout
