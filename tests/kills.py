@@ -44,7 +44,7 @@ class Report:
 async def kill_at_random(
     service: Service, *, kills: int, seed: int, tell: Callable[[Report], None] | None = None
 ) -> Report:
-    """`service` has been started, with short leases. Ends when `kills` are made and every accepted request has ended."""
+    """`service` has been started, with short leases. Ends when all kills are made and every accepted request ended."""
     scene = _Scene(service, random.Random(seed), tell)
     async with httpx.AsyncClient(timeout=10) as client:
         scene.client = client

@@ -203,10 +203,10 @@ class Service:
         """Status code and parsed body of one request under our own key, or under `key`."""
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         url = path if path.startswith("http") else self.url + path
-        request = urllib.request.Request(url, data, method=method)  # noqa: S310 - our own service
+        request = urllib.request.Request(url, data, method=method)
         request.add_header("Authorization", f"Bearer {key or self.key}")
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - our own service
+            with urllib.request.urlopen(request, timeout=30) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             with error:

@@ -38,7 +38,7 @@ def pipe() -> Any:
 
 
 def fetch(url: str) -> np.ndarray[Any, Any]:
-    with urllib.request.urlopen(url) as response:  # noqa: S310 - our own service
+    with urllib.request.urlopen(url) as response:
         return np.asarray(Image.open(io.BytesIO(response.read())))
 
 
@@ -79,7 +79,7 @@ def test_the_seeds_request_at_a_small_size(service: Service) -> None:
     request = urllib.request.Request(f"{service.url}/fal/queue/{APP}", body, method="POST")
     request.add_header("Authorization", f"Bearer {service.key}")
     request.add_header("Content-Type", "application/x-www-form-urlencoded")
-    with urllib.request.urlopen(request) as response:  # noqa: S310 - our own service
+    with urllib.request.urlopen(request) as response:
         assert 200 == response.status
         request_id = json.load(response)["request_id"]
 

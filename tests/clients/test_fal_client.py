@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +14,30 @@ from tests.service import Service
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `fal_calls.py` saw of a service behind TLS."""
     folder = tmp_path_factory.mktemp("fal")
-    with tls_in_front(folder) as tls:
-        with Service(folder, settings={"public_url": f"https://127.0.0.1:{tls.port}"}) as service:
-            tls.forward_to = int(service.url.rpartition(":")[2])
-            environment = {
-                "FAL_KEY": service.key,
-                "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{tls.port}/fal",
-                "FAL_RUN_HOST": f"127.0.0.1:{tls.port}/fal/run",
-                "SSL_CERT_FILE": str(tls.trusted),
-            }
-            script = Path(__file__).with_name("fal_calls.py")
-            done = subprocess.run(
-                [sys.executable, str(script)],
-                env=os.environ | environment,
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-            )
+    with (
+        tls_in_front(folder) as tls,
+        Service(folder, settings={"public_url": f"https://127.0.0.1:{tls.port}"}) as service,
+    ):
+        tls.forward_to = int(service.url.rpartition(":")[2])
+        environment = {
+            "FAL_KEY": service.key,
+            "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{tls.port}/fal",
+            "FAL_RUN_HOST": f"127.0.0.1:{tls.port}/fal/run",
+            "SSL_CERT_FILE": str(tls.trusted),
+        }
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("fal_calls.py"))],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
-    yield json.loads(done.stdout)
+    return dict(json.loads(done.stdout))
 
 
 def test_polling_sees_every_state_and_the_result(seen: dict[str, Any]) -> None:
