@@ -5,7 +5,7 @@ INSTALL = $(VENV)/bin/python -m pip install --quiet $(addprefix -c ,$(wildcard c
 # The tree at hand runs, whatever the environment has installed.
 export PYTHONPATH := $(CURDIR)/src
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test check bench clean
+.PHONY: help demo serve test check bench docs clean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ check: $(VENV)/.dev ## Lint, formatting, types, and who may import whom
 
 bench: $(VENV)/.dev ## Measure, and print tables
 	$(VENV)/bin/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.dev ## Rewrite the parts of docs/ that are made from the code
+	$(VENV)/bin/python -m tests.docs.reference
 
 clean: ## Remove what the other verbs made; your data in .pipelet/ stays
 	rm -rf .venv demo-output build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

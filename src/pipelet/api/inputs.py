@@ -28,9 +28,10 @@ class Wanted:
 def read_input(fields: Mapping[str, Any], model: InputModel, *, max_priority: int | None) -> Wanted:
     """Raises Problem 422 with all faults."""
     given = {name: value for name, value in fields.items() if value is not None}
-    unknown = [name for name in given if name not in model.model_fields]
-    known = {name: value for name, value in given.items() if name in model.model_fields}
-    faults = _unknown_faults(unknown, given, sorted(model.model_fields))
+    names = model.model_fields
+    unknown = [name for name in given if name not in names]
+    known = {name: value for name, value in given.items() if name in names}
+    faults = _unknown_faults(unknown, given, sorted(names)) if unknown else []
     try:
         values = model.model_validate(known, context={"max_priority": max_priority})
     except ValidationError as error:

@@ -26,6 +26,7 @@ _PAUSE = 0.005
 class _Write:
     operation: Callable[[sqlite3.Connection], Any]
     durable: bool
+    announced: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     result: Any = None
@@ -41,22 +42,25 @@ class _Write:
 
 
 class GroupCommit:
-    """Owns the writing connection. `after_commit` runs in its thread once per batch that asked for it."""
+    """Owns the writing connection. `announce` runs in its thread, once after a commit that held an announced write."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, connect: Callable[[], sqlite3.Connection], announce: Callable[[], None]) -> None:
         self._connect = connect
+        self._announce = announce
         self._waiting: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="pipelet-store-writer", daemon=True)
         self._thread.start()
 
-    async def write(self, operation: Callable[[sqlite3.Connection], Result], *, durable: bool = True) -> Result:
+    async def write(
+        self, operation: Callable[[sqlite3.Connection], Result], *, durable: bool = True, announced: bool = False
+    ) -> Result:
         """Run `operation` inside a transaction. With `durable=False` a power cut may undo it, whole, never in part.
 
         Raises:
             StoreUnusable: the database did not take it: nothing of `operation` happened.
         """
         loop = asyncio.get_running_loop()
-        write = _Write(operation, durable, loop, loop.create_future())
+        write = _Write(operation, durable, announced, loop, loop.create_future())
         self._waiting.put(write)
         return await write.future  # type: ignore[no-any-return]
 
@@ -70,6 +74,8 @@ class GroupCommit:
         try:
             while batch := self._next_batch():
                 self._commit(connection, batch)
+                if any(write.announced and write.error is None for write in batch):
+                    self._announce()
                 for write in batch:
                     write.loop.call_soon_threadsafe(write.resolve)
                 if not self._waiting.empty():
@@ -94,15 +100,33 @@ class GroupCommit:
         durable = any(write.durable for write in batch)
         try:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            connection.execute("BEGIN IMMEDIATE")
-            for write in batch:
-                _run_alone(connection, write)
-            connection.execute("COMMIT")
+            try:
+                _transact(connection, batch, _run)
+            except sqlite3.OperationalError:
+                raise
+            except Exception:  # noqa: BLE001 - one of them is at fault; this time it is found, and handed its error
+                connection.execute("ROLLBACK")
+                _transact(connection, batch, _run_alone)
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for write in batch:
                 write.error = StoreUnusable(explain(error))
+
+
+def _transact(
+    connection: sqlite3.Connection, batch: list[_Write], run: Callable[[sqlite3.Connection, _Write], None]
+) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for write in batch:
+        run(connection, write)
+    connection.execute("COMMIT")
+
+
+def _run(connection: sqlite3.Connection, write: _Write) -> None:
+    # Without a savepoint around it: each statement more is a wait more for the interpreter's lock, which a busy event
+    # loop holds nearly all the time.
+    write.result = write.operation(connection)
 
 
 def _run_alone(connection: sqlite3.Connection, write: _Write) -> None:

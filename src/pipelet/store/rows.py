@@ -1,7 +1,7 @@
 """Rows to domain values and back. Works on any row that is read by column name."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -13,6 +13,8 @@ from pipelet.domain.outcome import Failure, FailureKind
 from pipelet.domain.ports import Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import WorkerReport
+
+_SPEC_FIELDS = tuple(field.name for field in fields(ImageSpec))
 
 
 class Row(Protocol):
@@ -48,7 +50,7 @@ def job_columns(job: Job) -> dict[str, Any]:
         "app": job.app,
         "owner": job.user,
         "priority": job.priority,
-        "spec": json.dumps(asdict(job.spec), ensure_ascii=False),
+        "spec": json.dumps({name: getattr(job.spec, name) for name in _SPEC_FIELDS}, ensure_ascii=False),
         "steps": work.steps,
         "megapixels": work.megapixels,
         "megapixel_steps": work.megapixel_steps,

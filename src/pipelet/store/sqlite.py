@@ -38,8 +38,8 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = ON")
-        self._writer = GroupCommit(lambda: _connect(path))
         self._bell = Bell(path)
+        self._writer = GroupCommit(lambda: _connect(path), announce=self._bell.ring)
 
     def close(self) -> None:
         """What was asked for is committed first."""
@@ -60,8 +60,7 @@ class SqliteStore:
 
     async def submit(self, job: Job) -> Job:
         columns = rows.job_columns(job)
-        seq = await self._writer.write(lambda db: _scalar(db, "submit_job", columns))
-        self._bell.ring()
+        seq = await self._writer.write(lambda db: _scalar(db, "submit_job", columns), announced=True)
         return replace(job, seq=seq)
 
     async def get(self, job_id: str) -> Job | None:
@@ -156,9 +155,7 @@ class SqliteStore:
             again = [_row(db, "get_job", {"id": row["id"]}) for row in found]
             return [rows.job_from(row) for row in again if row is not None]
 
-        ended = await self._writer.write(operation)
-        self._bell.ring()
-        return ended
+        return await self._writer.write(operation, announced=True)
 
     async def running(self, apps: Sequence[str]) -> list[Running]:
         return [rows.running_from(row) for row in self._all("running_jobs", apps=json.dumps(apps))]

@@ -7,15 +7,15 @@ ahead AS (
   UNION ALL
   SELECT requests, steps, megapixels, megapixel_steps, attention
   FROM wanted JOIN queue_count USING (app)
-  WHERE span = 16 AND priority = :priority AND run < :seq >> 16
+  WHERE span = 12 AND priority = :priority AND run < :seq >> 12
   UNION ALL
   SELECT requests, steps, megapixels, megapixel_steps, attention
   FROM wanted JOIN queue_count USING (app)
-  WHERE span = 8 AND priority = :priority AND run >= (:seq >> 16) << 8 AND run < :seq >> 8
+  WHERE span = 6 AND priority = :priority AND run >= (:seq >> 12) << 6 AND run < :seq >> 6
   UNION ALL
   SELECT 1, steps, megapixels, megapixel_steps, attention
   FROM wanted JOIN job USING (app)
-  WHERE state = 'queued' AND priority = :priority AND seq >= (:seq >> 8) << 8 AND seq < :seq
+  WHERE state = 'queued' AND priority = :priority AND seq >= (:seq >> 6) << 6 AND seq < :seq
 )
 SELECT COALESCE(SUM(requests), 0) AS requests, COALESCE(SUM(steps), 0.0) AS steps,
        COALESCE(SUM(megapixels), 0.0) AS megapixels, COALESCE(SUM(megapixel_steps), 0.0) AS megapixel_steps,

@@ -4,9 +4,10 @@
 -- `domain/job.py` together with the columns each state needs. Times are seconds since the epoch.
 --
 -- `queue_count` makes the place in the queue cheap at any depth. It counts queued rows, and adds up their predicted work,
--- at three grains: a whole priority level (span 0), and runs of 65,536 and 256 arrivals within it (spans 16 and 8, the
+-- at three grains: a whole priority level (span 0), and runs of 4,096 and 64 arrivals within it (spans 12 and 6, the
 -- number of bits of `seq` that are dropped). What is ahead of a row is then the levels above, the long runs before its own,
--- the short runs before its own, and at most 255 rows: some hundreds of index entries with a million queued. Triggers keep
+-- at most 63 short runs before its own, and at most 63 rows, which cost several times a run each, because they are looked up
+-- in the table: some hundreds of index entries with a million queued. Triggers keep
 -- it, so no statement can forget to; SQLite has one writer at a time, so the counters are no bottleneck.
 
 CREATE TABLE job (
@@ -68,8 +69,8 @@ CREATE TABLE queue_count (
 CREATE TRIGGER job_arrives AFTER INSERT ON job WHEN NEW.state = 'queued' BEGIN
   INSERT INTO queue_count VALUES
     (NEW.app, 0, NEW.priority, 0, 1, NEW.steps, NEW.megapixels, NEW.megapixel_steps, NEW.attention),
-    (NEW.app, 16, NEW.priority, NEW.seq >> 16, 1, NEW.steps, NEW.megapixels, NEW.megapixel_steps, NEW.attention),
-    (NEW.app, 8, NEW.priority, NEW.seq >> 8, 1, NEW.steps, NEW.megapixels, NEW.megapixel_steps, NEW.attention)
+    (NEW.app, 12, NEW.priority, NEW.seq >> 12, 1, NEW.steps, NEW.megapixels, NEW.megapixel_steps, NEW.attention),
+    (NEW.app, 6, NEW.priority, NEW.seq >> 6, 1, NEW.steps, NEW.megapixels, NEW.megapixel_steps, NEW.attention)
   ON CONFLICT DO UPDATE SET
     requests = requests + 1,
     steps = steps + excluded.steps,
@@ -81,8 +82,8 @@ END;
 CREATE TRIGGER job_returns AFTER UPDATE OF state ON job WHEN NEW.state = 'queued' AND OLD.state <> 'queued' BEGIN
   INSERT INTO queue_count VALUES
     (NEW.app, 0, NEW.priority, 0, 1, NEW.steps, NEW.megapixels, NEW.megapixel_steps, NEW.attention),
-    (NEW.app, 16, NEW.priority, NEW.seq >> 16, 1, NEW.steps, NEW.megapixels, NEW.megapixel_steps, NEW.attention),
-    (NEW.app, 8, NEW.priority, NEW.seq >> 8, 1, NEW.steps, NEW.megapixels, NEW.megapixel_steps, NEW.attention)
+    (NEW.app, 12, NEW.priority, NEW.seq >> 12, 1, NEW.steps, NEW.megapixels, NEW.megapixel_steps, NEW.attention),
+    (NEW.app, 6, NEW.priority, NEW.seq >> 6, 1, NEW.steps, NEW.megapixels, NEW.megapixel_steps, NEW.attention)
   ON CONFLICT DO UPDATE SET
     requests = requests + 1,
     steps = steps + excluded.steps,
@@ -99,11 +100,11 @@ CREATE TRIGGER job_leaves AFTER UPDATE OF state ON job WHEN OLD.state = 'queued'
     megapixel_steps = megapixel_steps - OLD.megapixel_steps,
     attention = attention - OLD.attention
   WHERE app = OLD.app AND priority = OLD.priority
-    AND (span, run) IN (VALUES (0, 0), (16, OLD.seq >> 16), (8, OLD.seq >> 8));
+    AND (span, run) IN (VALUES (0, 0), (12, OLD.seq >> 12), (6, OLD.seq >> 6));
   -- Empty runs go, and the rounding errors of their sums with them.
   DELETE FROM queue_count
   WHERE app = OLD.app AND priority = OLD.priority AND requests = 0
-    AND (span, run) IN (VALUES (0, 0), (16, OLD.seq >> 16), (8, OLD.seq >> 8));
+    AND (span, run) IN (VALUES (0, 0), (12, OLD.seq >> 12), (6, OLD.seq >> 6));
 END;
 
 -- What the user is told of a request's history, beside what its own row says.
