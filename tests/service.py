@@ -19,7 +19,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 APP = "z-image-text-to-image"
-_MARK = "PIPELET_SERVICE_OF_TEST"
+_MARK = "SERVICE_OF_TEST"
 GRADIENT = "tests.engine.zoo.gradient:Gradient"
 _CATALOG = """
 [models.gradient]

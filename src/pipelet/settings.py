@@ -1,5 +1,7 @@
 """The only reader of the environment and of `pipelet.toml`."""
 
+import difflib
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -131,13 +133,28 @@ def load(**flags: object) -> Settings:
         Unusable: one message that names every bad value, where it can be set and what is wrong with it.
     """
     given = {name: value for name, value in flags.items() if value is not None}
+    faults = _misspelt()
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        settings = Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [f"  {_where(fault['loc'])}: {fault['msg']} (it is {fault['input']!r})" for fault in error.errors()]
-        raise Unusable("\n".join(["These settings have to be changed:", *lines])) from error
+        faults += [f"{_where(fault['loc'])}: {fault['msg']} (it is {fault['input']!r})" for fault in error.errors()]
     except ValueError as error:  # the file is not TOML
-        raise Unusable(f"{CONFIG_FILE} cannot be read: {error}") from error
+        faults.append(f"{CONFIG_FILE} cannot be read: {error}")
+    if faults:
+        raise Unusable("\n  ".join(["These settings have to be changed:", *faults]))
+    return settings
+
+
+def _misspelt() -> list[str]:
+    """Variables that look like ours and are not: ignored, they would leave an operator wondering."""
+    known = {f"PIPELET_{name.upper()}" for name in Settings.model_fields}
+    faults = []
+    for name in sorted(
+        name for name in os.environ if name.upper().startswith("PIPELET_") and name.upper() not in known
+    ):
+        meant = difflib.get_close_matches(name.upper(), known, n=1)
+        faults.append(f"{name}: there is no such setting." + (f" Did you mean {meant[0]}?" if meant else ""))
+    return faults
 
 
 def _where(location: tuple[int | str, ...]) -> str:

@@ -130,3 +130,12 @@ def test_help_and_version_load_no_engine_and_no_server(tmp_path: Path) -> None:
             in pipelet(*command.split(), "--help", cwd=tmp_path).stdout.partition("For example:")[2]
         )
     assert "z-image-turbo" in pipelet("generate", "--help", cwd=tmp_path).stdout
+
+
+def test_a_misspelt_variable_is_named(tmp_path: Path) -> None:
+    """A variable that looks like a setting and is none stops the start, with the nearest one as a hint."""
+    done = pipelet("serve", cwd=tmp_path, hosts="0.0.0.0", port="99999")
+
+    assert 3 == done.returncode
+    assert "PIPELET_HOSTS: there is no such setting. Did you mean PIPELET_HOST?" in done.stderr
+    assert "PIPELET_PORT" in done.stderr

@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 
@@ -124,7 +125,7 @@ asyncio.run(main())
 async def test_one_failing_write_spares_its_neighbours(tmp_path: Path) -> None:
     """Writes that share a commit fail alone: what the others did is kept, and what the failing one did is not."""
     path = tmp_path / "plain.sqlite"
-    writer = GroupCommit(lambda: sqlite3.connect(path, isolation_level=None), announce=lambda: None)
+    writer = GroupCommit(sqlite3.connect(path, isolation_level=None, check_same_thread=False), announce=lambda: None)
     await writer.write(lambda db: db.execute("CREATE TABLE t (n INTEGER UNIQUE)") and None)
 
     def insert(*numbers: int) -> asyncio.Task[None]:
@@ -167,3 +168,19 @@ def test_every_query_file_is_used() -> None:
     ]
 
     assert [] == unused
+
+
+async def test_a_deep_temporary_folder_costs_the_bell_not_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no socket can be bound, listening still works: nobody is woken, and nobody fails."""
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    store = open_sqlite(new_database(tmp_path))
+
+    async with store.work_arrived() as event:
+        await store.submit(make_job())
+
+        assert not event.is_set()
+    store.close()

@@ -15,6 +15,10 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import structlog
+
+log = structlog.get_logger()
+
 
 class Bell:
     def __init__(self, database: Path) -> None:
@@ -42,14 +46,19 @@ class Bell:
 
     @contextlib.asynccontextmanager
     async def listen(self) -> AsyncIterator[asyncio.Event]:
-        """The event is set at every ring; whoever waits clears it."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        """The event is set at every ring; whoever waits clears it. Where no socket can be had it is never set."""
         path = self._folder / secrets.token_hex(8)
         event = asyncio.Event()
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
             receiver.setblocking(False)
-            receiver.bind(str(path))
+            try:
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                receiver.bind(str(path))
+            except OSError as error:  # the temporary folder's path may be too long for a socket, or not ours to write
+                log.warning("bell.deaf", folder=str(self._folder), reason=str(error))
+                yield event
+                return
 
             def heard() -> None:
                 with contextlib.suppress(BlockingIOError):
@@ -63,6 +72,8 @@ class Bell:
             finally:
                 loop.remove_reader(receiver)
                 path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # others still listen
+                    self._folder.rmdir()
 
     def close(self) -> None:
         self._sender.close()

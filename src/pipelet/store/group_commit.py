@@ -5,6 +5,7 @@ writing what has queued up meanwhile gives thousands, and nobody waits longer fo
 """
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -44,8 +45,8 @@ class _Write:
 class GroupCommit:
     """Owns the writing connection. `announce` runs in its thread, once after a commit that held an announced write."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], announce: Callable[[], None]) -> None:
-        self._connect = connect
+    def __init__(self, connection: sqlite3.Connection, announce: Callable[[], None]) -> None:
+        self._connection = connection
         self._announce = announce
         self._waiting: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="pipelet-store-writer", daemon=True)
@@ -70,8 +71,7 @@ class GroupCommit:
         self._thread.join()
 
     def _run(self) -> None:
-        connection = self._connect()
-        try:
+        with contextlib.closing(self._connection) as connection:
             while batch := self._next_batch():
                 self._commit(connection, batch)
                 if any(write.announced and write.error is None for write in batch):
@@ -80,8 +80,6 @@ class GroupCommit:
                     write.loop.call_soon_threadsafe(write.resolve)
                 if not self._waiting.empty():
                     time.sleep(_PAUSE)
-        finally:
-            connection.close()
 
     def _next_batch(self) -> list[_Write]:
         batch: list[_Write] = []

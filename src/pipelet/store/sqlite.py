@@ -39,7 +39,7 @@ class SqliteStore:
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = ON")
         self._bell = Bell(path)
-        self._writer = GroupCommit(lambda: _connect(path), announce=self._bell.ring)
+        self._writer = GroupCommit(_connect(path), announce=self._bell.ring)
 
     def close(self) -> None:
         """What was asked for is committed first."""
