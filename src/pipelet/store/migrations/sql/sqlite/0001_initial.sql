@@ -93,18 +93,21 @@ CREATE TRIGGER job_returns AFTER UPDATE OF state ON job WHEN NEW.state = 'queued
 END;
 
 CREATE TRIGGER job_leaves AFTER UPDATE OF state ON job WHEN OLD.state = 'queued' AND NEW.state <> 'queued' BEGIN
-  UPDATE queue_count SET
+  -- As an upsert, though the rows are there: SQLite would look for three (span, run) pairs by reading every run of the app.
+  INSERT INTO queue_count VALUES
+    (OLD.app, 0, OLD.priority, 0, 1, OLD.steps, OLD.megapixels, OLD.megapixel_steps, OLD.attention),
+    (OLD.app, 12, OLD.priority, OLD.seq >> 12, 1, OLD.steps, OLD.megapixels, OLD.megapixel_steps, OLD.attention),
+    (OLD.app, 6, OLD.priority, OLD.seq >> 6, 1, OLD.steps, OLD.megapixels, OLD.megapixel_steps, OLD.attention)
+  ON CONFLICT DO UPDATE SET
     requests = requests - 1,
-    steps = steps - OLD.steps,
-    megapixels = megapixels - OLD.megapixels,
-    megapixel_steps = megapixel_steps - OLD.megapixel_steps,
-    attention = attention - OLD.attention
-  WHERE app = OLD.app AND priority = OLD.priority
-    AND (span, run) IN (VALUES (0, 0), (12, OLD.seq >> 12), (6, OLD.seq >> 6));
+    steps = steps - excluded.steps,
+    megapixels = megapixels - excluded.megapixels,
+    megapixel_steps = megapixel_steps - excluded.megapixel_steps,
+    attention = attention - excluded.attention;
   -- Empty runs go, and the rounding errors of their sums with them.
   DELETE FROM queue_count
-  WHERE app = OLD.app AND priority = OLD.priority AND requests = 0
-    AND (span, run) IN (VALUES (0, 0), (12, OLD.seq >> 12), (6, OLD.seq >> 6));
+  WHERE app = OLD.app AND span IN (0, 12, 6) AND priority = OLD.priority
+    AND run IN (0, OLD.seq >> 12, OLD.seq >> 6) AND requests = 0;
 END;
 
 -- What the user is told of a request's history, beside what its own row says.
