@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pipelet.domain.errors import Unusable
 
 CONFIG_FILE = "pipelet.toml"
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -25,8 +25,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path(".pipelet"), description="Where the embedded database, the files and the first key lie."
     )
-    database_url: str = Field("", description="`sqlite:///path`; empty: `pipelet.sqlite` in the data directory.")
-    blobs_url: str = Field("", description="`file:///path`; empty: `files` in the data directory.")
+    database_url: str = Field(
+        "",
+        description="`sqlite:///relative` or `sqlite:////absolute`; empty: `pipelet.sqlite` in the data directory.",
+    )
+    blobs_url: str = Field("", description="`file:///absolute`; empty: `files` in the data directory.")
     public_url: str = Field(
         "",
         description="How clients reach the service, such as `https://api.example.com`; empty: as each request came in.",
@@ -50,10 +53,14 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`: where the model runs.")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of the model; 0 leaves the choice to the engine.")
     lease_seconds: Seconds = Field(15, description="A worker that was not heard of for so long has lost its request.")
-    grace_seconds: float = Field(30, ge=0, description="How long running requests may go on after SIGTERM.")
+    grace_seconds: float = Field(
+        30, ge=0, allow_inf_nan=False, description="How long running requests may go on after SIGTERM."
+    )
     stall_seconds: Seconds = Field(600, description="An engine without progress for so long is stopped.")
     load_seconds: Seconds = Field(1800, description="A model that is not loaded after so long is given up.")
-    retention_days: Seconds = Field(7, description="Days after which finished requests and their files are deleted.")
+    retention_days: float = Field(
+        7, gt=0, allow_inf_nan=False, description="Days after which finished requests and their files are deleted."
+    )
     url_seconds: Seconds = Field(7200, description="How long the URL of a file can be used after the result was read.")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`json`: one object a line; `console`: for people; `auto`: for people where a terminal is."
@@ -126,6 +133,12 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
 
 
+def visible_gpus() -> int | None:
+    """How many GPUs NVIDIA's own variable leaves in sight; None where it is not set."""
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return None if value is None else sum(1 for part in value.split(",") if part.strip() not in ("", "-1"))
+
+
 def load(**flags: object) -> Settings:
     """The settings; `flags` are what the command line gave, None where it gave nothing.
 
@@ -149,9 +162,8 @@ def _misspelt() -> list[str]:
     """Variables that look like ours and are not: ignored, they would leave an operator wondering."""
     known = {f"PIPELET_{name.upper()}" for name in Settings.model_fields}
     faults = []
-    for name in sorted(
-        name for name in os.environ if name.upper().startswith("PIPELET_") and name.upper() not in known
-    ):
+    ours = (name for name in os.environ if name.upper().startswith("PIPELET_"))
+    for name in sorted(name for name in ours if name.upper() not in known):
         meant = difflib.get_close_matches(name.upper(), known, n=1)
         faults.append(f"{name}: there is no such setting." + (f" Did you mean {meant[0]}?" if meant else ""))
     return faults

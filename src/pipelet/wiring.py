@@ -1,6 +1,7 @@
 """Builds the parts from the settings, in reading order. Only this file knows which adapter stands behind a port."""
 
 import contextlib
+import os
 import secrets
 import shutil
 import socket
@@ -23,7 +24,7 @@ from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key, new_secret
 from pipelet.domain.ports import JobStore
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
-from pipelet.settings import Settings
+from pipelet.settings import Settings, visible_gpus
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import SqliteStore, open_sqlite, schema_version
 from pipelet.worker.crew import Crew
@@ -39,10 +40,16 @@ def read_catalog(settings: Settings) -> Catalog:
     if settings.catalog is not None:
         try:
             documents.append(settings.catalog.read_text("utf-8"))
-        except OSError as error:
-            raise Unusable(f"The catalog {settings.catalog} cannot be read: {error.strerror}.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise Unusable(f"The catalog {settings.catalog} cannot be read: {error}.") from error
     catalog = catalogs.parse(*documents)
-    return catalog.with_model(settings.model) if settings.model else catalog
+    if settings.model:
+        catalog = catalog.with_model(settings.model)
+    models = {app.model for app in catalog.apps.values() if app.is_served}
+    if len(models) > 1:
+        # A worker holds one model, and requests wait for any worker: those of a second model would wait for ever.
+        raise Unusable(f"All apps must be drawn by one model; the catalog names {', '.join(sorted(map(str, models)))}.")
+    return catalog
 
 
 def prepare_data_dir(settings: Settings) -> None:
@@ -53,7 +60,7 @@ def prepare_data_dir(settings: Settings) -> None:
     for folder in (settings.data_dir, settings.database_path.parent):
         probe = folder / f".check-{secrets.token_hex(4)}"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold prompts and keys
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
@@ -92,7 +99,7 @@ def open_blobs(settings: Settings) -> DiskBlobs:
     try:
         return DiskBlobs(
             settings.files_folder,
-            signing_key=bytes.fromhex(_secret_file(settings.signing_key_file, secrets.token_hex(32))),
+            signing_key=_signing_key(settings.signing_key_file),
             url_seconds=settings.url_seconds,
         )
     except OSError as error:
@@ -110,16 +117,31 @@ async def ensure_local_key(settings: Settings, store: JobStore) -> str:
     return secret
 
 
+def _signing_key(path: Path) -> bytes:
+    text = _secret_file(path, secrets.token_hex(32))
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise Unusable(f"{path} holds no signing key. Delete the file: a new key is made at the next start.")
+    return key
+
+
 def _secret_file(path: Path, new: str) -> str:
     """What `path` holds; `new`, where it is missing. Processes that start together agree on one."""
     draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         if not path.exists():
-            draft.touch(mode=0o600)
-            draft.write_text(new + "\n")
+            with open(draft, "x", opener=lambda name, flags: os.open(name, flags, mode=0o600)) as file:
+                file.write(new + "\n")
+                file.flush()
+                os.fsync(file.fileno())
             with contextlib.suppress(FileExistsError):
                 path.hardlink_to(draft)
-        return path.read_text().strip()
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unusable(f"The secret in {path} cannot be read: {error}. Delete the file, or mend it.") from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -137,7 +159,13 @@ def build_api(settings: Settings, *, store: JobStore, blobs: DiskBlobs, catalog:
 
 
 def build_housekeeping(settings: Settings, *, store: JobStore, blobs: DiskBlobs) -> Housekeeping:
-    return Housekeeping(store, blobs, clock, retention_seconds=settings.retention_days * 86400)
+    return Housekeeping(
+        store,
+        blobs,
+        clock,
+        retention_seconds=settings.retention_days * 86400,
+        lease_seconds=settings.lease_seconds,
+    )
 
 
 def build_worker(
@@ -207,4 +235,6 @@ def count_gpus() -> int:
     if tool is None:
         return 0
     listing = subprocess.run([tool, "--list-gpus"], capture_output=True, text=True, timeout=30)  # noqa: S603
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+    there = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+    visible = visible_gpus()
+    return there if visible is None else min(there, visible)

@@ -66,6 +66,7 @@ class Service:
         now = self.clock.now()
         report = WorkerReport(
             name=new_token(),
+            model="box",
             kind="box on cpu",
             apps=(APP,),
             version="0.1.0",

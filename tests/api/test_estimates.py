@@ -32,7 +32,7 @@ def outlook(*speeds: Speed, running: int = 0, busy: float = 0.0) -> Outlook:
 
 def worker(kind: str, *, app: str = APP, problem: str | None = None) -> WorkerReport:
     return WorkerReport(
-        name="w", kind=kind, apps=(app,), version="1", ready=True, problem=problem, seen_at=0, expires_at=1
+        name="w", model="m", kind=kind, apps=(app,), version="1", ready=True, problem=problem, seen_at=0, expires_at=1
     )
 
 

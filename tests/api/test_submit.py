@@ -193,3 +193,12 @@ async def test_position_counts_what_starts_before(service: Service) -> None:
     ]
 
     assert positions == [0, 2, 4, 6]
+
+
+async def test_a_webhook_is_refused_not_swallowed(service: Service) -> None:
+    """Nothing would ever call it: the submit says so, and queues nothing."""
+    answer = await service.client.post(f"{URL}?fal_webhook=https://example.com/hook", json={"prompt": "a"})
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "fal_webhook"]
+    assert await service.store.counts() == {}

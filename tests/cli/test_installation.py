@@ -132,9 +132,31 @@ def test_help_and_version_load_no_engine_and_no_server(tmp_path: Path) -> None:
     assert "z-image-turbo" in pipelet("generate", "--help", cwd=tmp_path).stdout
 
 
+def test_two_models_are_refused(tmp_path: Path) -> None:
+    """A catalog whose apps need two models stops the start: requests for the second would wait for ever."""
+    catalog = tmp_path / "two.toml"
+    catalog.write_text('[apps.second]\ntask = "text-to-image"\nmodel = "z-image"')
+
+    done = pipelet("serve", cwd=tmp_path, catalog=str(catalog))
+
+    assert 3 == done.returncode
+    assert "All apps must be drawn by one model" in done.stderr
+
+
+def test_a_spoilt_signing_key_is_refused(tmp_path: Path) -> None:
+    """An empty key would let anybody sign URLs; the message says what to do."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "signing-key").write_text("")
+
+    done = pipelet("serve", cwd=tmp_path, data_dir=str(tmp_path / "data"), port="0")
+
+    assert 3 == done.returncode
+    assert "holds no signing key. Delete the file" in done.stderr
+
+
 def test_a_misspelt_variable_is_named(tmp_path: Path) -> None:
     """A variable that looks like a setting and is none stops the start, with the nearest one as a hint."""
-    done = pipelet("serve", cwd=tmp_path, hosts="0.0.0.0", port="99999")
+    done = pipelet("serve", cwd=tmp_path, hosts="127.0.0.1", port="99999")
 
     assert 3 == done.returncode
     assert "PIPELET_HOSTS: there is no such setting. Did you mean PIPELET_HOST?" in done.stderr

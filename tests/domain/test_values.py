@@ -74,6 +74,12 @@ def test_keys_are_recognisable_and_expire() -> None:
         ('[models.m]\nsource = "x"\nstepz = 3', "unknown fields: stepz"),
         ("[models.m]", "incomplete"),
         ('[apps.a]\ntask = "text-to-image"\nmodel = "nope"', "'nope', which has no entry"),
+        ('[apps.a]\ntask = "banana"', "task must be"),
+        ('[models.m]\nsource = "x"\nnum_inference_steps = "8"', "num_inference_steps = '8' is of the wrong type"),
+        ('[models.m]\nsource = "x"\nsize_multiple = 0', "size_multiple must be at least 1"),
+        ('[apps.a]\ntask = "text-to-image"\n[apps.a.limits]\nmax_side = 512', "default_side <= max_side"),
+        ("[app.a]", "a table \\[app\\]"),
+        ('[apps]\na = "x"', "apps.a in the catalog must be a table"),
         ('[apps.a]\ntask = "t"\n[apps.a.limits]\nmax_sid = 3', "apps.a.limits has unknown fields: max_sid"),
     ],
 )

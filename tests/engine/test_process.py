@@ -94,17 +94,17 @@ async def test_prompts_may_hold_anything(engine_of, make_part):
 
 
 @pytest.mark.parametrize(
-    ("animal", "error", "words"),
+    ("animal", "error", "words", "last_words"),
     [
-        ("exits_while_drawing", EngineDied, "exited with code 7. The last line it printed: I have had enough"),
-        ("killed_while_drawing", EngineDied, "ran out of memory"),
-        ("cannot_go_on", EngineDied, "The device is in a bad state"),
-        ("raises_while_drawing", DrawFailed, "ZeroDivisionError: steps / 0"),
-        ("out_of_memory", DrawOutOfMemory, "MemoryError"),
+        ("exits_while_drawing", EngineDied, "exited with code 7", "I have had enough"),
+        ("killed_while_drawing", EngineDied, "ran out of memory", ""),
+        ("cannot_go_on", EngineDied, "exited with code 1", "The device is in a bad state"),
+        ("raises_while_drawing", DrawFailed, "ZeroDivisionError: steps / 0", ""),
+        ("out_of_memory", DrawOutOfMemory, "MemoryError", ""),
     ],
 )
-async def test_a_drawing_that_ends_badly(engine_of, make_part, animal, error, words):
-    """The error says what happened, and after start the next picture is right."""
+async def test_a_drawing_that_ends_badly(engine_of, make_part, animal, error, words, last_words):
+    """The error says what happened, what was printed stands apart, and after start the next picture is right."""
     async with engine_of(f"{animal}:Painter") as engine:
         await engine.start()
         pid = engine.pid
@@ -113,6 +113,8 @@ async def test_a_drawing_that_ends_badly(engine_of, make_part, animal, error, wo
             await engine.draw(make_part("please misbehave"), ignore)
 
         assert error is type(caught.value)
+        assert last_words in caught.value.last_words
+        assert not last_words or last_words not in str(caught.value)
         assert engine.is_running == (error is not EngineDied)
         assert is_alive(pid) == engine.is_running
         await engine.start()
@@ -174,20 +176,21 @@ def _is_zombie(pid):
 
 
 @pytest.mark.parametrize(
-    ("animal", "error", "words"),
+    ("animal", "error", "words", "last_words"),
     [
-        ("raises_while_loading:Painter", ModelUnusable, "The model zoo cannot be loaded: KeyError: 'weights'"),
-        ("exits_while_loading:Painter", EngineDied, "no such device"),
-        ("hangs_while_loading:Painter", EngineStalled, "not loaded within 1.5 s.*fetching weights"),
-        ("nobody:Painter", ModelUnusable, "No module named 'tests.engine.zoo.nobody'"),
+        ("raises_while_loading:Painter", ModelUnusable, "The model zoo cannot be loaded: KeyError: 'weights'", ""),
+        ("exits_while_loading:Painter", EngineDied, "exited with code 1", "no such device"),
+        ("hangs_while_loading:Painter", EngineStalled, "not loaded within 1.5 s", "fetching weights"),
+        ("nobody:Painter", ModelUnusable, "No module named 'tests.engine.zoo.nobody'", ""),
     ],
 )
-async def test_a_model_that_cannot_be_loaded(engine_of, make_part, animal, error, words):
+async def test_a_model_that_cannot_be_loaded(engine_of, make_part, animal, error, words, last_words):
     """start raises with the reason, leaves no process, and drawing then says that the engine is not running."""
     async with engine_of(animal, load_timeout=1.5) as engine:
-        with pytest.raises(error, match=words):
+        with pytest.raises(error, match=words) as caught:
             await engine.start()
 
+        assert last_words in getattr(caught.value, "last_words", "")
         assert not engine.is_running
         with pytest.raises(EngineDied, match="Start the engine first"):
             await engine.draw(make_part(), ignore)

@@ -105,6 +105,7 @@ async def test_workers_are_live_while_they_report(store: JobStore) -> None:
     """A worker counts from its report until the time it gave; a later report replaces the earlier."""
     report = WorkerReport(
         name="w1",
+        model="m",
         kind="box on cpu",
         apps=("a", "b"),
         version="0",
@@ -118,7 +119,17 @@ async def test_workers_are_live_while_they_report(store: JobStore) -> None:
     assert [] == await store.live_workers(5.0)
 
     await store.report_worker(
-        WorkerReport(name="w1", kind="box", apps=(), version="0", ready=True, problem=None, seen_at=4.0, expires_at=9.0)
+        WorkerReport(
+            name="w1",
+            model="m",
+            kind="box",
+            apps=(),
+            version="0",
+            ready=True,
+            problem=None,
+            seen_at=4.0,
+            expires_at=9.0,
+        )
     )
     assert [True] == [worker.ready for worker in await store.live_workers(5.0)]
 

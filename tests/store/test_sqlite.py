@@ -39,6 +39,14 @@ def test_the_head_is_what_alembic_says() -> None:
     assert set(migrations.KNOWN) == {revision.revision for revision in script.walk_revisions()}
 
 
+@pytest.mark.parametrize("name", ["a?b", "50%20x", "with space", "größe", "a#b", "x" * 180])
+def test_any_folder_will_do(tmp_path: Path, name: str) -> None:
+    """The path of a database may hold whatever a file system allows."""
+    (tmp_path / name).mkdir()
+
+    open_sqlite(new_database(tmp_path / name)).close()
+
+
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     """A migration that has nothing to do leaves the database as it is."""
     path = new_database(tmp_path)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from pipelet.domain.job import Job
 from pipelet.domain.ports import BlobStore
 from pipelet.engine.process import EngineProcess
 from pipelet.store.migrations.run import migrate_sqlite
-from pipelet.store.sqlite import SqliteStore, open_sqlite
+from pipelet.store.sqlite import open_sqlite
 from pipelet.worker.worker import Worker, WorkerConfig
 from tests.jobs import APP
 
@@ -30,37 +31,40 @@ class Workshop:
         self.blobs = DiskBlobs(self.files, signing_key=b"k", url_seconds=60)
         self.clock = SystemClock()
 
-    @asynccontextmanager
-    async def worker(
+    def build(
         self,
         animal: str = "gradient:Gradient",
         *,
         name: str = "w1",
+        model: str = "zoo",
         lease_seconds: float = 5.0,
         grace_seconds: float = 20.0,
         stall_seconds: float = 20.0,
         megapixels_per_run: float = 8.0,
-        store: SqliteStore | None = None,
         blobs: BlobStore | None = None,
-    ) -> AsyncIterator[Worker]:
-        """A running worker, stopped at the end."""
-        model = Model(name="zoo", source="zoo", megapixels_per_run=megapixels_per_run)
+    ) -> Worker:
+        drawn_with = Model(name=model, source="zoo", megapixels_per_run=megapixels_per_run)
         config = WorkerConfig(
             name=name,
             apps=(APP,),
-            model=model,
+            model=drawn_with,
             version="0",
             lease_seconds=lease_seconds,
             grace_seconds=grace_seconds,
         )
         engine = EngineProcess(
-            model=model,
+            model=drawn_with,
             source="zoo",
             implementation=f"{ZOO}.{animal}",
             load_timeout=20.0,
             stall_timeout=stall_seconds,
         )
-        worker = Worker(config, store=store or self.store, blobs=blobs or self.blobs, engine=engine, clock=self.clock)
+        return Worker(config, store=self.store, blobs=blobs or self.blobs, engine=engine, clock=self.clock)
+
+    @asynccontextmanager
+    async def worker(self, animal: str = "gradient:Gradient", **options: Any) -> AsyncIterator[Worker]:
+        """A running worker, stopped at the end."""
+        worker = self.build(animal, **options)
         running = asyncio.create_task(worker.run())
         try:
             yield worker

@@ -43,7 +43,7 @@ async def test_requests_and_files_are_deleted_when_their_time_has_come(workshop:
     async with workshop.worker():
         done = await workshop.ended(await workshop.store.submit(job_now(batch_size=2)))
     clock = SetClock(time.time() + 99)
-    housekeeping = Housekeeping(workshop.store, workshop.blobs, clock, retention_seconds=100)
+    housekeeping = Housekeeping(workshop.store, workshop.blobs, clock, retention_seconds=100, lease_seconds=10)
 
     await housekeeping.delete_old()
     assert {image.key for image in done.images} == workshop.stored()
@@ -62,7 +62,7 @@ async def test_files_of_a_killed_worker_are_deleted_in_time(workshop: Workshop) 
     await workshop.store.reserve_files(lease, ["outputs/half.png"])
     await workshop.blobs.put("outputs/half.png", b"half", "image/png")
     clock = SetClock(lease.expires_at)
-    housekeeping = Housekeeping(workshop.store, workshop.blobs, clock, retention_seconds=1e9)
+    housekeeping = Housekeeping(workshop.store, workshop.blobs, clock, retention_seconds=1e9, lease_seconds=10)
 
     await housekeeping.take_back_expired()
     await housekeeping.delete_old()
@@ -74,3 +74,43 @@ async def test_files_of_a_killed_worker_are_deleted_in_time(workshop: Workshop) 
     waiting = await workshop.store.get(job.id)
     assert waiting is not None
     assert State.QUEUED == waiting.state
+
+
+async def test_a_machine_that_slept_does_not_cost_an_attempt(workshop: Workshop) -> None:
+    """After a gap in its own turns, housekeeping gives workers that slept as well the time to extend their leases."""
+    clock = SetClock()
+    job = await workshop.store.submit(make_job())
+    lease = await workshop.store.claim(wanting(now=clock.now(), seconds=10))
+    assert lease is not None
+    housekeeping = Housekeeping(workshop.store, workshop.blobs, clock, retention_seconds=1e9, lease_seconds=10)
+    await housekeeping.take_back_expired()
+
+    clock.time += 3600  # the lid was closed
+    await housekeeping.take_back_expired()
+    running = await workshop.store.get(job.id)
+    for _ in range(12):  # nobody extends it: then it is lost all the same, one lease later
+        clock.time += 1
+        await housekeeping.take_back_expired()
+
+    lost = await workshop.store.get(job.id)
+    assert running is not None
+    assert lost is not None
+    assert (State.RUNNING, State.QUEUED) == (running.state, lost.state)
+
+
+async def test_one_file_that_cannot_be_deleted_does_not_keep_the_others(workshop: Workshop) -> None:
+    """Every other file is deleted in the same round, and the bad one is tried again later."""
+    await workshop.store.submit(make_job())
+    lease = await workshop.store.claim(wanting())
+    assert lease is not None
+    keys = [f"outputs/{number:04d}.png" for number in range(1200)]
+    await workshop.store.reserve_files(lease, keys)
+    (workshop.files / keys[0]).mkdir(parents=True)  # a folder is in its place
+    clock = SetClock(lease.expires_at)
+    housekeeping = Housekeeping(workshop.store, workshop.blobs, clock, retention_seconds=1e9, lease_seconds=10)
+    await housekeeping.take_back_expired()
+    clock.time += 3600
+
+    await housekeeping.delete_old()
+
+    assert keys[:1] == await workshop.store.unclaimed_files(clock.time, 2000)

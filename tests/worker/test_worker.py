@@ -1,12 +1,17 @@
 """The worker, with real engine processes."""
 
 import asyncio
+import contextlib
+import sqlite3
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from PIL import Image
 
+from pipelet.domain.errors import Unusable
 from pipelet.domain.image import OutputFormat
 from pipelet.domain.job import Job, State
 from pipelet.domain.outcome import FailureKind
@@ -237,3 +242,89 @@ async def begun(shop: Workshop, job: Job) -> None:
     found = await shop.store.get(job.id)
     assert found is not None
     assert State.RUNNING == found.state
+
+
+async def test_what_the_engine_printed_stays_with_the_operator(workshop: Workshop) -> None:
+    """A failure says how the engine ended, and nothing of what it printed: that may be somebody else's prompt."""
+    with structlog.testing.capture_logs() as logs:
+        async with workshop.worker("talks_and_dies:Painter"):
+            await workshop.ended(await workshop.store.submit(job_now(prompt="secret project")))
+            dead = await workshop.ended(await workshop.store.submit(job_now(prompt="please die")))
+
+    told = [line.message for line in await workshop.store.log(dead)]
+    assert dead.failure is not None
+    assert not any("truncated" in text for text in [dead.failure.message, *told])
+    assert any("truncated" in entry["printed"] for entry in logs if entry["event"] == "engine.last_words")
+
+
+async def test_stopping_with_a_full_backlog_claims_nothing_more(workshop: Workshop) -> None:
+    """A worker whose files all wait for the disk begins nothing new once it was told to stop."""
+    gate = asyncio.Event()
+
+    class HeldDisk:
+        async def put(self, key: str, data: bytes, content_type: str) -> None:
+            await gate.wait()
+            await workshop.blobs.put(key, data, content_type)
+
+    jobs = [await workshop.store.submit(job_now()) for _ in range(5)]
+    async with workshop.worker(blobs=HeldDisk()) as worker:  # type: ignore[arg-type]
+        async with asyncio.timeout(20):
+            while len(await workshop.store.running([APP])) < 3:
+                await asyncio.sleep(0.01)
+        worker.stop()
+        gate.set()
+        for job in jobs[:3]:
+            await workshop.ended(job)
+
+    states = [found.state for job in jobs if (found := await workshop.store.get(job.id))]
+    assert [State.SUCCEEDED] * 3 + [State.QUEUED] * 2 == states
+
+
+async def test_stopping_twice_ends_the_grace_time(workshop: Workshop) -> None:
+    """Whoever asks again does not want to wait: what runs is handed back at once."""
+    async with workshop.worker(grace_seconds=600) as worker:
+        job = await workshop.store.submit(job_now(prompt="sleep=5"))
+        await begun(workshop, job)
+        worker.stop()
+
+    handed_back = await workshop.store.get(job.id)
+    assert handed_back is not None
+    assert (State.QUEUED, 0) == (handed_back.state, handed_back.attempt)
+
+
+async def test_a_locked_database_costs_a_worker_nothing(workshop: Workshop, tmp_path: Path) -> None:
+    """While another program holds the database, an engine that dies is replaced, and the worker goes on afterwards."""
+    with structlog.testing.capture_logs() as logs:
+        async with workshop.worker("killed_while_drawing:Painter", lease_seconds=60):
+            job = await workshop.store.submit(job_now(prompt="please sleep=0.1"))
+            await begun(workshop, job)
+            with contextlib.closing(sqlite3.connect(tmp_path / "pipelet.sqlite", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                async with asyncio.timeout(30):
+                    while not any(entry["event"] == "storing.delayed" for entry in logs):
+                        await asyncio.sleep(0.05)
+                other.execute("ROLLBACK")
+            ended = await workshop.ended(job)
+            drawn = await workshop.ended(await workshop.store.submit(job_now()))
+
+    assert State.FAILED == ended.state
+    assert_right_pictures(workshop, drawn)
+
+
+async def test_a_worker_with_another_model_is_refused(workshop: Workshop) -> None:
+    """Two workers that would draw the same app differently do not run beside each other."""
+    async with workshop.worker():
+        async with asyncio.timeout(20):
+            while not await workshop.store.live_workers(time.time()):
+                await asyncio.sleep(0.01)
+        with pytest.raises(Unusable, match="--model zoo"):
+            await workshop.build(name="w2", model="another").run()
+
+
+async def test_very_long_texts_fit_into_the_exif_data(workshop: Workshop) -> None:
+    """A JPEG's story is cut where the format ends, and the picture is stored."""
+    async with workshop.worker():
+        job = job_now(prompt="a", negative_prompt="😀" * 4000, output_format=OutputFormat.JPEG)
+        done = await workshop.ended(await workshop.store.submit(job))
+
+    assert (State.SUCCEEDED, 1) == (done.state, done.attempt)

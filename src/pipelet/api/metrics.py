@@ -69,6 +69,7 @@ class Metrics:
             for job in new:
                 self._observe(job)
             self._remember(new)
+            await asyncio.sleep(0)  # a long catching up must not hold up the requests of others
             last = ended[-1].finished_at if len(ended) == _LIMIT else None
             if last is None or last <= since:
                 return

@@ -9,9 +9,9 @@ from fastapi.responses import Response
 
 from pipelet.api import addresses
 from pipelet.api.body import read_object
-from pipelet.api.inputs import Wanted, read_input
+from pipelet.api.inputs import Wanted, echo, read_input
 from pipelet.api.parts import Parts, parts_of
-from pipelet.api.problems import json_response, problem_response
+from pipelet.api.problems import Problem, json_response, problem_response
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import NotFound
 from pipelet.domain.estimate import Ahead
@@ -33,6 +33,7 @@ async def submit(request: Request) -> Response:
     key = await parts.doorkeeper.admit(request.scope["headers"])
     app = _served_app(parts, _called_app(request))
     fields = await read_object(request, max_bytes=app.limits.max_body_bytes)
+    _refuse_webhook(request)
     wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority)
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
     job = await parts.store.submit(await _new_job(parts, app.name, key, wanted, backlog))
@@ -106,6 +107,15 @@ async def unknown_app(request: Request) -> Response:
     await parts.doorkeeper.admit(request.scope["headers"])
     _served_app(parts, _called_app(request))
     raise NotFound("There is nothing at this path.")
+
+
+def _refuse_webhook(request: Request) -> None:
+    """Taken silently, it would never be called."""
+    target = request.query_params.get("fal_webhook")
+    if target is not None:
+        detail = "Webhooks are not offered here. Leave fal_webhook out, and poll status_url."
+        fault = {"loc": ["query", "fal_webhook"], "msg": detail, "type": "feature_not_supported", "input": echo(target)}
+        raise Problem(422, [fault], message=detail)
 
 
 async def _new_job(parts: Parts, app: str, key: ApiKey, wanted: Wanted, backlog: Ahead) -> Job:

@@ -80,10 +80,11 @@ def _text(limits: Limits, model: Model, *, blank: bool) -> Any:
     low = 0 if blank else 1
 
     def read(value: object) -> str:
+        if isinstance(value, str):
+            _check_length(value, limits.max_prompt_chars)  # first: what follows looks at every character
         text = _clean_text(value)
         if not blank and not text.strip():
             raise PydanticCustomError("blank_prompt", "Say what to draw; this is blank.")
-        _check_length(text, limits.max_prompt_chars)
         _check_marks(text, model.reserved_text)
         return text
 

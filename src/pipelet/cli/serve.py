@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -59,6 +60,7 @@ def serve(
     wiring.prepare_data_dir(chosen)
     listener = _listen(chosen)
     wiring.migrate(chosen)
+    _allow_many_connections()
     asyncio.run(_serve(chosen, catalog, listener))
 
 
@@ -110,6 +112,13 @@ class Server(uvicorn.Server):
         yield
 
 
+def _allow_many_connections() -> None:
+    """Shells allow a thousand open files, which as many idle clients would use up."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if most == resource.RLIM_INFINITY else min(most, 65_536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(now, wanted), most))
+
+
 @contextlib.contextmanager
 def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
@@ -149,10 +158,11 @@ def _greet(chosen: Settings, listener: socket.socket, secret: str) -> None:
     here = f"http://{reachable}:{port}"
     base_url = chosen.public_url or here
     log.info("api.ready", url=here, public_url=base_url, pid=os.getpid())
-    print(
+    text = (
         f"Pipelet listens on {here} (documentation: {base_url}/docs)\n"
         "Try it:\n\n"
         f"  curl {base_url}/fal/queue/z-image-text-to-image -H 'Authorization: Bearer {secret}' \\\n"
-        '    -d \'{"prompt": "a red apple on a light blue background", "width": 256, "height": 256}\'\n',
-        flush=True,
+        '    -d \'{"prompt": "a red apple on a light blue background", "width": 256, "height": 256}\'\n'
     )
+    with contextlib.suppress(BrokenPipeError):  # whoever read our output has seen enough
+        print(text, flush=True)

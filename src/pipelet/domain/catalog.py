@@ -1,10 +1,15 @@
 """The apps and models Pipelet knows, as data. A new model is a new entry in `catalog.toml`, not new code."""
 
 import tomllib
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, get_type_hints
 
 from pipelet.domain.errors import Unusable
+
+
+def _demand(condition: bool, demand: str) -> None:
+    if not condition:
+        raise ValueError(demand)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,12 @@ class Model:
     attribution: str = ""
     """Whose work it is, and its licence."""
 
+    def __post_init__(self) -> None:
+        _demand(self.num_inference_steps >= 1, "num_inference_steps must be at least 1")
+        _demand(self.guidance_scale >= 0, "guidance_scale must not be negative")
+        _demand(self.size_multiple >= 1, "size_multiple must be at least 1")
+        _demand(self.megapixels_per_run > 0, "megapixels_per_run must be positive")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -57,6 +68,15 @@ class Limits:
     max_body_bytes: int = 1024 * 1024
     """Of a submit; more is refused unread."""
 
+    def __post_init__(self) -> None:
+        sides = self.min_side, self.default_side, self.max_side
+        _demand(1 <= sides[0] <= sides[1] <= sides[2], "1 <= min_side <= default_side <= max_side must hold")
+        _demand(
+            min(self.max_batch, self.max_steps, self.max_prompt_chars) >= 1, "what may be asked for must be at least 1"
+        )
+        _demand(self.max_guidance >= 0, "max_guidance must not be negative")
+        _demand(self.max_body_bytes >= 1024, "max_body_bytes must be at least 1024")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
@@ -70,6 +90,10 @@ class App:
     limits: Limits = Limits()
     title: str = ""
     """For people."""
+
+    def __post_init__(self) -> None:
+        _demand(self.task in ("text-to-image", "image-edit"), "task must be text-to-image or image-edit")
+        _demand(self.task != "image-edit" or self.model is None, "nothing draws image-edit yet; leave its model out")
 
     @property
     def is_served(self) -> bool:
@@ -107,40 +131,62 @@ def parse(*documents: str) -> Catalog:
     Raises:
         Unusable: not TOML, or a field or reference that does not exist; the message names it.
     """
-    models: dict[str, dict[str, Any]] = {}
-    apps: dict[str, dict[str, Any]] = {}
+    tables: dict[str, dict[str, dict[str, Any]]] = {"models": {}, "apps": {}}
     for document in documents:
-        try:
-            data = tomllib.loads(document)
-        except tomllib.TOMLDecodeError as error:
-            raise Unusable(f"The catalog is not valid TOML: {error}.") from error
-        for name, entry in data.get("models", {}).items():
-            models.setdefault(name, {}).update(entry)
-        for name, entry in data.get("apps", {}).items():
-            apps.setdefault(name, {}).update(entry)
-    parsed_models = {name: _entry(Model, f"models.{name}", name=name, **entry) for name, entry in models.items()}
-    parsed_apps = {}
-    for name, entry in apps.items():
-        limits = _entry(Limits, f"apps.{name}.limits", **entry.pop("limits", {}))
-        app = _entry(App, f"apps.{name}", name=name, limits=limits, **{"model": None, **entry})
-        if app.model is not None and app.model not in parsed_models:
+        _lay_over(tables, document)
+    models = {
+        name: _entry(Model, f"models.{name}", {"name": name, **entry}) for name, entry in tables["models"].items()
+    }
+    apps = {}
+    for name, entry in tables["apps"].items():
+        limits = _entry(Limits, f"apps.{name}.limits", entry.pop("limits", {}))
+        app = _entry(App, f"apps.{name}", {"name": name, "limits": limits, "model": None, **entry})
+        if app.model is not None and app.model not in models:
             raise Unusable(f"Catalog entry apps.{name} names the model {app.model!r}, which has no entry in [models].")
-        parsed_apps[name] = app
-    return Catalog(parsed_apps, parsed_models)
+        apps[name] = app
+    return Catalog(apps, models)
 
 
 _Entry = TypeVar("_Entry", Model, Limits, App)
 
 
-def _entry(shape: type[_Entry], where: str, **values: Any) -> _Entry:
-    known = {field.name for field in fields(shape)}
-    unknown = sorted(values.keys() - known)
+def _lay_over(tables: dict[str, dict[str, dict[str, Any]]], document: str) -> None:
+    try:
+        data = tomllib.loads(document)
+    except tomllib.TOMLDecodeError as error:
+        raise Unusable(f"The catalog is not valid TOML: {error}.") from error
+    for kind, entries in data.items():
+        if kind not in tables:
+            raise Unusable(f"The catalog has a table [{kind}]; it knows [apps.<name>] and [models.<name>] only.")
+        for name, entry in entries.items():
+            if not isinstance(entry, dict):
+                raise Unusable(f"{kind}.{name} in the catalog must be a table: write [{kind}.{name}].")
+            known = tables[kind].setdefault(name, {})
+            limits = {**known.get("limits", {}), **entry.get("limits", {})}
+            known |= {**entry, "limits": limits} if limits else entry
+
+
+def _entry(shape: type[_Entry], where: str, values: dict[str, Any]) -> _Entry:
+    hints = get_type_hints(shape)
+    unknown = sorted(values.keys() - hints.keys())
     if unknown:
-        raise Unusable(
-            f"Catalog entry {where} has unknown fields: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
-        )
+        known = ", ".join(sorted(hints))
+        raise Unusable(f"Catalog entry {where} has unknown fields: {', '.join(unknown)}. Known: {known}.")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    for key, value in values.items():
+        if not _fits(value, hints[key]):
+            raise Unusable(f"Catalog entry {where}: {key} = {value!r} is of the wrong type.")
     try:
         return shape(**values)
     except TypeError as error:
         raise Unusable(f"Catalog entry {where} is incomplete: {error}.") from error
+    except ValueError as error:
+        raise Unusable(f"Catalog entry {where}: {error}.") from error
+
+
+def _fits(value: object, hint: Any) -> bool:
+    if hint == tuple[str, ...]:
+        return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, hint) and not (hint is int and isinstance(value, bool))

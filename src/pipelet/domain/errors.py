@@ -66,7 +66,11 @@ class ModelUnusable(Unusable):
 
 
 class EngineError(PipeletError):
-    pass
+    """The message may go to the user. What the process printed is for the operator alone: it may speak of others."""
+
+    def __init__(self, message: str, *, last_words: str = "") -> None:
+        super().__init__(message)
+        self.last_words = last_words
 
 
 class EngineDied(EngineError):

@@ -17,6 +17,8 @@ from pipelet.domain.image import ImageSpec
 _FORGET = 0.98
 """Weight of everything known so far, at each new observation: half of it is gone after 34."""
 _PRIOR_WEIGHT = 0.02
+_OUTLIER = 5.0
+_OUTLIERS_FROM = 5
 _SWEEPS = 60
 
 
@@ -59,6 +61,10 @@ class Learned:
     vector: tuple[float, ...] = (0.0,) * 5
 
     def observe(self, work: Work, seconds: float) -> "Learned":
+        if self.count >= _OUTLIERS_FROM:
+            # A night of waiting for disk space must not spoil the next hundred estimates; a machine that really became
+            # so much slower is believed step by step.
+            seconds = min(seconds, max(1.0, _OUTLIER * self.costs(PRIOR_DRAW).predict(work)))
         amounts = work.amounts()
         # By the size of the work, not by the time it took: a slow spell must not count for less than a quick one.
         weight = 1.0 / _NOMINAL.predict(work) ** 2

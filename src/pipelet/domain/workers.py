@@ -9,6 +9,8 @@ class WorkerReport:
 
     name: str
     """Unique to the process: two workers never share one."""
+    model: str
+    """What it draws with. All live workers of an app draw with the same one."""
     kind: str
     """Model and device: workers of one kind are equally fast, so the estimate learns per kind."""
     apps: tuple[str, ...]

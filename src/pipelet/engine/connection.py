@@ -73,12 +73,12 @@ class Connection:
     async def death(self) -> EngineDied:
         """See the process off, and say how it ended."""
         await self.close()
-        return EngineDied(self._how_it_ended() + self.last_words())
+        return EngineDied(self._how_it_ended(), last_words=self.last_words())
 
     def last_words(self) -> str:
-        """The last line that the process printed, as a sentence to append."""
+        """The last line that the process printed, as a sentence."""
         line = self._output.last_line()
-        return f" The last line it printed: {line}" if line else ""
+        return f"The last line it printed: {line}" if line else ""
 
     async def close(self) -> None:
         """End the process, by force where it does not go within five seconds, and let go of what it had."""

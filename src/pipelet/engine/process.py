@@ -104,8 +104,8 @@ class EngineProcess:
             answer = await child.receive(self._load_timeout)
         except TimeoutError as error:
             raise EngineStalled(
-                f"The model {self._load.source} was not loaded within {self._load_timeout:g} s; "
-                f"its process was ended.{child.last_words()}"
+                f"The model {self._load.source} was not loaded within {self._load_timeout:g} s; its process was ended.",
+                last_words=child.last_words(),
             ) from error
         match answer:
             case Ready(device=device, seconds=seconds):
@@ -142,8 +142,8 @@ class EngineProcess:
                 log.warning("engine.stalled", request_id=part.job_id, pid=child.process.pid)
                 await _uninterrupted(child.kill())
                 raise EngineStalled(
-                    f"Drawing made no progress for {self._stall_timeout:g} s; its process was ended."
-                    + child.last_words()
+                    f"Drawing made no progress for {self._stall_timeout:g} s; its process was ended.",
+                    last_words=child.last_words(),
                 ) from error
             match message:
                 case TaskDone(done=done):

@@ -117,6 +117,7 @@ def key_columns(key: ApiKey) -> dict[str, Any]:
 def worker_from(row: Row) -> WorkerReport:
     return WorkerReport(
         name=row["name"],
+        model=row["model"],
         kind=row["kind"],
         apps=tuple(json.loads(row["apps"])),
         version=row["version"],

@@ -28,6 +28,8 @@ SQL = queries.load("sqlite")
 
 ORPHAN_GRACE = 600.0
 """Seconds before files of a broken-off attempt are deleted: longer than an attempt goes on after it lost its lease."""
+_LOCK_SECONDS = 5.0
+"""How long a call waits for another program that holds the database; then it fails, and may be made again."""
 WORKER_MEMORY = 3600.0
 """Seconds a worker that stopped reporting stays in the table."""
 
@@ -95,7 +97,7 @@ class SqliteStore:
 
     async def claim(self, want: NewLease) -> Lease | None:
         apps = json.dumps(want.apps)
-        if not self._reader.execute(SQL["any_queued"], {"apps": apps}).fetchone()[0]:
+        if not self._all("any_queued", apps=apps)[0][0]:
             return None  # an idle worker that looks around must not take the write lock
 
         def operation(db: sqlite3.Connection) -> Job | None:
@@ -288,7 +290,7 @@ def schema_version(path: Path) -> str | None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -1,7 +1,9 @@
 """Worker processes beside the API: started, watched, started again when they die, stopped together."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -45,10 +47,11 @@ class Crew:
         await asyncio.gather(*map(self._keep, self._devices))
 
     def stop(self) -> None:
-        """Ask all to finish; those that outstay the grace time are killed."""
+        """Ask all to finish; those that outstay the grace time are killed. Asked again, they hand back what runs."""
         self._stopping.set()
         for process in self._processes.values():
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):  # it has just died
+                process.terminate()
 
     async def _keep(self, device: str) -> None:
         pause = _FIRST_PAUSE
@@ -56,7 +59,7 @@ class Crew:
             name = f"{device}-{new_token()[:8]}"
             born = self._clock.now()
             status = await self._live(name, device)
-            if self._stopping.is_set() and status == 0:
+            if self._stopping.is_set() and status in (0, -signal.SIGTERM):  # the latter before it could listen
                 return
             log.error("worker.died", worker=name, exit_status=status)
             await self._hand_back(name)
@@ -67,7 +70,11 @@ class Crew:
             stopped.cancel()
 
     async def _live(self, name: str, device: str) -> int:
-        """From birth to death of one process. Its standard input ends when we do, however we end: then it stops."""
+        """From birth to death of one process.
+
+        Its standard input ends when we do, however we end: then it stops. It is in a session of its own, so that Ctrl-C
+        reaches it through us, once.
+        """
         command = [
             sys.executable,
             "-m",
@@ -79,8 +86,12 @@ class Crew:
             device,
             "--until-stdin-closes",
         ]
-        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, env=self._environment)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, env=self._environment, start_new_session=True
+        )
         self._processes[name] = process
+        if self._stopping.is_set():  # it was asked for before, and started meanwhile
+            process.terminate()
         log.info("worker.started", worker=name, pid=process.pid)
         dying = asyncio.create_task(process.wait())
         stopped = asyncio.create_task(self._stopping.wait())

@@ -22,6 +22,8 @@ try:
 except ImportError:
     fpng = None
 
+_EXIF_CHARACTERS = 30_000
+"""A JPEG's Exif segment ends at 64 KiB, and every character takes two bytes."""
 _AFTER_HEADER = 33
 """Bytes of a PNG's signature and its first chunk; text chunks may follow."""
 
@@ -57,5 +59,6 @@ def _exif(story: Mapping[str, str]) -> bytes:
     exif = Image.Exif()
     exif[0x0131] = story.get("software", "")  # Software
     # UserComment, in the Exif folder; its first eight bytes name the character set.
-    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + json.dumps(dict(story)).encode("utf-16-be")
+    comment = json.dumps(dict(story), ensure_ascii=False)[:_EXIF_CHARACTERS]
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + comment.encode("utf-16-be")[: 2 * _EXIF_CHARACTERS]
     return exif.tobytes()

@@ -5,6 +5,7 @@ Every part is safe to run in several processes at once.
 
 import structlog
 
+from pipelet.domain.errors import BlobsUnusable
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 
 log = structlog.get_logger()
@@ -14,23 +15,49 @@ _AT_ONCE = 500
 
 
 class Housekeeping:
-    def __init__(self, store: JobStore, blobs: BlobStore, clock: Clock, *, retention_seconds: float) -> None:
+    def __init__(
+        self, store: JobStore, blobs: BlobStore, clock: Clock, *, retention_seconds: float, lease_seconds: float
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._clock = clock
         self._retention_seconds = retention_seconds
+        self._lease_seconds = lease_seconds
+        self._last_turn = clock.now()
+        self._patient_until = 0.0
 
     async def take_back_expired(self) -> None:
-        for job in await self._store.requeue_expired(self._clock.now()):
+        """To be called several times within a lease's length.
+
+        When that did not happen, this machine slept, or its clock jumped: workers that are well slept, too, and get the
+        time to extend their leases first. Otherwise closing a laptop three times would fail a healthy request.
+        """
+        now = self._clock.now()
+        if now - self._last_turn > self._lease_seconds / 2:
+            self._patient_until = now + self._lease_seconds
+        self._last_turn = now
+        if now < self._patient_until:
+            return
+        for job in await self._store.requeue_expired(now):
             log.warning("lease.expired", request_id=job.id, attempt=job.attempt, state=job.state)
 
     async def delete_old(self) -> None:
         """Requests first, files after: a result that can be read has its files."""
         now = self._clock.now()
-        forgotten = await self._store.delete_finished(now - self._retention_seconds, now, _AT_ONCE)
-        keys = await self._store.unclaimed_files(now, _AT_ONCE)
-        for key in keys:
+        while forgotten := await self._store.delete_finished(now - self._retention_seconds, now, _AT_ONCE):
+            log.info("retention.forgot", requests=forgotten)
+        passed_over = 0
+        while keys := (await self._store.unclaimed_files(now, passed_over + _AT_ONCE))[passed_over:]:
+            deleted = [key for key in keys if await self._delete(key)]
+            await self._store.forget_files(deleted)
+            passed_over += len(keys) - len(deleted)
+            log.info("retention.deleted", files=len(deleted))
+
+    async def _delete(self, key: str) -> bool:
+        """A file that cannot be deleted stays noted, and does not keep the others."""
+        try:
             await self._blobs.delete(key)
-        await self._store.forget_files(keys)
-        if forgotten or keys:
-            log.info("retention.deleted", requests=forgotten, files=len(keys))
+        except BlobsUnusable as error:
+            log.warning("retention.kept", file=key, reason=str(error))
+            return False
+        return True

@@ -2,9 +2,14 @@
 
 import asyncio
 
+import structlog
+
+from pipelet.domain.errors import StoreUnusable
 from pipelet.domain.job import Lease
 from pipelet.domain.ports import JobStore
 from pipelet.domain.progress import Progress, tasks_of_job
+
+log = structlog.get_logger()
 
 _SECONDS_BETWEEN_REPORTS = 0.1
 
@@ -36,5 +41,10 @@ class Tally:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._store.report_progress(self._lease, Progress(sum(self._drawing) + self._filing, self._total))
+            try:
+                now_done = Progress(sum(self._drawing) + self._filing, self._total)
+                await self._store.report_progress(self._lease, now_done)
+            except StoreUnusable as error:
+                log.warning("progress.delayed", request_id=self._lease.job.id, reason=str(error))
+                self._changed.set()
             await asyncio.sleep(_SECONDS_BETWEEN_REPORTS)

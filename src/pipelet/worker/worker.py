@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from pipelet.domain.catalog import Model
-from pipelet.domain.errors import DrawOutOfMemory, EngineError, ModelUnusable, StoreUnusable
+from pipelet.domain.errors import DrawOutOfMemory, EngineError, ModelUnusable, StoreUnusable, Unusable
 from pipelet.domain.estimate import work_of
 from pipelet.domain.ids import new_token
 from pipelet.domain.job import Job, Lease, NewLease
@@ -55,22 +56,30 @@ class Worker:
         self._problem: str | None = "The model is being loaded."
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._news = asyncio.Event()
         self._backlog = asyncio.Semaphore(_BACKLOG)
         self._attempts: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
-        """Claim nothing more; finish what runs within the grace time, else hand it back. Safe to call twice."""
+        """Claim nothing more; finish what runs within the grace time, else hand it back. Called again: at once."""
         if not self._stopping.is_set():
             log.info("worker.stopping", worker=self._config.name, grace_seconds=self._config.grace_seconds)
             self._stopping.set()
             asyncio.get_running_loop().call_later(self._config.grace_seconds, self._hurry.set)
+        else:
+            self._hurry.set()
 
     async def run(self) -> None:
-        """Work until `stop`, then leave nothing behind."""
+        """Work until `stop`, then leave nothing behind.
+
+        Raises:
+            Unusable: other workers draw the same apps with another model.
+        """
+        await self._refuse_another_model()
         beat = self._config.lease_seconds / 4
         beside = [
             asyncio.create_task(every(beat, self._leases.beat, name="leases")),
-            asyncio.create_task(every(beat, self._report, name="worker_report")),
+            asyncio.create_task(every(0, partial(self._report_after, beat), name="worker_report")),
         ]
         try:
             async with self._store.work_arrived() as work_arrived:
@@ -81,8 +90,18 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
             await self._engine.stop()
-            await self._store.forget_worker(self._config.name)
+            await self._sign_off()
             log.info("worker.stopped", worker=self._config.name)
+
+    async def _refuse_another_model(self) -> None:
+        """Which worker gets a request is chance; which model draws it must not be."""
+        mine = self._config.model.name
+        for other in await self._store.live_workers(self._clock.now()):
+            if other.model != mine and set(other.apps) & set(self._config.apps):
+                raise Unusable(
+                    f"The worker {other.name} draws the same apps with the model {other.model}, this one would with "
+                    f"{mine}. Start this one with --model {other.model}, or stop the others first."
+                )
 
     async def _work(self, work_arrived: asyncio.Event) -> None:
         while not self._stopping.is_set():
@@ -90,7 +109,7 @@ class Worker:
                 await unless(self._start_engine(), self._hurry, self._stopping)
                 continue
             await self._backlog.acquire()
-            lease = await self._next_job(work_arrived)
+            lease = None if self._stopping.is_set() else await self._next_job(work_arrived)
             if lease is None:
                 self._backlog.release()
                 continue
@@ -108,9 +127,10 @@ class Worker:
             try:
                 info = await self._engine.start()
             except (ModelUnusable, EngineError) as error:
-                log.error("engine.unusable", worker=self._config.name, reason=str(error), again_in_seconds=pause)
-                self._problem = str(error)
-                await self._report()
+                reason = " ".join([str(error), getattr(error, "last_words", "")]).strip()
+                log.error("engine.unusable", worker=self._config.name, reason=reason, again_in_seconds=pause)
+                self._problem = reason
+                self._news.set()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_RESTART_PAUSE)
             else:
@@ -123,7 +143,7 @@ class Worker:
                 )
                 self._kind = f"{info.model} on {info.device}"
                 self._problem = None
-                await self._report()
+                self._news.set()
                 return
 
     async def _next_job(self, work_arrived: asyncio.Event) -> Lease | None:
@@ -180,18 +200,22 @@ class Worker:
             if isinstance(error, DrawOutOfMemory):
                 # Such sizes one by one from now on; the next attempt will show whether that fits.
                 self._megapixels_per_run = min(self._megapixels_per_run, attempt.lease.job.spec.megapixels)
+            if error.last_words:
+                log.warning("engine.last_words", request_id=attempt.lease.job.id, printed=error.last_words)
             return outcome_of(error, images_at_once=attempt.images_at_once)
         except LeaseLost:
             raise
         except Exception:
-            # The edge of an attempt: a bug must cost this request some attempts, not the worker its life.
+            # The edge of an attempt: a bug must cost this request, which would meet it again, not the worker its life.
             log.exception("attempt.crashed", request_id=attempt.lease.job.id, worker=self._config.name)
-            return Interrupted(Failure(FailureKind.INTERNAL, "Internal error; the service's log tells more."))
+            return Failed(Failure(FailureKind.INTERNAL, "Internal error; the service's log tells more."))
 
     async def _end(self, attempt: Attempt, outcome: Outcome, lost: asyncio.Event) -> None:
         job = attempt.lease.job
         now = self._clock.now()
-        ended = await unless(persist(lambda: self._store.finish(attempt.lease, outcome, now), request_id=job.id), lost)
+        ended = await unless(
+            persist(lambda: self._store.finish(attempt.lease, outcome, self._clock.now()), request_id=job.id), lost
+        )
         if not ended:
             lost.set()
             return
@@ -232,10 +256,23 @@ class Worker:
         }
         return {key: value for key, value in story.items() if value}
 
+    async def _report_after(self, seconds: float) -> None:
+        """Report now; return when the next report is due, or at once when there is news."""
+        self._news.clear()
+        await self._report()
+        await unless(asyncio.sleep(seconds), self._news)
+
+    async def _sign_off(self) -> None:
+        try:
+            await self._store.forget_worker(self._config.name)
+        except StoreUnusable as error:  # its last report runs out
+            log.warning("worker.not_signed_off", worker=self._config.name, reason=str(error))
+
     async def _report(self) -> None:
         now = self._clock.now()
         report = WorkerReport(
             name=self._config.name,
+            model=self._config.model.name,
             kind=self._kind,
             apps=self._config.apps,
             version=self._config.version,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 
 
 def migrate_sqlite(path: Path) -> None:
     """Create or upgrade the database at `path`, in one transaction under the write lock: processes that start together
     take turns, and one that is killed in between leaves the database as it was."""
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(URL.create("sqlite", database=str(path)))
     _begin_immediately(engine)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))

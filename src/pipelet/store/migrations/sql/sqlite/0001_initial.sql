@@ -145,6 +145,7 @@ CREATE TABLE api_key (
 
 CREATE TABLE worker (
   name TEXT PRIMARY KEY,
+  model TEXT NOT NULL,
   kind TEXT NOT NULL,
   apps TEXT NOT NULL,
   version TEXT NOT NULL,
