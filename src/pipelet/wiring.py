@@ -190,7 +190,6 @@ def build_engine(settings: Settings, model: Model) -> EngineProcess:
         source=resolve(model.source),
         device=settings.device,
         threads=settings.threads or None,
-        implementation=model.painter,
         load_timeout=settings.load_seconds,
         stall_timeout=settings.stall_seconds,
     )

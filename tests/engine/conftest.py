@@ -45,9 +45,9 @@ def engine_of():
     @asynccontextmanager
     async def opened(animal, **options):
         engine = EngineProcess(
-            model=Model(name="zoo", source="zoo"),
+            model=Model(name="zoo", source="zoo", painter=f"{ZOO}.{animal}"),
             source="zoo",
-            **({"implementation": f"{ZOO}.{animal}", "load_timeout": 20.0, "stall_timeout": 20.0} | options),
+            **({"load_timeout": 20.0, "stall_timeout": 20.0} | options),
         )
         try:
             yield engine

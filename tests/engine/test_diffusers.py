@@ -1,5 +1,6 @@
 """The real pipeline on the checkpoint in the box, drawn in this process: what it draws, refuses and survives."""
 
+from dataclasses import replace
 from importlib.resources import files
 
 import diffusers
@@ -198,10 +199,9 @@ def test_unusual_text_is_only_text(box, plain, make_spec, prompt):
 async def test_memory_that_is_not_there_is_out_of_memory(make_part):
     """A picture that the machine cannot hold raises DrawOutOfMemory, and the same process draws a smaller one."""
     engine = EngineProcess(
-        model=BOX,
+        model=replace(BOX, painter="tests.engine.zoo.cramped:Cramped"),
         source=resolve(BOX.source),
         device="cpu",
-        implementation="tests.engine.zoo.cramped:Cramped",
         load_timeout=60,
     )
     await engine.start()

@@ -34,7 +34,7 @@ def test_every_other_message_arrives_as_it_was_sent():
     """Load keeps its model's tuples, and the small messages their fields."""
     model = Model(name="box", source="package:box", reserved_text=("<think>",), max_prompt_tokens=1504)
     sent = [
-        Load(implementation="a:B", model=model, source="/models/x y", device="cpu", threads=None),
+        Load(model=model, source="/models/x y", device="cpu", threads=None),
         Cancel(number=4),
         Ready(device="cpu", seconds=0.5),
         LoadFailed(message="No\nweights"),

@@ -15,7 +15,7 @@ from pipelet.engine.process import EngineProcess
 
 async def main():
     engine = EngineProcess(
-        model=Model(name="zoo", source="zoo"), source="zoo", implementation="tests.engine.zoo.gradient:Gradient"
+        model=Model(name="zoo", source="zoo", painter="tests.engine.zoo.gradient:Gradient"), source="zoo"
     )
     await engine.start()
     spec = ImageSpec(

@@ -43,7 +43,8 @@ class Workshop:
         megapixels_per_run: float = 8.0,
         blobs: BlobStore | None = None,
     ) -> Worker:
-        drawn_with = Model(name=model, source="zoo", megapixels_per_run=megapixels_per_run)
+        painter = f"{ZOO}.{animal}"
+        drawn_with = Model(name=model, source="zoo", painter=painter, megapixels_per_run=megapixels_per_run)
         config = WorkerConfig(
             name=name,
             apps=(APP,),
@@ -55,7 +56,6 @@ class Workshop:
         engine = EngineProcess(
             model=drawn_with,
             source="zoo",
-            implementation=f"{ZOO}.{animal}",
             load_timeout=20.0,
             stall_timeout=stall_seconds,
         )

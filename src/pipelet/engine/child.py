@@ -83,7 +83,7 @@ def run(parent: Parent, slots: Sequence[int]) -> None:
 def load(parent: Parent, wanted: Load) -> Painter:
     began = time.perf_counter()
     try:
-        painter = _implementation(wanted.implementation).load(
+        painter = _implementation(wanted.model.painter).load(
             model=wanted.model, source=wanted.source, device=wanted.device, threads=wanted.threads
         )
     except ModelUnusable as error:

@@ -18,9 +18,8 @@ from pipelet.domain.image import ImageSpec, OutputFormat
 class Load:
     """The first message, once."""
 
-    implementation: str
-    """`module:Class`, see `painter`."""
     model: Model
+    """Its `painter` draws."""
     source: str
     device: str
     threads: int | None

@@ -17,17 +17,14 @@ from pipelet.engine.pixels import Release
 
 log = structlog.get_logger()
 
-DIFFUSERS = "pipelet.engine.diffusers:DiffusersModel"
-
 
 class EngineProcess:
-    """`ports.Engine` by a child process. Belongs to one event loop.
+    """`ports.Engine` by a child process, with the painter that the model names. Belongs to one event loop.
 
     Args:
         source: a folder or a hub id, resolved.
         device: `cpu`, `cuda:0` and the like, or `auto`.
-        threads: of the CPU; None leaves them to the implementation.
-        implementation: `module:Class`, see `painter.Implementation`.
+        threads: of the CPU; None leaves them to the painter.
         load_timeout: seconds until loading counts as stalled.
         stall_timeout: seconds without a finished task until drawing counts as stalled.
     """
@@ -39,11 +36,10 @@ class EngineProcess:
         source: str,
         device: str = "auto",
         threads: int | None = None,
-        implementation: str = DIFFUSERS,
         load_timeout: float = 900.0,
         stall_timeout: float = 300.0,
     ) -> None:
-        self._load = Load(implementation=implementation, model=model, source=source, device=device, threads=threads)
+        self._load = Load(model=model, source=source, device=device, threads=threads)
         self._load_timeout = load_timeout
         self._stall_timeout = stall_timeout
         self._turn = asyncio.Lock()

@@ -1,7 +1,7 @@
 """A well-behaved painter without torch: smooth colours that depend on prompt, seed and size.
 
 A prompt may hold `sleep=0.05` (seconds a step takes) and `load` is immediate, so that tests of other rooms have a real
-and fast engine: `implementation="tests.engine.zoo.gradient:Gradient"`.
+and fast engine: `painter="tests.engine.zoo.gradient:Gradient"`.
 """
 
 import re
