@@ -44,7 +44,11 @@ class QueueCounts:
 
 
 class JobStore(Protocol):
-    """The queue, durable. A write that returned survives power loss; one that raised did not happen."""
+    """The queue, durable: what was submitted, cancelled or finished survives a power cut once the call has returned.
+
+    Claims, heartbeats and progress survive the death of every process, but a power cut may undo the last of them: then
+    the job waits again. A write that raised did not happen.
+    """
 
     # -- requests ----------------------------------------------------------------------------------------------------
 

@@ -109,7 +109,8 @@ class SqliteStore:
             _log(db, job.id, want.now, "INFO", f"Started, attempt {job.attempt}.")
             return job
 
-        job = await self._writer.write(operation)
+        # A power cut may undo it: then the job waits again, as it would after its worker was lost. No fsync for that.
+        job = await self._writer.write(operation, durable=False)
         if job is None:
             return None
         return Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)
