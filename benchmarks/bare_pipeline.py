@@ -1,0 +1,30 @@
+"""diffusers alone, as a script would call it: a line of JSON with arguments in, a line with seconds out."""
+
+import json
+import sys
+import time
+from typing import Any
+
+import torch
+from diffusers import ZImagePipeline
+from diffusers.utils import logging
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()
+    pipe = ZImagePipeline.from_pretrained(sys.argv[1], dtype=torch.bfloat16)
+    pipe.set_progress_bar_config(disable=True)
+    for line in sys.stdin:
+        print(json.dumps(_seconds(pipe, **json.loads(line))), flush=True)
+
+
+def _seconds(pipe: Any, *, seed: int, batch_size: int, prompt: str, **arguments: Any) -> float:
+    began = time.perf_counter()
+    generators = [torch.Generator("cpu").manual_seed(seed + k) for k in range(batch_size)]
+    pipe(prompt=[prompt] * batch_size, generator=generators, guidance_scale=0.0, **arguments)
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

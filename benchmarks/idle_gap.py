@@ -1,0 +1,84 @@
+"""How long the engine stands idle between two requests while more are waiting.
+
+Measured in the engine's own process, from the end of a drawing to the beginning of the next. Meanwhile the worker turns
+the last pictures into PNGs and stores them.
+"""
+
+import random
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cyclopts
+
+from benchmarks import load, records
+from benchmarks.painters import Stamp, stamps_of
+from benchmarks.service import Service, scratch, serving
+from benchmarks.table import Line, in_ms, load_now, percentile, show
+
+_MOST = 0.020
+_GRADIENT = "benchmarks.painters:StampedGradient"
+_PIPELINE = "benchmarks.pipeline_painter:StampedPipeline"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    name: str
+    painter: str
+    width: int
+    height: int
+    steps: int
+
+
+def main(*, requests: int = 40) -> None:
+    """
+    Parameters
+    ----------
+    requests
+        Queued at once, for each painter and size.
+    """
+    before = load_now()
+    cases = [
+        Case("gradient 256²", _GRADIENT, 256, 256, 8),
+        Case("gradient 1024²", _GRADIENT, 1024, 1024, 8),
+        Case("gradient 3200x2000", _GRADIENT, 3200, 2000, 8),
+        Case("box model 256²", _PIPELINE, 256, 256, 4),
+    ]
+    lines = [line for case in cases for line in _lines(case, _measure(case, requests))]
+    show(f"The engine between two of {requests} queued requests", lines, load=before)
+
+
+def _measure(case: Case, requests: int) -> list[Stamp]:
+    """The drawings, without the one that kept the worker busy until all were queued."""
+    settings = {"PIPELET_THREADS": "1"}
+    with scratch() as folder, serving(folder / "data", painter=case.painter, settings=settings) as service:
+        _submit(service, case, requests)
+        records.await_drained(service.database, within=600)
+        last_submit = max(record.submitted_at for record in records.read(service.database).values())
+        stamps = stamps_of(service.data_dir)
+    return [stamp for stamp in stamps if stamp.began > last_submit]
+
+
+def _submit(service: Service, case: Case, requests: int) -> None:
+    caller, rng = load.Caller(service.port), random.Random(2)
+    for number in range(requests):
+        # The first takes long enough for the others to queue up behind it.
+        prompt = "sleep=0.3" if number == 0 else "a red apple on a light blue background"
+        fields = {"width": case.width, "height": case.height, "num_inference_steps": case.steps}
+        status, body = caller(load.submission(service.key, prompt=prompt, seed=rng.randrange(1 << 40), **fields))
+        assert status == 200, body
+    caller.close()
+
+
+def _lines(case: Case, stamps: list[Stamp]) -> list[Line]:
+    gaps = [after.began - before.ended for before, after in pairwise(stamps)]
+    drawing = percentile([stamp.ended - stamp.began for stamp in stamps], 0.5)
+    lines = []
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        gap = percentile(gaps, share)
+        beside = f"{gap / drawing:.1%} of the {in_ms(drawing)} a drawing takes"
+        lines.append(Line(f"{case.name}: idle, {name}", in_ms(gap), beside, f"≤ {_MOST * 1000:.0f} ms", gap <= _MOST))
+    return lines
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)

@@ -1,0 +1,44 @@
+"""A quick painter that notes when it is told to draw and when it has drawn. It runs in the engine's child process."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.engine.zoo.gradient import Gradient
+
+from benchmarks.service import STAMPS
+
+
+class Stamping:
+    """Laid over a painter. A line for each drawing: seed, begin and end, in seconds since the epoch."""
+
+    def draw(self, *, spec: Any, **rest: Any) -> None:
+        began = time.time()
+        super().draw(spec=spec, **rest)  # type: ignore[misc]
+        with open(os.environ[STAMPS], "a") as stamps:
+            stamps.write(f"{spec.seed} {began:.6f} {time.time():.6f}\n")
+
+
+class StampedGradient(Stamping, Gradient):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    seed: int
+    began: float
+    ended: float
+
+
+def stamps_of(data_dir: Path) -> list[Stamp]:
+    """What the painter of the service in `data_dir` has noted, in the order of drawing."""
+    file = data_dir.parent / f"{data_dir.name}.stamps"
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    stamps = []
+    for line in lines:
+        if line.endswith("\n"):
+            seed, began, ended = line.split()
+            stamps.append(Stamp(int(seed), float(began), float(ended)))
+    return stamps

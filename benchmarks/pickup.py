@@ -1,0 +1,109 @@
+"""How soon an idle service begins: from submit until the engine's process is told to draw.
+
+One durable commit lies between, the submit's. The goal does not count it, so one is measured in the same minutes, through
+the store's own group commit, on the same disk.
+"""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cyclopts
+from tests.jobs import make_job
+
+from benchmarks import load, records
+from benchmarks.painters import stamps_of
+from benchmarks.service import Service, scratch, serving
+from benchmarks.table import Line, in_ms, load_now, percentile, show
+from pipelet.store.migrations.run import migrate_sqlite
+from pipelet.store.sqlite import SqliteStore, open_sqlite
+
+_P50, _P99 = 0.005, 0.025
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Seconds."""
+
+    commit: float
+    answer: float
+    """From just before the POST is sent until its answer."""
+    claim: float
+    """From just before the POST is sent until the worker's claim began, `started_at`."""
+    draw: float
+    """From just before the POST is sent until the engine's process begins to draw."""
+
+
+def main(*, requests: int = 100) -> None:
+    """
+    Parameters
+    ----------
+    requests
+        How many, each when the service has been idle for 0.1 to 0.3 s.
+    """
+    before = load_now()
+    with scratch() as folder, serving(folder / "data", painter="benchmarks.painters:StampedGradient") as service:
+        samples = asyncio.run(_measure(service, folder, requests))
+    commit = percentile([sample.commit for sample in samples], 0.5)
+    lines = [
+        _line("one durable commit of one row", [sample.commit for sample in samples]),
+        _line("POST sent → answered", [sample.answer for sample in samples]),
+        *_with_goal("POST sent → worker starts (`started_at`)", [sample.claim for sample in samples], commit),
+        *_with_goal("POST sent → engine's process draws", [sample.draw for sample in samples], commit),
+        *_with_goal("answered → engine's process draws", [sample.draw - sample.answer for sample in samples], commit),
+    ]
+    show(f"Pick-up by an idle service, {requests} requests", lines, load=before)
+
+
+async def _measure(service: Service, folder: Path, requests: int) -> list[Sample]:
+    migrate_sqlite(folder / "commits.sqlite")
+    store = open_sqlite(folder / "commits.sqlite")
+    caller, rng, samples = load.Caller(service.port), random.Random(1), []
+    try:
+        for number in range(-5, requests):  # the first ones warm everything up
+            sample = await _one(service, caller, store, number + 5)
+            if number >= 0:
+                samples.append(sample)
+            await asyncio.sleep(rng.uniform(0.1, 0.3))
+    finally:
+        store.close()
+        caller.close()
+    return samples
+
+
+async def _one(service: Service, caller: load.Caller, store: SqliteStore, seed: int) -> Sample:
+    job = make_job(seed=seed)
+    began = time.time()
+    await store.submit(job)
+    commit = time.time() - began
+    await asyncio.sleep(0.05)
+    raw = load.submission(service.key, width=64, height=64, seed=seed)
+    sent = time.time()
+    status, body = caller(raw)
+    answered = time.time()
+    assert status == 200, body
+    await asyncio.to_thread(records.await_drained, service.database, within=30, look_every=0.05)
+    record = records.read(service.database)[body["request_id"]]
+    [stamp] = [stamp for stamp in stamps_of(service.data_dir) if stamp.seed == seed]
+    assert record.started_at is not None
+    return Sample(commit, answered - sent, record.started_at - sent, stamp.began - sent)
+
+
+def _line(what: str, seconds: list[float]) -> Line:
+    return Line(what, f"p50 {in_ms(percentile(seconds, 0.5))}, p99 {in_ms(percentile(seconds, 0.99))}")
+
+
+def _with_goal(what: str, seconds: list[float], commit: float) -> list[Line]:
+    lines = []
+    for name, share, most in (("p50", 0.5, _P50), ("p99", 0.99, _P99)):
+        found = percentile(seconds, share)
+        above = found - commit
+        beside = f"{in_ms(above)} above one commit ({found / commit:.1f} commits)"
+        lines.append(Line(f"{what}, {name}", in_ms(found), beside, f"≤ {most * 1000:.0f} ms above", above <= most))
+    return lines
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)

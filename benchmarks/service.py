@@ -1,0 +1,109 @@
+"""A real `pipelet serve` in a folder of its own, for the length of a benchmark."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+APP = "z-image-text-to-image"
+STAMPS = "BENCHMARK_STAMPS"
+"""Names the file that the painters of `benchmarks.painters` write to."""
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A running one."""
+
+    port: int
+    pid: int
+    key: str
+    data_dir: Path
+    seconds_to_listen: float
+    """From the start of the process until it said that it listens."""
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "pipelet.sqlite"
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards, on the disk of TMPDIR: point that at a real one, or commits cost nothing."""
+    with tempfile.TemporaryDirectory(prefix="pipelet-benchmark-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def serving(
+    data_dir: Path,
+    *,
+    workers: int = 1,
+    painter: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    command: Sequence[str] = ("-m", "pipelet", "serve"),
+) -> Iterator[Service]:
+    """Start the service on a free port, and stop it afterwards as an operator would.
+
+    Args:
+        painter: `module:Class` that draws; None for the model in the box.
+        settings: more `PIPELET_*` variables.
+        command: what to run instead of `pipelet serve`; it has to greet as that does.
+    """
+    environment = _environment(data_dir, workers, painter) | dict(settings or {})
+    with (data_dir.parent / f"{data_dir.name}.log").open("w+") as log:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *command], env=environment, stdout=log, stderr=log, cwd=data_dir.parent
+        )
+        try:
+            port, seconds = _await_greeting(process, Path(log.name), began)
+            key = (data_dir / "local-key").read_text().strip()
+            yield Service(port=port, pid=process.pid, key=key, data_dir=data_dir, seconds_to_listen=seconds)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _environment(data_dir: Path, workers: int, painter: str | None) -> dict[str, str]:
+    # What is set for another service must not reach this one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIPELET_")}
+    environment |= {
+        "PIPELET_DATA_DIR": str(data_dir),
+        "PIPELET_PORT": "0",
+        "PIPELET_WORKERS": str(workers),
+        "PIPELET_DEVICE": "cpu",
+        "PIPELET_LOG_FORMAT": "json",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+        "PYTHONUNBUFFERED": "1",
+        STAMPS: str(data_dir.parent / f"{data_dir.name}.stamps"),
+    }
+    data_dir.mkdir(exist_ok=True)
+    if painter is not None:
+        catalog = data_dir.parent / f"{data_dir.name}.toml"
+        catalog.write_text(f'[models.painted]\nsource = "package:box"\npainter = "{painter}"\n')
+        environment |= {"PIPELET_CATALOG": str(catalog), "PIPELET_MODEL": "painted"}
+    return environment
+
+
+def _await_greeting(process: "subprocess.Popen[bytes]", log: Path, began: float) -> tuple[int, float]:
+    """The port, and the seconds until it was said."""
+    while time.perf_counter() - began < _START_SECONDS and process.poll() is None:
+        for line in log.read_text().splitlines(keepends=True):
+            if '"api.ready"' in line and line.endswith("\n"):
+                return int(json.loads(line)["url"].rpartition(":")[2]), time.perf_counter() - began
+        time.sleep(0.002)
+    raise RuntimeError(f"The service did not start:\n{log.read_text()}")

@@ -1,0 +1,73 @@
+"""One table a benchmark: what was measured, what it is held against in the same run, the goal, and if it is met."""
+
+import os
+import platform
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_PACKAGES = ("uvicorn", "fastapi", "torch", "diffusers")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`met` is None for a figure that has no goal."""
+
+    what: str
+    value: str
+    beside: str = ""
+    """The ratio within this run, and to what."""
+    goal: str = ""
+    met: bool | None = None
+
+
+def show(title: str, lines: Sequence[Line], *, load: float, notes: Sequence[str] = ()) -> None:
+    """`load` is the load average before the benchmark began: with others at work, times are theirs, too."""
+    machine = f"{os.cpu_count()} cores, load {load:.1f} at the start, Python {platform.python_version()}"
+    table = Table(title=title, caption="\n".join([*notes, f"{machine}, {versions()}"]), box=box.SIMPLE_HEAD)
+    table.title_justify = table.caption_justify = "left"
+    for heading in ("", "measured", "beside", "goal", ""):
+        table.add_column(heading, overflow="fold")
+    for line in lines:
+        verdict = {True: "[green]met", False: "[red]missed", None: ""}[line.met]
+        table.add_row(line.what, line.value, line.beside, line.goal, verdict)
+    # Where there is no terminal, the width of a page.
+    Console(width=None if os.isatty(1) else 120, highlight=False).print(table)
+
+
+def load_now() -> float:
+    return os.getloadavg()[0]
+
+
+def versions() -> str:
+    return ", ".join([f"SQLite {sqlite3.sqlite_version}", *filter(None, map(_version, _PACKAGES))])
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return ""
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile; `share` from 0 to 1."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def median(values: Sequence[float]) -> float:
+    return percentile(values, 0.5)
+
+
+def in_ms(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
+
+
+def in_us(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} µs"
