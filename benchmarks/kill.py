@@ -15,7 +15,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-
 from tests.kills import Report, kill_at_random
 from tests.service import Service
 

@@ -1,7 +1,7 @@
 """How soon an idle service begins: from submit until the engine's process is told to draw.
 
-One durable commit lies between, the submit's. The goal does not count it, so one is measured in the same minutes, through
-the store's own group commit, on the same disk.
+One durable commit lies between, the submit's. The goal does not count it, so one is measured in the same minutes,
+through the store's own group commit, on the same disk.
 """
 
 import asyncio

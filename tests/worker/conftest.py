@@ -30,6 +30,7 @@ class Workshop:
         self.files = folder / "files"
         self.blobs = DiskBlobs(self.files, signing_key=b"k", url_seconds=60)
         self.clock = SystemClock()
+        self.engines: list[EngineProcess] = []
 
     def build(
         self,
@@ -59,6 +60,7 @@ class Workshop:
             load_timeout=20.0,
             stall_timeout=stall_seconds,
         )
+        self.engines.append(engine)
         return Worker(config, store=self.store, blobs=blobs or self.blobs, engine=engine, clock=self.clock)
 
     @asynccontextmanager

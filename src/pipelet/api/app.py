@@ -66,15 +66,15 @@ def build_api(
         blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
     )
     problems.add_handlers(app)
-    _add_submits(app, app.state.parts)
     _add_reads(app, catalog)
+    _add_submits(app, app.state.parts)
     _add_operations(app)
     description.add_security(app)
     return app
 
 
 def _add_reads(app: FastAPI, catalog: Catalog) -> None:
-    """The status route before the others: routes are tried in order, and this one is polled."""
+    """The status route before all others: routes are tried in order, and this one is polled."""
     request = "/fal/queue/{app}/requests/{request_id}"
     plain = description.of_read(catalog)
     with_logs = description.of_read(catalog, description.LOGS)

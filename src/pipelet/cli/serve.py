@@ -98,6 +98,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=75,  # longer than proxies do, so that they never reuse one that we just closed
                 timeout_graceful_shutdown=5,
             )
         )

@@ -62,7 +62,7 @@ class SqliteStore:
 
     async def submit(self, job: Job) -> Job:
         columns = rows.job_columns(job)
-        seq = await self._writer.write(lambda db: _scalar(db, "submit_job", columns), announced=True)
+        seq = await self._writer.write(lambda db: db.execute(SQL["submit_job"], columns).lastrowid or 0, announced=True)
         return replace(job, seq=seq)
 
     async def get(self, job_id: str) -> Job | None:

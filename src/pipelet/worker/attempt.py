@@ -16,6 +16,11 @@ from pipelet.worker.encode import encode
 from pipelet.worker.persist import persist
 from pipelet.worker.tally import Tally
 
+_LARGE = 0.5
+_HEAD_START = 0.02
+"""Seconds. fpng holds the interpreter's lock while it encodes, some 5 ms a megapixel, just when the next request is
+claimed and sent to the engine: with a head start for that, the engine idles for 4 ms instead of 38 (3200x2000)."""
+
 
 class LeaseLost(Exception):
     """Somebody else has the job now."""
@@ -79,6 +84,8 @@ class Attempt:
         if self._keys is None:
             self._keys = asyncio.create_task(self._reserve_keys())
         try:
+            if part.spec.megapixels >= _LARGE:
+                await asyncio.sleep(_HEAD_START)
             files = await asyncio.to_thread(self._encode, part, drawn.pixels)
         finally:
             drawn.release()
