@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from pipelet.domain.job import State
-from pipelet.worker.housekeeping import Housekeeping
+from pipelet.worker.housekeeping import TURN_SECONDS, Housekeeping
 from tests.disks import filled, small_disk
 from tests.jobs import SetClock, make_job, wanting
 from tests.worker.conftest import Workshop
@@ -96,6 +96,21 @@ async def test_a_machine_that_slept_does_not_cost_an_attempt(workshop: Workshop)
     assert running is not None
     assert lost is not None
     assert (State.RUNNING, State.QUEUED) == (running.state, lost.state)
+
+
+async def test_turns_that_come_a_little_late_are_no_sleep(workshop: Workshop) -> None:
+    """On a busy machine, with leases hardly longer than a turn, a lost job is taken back all the same."""
+    clock = SetClock()
+    job = await workshop.store.submit(make_job())
+    await workshop.store.claim(wanting(now=clock.now(), seconds=2))
+    housekeeping = Housekeeping(workshop.store, workshop.blobs, clock, retention_seconds=1e9, lease_seconds=2)
+    for _ in range(3):
+        await housekeeping.take_back_expired()
+        clock.time += 1.3 * TURN_SECONDS
+
+    lost = await workshop.store.get(job.id)
+    assert lost is not None
+    assert State.QUEUED == lost.state
 
 
 async def test_one_file_that_cannot_be_deleted_does_not_keep_the_others(workshop: Workshop) -> None:

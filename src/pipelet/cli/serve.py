@@ -20,6 +20,7 @@ from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import Unusable
 from pipelet.settings import Settings
 from pipelet.worker.every import every
+from pipelet.worker.housekeeping import TURN_SECONDS
 
 log = structlog.get_logger()
 
@@ -73,7 +74,7 @@ async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) ->
         crew = wiring.build_crew(chosen, store=store)
         server = Server(api, on_ready=lambda: _greet(chosen, listener, secret))
         beside = [
-            asyncio.create_task(every(1.0, housekeeping.take_back_expired, name="leases")),
+            asyncio.create_task(every(TURN_SECONDS, housekeeping.take_back_expired, name="leases")),
             asyncio.create_task(every(60.0, housekeeping.delete_old, name="retention")),
         ]
 

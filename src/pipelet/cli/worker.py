@@ -9,6 +9,7 @@ from pathlib import Path
 from pipelet import logs, settings, wiring
 from pipelet.settings import Settings
 from pipelet.worker.every import every
+from pipelet.worker.housekeeping import TURN_SECONDS
 from pipelet.worker.worker import Worker
 
 
@@ -49,7 +50,7 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
         blobs = wiring.open_blobs(chosen)
         worker = wiring.build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
-        leases = asyncio.create_task(every(1.0, housekeeping.take_back_expired, name="leases"))
+        leases = asyncio.create_task(every(TURN_SECONDS, housekeeping.take_back_expired, name="leases"))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.stop)

@@ -10,8 +10,10 @@ from pipelet.domain.ports import BlobStore, Clock, JobStore
 
 log = structlog.get_logger()
 
-_AT_ONCE = 500
-"""Rows or files of one round, so that no round holds up the queue for long."""
+TURN_SECONDS = 1.0
+"""Between two looks for leases that have run out."""
+_AT_ONCE = 50
+"""Rows or files of one round: forgetting them takes a millisecond or two, and others get their turn in between."""
 
 
 class Housekeeping:
@@ -27,13 +29,14 @@ class Housekeeping:
         self._patient_until = 0.0
 
     async def take_back_expired(self) -> None:
-        """To be called several times within a lease's length.
+        """To be called every `TURN_SECONDS`.
 
-        When that did not happen, this machine slept, or its clock jumped: workers that are well slept, too, and get the
-        time to extend their leases first. Otherwise closing a laptop three times would fail a healthy request.
+        When the last turn is much longer ago, this machine slept, or its clock jumped: workers that are well slept,
+        too, and get the time to extend their leases first. Otherwise closing a laptop three times would fail a healthy
+        request.
         """
         now = self._clock.now()
-        if now - self._last_turn > self._lease_seconds / 2:
+        if now - self._last_turn > TURN_SECONDS + self._lease_seconds / 2:
             self._patient_until = now + self._lease_seconds
         self._last_turn = now
         if now < self._patient_until:
