@@ -1,16 +1,18 @@
-"""One thread that writes: it commits whatever waits, together, and answers only after the commit.
+"""Group commit: whatever waits is committed together, and answered only after the commit.
 
 A durable commit costs one fsync, however many rows it holds. Writing one row a commit gives some hundreds a second;
 writing what has queued up meanwhile gives thousands, and nobody waits longer for it.
+
+The statements run in place, on the event loop: they take microseconds. What may take long, the fsync and the wait for
+another program's lock, happens in a thread. With the statements in that thread, too, it and the loop would hand the
+interpreter's lock back and forth with every row, which costs more than the rows.
 """
 
 import asyncio
-import contextlib
-import queue
 import sqlite3
-import threading
-import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,6 +23,8 @@ Result = TypeVar("Result")
 _BATCH = 32
 _PAUSE = 0.005
 """Seconds between batches. SQLite's lock is not fair: without a pause another process that wants to write starves."""
+LOCK_SECONDS = 5.0
+"""How long a write waits for another program that holds the database; then it fails, and may be made again."""
 
 
 @dataclass(slots=True)
@@ -28,7 +32,6 @@ class _Write:
     operation: Callable[[sqlite3.Connection], Any]
     durable: bool
     announced: bool
-    loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     result: Any = None
     error: Exception | None = None
@@ -43,92 +46,98 @@ class _Write:
 
 
 class GroupCommit:
-    """Owns the writing connection. `announce` runs in its thread, once after a commit that held an announced write."""
+    """Owns the writing connection. `announce` is called once after a commit that held an announced write."""
 
     def __init__(self, connection: sqlite3.Connection, announce: Callable[[], None]) -> None:
         self._connection = connection
+        self._connection.execute("PRAGMA busy_timeout = 0")  # see `_begin`
         self._announce = announce
-        self._waiting: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="pipelet-store-writer", daemon=True)
-        self._thread.start()
+        self._waiting: deque[_Write] = deque()
+        self._flushing: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pipelet-store")
 
     async def write(
         self, operation: Callable[[sqlite3.Connection], Result], *, durable: bool = True, announced: bool = False
     ) -> Result:
-        """Run `operation` inside a transaction. With `durable=False` a power cut may undo it, whole, never in part.
+        """Run `operation`, which must be quick, inside a transaction. With `durable=False` a power cut may undo it.
 
         Raises:
             StoreUnusable: the database did not take it: nothing of `operation` happened.
         """
-        loop = asyncio.get_running_loop()
-        write = _Write(operation, durable, announced, loop, loop.create_future())
-        self._waiting.put(write)
+        write = _Write(operation, durable, announced, asyncio.get_running_loop().create_future())
+        self._waiting.append(write)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
         return await write.future  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Commit what waits, then end."""
-        self._waiting.put(None)
-        self._thread.join()
+        """End; a commit under way is finished first. Nobody may still be waiting for a write."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+        self._thread.shutdown()
+        self._connection.close()
 
-    def _run(self) -> None:
-        with contextlib.closing(self._connection) as connection:
-            while batch := self._next_batch():
-                self._commit(connection, batch)
+    async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+                try:
+                    if not self._begin(batch):
+                        await loop.run_in_executor(self._thread, self._begin_patiently)
+                    self._run(batch)
+                    await loop.run_in_executor(self._thread, self._connection.execute, "COMMIT")
+                except sqlite3.Error as error:
+                    self._give_up(batch, error)
                 if any(write.announced and write.error is None for write in batch):
                     self._announce()
                 for write in batch:
-                    write.loop.call_soon_threadsafe(write.resolve)
-                if not self._waiting.empty():
-                    time.sleep(_PAUSE)
+                    write.resolve()
+                if self._waiting:
+                    await asyncio.sleep(_PAUSE)
+        finally:
+            self._flushing = None
 
-    def _next_batch(self) -> list[_Write]:
-        batch: list[_Write] = []
-        while len(batch) < _BATCH:
-            try:
-                write = self._waiting.get(block=not batch)
-            except queue.Empty:
-                break
-            if write is None:
-                self._waiting.put(None)  # still there for the next look, which then finds nothing else
-                break
-            batch.append(write)
-        return batch
-
-    def _commit(self, connection: sqlite3.Connection, batch: list[_Write]) -> None:
+    def _begin(self, batch: list[_Write]) -> bool:
+        """False: another program holds the lock."""
         durable = any(write.durable for write in batch)
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         try:
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            try:
-                _transact(connection, batch, _run)
-            except sqlite3.OperationalError:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
-            except Exception:  # noqa: BLE001 - one of them is at fault; this time it is found, and handed its error
-                connection.execute("ROLLBACK")
-                _transact(connection, batch, _run_alone)
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            return False
+        return True
+
+    def _begin_patiently(self) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * LOCK_SECONDS)}")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        finally:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+
+    def _run(self, batch: list[_Write]) -> None:
+        self._connection.execute("SAVEPOINT batch")
+        try:
             for write in batch:
-                write.error = StoreUnusable(explain(error))
+                write.result = write.operation(self._connection)
+        except sqlite3.OperationalError:
+            raise  # the database fails, and takes the whole batch
+        except Exception:  # noqa: BLE001 - one of them is at fault; this time it is found, and handed its error
+            self._connection.execute("ROLLBACK TO batch")
+            for write in batch:
+                _run_alone(self._connection, write)
 
-
-def _transact(
-    connection: sqlite3.Connection, batch: list[_Write], run: Callable[[sqlite3.Connection, _Write], None]
-) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    for write in batch:
-        run(connection, write)
-    connection.execute("COMMIT")
-
-
-def _run(connection: sqlite3.Connection, write: _Write) -> None:
-    # Without a savepoint around it: each statement more is a wait more for the interpreter's lock, which a busy event
-    # loop holds nearly all the time.
-    write.result = write.operation(connection)
+    def _give_up(self, batch: list[_Write], error: sqlite3.Error) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        for write in batch:
+            write.error = StoreUnusable(explain(error))
 
 
 def _run_alone(connection: sqlite3.Connection, write: _Write) -> None:
-    """One operation that fails must not take its neighbours along; a database that fails takes the whole batch."""
+    """One operation that fails must not take its neighbours along."""
     connection.execute("SAVEPOINT operation")
     try:
         write.result = write.operation(connection)

@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,12 @@ from pipelet.domain.progress import Progress
 from pipelet.domain.workers import WorkerReport
 from pipelet.store import migrations, queries, rows
 from pipelet.store.bell import Bell
-from pipelet.store.group_commit import GroupCommit, explain
+from pipelet.store.group_commit import LOCK_SECONDS, GroupCommit, explain
 
 SQL = queries.load("sqlite")
 
 ORPHAN_GRACE = 600.0
 """Seconds before files of a broken-off attempt are deleted: longer than an attempt goes on after it lost its lease."""
-_LOCK_SECONDS = 5.0
-"""How long a call waits for another program that holds the database; then it fails, and may be made again."""
 WORKER_MEMORY = 3600.0
 """Seconds a worker that stopped reporting stays in the table."""
 
@@ -74,12 +73,12 @@ class SqliteStore:
         return [submitted, *map(rows.log_line_from, self._all("read_log", job_id=job.id))]
 
     async def ahead(self, job: Job, apps: Sequence[str]) -> Ahead:
-        row = self._one("ahead_of_job", apps=json.dumps(apps), priority=job.priority, seq=job.seq)
+        row = self._one("ahead_of_job", apps=_as_json(tuple(apps)), priority=job.priority, seq=job.seq)
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return rows.ahead_from(row)
 
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
-        row = self._one("backlog", apps=json.dumps(apps), priority=priority)
+        row = self._one("backlog", apps=_as_json(tuple(apps)), priority=priority)
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return rows.ahead_from(row)
 
@@ -96,7 +95,7 @@ class SqliteStore:
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def claim(self, want: NewLease) -> Lease | None:
-        apps = json.dumps(want.apps)
+        apps = _as_json(want.apps)
         if not self._all("any_queued", apps=apps)[0][0]:
             return None  # an idle worker that looks around must not take the write lock
 
@@ -161,7 +160,7 @@ class SqliteStore:
         return await self._writer.write(operation, announced=True)
 
     async def running(self, apps: Sequence[str]) -> list[Running]:
-        return [rows.running_from(row) for row in self._all("running_jobs", apps=json.dumps(apps))]
+        return [rows.running_from(row) for row in self._all("running_jobs", apps=_as_json(tuple(apps)))]
 
     @contextlib.asynccontextmanager
     async def work_arrived(self) -> AsyncIterator[asyncio.Event]:
@@ -291,11 +290,16 @@ def schema_version(path: Path) -> str | None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+@lru_cache(64)  # the same few tuples of apps, with every poll
+def _as_json(apps: tuple[str, ...]) -> str:
+    return json.dumps(apps)
 
 
 def _row(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> sqlite3.Row | None:
