@@ -418,3 +418,36 @@ async def test_two_drawings_at_once_take_turns(engine_of, make_part):
 
         for seed, pixels in enumerate(pictures):
             np.testing.assert_array_equal(picture(make_part("sleep=0.01").spec, seed), pixels[0])
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.001, 0.01, 0.03, 0.1, 0.3])
+async def test_a_start_that_is_cancelled_leaves_nothing_behind(engine_of, make_part, moment):
+    """Whenever the start is given up, no process and no socket is left, and the next start works."""
+    async with engine_of("gradient:Gradient") as engine:
+        before = descriptors()
+        starting = asyncio.create_task(engine.start())
+        await asyncio.wait([starting], timeout=moment)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await engine.stop()
+        await asyncio.sleep(0)
+
+        await until(lambda: descriptors() <= before)
+        assert not children_of_this_process()
+        await engine.start()
+        assert engine.is_running
+
+
+def descriptors():
+    return set(os.listdir("/proc/self/fd"))
+
+
+def children_of_this_process():
+    with open(f"/proc/self/task/{os.getpid()}/children") as children:
+        pids = children.read().split()
+    return [pid for pid in pids if "pipelet.engine.child" in _command(pid)]
+
+
+def _command(pid):
+    with open(f"/proc/{pid}/cmdline") as file:
+        return file.read()

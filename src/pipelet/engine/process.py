@@ -61,7 +61,7 @@ class EngineProcess:
             if self._info is not None and self.is_running:
                 return self._info
             await self.stop()
-            child = self._child = await connection.spawn()
+            child = self._child = await self._spawn()
             try:
                 self._info = await self._await_ready(child)
             except BaseException:
@@ -93,6 +93,15 @@ class EngineProcess:
         child, self._child, self._info = self._child, None, None
         if child is not None:
             await _uninterrupted(child.close())
+
+    async def _spawn(self) -> Connection:
+        """Whole or not at all: cancelled half-way, a process would be left behind."""
+        spawning = asyncio.create_task(connection.spawn())
+        try:
+            return await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            await _uninterrupted(_undo(spawning))
+            raise
 
     async def _await_ready(self, child: Connection) -> EngineInfo:
         child.send(self._load)
@@ -163,6 +172,10 @@ class EngineProcess:
             await child.kill()
         except EngineDied as death:
             log.warning("engine.died", request_id=job_id, pid=child.process.pid, problem=str(death))
+
+
+async def _undo(spawning: asyncio.Task[Connection]) -> None:
+    await (await spawning).kill()
 
 
 async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
