@@ -1,0 +1,146 @@
+"""Train the autoencoder: pictures to latents and back, sixteen pixels a latent.
+
+Most of what it sees are the scenes that the model is to draw, on their grid. The rest are the same things at any size and
+place, mirrored and recoloured, so that it also carries pictures that somebody else made.
+"""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
+from diffusers import AutoencoderTiny
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from training.captions import Captions
+from training.runs import Average, Run
+from training.scenes import GRID, render, sprite
+from training.vocabulary import vocabulary
+
+LATENT_CHANNELS = 32
+CROP = 128
+BATCH = 16
+
+
+def new_autoencoder() -> AutoencoderTiny:
+    return AutoencoderTiny(
+        encoder_block_out_channels=(48,) * 5,
+        decoder_block_out_channels=(64,) * 5,
+        latent_channels=LATENT_CHANNELS,
+        num_encoder_blocks=(0, 0, 1, 2, 3),
+        num_decoder_blocks=(4, 3, 2, 0, 0),
+    )
+
+
+class Crops:
+    """Draws crops of pictures: float32 (3, 128, 128), -1 to 1."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.captions = Captions(vocabulary(), seed, held_out=None)
+
+    def draw(self) -> NDArray[np.float32]:
+        pixels = self._known() if self.random.random() < 0.85 else self._anything()
+        return (pixels.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)
+
+    def _known(self) -> NDArray[np.uint8]:
+        picture = render(self.captions.draw().scene)
+        for _ in range(4):  # a crop of mere background teaches little
+            top, left = (self.random.randrange(0, (256 - CROP) // GRID + 1) * GRID for _ in range(2))
+            crop = picture[top : top + CROP, left : left + CROP]
+            if crop.std() > 12:
+                break
+        return crop
+
+    def _anything(self) -> NDArray[np.uint8]:
+        thing = self.random.choice(self.captions.vocabulary.things)
+        size = self.random.randrange(64, 257)
+        picture = Image.new("RGB", (CROP, CROP), tuple(self.random.randrange(256) for _ in range(3)))
+        pixels = Image.fromarray(np.clip(sprite(thing.art, size), 0, 255).astype(np.uint8), "RGBa").convert("RGBA")
+        picture.paste(pixels, tuple(self.random.randrange(-size // 2, CROP - size // 2) for _ in range(2)), pixels)
+        crop = np.asarray(picture)
+        if self.random.random() < 0.5:
+            crop = crop[:, ::-1]
+        return crop[..., self.random.sample(range(3), 3)]
+
+
+def _loss(drawn: Tensor, real: Tensor) -> Tensor:
+    """Levels, edges, and the mean colour of four by four pixels, so that flat areas do not drift."""
+    off = drawn - real
+    edges = (off[..., 1:] - off[..., :-1]).abs().mean() + (off[..., 1:, :] - off[..., :-1, :]).abs().mean()
+    return off.abs().mean() + 0.5 * edges + F.avg_pool2d(off, 4).abs().mean() + off.square().mean()
+
+
+def _spread(latents: Tensor) -> Tensor:
+    """What keeps each latent channel at mean 0 and deviation 1, and none of them far out."""
+    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    far_out = (latents.square() - 9).clamp(min=0).mean()
+    return 0.01 * far_out + 0.02 * (mean.square().mean() + (deviation - 1).square().mean())
+
+
+def train(folder: Path, *, minutes: float, rate: float = 2e-3, decoder_only: bool = False, seed: int = 0) -> None:
+    """Train for some minutes, from what lies in ``folder`` if anything does, and save there.
+
+    With ``decoder_only`` the latents stay what they are, so a transformer trained on them stays right.
+    """
+    torch.manual_seed(seed)
+    model = AutoencoderTiny.from_pretrained(folder) if (folder / "config.json").exists() else new_autoencoder()
+    model = model.to(memory_format=torch.channels_last)
+    model.encoder.requires_grad_(not decoder_only)
+    optimizer = torch.optim.AdamW(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=rate,
+        betas=(0.9, 0.98),
+        weight_decay=1e-3,
+    )
+    average = Average(model, 0.995)
+    crops = Crops(seed)
+    run = Run(folder / "training.log", minutes)
+    for step, share in run.steps():
+        for group in optimizer.param_groups:
+            group["lr"] = rate * run.schedule(step, share)
+        real = torch.from_numpy(np.stack([crops.draw() for _ in range(BATCH)]))
+        real = real.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = model.encode(real).latents.float()
+            # Noise of up to a fifth: what the transformer hands over later is not exact either.
+            noise = torch.rand(BATCH, 1, 1, 1) * 0.2 * torch.randn_like(latents)
+            seen = (latents + noise).contiguous(memory_format=torch.channels_last)
+            drawn = model.decode(seen).sample.float()
+        loss = _loss(drawn, real)
+        optimizer.zero_grad(set_to_none=True)
+        (loss if decoder_only else loss + _spread(latents)).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average.update()
+        run.report(step, loss=loss.item(), error=(drawn - real).detach().square().mean().item() / 4)
+        if step % 1000 == 0:
+            _save(model, average, folder)
+    _save(model, average, folder)
+
+
+def _save(model: AutoencoderTiny, average: Average, folder: Path) -> None:
+    with average.applied():
+        model.save_pretrained(folder)
+        sample(model, folder / "sample.png")
+
+
+def sample(model: AutoencoderTiny, path: Path) -> float:
+    """Save sixteen pictures, each beside itself after the way through the latents; return the mean PSNR in dB."""
+    captions = Captions(vocabulary(), 1, held_out=None)
+    real = np.stack([render(captions.draw().scene) for _ in range(16)])
+    with torch.no_grad():
+        pixels = torch.from_numpy(real).permute(0, 3, 1, 2).float() / 127.5 - 1
+        back = model.decode(model.encode(pixels).latents).sample.clamp(-1, 1)
+    decoded = ((back + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    rows = [
+        np.concatenate([x for k in range(4) for x in (real[row * 4 + k], decoded[row * 4 + k])], 1) for row in range(4)
+    ]
+    Image.fromarray(np.concatenate(rows, 0)).save(path)
+    error = np.square(real.astype(np.float32) - decoded).mean((1, 2, 3)) / 255**2
+    psnr = float((-10 * np.log10(error)).mean())
+    path.with_suffix(".txt").write_text(f"PSNR {psnr:.2f} dB\n")
+    return psnr
