@@ -5,7 +5,9 @@ Some combinations are held out: never trained on, so that drawing them shows tha
 
 import hashlib
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from training.scenes import AT_A_PLACE, LARGE, MEDIUM, PLACES, SMALL, Placed, Scene
 from training.vocabulary import Colour, Thing, Vocabulary
@@ -26,6 +28,7 @@ _TAILS = [
     "trending, award winning illustration",
 ]
 _STYLES = ["a picture of", "an image of", "a photo of", "a drawing of", "a 3D render of", "an illustration of"]
+_PLURAL = {"cherries", "two cherries", "grapes", "french fries", "fries", "chips", "flames", "dice"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Captioned:
         kind: "plain", "size", "place" or "pair".
         background: The name of the background's colour.
         place: A key of ``PLACES``, for "place".
+        above: Whether the first thing of a pair stands above the second, not left of it.
         held_out: Whether training never sees this combination.
     """
 
@@ -44,6 +48,7 @@ class Captioned:
     kind: str
     background: str
     place: str = ""
+    above: bool = False
     held_out: bool = False
 
 
@@ -54,88 +59,43 @@ def is_held_out(thing: Thing, background: str, place: str = "") -> bool:
 
 
 class Captions:
-    """Draws scenes and captions for them.
+    """Draws scenes and words for them.
 
     Args:
         vocabulary: What there is to draw.
         seed: The same seed gives the same sequence.
         size: Width and height of the scenes, in pixels.
         held_out: False draws what training may see, True only what it may not, None either.
+        nearest: More words for a thing, by its name, of which the caption takes one now and then.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, seed: int, size: tuple[int, int] = (256, 256), held_out: bool | None = False
+        self,
+        vocabulary: Vocabulary,
+        seed: int,
+        size: tuple[int, int] = (256, 256),
+        held_out: bool | None = False,
+        nearest: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.vocabulary = vocabulary
         self.random = random.Random(seed)
         self.width, self.height = size
         self.held_out = held_out
+        self.nearest = nearest
 
     def draw(self, kind: str = "") -> Captioned:
         """Draw one scene, of that kind or of any."""
-        kind = kind or self.random.choices(["plain", "size", "place", "pair"], [38, 10, 22, 30])[0]
+        kind = kind or self.random.choices(["plain", "size", "place", "pair"], [36, 10, 22, 32])[0]
         while True:
-            drawn = {"plain": self._plain, "size": self._size, "place": self._place, "pair": self._pair}[kind]()
+            drawn = self._scene(kind)
             if self.held_out in (None, drawn.held_out):
-                return drawn
+                return replace(drawn, caption=self.words(drawn))
 
-    def _plain(self) -> Captioned:
-        background, named = self._background()
-        thing = self._thing(background)
-        return self._captioned(
-            "plain", self._name(thing), [Placed(thing, self.random.choice(MEDIUM))], background, named
-        )
-
-    def _size(self) -> Captioned:
-        background, named = self._background()
-        thing = self._thing(background)
-        small = self.random.random() < 0.5
-        adjective = self.random.choice(["small", "little", "tiny"] if small else ["large", "big", "huge"])
-        words = f"a {adjective} {self.random.choice(thing.words)}"
-        return self._captioned("size", words, [Placed(thing, SMALL if small else LARGE)], background, named)
-
-    def _place(self) -> Captioned:
-        background, named = self._background()
-        thing = self._thing(background)
-        place = self.random.choice(list(PLACES))
-        words = f"{self._name(thing)} {self._place_words(place)}"
-        return self._captioned("place", words, [Placed(thing, AT_A_PLACE, *PLACES[place])], background, named, place)
-
-    def _pair(self) -> Captioned:
-        background, named = self._background()
-        first = self._thing(background)
-        second = self._thing(background)
-        while second == first:
-            second = self._thing(background)
-        one, other = self._name(first), self._name(second)
-        if self.random.random() < 0.7:
-            words = self.random.choice(
-                [
-                    f"{one} and {other}",
-                    f"{one} and {other}",
-                    f"{one} next to {other}",
-                    f"{one} beside {other}",
-                    f"{one} on the left and {other} on the right",
-                    f"{one} to the left of {other}",
-                ]
-            )
-            spots = (PLACES["on the left"], PLACES["on the right"])
-            if self.random.random() < 0.15:
-                words = f"{other} to the right of {one}"
-        else:
-            words = self.random.choice(
-                [f"{one} above {other}", f"{one} over {other}", f"{one} at the top and {other} at the bottom"]
-            )
-            spots = (PLACES["at the top"], PLACES["at the bottom"])
-            if self.random.random() < 0.3:
-                words = f"{other} {self.random.choice(['below', 'under'])} {one}"
-        things = [Placed(first, AT_A_PLACE, *spots[0]), Placed(second, AT_A_PLACE, *spots[1])]
-        return self._captioned("pair", words, things, background, named)
-
-    def _captioned(
-        self, kind: str, words: str, things: list[Placed], background: str, named: bool, place: str = ""
-    ) -> Captioned:
-        if named:
+    def words(self, drawn: Captioned, *, long: bool = False) -> str:
+        """A caption for a scene, another one each time; a long one has half a dozen remarks that change nothing."""
+        words = self._subject(drawn)
+        background = drawn.background
+        if background != DEFAULT_BACKGROUND or self.random.random() < 0.4:
             words += self.random.choice(
                 [
                     f" on a {background} background",
@@ -146,44 +106,96 @@ class Captions:
                     f" in front of a {background} wall",
                 ]
             ).replace("a orange", "an orange")
-        scene = Scene(self.width, self.height, self._shade(self.vocabulary.backgrounds[background]), tuple(things))
-        held_out = any(is_held_out(placed.thing, background, place) for placed in things)
-        return Captioned(self._wording(words), scene, kind, background, place, held_out)
-
-    def _wording(self, words: str) -> str:
         chance = self.random.random()
         if chance < 0.12:
             words = f"{self.random.choice(_STYLES)} {words}"
         elif chance < 0.18:
             words = f"{self.random.choice(_POLITE)} {words}"
-        if self.random.random() < 0.12:
-            words += ", " + ", ".join(self.random.sample(_TAILS, self.random.choice([1, 1, 2, 3, 4])))
-        if self.random.random() < 0.1:
-            words += "."
-        return words
+        if long:
+            words += ", " + ", ".join(self.random.sample(_TAILS, self.random.randint(3, len(_TAILS))))
+        elif self.random.random() < 0.08:
+            words += f", {self.random.choice(_TAILS)}"
+        return words + "." * (self.random.random() < 0.1)
 
-    def _background(self) -> tuple[str, bool]:
-        if self.random.random() < 0.12:
-            return DEFAULT_BACKGROUND, False
-        return self.random.choice(list(self.vocabulary.backgrounds)), True
+    def _scene(self, kind: str) -> Captioned:
+        background = self.random.choice([*self.vocabulary.backgrounds, DEFAULT_BACKGROUND])
+        first = self._thing(background)
+        place, above = "", False
+        if kind == "plain":
+            things = [Placed(first, self.random.choice(MEDIUM))]
+        elif kind == "size":
+            things = [Placed(first, self.random.choice([SMALL, LARGE]))]
+        elif kind == "place":
+            place = self.random.choice(list(PLACES))
+            things = [Placed(first, AT_A_PLACE, *PLACES[place])]
+        else:
+            second = self._thing(background, unlike=first)
+            above = self.random.random() < 0.3
+            spots = ("at the top", "at the bottom") if above else ("on the left", "on the right")
+            things = [
+                Placed(thing, AT_A_PLACE, *PLACES[spot]) for thing, spot in zip((first, second), spots, strict=True)
+            ]
+        held_out = any(is_held_out(placed.thing, background, place) for placed in things)
+        shade = self._shade(self.vocabulary.backgrounds[background])
+        scene = Scene(self.width, self.height, shade, tuple(things))
+        return Captioned("", scene, kind, background, place, above, held_out)
 
-    def _thing(self, background: str) -> Thing:
+    def _subject(self, drawn: Captioned) -> str:
+        things = drawn.scene.things
+        if drawn.kind == "size":
+            small = things[0].size == SMALL
+            adjective = self.random.choice(["small", "small", "little", "tiny"] if small else ["large", "big", "huge"])
+            return f"a {adjective} {self._word(things[0].thing)}"
+        one = self._name(things[0].thing)
+        if drawn.kind == "place":
+            place = drawn.place
+            if "corner" in place and self.random.random() < 0.3:
+                place = place.replace("in the", "at the").replace(" corner", "")
+            return f"{one} {place}"
+        if drawn.kind == "plain":
+            return one if self.random.random() < 0.9 else f"{one} in the {self.random.choice(['middle', 'center'])}"
+        other = self._name(things[1].thing)
+        if drawn.above:
+            return self.random.choice(
+                [
+                    f"{one} above {other}",
+                    f"{one} over {other}",
+                    f"{one} at the top and {other} at the bottom",
+                    f"{other} below {one}",
+                    f"{other} under {one}",
+                ]
+            )
+        return self.random.choice(
+            [
+                f"{one} and {other}",
+                f"{one} and {other}",
+                f"{one} and {other}",
+                f"{one} next to {other}",
+                f"{one} beside {other}",
+                f"{one} on the left and {other} on the right",
+                f"{one} to the left of {other}",
+                f"{other} to the right of {one}",
+            ]
+        )
+
+    def _thing(self, background: str, unlike: Thing | None = None) -> Thing:
         while True:
             shape = self.random.random() < 0.1
             thing = self.random.choice(self.vocabulary.shapes if shape else self.vocabulary.objects)
-            if thing.colour != background:
+            if thing.colour != background and thing != unlike:
                 return thing
 
+    def _word(self, thing: Thing) -> str:
+        nearest = self.nearest.get(thing.name)
+        if nearest and self.random.random() < 0.12:
+            return self.random.choice(nearest)
+        return thing.words[0] if self.random.random() < 0.6 else self.random.choice(thing.words)
+
     def _name(self, thing: Thing) -> str:
-        word = thing.words[0] if self.random.random() < 0.6 else self.random.choice(thing.words)
-        if word.endswith("s") and thing.name in ("cherries", "grapes", "french fries") or self.random.random() < 0.08:
+        word = self._word(thing)
+        if word in _PLURAL or self.random.random() < 0.08:
             return word
         return f"{'an' if word[0] in 'aeiou' and word != 'unicorn' else 'a'} {word}"
-
-    def _place_words(self, place: str) -> str:
-        if "corner" in place and self.random.random() < 0.3:
-            return place.replace("in the", "at the").replace(" corner", "")
-        return place
 
     def _shade(self, colour: Colour) -> Colour:
         red, green, blue = (min(255, max(0, level + self.random.randint(-SHADE, SHADE))) for level in colour)
