@@ -1,7 +1,7 @@
 """Train the autoencoder: pictures to latents and back, sixteen pixels a latent.
 
-Most of what it sees are the scenes that the model is to draw, on their grid. The rest are the same things at any size and
-place, mirrored and recoloured, so that it also carries pictures that somebody else made.
+Most of what it sees are the scenes that the model is to draw, on their grid. The rest are the same things at any size
+and place, mirrored and recoloured, so that it also carries pictures that somebody else made.
 """
 
 import random
@@ -11,28 +11,43 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from diffusers import AutoencoderTiny
+from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.captions import Captions
+from training.muon import Muon
 from training.runs import Average, Run
 from training.scenes import GRID, render, sprite
 from training.vocabulary import vocabulary
 
 LATENT_CHANNELS = 32
 CROP = 128
-BATCH = 16
+BATCH = 8
 
 
 def new_autoencoder() -> AutoencoderTiny:
-    return AutoencoderTiny(
+    """With weights that keep the size of what passes: torch's own let it fade, and training stands still for long."""
+    model = AutoencoderTiny(
         encoder_block_out_channels=(48,) * 5,
         decoder_block_out_channels=(64,) * 5,
         latent_channels=LATENT_CHANNELS,
         num_encoder_blocks=(0, 0, 1, 2, 3),
         num_decoder_blocks=(4, 3, 2, 0, 0),
     )
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, AutoencoderTinyBlock):
+                module.conv[-1].weight.mul_(0.2)
+        model.encoder.layers[-1].weight.mul_(0.7)
+        model.decoder.layers[-1].weight.mul_(0.1)
+    return model
 
 
 class Crops:
@@ -81,7 +96,7 @@ def _spread(latents: Tensor) -> Tensor:
     return 0.01 * far_out + 0.02 * (mean.square().mean() + (deviation - 1).square().mean())
 
 
-def train(folder: Path, *, minutes: float, rate: float = 2e-3, decoder_only: bool = False, seed: int = 0) -> None:
+def train(folder: Path, *, minutes: float, rate: float = 3e-3, decoder_only: bool = False, seed: int = 0) -> None:
     """Train for some minutes, from what lies in ``folder`` if anything does, and save there.
 
     With ``decoder_only`` the latents stay what they are, so a transformer trained on them stays right.
@@ -90,18 +105,18 @@ def train(folder: Path, *, minutes: float, rate: float = 2e-3, decoder_only: boo
     model = AutoencoderTiny.from_pretrained(folder) if (folder / "config.json").exists() else new_autoencoder()
     model = model.to(memory_format=torch.channels_last)
     model.encoder.requires_grad_(not decoder_only)
-    optimizer = torch.optim.AdamW(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=rate,
-        betas=(0.9, 0.98),
-        weight_decay=1e-3,
-    )
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizers = [
+        Muon([parameter for parameter in trained if parameter.ndim == 4], lr=rate),
+        torch.optim.AdamW([parameter for parameter in trained if parameter.ndim < 4], lr=rate / 2, betas=(0.9, 0.98)),
+    ]
+    peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     average = Average(model, 0.995)
     crops = Crops(seed)
     run = Run(folder / "training.log", minutes)
     for step, share in run.steps():
-        for group in optimizer.param_groups:
-            group["lr"] = rate * run.schedule(step, share)
+        for optimizer, peak in zip(optimizers, peaks, strict=True):
+            optimizer.param_groups[0]["lr"] = peak * run.schedule(step, share)
         real = torch.from_numpy(np.stack([crops.draw() for _ in range(BATCH)]))
         real = real.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
@@ -111,10 +126,11 @@ def train(folder: Path, *, minutes: float, rate: float = 2e-3, decoder_only: boo
             seen = (latents + noise).contiguous(memory_format=torch.channels_last)
             drawn = model.decode(seen).sample.float()
         loss = _loss(drawn, real)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         (loss if decoder_only else loss + _spread(latents)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         average.update()
         run.report(step, loss=loss.item(), error=(drawn - real).detach().square().mean().item() / 4)
         if step % 1000 == 0:

@@ -1,6 +1,7 @@
 """Scenes with captions, drawn at random: what people type, and what they mean by it.
 
-Some combinations are held out: never trained on, so that drawing them shows that the parts were learnt, not the pictures.
+Some combinations are held out: never trained on, so that drawing them shows that the parts were learnt, not the
+pictures.
 """
 
 import hashlib

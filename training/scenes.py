@@ -1,7 +1,7 @@
 """Scenes: things on a coloured background, as data and as pixels.
 
-Sizes and places keep to a grid of 16 pixels, which is what one latent of the autoencoder stands for: the same thing then
-gives the same latents wherever it stands, and there is far less to learn.
+Sizes and places keep to a grid of 16 pixels, which is what one latent of the autoencoder stands for: the same thing
+then gives the same latents wherever it stands, and there is far less to learn.
 """
 
 from dataclasses import dataclass

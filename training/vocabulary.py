@@ -1,6 +1,6 @@
 """What the model in the box knows: things to draw, their names, and colours to draw them on.
 
-The words are data, in ``vocabulary.toml``; the pictures of the things are Fluent emoji in ``art/`` (see ``art/NOTICE``).
+The words are data, in ``vocabulary.toml``; the pictures of the things are Fluent emoji in ``art/`` (see its NOTICE).
 """
 
 import tomllib
