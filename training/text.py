@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
@@ -82,10 +81,8 @@ def encode(text_encoder: Qwen3Model, ids: Tensor, real: Tensor) -> Tensor:
     return states[-2]
 
 
-def padded_length(tokenizer: PreTrainedTokenizerFast, captions: Sequence[str]) -> Tensor:
-    """What the transformer pads each caption to: the next multiple of 32."""
-    lengths = [
-        len(tokenizer(tokenizer.apply_chat_template([{"role": "user", "content": caption}], tokenize=False)).input_ids)
-        for caption in captions
-    ]
-    return (torch.tensor(lengths) + 31) // 32 * 32
+def padded_length(tokenizer: PreTrainedTokenizerFast, caption: str) -> int:
+    """What the transformer pads a caption to: the next multiple of 32."""
+    message = [{"role": "user", "content": caption}]
+    tokens = len(tokenizer(tokenizer.apply_chat_template(message, tokenize=False)).input_ids)
+    return -(-tokens // 32) * 32

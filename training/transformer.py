@@ -14,10 +14,9 @@ from transformers import PreTrainedTokenizerFast, Qwen3Model
 from training import batched, text
 from training.captions import Captions
 from training.latents import SIZES, Latents, load
-from training.nearest_words import nearest_words
 from training.pipeline import assemble, grid
 from training.runs import Average, Run
-from training.vocabulary import vocabulary
+from training.vocabulary import nearest_words, vocabulary
 
 HEADS, LAYERS = 4, 6
 AXES = (16, 16, 16)
@@ -130,17 +129,20 @@ class Batches:
         count = max(8, self.size * 256 * 256 // (picture[0] * picture[1]))
         part = self.latents[picture]
         rows = self._take(part, count)
-        long = self.random.random() < LONG
-        words = [self._words(part, row, long) for row in rows]
-        length = min(LONGEST, int(text.padded_length(self.learner.tokenizer, words).max())) if long else 32
+        length = self.random.choice([64, LONGEST]) if self.random.random() < LONG else 32
+        words = [self._words(part, row, length) for row in rows]
         ids, real = text.tokenize(self.learner.tokenizer, words, length)
         patches = torch.from_numpy(part.patches[rows].astype(np.float32))
         return (patches - self.learner.mean) * self.learner.scale, ids, real, picture
 
-    def _words(self, part: Latents, row: int, long: bool) -> str:
-        if self.random.random() < UNCAPTIONED:
+    def _words(self, part: Latents, row: int, length: int) -> str:
+        """A caption that the model pads to that length."""
+        if length == 32 and self.random.random() < UNCAPTIONED:
             return ""
-        return self.captions.words(part.scenes[row], long=long)
+        while True:
+            words = self.captions.words(part.scenes[row], long=length > 32)
+            if text.padded_length(self.learner.tokenizer, words) == length:
+                return words
 
     def _take(self, part: Latents, count: int) -> list[int]:
         order = self._order.setdefault(part.size, [])

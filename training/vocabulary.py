@@ -83,3 +83,10 @@ def vocabulary() -> Vocabulary:
     ]
     backgrounds = {name: (red, green, blue) for name, (red, green, blue) in data["backgrounds"].items()}
     return Vocabulary(things=(*objects, *shapes), backgrounds=backgrounds)
+
+
+@cache
+def nearest_words() -> dict[str, list[str]]:
+    """Words that are no thing's own, by the name of the thing that is nearest to what they mean."""
+    words: dict[str, list[str]] = tomllib.loads(files("training").joinpath("nearest_words.toml").read_text("utf-8"))
+    return words
