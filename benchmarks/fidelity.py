@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import cyclopts
+
+from benchmarks.pictures import BOX, drawn
+from benchmarks.table import Line, load_now, show
 from training.captions import Captioned, Captions
 from training.judge import Picture, Verdict, judge
 from training.scenes import GRID, render
 from training.vocabulary import vocabulary
-
-from benchmarks.pictures import BOX, drawn
-from benchmarks.table import Line, load_now, show
 
 KINDS = ("plain", "size", "place", "pair")
 _BACKGROUND, _PLACE, _OBJECT, _BOTH, _SHARPNESS = 0.99, 0.98, 0.85, 0.4, 0.35

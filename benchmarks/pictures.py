@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from training.judge import Picture
 
 from benchmarks.service import APP, scratch, serving
 from pipelet.client import Client
 from pipelet.engine.sources import resolve
+from training.judge import Picture
 
 SIDE = 256
 STEPS = 8

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
+
 from training.captions import Captioned, Captions
 from training.judge import Picture, background, judge, position, recognise, sharpness
 from training.scenes import AT_A_PLACE, LARGE, MEDIUM, PLACES, SMALL, Placed, Scene, render
