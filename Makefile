@@ -30,7 +30,7 @@ docs: $(VENV)/.dev ## Rewrite the parts of docs/ that are made from the code
 	$(VENV)/bin/python -m tests.docs.reference
 
 clean: ## Remove what the other verbs made; your data in .pipelet/ stays
-	rm -rf .venv demo-output build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf .venv demo-output contact-sheets build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
