@@ -10,7 +10,7 @@ export PYTHONPATH := $(CURDIR)/src
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.engine ## Start the service, draw four pictures into demo-output/, stop (SIZE=3200x2000 for large ones)
+demo: $(VENV)/.engine ## Start the service, draw pictures into demo-output/, stop (SIZE=3200x2000 for large ones)
 	$(VENV)/bin/python examples/demo.py --size $(SIZE)
 
 serve: $(VENV)/.engine ## Run the service until Ctrl-C (ARGS="--model z-image-turbo" for real pictures)
