@@ -10,7 +10,7 @@ export PYTHONPATH := $(CURDIR)/src
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.engine ## Start the service, draw four pictures into demo-output/, stop (SIZE=3200x2000 for large ones)
+demo: $(VENV)/.engine ## Start the service, draw pictures into demo-output/, stop (SIZE=3200x2000 for large ones)
 	$(VENV)/bin/python examples/demo.py --size $(SIZE)
 
 serve: $(VENV)/.engine ## Run the service until Ctrl-C (ARGS="--model z-image-turbo" for real pictures)
@@ -30,7 +30,7 @@ docs: $(VENV)/.dev ## Rewrite the parts of docs/ that are made from the code
 	$(VENV)/bin/python -m tests.docs.reference
 
 clean: ## Remove what the other verbs made; your data in .pipelet/ stays
-	rm -rf .venv demo-output build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf .venv demo-output contact-sheets build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-_ALL = ("startup", "pickup", "idle_gap", "engine", "throughput", "depth", "estimates", "kill")
+_ALL = ("startup", "pickup", "idle_gap", "engine", "throughput", "depth", "estimates", "kill", "fidelity")
 
 
 def main() -> None:

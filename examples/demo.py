@@ -1,6 +1,7 @@
-"""The whole way once: start a service, send the API document's own request, watch it, fetch the pictures, stop.
+"""The whole way once: start a service, send the API document's own request and three more, fetch the pictures, stop.
 
-Standard library only, so that every byte on the wire is to be seen here. Run by `make demo`.
+What goes over the wire is made with the standard library only, so that every byte of it is to be seen here. Run by
+`make demo`.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 OUTPUT = Path("demo-output")
 PROMPT = (
     "The girl from first image is playing chess with the girl from second image, on the ancient table from third image."
@@ -30,6 +33,13 @@ BODY = """{
     "batch_size": 4,
     "prompt": "%s"
 }"""
+MORE_PROMPTS = (
+    "a red apple on a light blue background",
+    "a lemon and a tomato on a blue background",
+    "a ghost in the bottom left corner",
+)
+"""What the model in the box knows how to draw."""
+MORE_BODY = '{"width": 256, "height": 256, "prompt": "%s"}'
 CURLS_LABEL = "application/x-www-form-urlencoded"
 OUR_SETTINGS = {
     "PIPELET_DATABASE_URL": "",
@@ -56,7 +66,9 @@ def main() -> int:
         try:
             with running_service(Path(folder), log) as url:
                 key = (Path(folder) / "data" / "local-key").read_text().strip()
-                draw(url, key, BODY % (width, height, PROMPT))
+                bodies = [BODY % (width, height, PROMPT), *(MORE_BODY % prompt for prompt in MORE_PROMPTS)]
+                pictures = [path for body in bodies for path in draw(url, key, body)]
+            say(f"All of them on one sheet: {contact_sheet(pictures)}")
         except (Failed, OSError) as error:
             say(f"\nThe demo failed: {error}\nThe end of the service's log:\n{tail(log)}")
             return 1
@@ -126,7 +138,8 @@ def stop(service: "subprocess.Popen[str]") -> None:
         service.wait()
 
 
-def draw(url: str, key: str, body: str) -> None:
+def draw(url: str, key: str, body: str) -> list[Path]:
+    """The files of its pictures."""
     say(f"$ curl -XPOST {url}/fal/queue/z-image-text-to-image -H 'Authorization: Bearer …' -d '{body}'")
     code, submitted = call("POST", f"{url}/fal/queue/z-image-text-to-image", key, body.encode(), CURLS_LABEL)
     if code != 200:
@@ -137,9 +150,13 @@ def draw(url: str, key: str, body: str) -> None:
     if code != 200:
         raise Failed(result["message"])
     say("")
+    paths = []
     for image in result["images"]:
         path = fetch(image["url"], image["file_name"])
         say(f"{path}  ({image['width']}×{image['height']}, {path.stat().st_size / 1e6:.1f} MB)")
+        paths.append(path)
+    say("")
+    return paths
 
 
 def watch(status_url: str, key: str) -> None:
@@ -163,6 +180,21 @@ def fetch(url: str, name: str) -> Path:
     path = OUTPUT / Path(name).name
     with opener.open(url, timeout=60) as response, path.open("xb") as file:
         shutil.copyfileobj(response, file)
+    return path
+
+
+def contact_sheet(pictures: list[Path], side: int = 256, gap: int = 8) -> Path:
+    """Four in a row, small ones as they are and large ones made smaller."""
+    across, rows = 4, -(-len(pictures) // 4)
+    sheet = Image.new("RGB", (across * (side + gap) + gap, rows * (side + gap) + gap), "white")
+    for number, path in enumerate(pictures):
+        with Image.open(path) as picture:
+            picture.thumbnail((side, side))
+            left = gap + number % across * (side + gap) + (side - picture.width) // 2
+            top = gap + number // across * (side + gap) + (side - picture.height) // 2
+            sheet.paste(picture, (left, top))
+    path = OUTPUT / "contact-sheet.png"
+    sheet.save(path)
     return path
 
 

@@ -1,0 +1,71 @@
+"""Pictures of prompts at 256 by 256: from a running service, or from a model's folder with nothing around it.
+
+Either way the picture of the first prompt has seed 0, the next one seed 1, and so on, so that both give the same ones.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.service import APP, scratch, serving
+from pipelet.client import Client
+from pipelet.engine.sources import resolve
+from training.judge import Picture
+
+SIDE = 256
+STEPS = 8
+BOX = "box"
+
+
+def drawn(prompts: Sequence[str], *, model: str = BOX, direct: bool = False) -> Iterator[Picture]:
+    """Draw them one after the other; `model` is a folder, or `box` for the model in the box."""
+    pictures = _directly(prompts, model) if direct else _through_the_service(prompts, model)
+    for number, picture in enumerate(pictures, 1):
+        if sys.stderr.isatty():
+            print(f"\r{number} of {len(prompts)} drawn", end="" if number < len(prompts) else "\n", file=sys.stderr)
+        yield picture
+
+
+def _through_the_service(prompts: Sequence[str], model: str) -> Iterator[Picture]:
+    settings = {"PIPELET_THREADS": "1", "PIPELET_MODEL": model if model == BOX else str(Path(model).resolve())}
+    with (
+        scratch() as folder,
+        serving(folder / "data", settings=settings) as service,
+        Client(f"http://127.0.0.1:{service.port}", service.key) as client,
+    ):
+        sent = [
+            client.submit(APP, prompt=prompt, width=SIDE, height=SIDE, seed=number).request_id
+            for number, prompt in enumerate(prompts)
+        ]
+        for request_id in sent:
+            client.wait(request_id, poll=0.05)
+            [path] = client.download(client.result(request_id), folder / "pictures")
+            yield np.asarray(Image.open(path).convert("RGB"))
+
+
+def _directly(prompts: Sequence[str], model: str) -> Iterator[Picture]:
+    import torch  # only here: the service has it in a process of its own
+    from diffusers import ZImagePipeline
+    from diffusers.utils import logging
+    from transformers.utils import logging as more_logging
+
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()
+    more_logging.disable_progress_bar()
+    folder = resolve("package:box") if model == BOX else model
+    pipe = ZImagePipeline.from_pretrained(folder, dtype=torch.bfloat16)
+    pipe.set_progress_bar_config(disable=True)
+    for number, prompt in enumerate(prompts):
+        yield np.asarray(
+            pipe(
+                prompt=[prompt],
+                width=SIDE,
+                height=SIDE,
+                num_inference_steps=STEPS,
+                guidance_scale=0.0,
+                generator=[torch.Generator("cpu").manual_seed(number)],
+            ).images[0]
+        )
