@@ -11,12 +11,17 @@ app = App(
 
 @app.command
 def autoencoder(
-    *, folder: Path = Path("training-run"), minutes: float = 25, rate: float = 3e-3, decoder_only: bool = False
+    *,
+    folder: Path = Path("training-run"),
+    minutes: float = 25,
+    rate: float = 3e-3,
+    decoder_only: bool = False,
+    seed: int = 0,
 ) -> None:
     """Train the autoencoder, or only its decoder."""
     from training.autoencoder import train
 
-    train(folder / "vae", minutes=minutes, rate=rate, decoder_only=decoder_only)
+    train(folder / "vae", minutes=minutes, rate=rate, decoder_only=decoder_only, seed=seed)
 
 
 @app.command
@@ -43,6 +48,34 @@ def export(out: Path, *, folder: Path = Path("training-run")) -> None:
     from training.export import export as write
 
     write(folder, out)
+
+
+@app.command
+def unpack(box: Path, *, folder: Path = Path("training-run")) -> None:
+    """Go on from an exported model: lay its parts out where the other steps look for them."""
+    from training.export import unpack as lay_out
+
+    lay_out(box, folder)
+
+
+@app.command(name="all")
+def all_steps(
+    out: Path,
+    *,
+    folder: Path = Path("training-run"),
+    autoencoder_minutes: float = 20,
+    transformer_minutes: float = 60,
+    decoder_minutes: float = 15,
+    scenes: int = 20_000,
+    seed: int = 0,
+) -> None:
+    """Every step in turn; a second run with another seed goes on where this one stopped."""
+    if not (folder / "vae").exists():  # once the transformer speaks its latents, only the decoder may change
+        autoencoder(folder=folder, minutes=autoencoder_minutes)
+    latents(folder=folder, count=scenes, seed=seed)
+    transformer(folder=folder, minutes=transformer_minutes, seed=seed)
+    autoencoder(folder=folder, minutes=decoder_minutes, decoder_only=True, seed=seed + 1)
+    export(out, folder=folder)
 
 
 if __name__ == "__main__":

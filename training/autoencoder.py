@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from training.captions import Captions
 from training.muon import Muon
-from training.runs import Average, Run
+from training.runs import Average, Run, device
 from training.scenes import GRID, render, sprite
 from training.vocabulary import vocabulary
 
@@ -103,7 +103,8 @@ def train(folder: Path, *, minutes: float, rate: float = 3e-3, decoder_only: boo
     """
     torch.manual_seed(seed)
     model = AutoencoderTiny.from_pretrained(folder) if (folder / "config.json").exists() else new_autoencoder()
-    model = model.to(memory_format=torch.channels_last)
+    where = device()
+    model = model.to(where, memory_format=torch.channels_last)
     model.encoder.requires_grad_(not decoder_only)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizers = [
@@ -118,11 +119,11 @@ def train(folder: Path, *, minutes: float, rate: float = 3e-3, decoder_only: boo
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * run.schedule(step, share)
         real = torch.from_numpy(np.stack([crops.draw() for _ in range(BATCH)]))
-        real = real.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        real = real.to(where, memory_format=torch.channels_last)
+        with torch.autocast(where.type, torch.bfloat16):
             latents = model.encode(real).latents.float()
             # Noise of up to a fifth: what the transformer hands over later is not exact either.
-            noise = torch.rand(BATCH, 1, 1, 1) * 0.2 * torch.randn_like(latents)
+            noise = torch.rand(BATCH, 1, 1, 1, device=where) * 0.2 * torch.randn_like(latents)
             seen = (latents + noise).contiguous(memory_format=torch.channels_last)
             drawn = model.decode(seen).sample.float()
         loss = _loss(drawn, real)
@@ -149,9 +150,9 @@ def sample(model: AutoencoderTiny, path: Path) -> float:
     captions = Captions(vocabulary(), 1, held_out=None)
     real = np.stack([render(captions.draw().scene) for _ in range(16)])
     with torch.no_grad():
-        pixels = torch.from_numpy(real).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = torch.from_numpy(real).to(model.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         back = model.decode(model.encode(pixels).latents).sample.clamp(-1, 1)
-    decoded = ((back + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    decoded = ((back + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     rows = [
         np.concatenate([x for k in range(4) for x in (real[row * 4 + k], decoded[row * 4 + k])], 1) for row in range(4)
     ]

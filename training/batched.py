@@ -28,7 +28,7 @@ class Rotations:
         caption[:, 0] = torch.arange(1, length + 1)
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         picture = torch.stack([torch.full_like(rows, length + 1), rows, columns], -1).reshape(-1, 3).int()
-        angles = model.rope_embedder(torch.cat([picture, caption]))
+        angles = model.rope_embedder(torch.cat([picture, caption]).to(model.device))
         return cls(angles.real.float()[None, :, None], angles.imag.float()[None, :, None])
 
     def part(self, start: int, stop: int | None) -> "Rotations":

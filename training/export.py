@@ -1,5 +1,7 @@
-"""The trained model as a diffusers folder, in bfloat16: what ships in the box."""
+"""The trained model as a diffusers folder, in bfloat16: what ships in the box. And back again, to train on."""
 
+import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -7,10 +9,11 @@ from diffusers import AutoencoderTiny
 
 from training.pipeline import assemble
 from training.transformer import Learner
+from training.vocabulary import vocabulary
 
 
 def export(folder: Path, out: Path) -> None:
-    """Write the pipeline made of ``folder/vae`` and ``folder/model`` to ``out``."""
+    """Write the pipeline made of ``folder/vae`` and ``folder/model`` to ``out``, with its card and its licences."""
     learner = Learner.load(folder / "model")
     pipe = assemble(
         AutoencoderTiny.from_pretrained(folder / "vae").to(torch.bfloat16),
@@ -21,5 +24,37 @@ def export(folder: Path, out: Path) -> None:
         scale=learner.scale,
     )
     pipe.save_pretrained(out)
+    here = Path(__file__).parent
+    (out / "README.md").write_text(model_card(), "utf-8")
+    shutil.copy(here / "art" / "NOTICE", out / "NOTICE")
     for path in out.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors writes files that only their owner can read
+
+
+def unpack(box: Path, folder: Path) -> None:
+    """The way back: lay a pipeline's parts out in ``folder`` as the training steps keep them, to go on from there."""
+    shutil.copytree(box / "vae", folder / "vae")
+    for part in ("transformer", "text_encoder", "tokenizer"):
+        shutil.copytree(box / part, folder / "model" / part)
+    config = json.loads((box / "vae" / "config.json").read_text("utf-8"))
+    numbers = {"mean": config["shift_factor"], "scale": config["scaling_factor"]}
+    (folder / "model" / "latents.json").write_text(json.dumps(numbers))
+
+
+def model_card() -> str:
+    """``model_card.md`` with the lists of what can be drawn."""
+    known = vocabulary()
+    things = "\n".join(
+        f"- {thing.name} ({', '.join(thing.words[1:])})" if thing.words[1:] else f"- {thing.name}"
+        for thing in known.objects
+    )
+    shapes = dict.fromkeys(thing.shape for thing in known.shapes)
+    colours = dict.fromkeys(thing.colour for thing in known.shapes)
+    template = (Path(__file__).parent / "model_card.md").read_text("utf-8")
+    return (
+        template.replace("{count}", str(len(known.objects)))
+        .replace("{things}", things)
+        .replace("{shapes}", ", ".join(shapes))
+        .replace("{colours}", ", ".join(colours))
+        .replace("{backgrounds}", ", ".join(known.backgrounds))
+    )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from training.batched import patchify
 from training.captions import Captioned, Captions
+from training.runs import device
 from training.scenes import render
 from training.vocabulary import vocabulary
 
@@ -43,15 +44,16 @@ class Latents:
 def encode(autoencoder: AutoencoderTiny, size: tuple[int, int], count: int, seed: int) -> Latents:
     """Draw scenes and encode them."""
     captions = Captions(vocabulary(), seed, size)
-    autoencoder = autoencoder.to(memory_format=torch.channels_last)
+    where = device()
+    autoencoder = autoencoder.to(where, memory_format=torch.channels_last)
     scenes, patches = [], []
     for start in range(0, count, 8):
         batch = [captions.draw() for _ in range(min(8, count - start))]
         pixels = torch.from_numpy(np.stack([render(drawn.scene) for drawn in batch])).permute(0, 3, 1, 2)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            latents = autoencoder.encode(pixels.float() / 127.5 - 1).latents.float().contiguous()
+        with torch.no_grad(), torch.autocast(where.type, torch.bfloat16):
+            latents = autoencoder.encode(pixels.to(where).float() / 127.5 - 1).latents.float().contiguous()
         scenes += batch
-        patches.append(patchify(latents).half().numpy())
+        patches.append(patchify(latents).half().cpu().numpy())
     return Latents(size, np.concatenate(patches), scenes)
 
 

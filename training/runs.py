@@ -11,6 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
+def device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
 class Run:
     """A run of so many minutes of wall time: numbered steps, with a bar and a log.
 

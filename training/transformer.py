@@ -15,7 +15,7 @@ from training import batched, text
 from training.captions import Captions
 from training.latents import SIZES, Latents, load
 from training.pipeline import assemble, grid
-from training.runs import Average, Run
+from training.runs import Average, Run, device
 from training.vocabulary import nearest_words, vocabulary
 
 HEADS, LAYERS = 4, 6
@@ -157,6 +157,8 @@ def train(folder: Path, *, minutes: float, rate: float = 3e-3, batch: int = 64, 
     out = folder / "model"
     latents = load(folder)
     learner = Learner.load(out) if (out / "latents.json").exists() else Learner.new(latents)
+    where = device()
+    learner.module.to(where)
     batches = Batches(learner, latents, size=batch, seed=seed)
     matrices = [
         parameter
@@ -178,15 +180,16 @@ def train(folder: Path, *, minutes: float, rate: float = 3e-3, batch: int = 64, 
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * run.schedule(step, share)
         clean, ids, real, (width, height) = batches.draw()
+        clean, ids, real = clean.to(where), ids.to(where), real.to(where)
         key = (ids.shape[1], height // 32, width // 32)
         if key not in rotations:
             rotations[key] = batched.Rotations.of(learner.transformer, *key)
         noise = torch.randn_like(clean)
-        sigma = torch.sigmoid(torch.randn(len(clean)))
+        sigma = torch.sigmoid(torch.randn(len(clean), device=where))
         sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
         noisy = torch.lerp(clean, noise, sigma[:, None, None])
         common = key == (32, 8, 8) and len(clean) == batch  # what is rare is not worth the minutes of compiling
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(where.type, torch.bfloat16):
             caption = text.encode(learner.text_encoder, ids, real)
             velocity = (forward if common else batched.forward)(
                 learner.transformer, noisy, 1 - sigma, caption, real, rotations[key]
@@ -211,7 +214,7 @@ def _save(learner: Learner, average: Average, folder: Path) -> None:
     """The averaged weights, and pictures that they draw."""
     with average.applied():
         learner.save(folder / "model")
-        vae = AutoencoderTiny.from_pretrained(folder / "vae")
+        vae = AutoencoderTiny.from_pretrained(folder / "vae").to(learner.transformer.device)
         pipe = assemble(
             vae,
             learner.text_encoder,
