@@ -1,1 +1,4 @@
-"""What Pipelet costs beside the drawing, measured on the real parts. `python -m benchmarks` runs all of it."""
+"""What Pipelet costs beside the drawing, and what the model in the box draws, measured on the real parts.
+
+`python -m benchmarks` runs all of it.
+"""
