@@ -5,7 +5,7 @@ INSTALL = $(VENV)/bin/python -m pip install --quiet $(addprefix -c ,$(wildcard c
 # The tree at hand runs, whatever the environment has installed.
 export PYTHONPATH := $(CURDIR)/src
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test check bench docs clean
+.PHONY: help demo serve test check bench docs train clean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ bench: $(VENV)/.dev ## Measure, and print tables
 
 docs: $(VENV)/.dev ## Rewrite the parts of docs/ that are made from the code
 	$(VENV)/bin/python -m tests.docs.reference
+
+train: $(VENV)/.engine ## Train the model in the box, into training-run/box (docs/training.md)
+	$(VENV)/bin/python -m training all training-run/box $(ARGS)
 
 clean: ## Remove what the other verbs made; your data in .pipelet/ stays
 	rm -rf .venv demo-output contact-sheets build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
