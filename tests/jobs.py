@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pipelet.domain.estimate import work_of
 from pipelet.domain.ids import new_request_id, new_token
 from pipelet.domain.image import ImageSpec, OutputFormat, StoredImage
 from pipelet.domain.job import Job, NewLease
@@ -39,12 +40,14 @@ def make_spec(**changes: Any) -> ImageSpec:
 def make_job(
     *, priority: int = 0, app: str = APP, user: str = "ann", submitted_at: float = 1_000_000.0, **spec: Any
 ) -> Job:
+    wanted = make_spec(**spec)
     return Job(
         id=new_request_id(),
         app=app,
         user=user,
         priority=priority,
-        spec=make_spec(**spec),
+        spec=wanted,
+        work=work_of(wanted),
         submitted_at=submitted_at,
         expected_seconds=1.0,
     )

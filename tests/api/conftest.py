@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from pipelet.api.app import build_api
 from pipelet.blobs.disk import DiskBlobs
+from pipelet.domain.catalog import Catalog
 from pipelet.store.migrations.run import migrate_sqlite
 from pipelet.store.sqlite import SqliteStore, open_sqlite
 from tests.api.service import CATALOG, Service
@@ -43,9 +44,15 @@ def blobs(tmp_path: Path) -> DiskBlobs:
 
 
 @pytest.fixture
-def app(store: SqliteStore, blobs: DiskBlobs, clock: SetClock) -> FastAPI:
+def catalog() -> Catalog:
+    """A module with a catalog of its own has a fixture of this name."""
+    return CATALOG
+
+
+@pytest.fixture
+def app(store: SqliteStore, blobs: DiskBlobs, clock: SetClock, catalog: Catalog) -> FastAPI:
     return build_api(
-        store=store, blobs=blobs, catalog=CATALOG, clock=clock, public_url=None, local_files=blobs, version="0.1.0"
+        store=store, blobs=blobs, catalog=catalog, clock=clock, public_url=None, local_files=blobs, version="0.1.0"
     )
 
 

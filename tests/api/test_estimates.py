@@ -51,7 +51,7 @@ def test_wait_for_what_runs_and_what_is_ahead() -> None:
 def test_unlike_workers() -> None:
     """A slow worker beside a fast one shortens the queue, in proportion to its speed."""
     assert outlook(FAST, SLOW, running=2).wait_seconds(ahead(8)) == pytest.approx(8 / (1 / 2 + 1 / 6))
-    assert outlook(FAST, SLOW).service.predict(ONE) == pytest.approx(4.5)
+    assert outlook(FAST, SLOW).typical.service(ONE, ONE) == pytest.approx(4.5)
 
 
 def test_whole_time_of_a_queued_request() -> None:
@@ -131,7 +131,7 @@ async def test_estimate_is_kept_with_the_request(service: Service) -> None:
     job = await service.store.get(await service.submit())
 
     assert job is not None
-    assert job.expected_seconds == pytest.approx(unlearned().service(work_of(job.spec)))
+    assert job.expected_seconds == pytest.approx(unlearned().service(job.work, work_of(job.spec)))
 
 
 async def test_estimate_counts_time_that_passed(service: Service) -> None:

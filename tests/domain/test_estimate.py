@@ -28,7 +28,8 @@ def mixed_works(rng: random.Random, count: int) -> list[Work]:
 
 def test_before_anything_was_learned_it_is_sane() -> None:
     """Without a single finished request, every size gets a positive time that grows with the work."""
-    seconds = [unlearned().service(work_of(make_spec(width=w, height=h))) for w, h in SIZES]
+    works = [work_of(make_spec(width=w, height=h)) for w, h in SIZES]
+    seconds = [unlearned().service(work, work) for work in works]
 
     assert seconds == sorted(seconds)
     assert 0.01 < seconds[0] < seconds[-1] < 600

@@ -7,6 +7,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+import transformers
 from tests.engine.tiny_stable_diffusion import make_stable_diffusion
 
 from pipelet.domain import catalog
@@ -146,6 +147,54 @@ def test_the_longest_prompt_is_drawn_and_a_longer_one_refused(box, plain, make_s
 
     with pytest.raises(DrawRefused, match=r"has 1505 tokens.*at most 1504"):
         paint(box, make_spec(word * (1505 - around), num_inference_steps=1))
+
+
+@pytest.fixture(scope="module")
+def short_sighted():
+    """The box, as if its model had only been trained with captions of up to 96 tokens."""
+    model = replace(BOX, max_prompt_tokens=96, long_prompts="cut")
+    return DiffusersModel.load(model=model, source=resolve(BOX.source), device="cpu", threads=1)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a red fox in the snow, " * 174,
+        "x" * 4000,
+        "狐狸在雪地里" * 666,
+        "🦊" * 4000,
+        "\n\t\u202e" * 1333,
+        "👩\u200d🚀e\u0301" * 800,
+    ],
+    ids=["words", "no words", "Chinese", "emoji", "invisible", "joined"],
+)
+def test_a_prompt_of_any_length_is_drawn_where_it_may_be_cut(short_sighted, make_spec, prompt):
+    """No text within the API's limit is too long, in any script, and what stands in its beginning counts."""
+    pixels = paint(short_sighted, make_spec(prompt, num_inference_steps=2))
+
+    assert (pixels != paint(short_sighted, make_spec("A lake. " + prompt, num_inference_steps=2))).any()
+
+
+def test_a_prompt_is_cut_behind_a_word(short_sighted, box, make_spec):
+    """Exactly the picture of the first words that fit; a prompt that fits is not touched."""
+    template = [{"role": "user", "content": ""}]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(resolve(BOX.source) + "/tokenizer")
+    around = len(tokenizer.apply_chat_template(template, add_generation_prompt=True)["input_ids"])
+    fits = "a" + " a" * (94 - around)
+
+    whole = paint(box, make_spec(fits))
+
+    np.testing.assert_array_equal(whole, paint(short_sighted, make_spec(fits)))
+    np.testing.assert_array_equal(whole, paint(short_sighted, make_spec(fits + " zyzzyvas in a lake")))
+
+
+def test_a_limit_that_leaves_no_room_refuses(make_spec):
+    """Where not even the template fits, there is nothing to draw."""
+    model = replace(BOX, max_prompt_tokens=3, long_prompts="cut")
+    painter = DiffusersModel.load(model=model, source=resolve(BOX.source), device="cpu", threads=1)
+
+    with pytest.raises(DrawRefused, match="at most 3"):
+        paint(painter, make_spec("a fox"))
 
 
 def test_every_word_of_a_long_prompt_counts(box, make_spec):

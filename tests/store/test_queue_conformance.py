@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipelet.domain.estimate import Ahead, Work, work_of
+from pipelet.domain.estimate import Ahead, Work
 from pipelet.domain.job import CancelAnswer, State
 from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted
 from pipelet.domain.ports import JobStore
@@ -99,7 +99,7 @@ async def test_places_agree_with_the_order_of_claims(store: JobStore) -> None:
         ahead = await store.ahead(job, [APP, "other"])
         assert place == ahead.requests
         assert pytest.approx(work.amounts()) == ahead.work.amounts()
-        work += work_of(job.spec)
+        work += job.work
 
     assert [job.id for job in waiting] == await drain(store, APP, "other")
 

@@ -41,11 +41,11 @@ class Workshop:
         lease_seconds: float = 5.0,
         grace_seconds: float = 20.0,
         stall_seconds: float = 20.0,
-        megapixels_per_run: float = 8.0,
         blobs: BlobStore | None = None,
+        **fields: Any,
     ) -> Worker:
-        painter = f"{ZOO}.{animal}"
-        drawn_with = Model(name=model, source="zoo", painter=painter, megapixels_per_run=megapixels_per_run)
+        """`fields` are those of the model's catalog entry."""
+        drawn_with = Model(name=model, source="zoo", painter=f"{ZOO}.{animal}", **fields)
         config = WorkerConfig(
             name=name,
             apps=(APP,),

@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ import structlog
 from PIL import Image
 
 from pipelet.domain.errors import Unusable
+from pipelet.domain.estimate import Learned, work_of
 from pipelet.domain.image import OutputFormat
 from pipelet.domain.job import Job, State
 from pipelet.domain.outcome import FailureKind
 from pipelet.domain.progress import Progress
 from tests.engine.zoo.gradient import picture
-from tests.jobs import APP, make_job, wanting
+from tests.jobs import APP, make_job, make_spec, wanting
 from tests.worker.conftest import Workshop
 
 
@@ -74,6 +76,27 @@ async def test_a_batch_that_does_not_fit_is_drawn_in_parts(workshop: Workshop) -
 
     assert_right_pictures(workshop, done)
     assert Progress(36, 36) == done.progress
+
+
+async def test_sizes_the_model_was_not_trained_for_are_resampled(workshop: Workshop) -> None:
+    """The picture is the native one, scaled to cover what was asked for; its file says at which size it was drawn."""
+    asked = job_now(width=480, height=320, batch_size=2)
+    async with workshop.worker(native_sizes=("64x64", "96x64"), megapixels_per_run=2 * 96 * 64 / 1e6):
+        done = await workshop.ended(await workshop.store.submit(asked))
+        trained = await workshop.ended(await workshop.store.submit(job_now()))
+
+    native = replace(done.spec, width=96, height=64)
+    for number, image in enumerate(done.images):
+        with Image.open(workshop.files / image.key) as file:
+            shrunk = file.convert("RGB").resize((96, 64), Image.Resampling.BOX)
+            assert ("480x320", "96x64") == (file.text["size"], file.text["drawn_at"])  # type: ignore[attr-defined]
+            assert (480, 320) == file.size == (image.width, image.height)
+        difference = np.asarray(shrunk).astype(int) - picture(native, done.spec.seed + number)
+        assert np.abs(difference).mean() < 2
+    assert Progress(12, 12) == done.progress
+    assert_right_pictures(workshop, trained)
+    with Image.open(workshop.files / trained.images[0].key) as file:
+        assert "drawn_at" not in file.text  # type: ignore[attr-defined]
 
 
 async def test_progress_grows_task_by_task(workshop: Workshop) -> None:
@@ -223,6 +246,18 @@ async def test_a_model_that_cannot_be_loaded_is_reported(workshop: Workshop) -> 
     waiting = await workshop.store.get(job.id)
     assert waiting is not None
     assert State.QUEUED == waiting.state
+
+
+async def test_drawing_is_learned_at_the_size_it_is_done_at(workshop: Workshop) -> None:
+    """How large the picture becomes afterwards says nothing about drawing, and how small it was nothing of storing."""
+    async with workshop.worker(native_sizes=("96x64",)):
+        await workshop.ended(await workshop.store.submit(job_now(width=960, height=640)))
+
+    learned = await workshop.store.learned()
+    drawing = Learned().observe(work_of(make_spec(width=96, height=64)), 1.0)
+    recording = Learned().observe(work_of(make_spec(width=960, height=640)), 1.0)
+    assert drawing.matrix == learned["zoo on cpu", "draw"].matrix
+    assert recording.matrix == learned["zoo on cpu", "record"].matrix
 
 
 async def test_times_are_learned(workshop: Workshop) -> None:

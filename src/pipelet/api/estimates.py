@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import add
 
 from pipelet.api.recent import Recent
 from pipelet.domain.catalog import Catalog
@@ -14,6 +13,7 @@ from pipelet.domain.estimate import (
     Costs,
     Learned,
     Speed,
+    Work,
     remaining,
     unlearned,
     work_of,
@@ -32,8 +32,8 @@ class Outlook:
     speeds: tuple[tuple[Speed, int], ...]
     """How fast workers are, and how many are that fast; at least one worker."""
     workers: int
-    service: Costs
-    """Of a request on a worker that is neither the fastest nor the slowest, files included."""
+    typical: Speed
+    """Of a worker that is neither the fastest nor the slowest."""
     running: int
     busy_seconds: float
     """What the running requests still keep devices busy, added up."""
@@ -66,8 +66,7 @@ def outlook_of(
     draw = _mean([(speed.draw, number) for speed, number in of_each])
     record = _mean([(speed.record, number) for speed, number in of_each])
     busy = sum(remaining(draw.predict(job.work), now - job.started_at, done_share(job.progress)) for job in running)
-    service = Costs(tuple(map(add, draw.seconds, record.seconds)))
-    return Outlook(of_each, workers, service, len(running), busy)
+    return Outlook(of_each, workers, Speed(draw, record), len(running), busy)
 
 
 def _mean(costs: Sequence[tuple[Costs, int]]) -> Costs:
@@ -80,7 +79,7 @@ def _mean(costs: Sequence[tuple[Costs, int]]) -> Costs:
 def expected_total(job: Job, ahead: Ahead | None, outlook: Outlook, now: float) -> float:
     """Seconds from submit to result of an unfinished `job`. `ahead` counts for a queued one only."""
     elapsed = now - job.submitted_at
-    service = outlook.service.predict(work_of(job.spec))
+    service = outlook.typical.service(job.work, work_of(job.spec))
     if job.state is State.RUNNING and job.started_at is not None:
         return elapsed + remaining(service, now - job.started_at, done_share(job.progress))
     return elapsed + (outlook.wait_seconds(ahead) if ahead else 0.0) + service
@@ -132,10 +131,10 @@ class Estimates:
     async def ahead(self, job: Job) -> Ahead:
         return await self._store.ahead(job, self.sharing(job.app))
 
-    async def expected_seconds(self, app: str, spec: ImageSpec, backlog: Ahead) -> float:
-        """From submit to result, of a request that arrives now behind `backlog`."""
+    async def expected_seconds(self, app: str, spec: ImageSpec, work: Work, backlog: Ahead) -> float:
+        """From submit to result, of a request that arrives now behind `backlog`, and whose drawing is `work`."""
         outlook = await self._outlook(app)
-        return outlook.wait_seconds(backlog) + outlook.service.predict(work_of(spec))
+        return outlook.wait_seconds(backlog) + outlook.typical.service(work, work_of(spec))
 
     async def total_seconds(self, job: Job, ahead: Ahead | None, now: float) -> int:
         if job.finished_at is not None:

@@ -14,7 +14,7 @@ from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import NotFound
-from pipelet.domain.estimate import Ahead
+from pipelet.domain.estimate import Ahead, work_of
 from pipelet.domain.ids import is_request_id, new_request_id
 from pipelet.domain.job import CancelAnswer, Job, LogLine, State
 from pipelet.domain.keys import ApiKey
@@ -36,7 +36,7 @@ async def submit(request: Request) -> Response:
     _refuse_webhook(request)
     wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority)
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
-    job = await parts.store.submit(await _new_job(parts, app.name, key, wanted, backlog))
+    job = await parts.store.submit(await _new_job(parts, app, key, wanted, backlog))
     parts.metrics.submitted(app.name)
     log.info("request.submitted", request_id=job.id, app=job.app, user=job.user, priority=job.priority)
     body: dict[str, Any] = {
@@ -120,15 +120,17 @@ def _refuse_webhook(request: Request) -> None:
         raise Problem(422, [fault], message=detail)
 
 
-async def _new_job(parts: Parts, app: str, key: ApiKey, wanted: Wanted, backlog: Ahead) -> Job:
+async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, backlog: Ahead) -> Job:
+    spec, work = wanted.spec, work_of(parts.catalog.model_of(app).drawn(wanted.spec))
     return Job(
         id=new_request_id(),
-        app=app,
+        app=app.name,
         user=key.user,
         priority=wanted.priority,
-        spec=wanted.spec,
+        spec=spec,
+        work=work,
         submitted_at=parts.clock.now(),
-        expected_seconds=await parts.estimates.expected_seconds(app, wanted.spec, backlog),
+        expected_seconds=await parts.estimates.expected_seconds(app.name, spec, work, backlog),
     )
 
 
@@ -178,8 +180,8 @@ def _tasks(parts: Parts, job: Job) -> int:
     app = parts.catalog.apps.get(job.app)
     runs = 1
     if app is not None and app.model is not None:
-        fitting = parts.catalog.model_of(app).megapixels_per_run
-        runs = len(split(job.spec.batch_size, job.spec.megapixels, fitting))
+        model = parts.catalog.model_of(app)
+        runs = len(split(job.spec.batch_size, model.drawn(job.spec).megapixels, model.megapixels_per_run))
     return tasks_of_job(job.spec.num_inference_steps, runs)
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, get_type_hints
 
 from pipelet.domain.errors import Unusable
+from pipelet.domain.image import ImageSpec
+from pipelet.domain.sizes import Size, nearest, scaled_into
 
 
 def _demand(condition: bool, demand: str) -> None:
@@ -31,8 +33,17 @@ class Model:
     """Where a request names none; 0 turns guidance off, and halves the work."""
     size_multiple: int = 16
     """Sides that are no multiple are drawn at the next larger one and cropped, centred."""
+    native_sizes: tuple[str, ...] = ()
+    """All sizes it was trained for, such as `384x256`. Others are drawn at the one of the nearest aspect ratio, and
+    resampled."""
+    native_pixels: tuple[int, ...] = ()
+    """The smallest and the largest area it was trained for, at any aspect ratio. What is smaller or larger is drawn at
+    the nearer end, and resampled."""
     max_prompt_tokens: int | None = None
     """Past it, the pipeline would cut the prompt silently or fail; None leaves the length to the pipeline."""
+    long_prompts: str = "refuse"
+    """What becomes of a prompt past `max_prompt_tokens`: `refuse` fails the request with both numbers, `cut` draws as
+    many of its first words as fit."""
     reserved_text: tuple[str, ...] = ()
     """Marks of the chat template. A prompt that holds one could break out of it, so it is refused."""
     megapixels_per_run: float = 8.0
@@ -44,7 +55,37 @@ class Model:
         _demand(self.num_inference_steps >= 1, "num_inference_steps must be at least 1")
         _demand(self.guidance_scale >= 0, "guidance_scale must not be negative")
         _demand(self.size_multiple >= 1, "size_multiple must be at least 1")
+        _demand(not (self.native_sizes and self.native_pixels), "name native_sizes or native_pixels, not both")
+        for size in self._native_sizes():
+            _demand(
+                size == size.rounded_up(self.size_multiple),
+                f"the native size {size} is no multiple of size_multiple, {self.size_multiple}",
+            )
+        if self.native_pixels:
+            _demand(len(self.native_pixels) == 2, "native_pixels must be the smallest and the largest area")
+            low, high = self.native_pixels
+            # In a narrower range, some aspect ratio would find no multiples.
+            _demand(1 <= low <= high / 4, "the second of native_pixels must be at least four times the first")
+        _demand(self.long_prompts in ("refuse", "cut"), "long_prompts must be refuse or cut")
         _demand(self.megapixels_per_run > 0, "megapixels_per_run must be positive")
+
+    def drawn(self, spec: ImageSpec) -> ImageSpec:
+        """`spec` at the size that the model draws it at: as it is where the model was trained for that."""
+        drawn = self._drawn_at(spec.size)
+        return replace(spec, width=drawn.width, height=drawn.height)
+
+    def _drawn_at(self, asked: Size) -> Size:
+        whole = asked.rounded_up(self.size_multiple)
+        if self.native_sizes:
+            sizes = self._native_sizes()
+            return asked if whole in sizes else nearest(asked, sizes)
+        if self.native_pixels:
+            low, high = self.native_pixels
+            return asked if low <= whole.pixels <= high else scaled_into(asked, (low, high), self.size_multiple)
+        return asked
+
+    def _native_sizes(self) -> tuple[Size, ...]:
+        return tuple(map(Size.parse, self.native_sizes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +228,8 @@ def _entry(shape: type[_Entry], where: str, values: dict[str, Any]) -> _Entry:
 def _fits(value: object, hint: Any) -> bool:
     if hint == tuple[str, ...]:
         return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+    if hint == tuple[int, ...]:
+        return isinstance(value, tuple) and all(type(part) is int for part in value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, hint) and not (hint is int and isinstance(value, bool))

@@ -41,7 +41,7 @@ class Work:
 
 
 def work_of(spec: ImageSpec) -> Work:
-    """Guidance draws every step twice, with and without the prompt."""
+    """Of drawing `spec` at its own size. Guidance draws every step twice, with and without the prompt."""
     steps = spec.num_inference_steps * (2 if spec.guidance_scale > 0 else 1)
     drawn = spec.megapixels * spec.batch_size
     return Work(1.0, float(steps), drawn, drawn * steps, drawn * spec.megapixels * steps)
@@ -116,8 +116,9 @@ class Speed:
     record: Costs
     """Writing and storing the files, while the device is already on the next request."""
 
-    def service(self, work: Work) -> float:
-        return self.draw.predict(work) + self.record.predict(work)
+    def service(self, drawing: Work, recording: Work) -> float:
+        """They differ where a picture is drawn at another size than it is stored at."""
+        return self.draw.predict(drawing) + self.record.predict(recording)
 
 
 def unlearned() -> Speed:

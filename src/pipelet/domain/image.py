@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipelet.domain.sizes import Size
+
 
 class OutputFormat(StrEnum):
     PNG = "png"
@@ -33,6 +35,10 @@ class ImageSpec:
     num_inference_steps: int
     guidance_scale: float
     output_format: OutputFormat
+
+    @property
+    def size(self) -> Size:
+        return Size(self.width, self.height)
 
     @property
     def megapixels(self) -> float:

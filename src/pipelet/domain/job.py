@@ -6,6 +6,7 @@ On the wire the unit of work is a *request*; in the code it is a `Job`, because 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipelet.domain.estimate import Work
 from pipelet.domain.image import ImageSpec, StoredImage
 from pipelet.domain.outcome import Failure
 from pipelet.domain.progress import Progress
@@ -44,6 +45,8 @@ class Job:
     priority: int
     """Larger runs sooner; first come, first served within one value."""
     spec: ImageSpec
+    work: Work
+    """Of drawing it, by the model that was there at submit."""
     submitted_at: float
     expected_seconds: float
     """From submit to result, as predicted at submit: measured against the truth when the job ends."""

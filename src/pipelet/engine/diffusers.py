@@ -59,7 +59,7 @@ class DiffusersModel:
         on_task: Callable[[int], None],
         is_cancelled: Callable[[], bool],
     ) -> None:
-        arguments = self._arguments(spec, first, count)
+        arguments = self._arguments(self._prompts.fitted(spec), first, count)
         watch = _Watch(spec.num_inference_steps, on_task, is_cancelled)
         try:
             images = self._run(arguments, watch)

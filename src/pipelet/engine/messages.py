@@ -113,7 +113,9 @@ def decode(line: bytes) -> Message:
 
 
 def _model(content: dict[str, Any]) -> Model:
-    return Model(**{**content, "reserved_text": tuple(content["reserved_text"])})
+    # JSON knows no tuples, and a model holds no lists.
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+    return Model(**fields)
 
 
 def _spec(content: dict[str, Any]) -> ImageSpec:

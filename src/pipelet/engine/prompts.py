@@ -1,6 +1,8 @@
 """What a model can take as a prompt, found out before it is asked to."""
 
-from dataclasses import dataclass
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelet.domain.catalog import Model
@@ -19,6 +21,8 @@ class Prompts:
     tokenizer: Any
     longest: int | None
     """Tokens."""
+    cuts: bool
+    """Whether what is longer is cut, not refused."""
     is_z_image: bool
 
     @classmethod
@@ -27,32 +31,51 @@ class Prompts:
         limits = [model.max_prompt_tokens] if model.max_prompt_tokens is not None else []
         if is_z_image:
             limits.append(pipe.transformer.config.axes_lens[0] - _PAD)
-        return cls(tokenizer=getattr(pipe, "tokenizer", None), longest=min(limits, default=None), is_z_image=is_z_image)
+        return cls(
+            tokenizer=getattr(pipe, "tokenizer", None),
+            longest=min(limits, default=None),
+            cuts=model.long_prompts == "cut",
+            is_z_image=is_z_image,
+        )
 
-    def arguments(self, spec: ImageSpec) -> dict[str, Any]:
-        """What the pipeline is told about length.
+    def fitted(self, spec: ImageSpec) -> ImageSpec:
+        """`spec` with prompts that the model can read; a negative prompt that it will not read is left out.
 
         Raises:
             DrawRefused: a prompt is too long, is no valid text, or holds a mark that the model reads as markup.
         """
-        texts = [spec.prompt]
-        if spec.negative_prompt is not None and spec.guidance_scale > 0:
-            texts.append(spec.negative_prompt)
-        for text in texts:
-            _refuse_broken(text)
-            self._refuse_marks(text)
+        negative = spec.negative_prompt if spec.guidance_scale > 0 else None
+        return replace(
+            spec,
+            prompt=self._fitted(spec.prompt),
+            negative_prompt=None if negative is None else self._fitted(negative),
+        )
+
+    def arguments(self, spec: ImageSpec) -> dict[str, Any]:
+        """What the pipeline is told about the length of prompts that are fitted."""
         if self.tokenizer is None or self.longest is None:
             return {}
-        longest = max(map(self._length, texts))
-        if longest > self.longest:
-            raise DrawRefused(
-                f"The prompt has {longest} tokens, and the model takes at most {self.longest}. Shorten it."
-            )
+        longest = max(self._length(text) for text in (spec.prompt, spec.negative_prompt) if text is not None)
         if self.is_z_image:
             # Its default would cut what is longer than 512, without a word. Padding never reaches the transformer,
             # so the next bucket is enough and draws the same picture; no other pipeline promises that.
             return {"max_sequence_length": min([b for b in (*_BUCKETS, self.longest) if b >= longest])}
         return {"max_sequence_length": self.longest}
+
+    def _fitted(self, text: str) -> str:
+        _refuse_broken(text)
+        self._refuse_marks(text)
+        if self.tokenizer is None or self.longest is None:
+            return text
+        length = self._length(text)
+        if length <= self.longest:
+            return text
+        if self.cuts:
+            # What is found was itself measured: now and then a shorter text has a token more.
+            fitting = bisect_right(range(len(text)), self.longest, key=lambda end: self._length(_words(text, end)))
+            if fitting:
+                return _words(text, fitting - 1)
+        raise DrawRefused(f"The prompt has {length} tokens, and the model takes at most {self.longest}. Shorten it.")
 
     def _refuse_marks(self, text: str) -> None:
         if not self._has_template:
@@ -74,6 +97,12 @@ class Prompts:
     @property
     def _has_template(self) -> bool:
         return bool(getattr(self.tokenizer, "chat_template", None))
+
+
+def _words(text: str, end: int) -> str:
+    """The first `end` characters, without the half of a word that they may end in; Chinese is cut anywhere."""
+    begun = text[:end]
+    return begun if text[end].isspace() else re.sub(r"\s\S{1,20}$", "", begun)
 
 
 def _refuse_broken(text: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any, Protocol
 
-from pipelet.domain.estimate import Ahead, Learned, Work, work_of
+from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.image import ImageSpec, OutputFormat, StoredImage
 from pipelet.domain.job import Job, LogLine, State
 from pipelet.domain.keys import ApiKey
@@ -29,6 +29,7 @@ def job_from(row: Row) -> Job:
         user=row["owner"],
         priority=row["priority"],
         spec=_spec_from(row["spec"]),
+        work=_work_from(row, 1.0),
         submitted_at=row["submitted_at"],
         expected_seconds=row["expected_seconds"],
         state=State(row["state"]),
@@ -44,7 +45,7 @@ def job_from(row: Row) -> Job:
 
 def job_columns(job: Job) -> dict[str, Any]:
     """What a new row holds."""
-    work = work_of(job.spec)
+    work = job.work
     return {
         "id": job.id,
         "app": job.app,

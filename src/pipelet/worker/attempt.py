@@ -7,13 +7,14 @@ from functools import partial
 import numpy as np
 
 from pipelet.domain.ids import new_file_prefix
-from pipelet.domain.image import StoredImage, file_key
+from pipelet.domain.image import ImageSpec, StoredImage, file_key
 from pipelet.domain.job import Lease
 from pipelet.domain.outcome import Succeeded
 from pipelet.domain.parts import split
 from pipelet.domain.ports import BlobStore, DrawnPart, Engine, JobStore, Part
 from pipelet.worker.encode import encode
 from pipelet.worker.persist import persist
+from pipelet.worker.resample import resample
 from pipelet.worker.tally import Tally
 
 _LARGE = 0.5
@@ -27,7 +28,13 @@ class LeaseLost(Exception):
 
 
 class Attempt:
-    """`draw` needs the engine, `record` does not: the next attempt draws while this one is recorded."""
+    """`draw` needs the engine, `record` does not: the next attempt draws while this one is recorded.
+
+    Args:
+        drawn: the request at the size that the engine draws; the files get the size that was asked for.
+        megapixels_per_run: what one part may hold.
+        story: what is written into the files.
+    """
 
     def __init__(
         self,
@@ -36,6 +43,7 @@ class Attempt:
         store: JobStore,
         blobs: BlobStore,
         engine: Engine,
+        drawn: ImageSpec,
         megapixels_per_run: float,
         story: Mapping[str, str],
     ) -> None:
@@ -46,7 +54,7 @@ class Attempt:
         self._blobs = blobs
         self._engine = engine
         self._story = story
-        self._parts = _plan(lease, megapixels_per_run)
+        self._parts = _plan(lease.job.id, drawn, megapixels_per_run)
         self._tally = Tally(lease, len(self._parts), store)
         self._reporting = asyncio.create_task(self._tally.report())
         self._filing: list[asyncio.Task[list[StoredImage]]] = []
@@ -84,7 +92,7 @@ class Attempt:
         if self._keys is None:
             self._keys = asyncio.create_task(self._reserve_keys())
         try:
-            if part.spec.megapixels >= _LARGE:
+            if self._job.spec.megapixels >= _LARGE:
                 await asyncio.sleep(_HEAD_START)
             files = await asyncio.to_thread(self._encode, part, drawn.pixels)
         finally:
@@ -96,11 +104,14 @@ class Attempt:
         return [self._stored(key, file, part.first + k) for k, (key, file) in enumerate(zip(keys, files, strict=True))]
 
     def _encode(self, part: Part, pixels: memoryview) -> list[bytes]:
-        pictures = np.asarray(pixels)
-        spec = part.spec
+        spec = self._job.spec
         return [
-            encode(picture, spec.output_format, {**self._story, "seed": str(spec.seed + part.first + k)})
-            for k, picture in enumerate(pictures)
+            encode(
+                resample(picture, spec.size),
+                spec.output_format,
+                {**self._story, "seed": str(spec.seed + part.first + k)},
+            )
+            for k, picture in enumerate(np.asarray(pixels))
         ]
 
     async def _reserve_keys(self) -> list[str]:
@@ -133,9 +144,9 @@ class Attempt:
         )
 
 
-def _plan(lease: Lease, megapixels_per_run: float) -> list[Part]:
-    spec, parts, first = lease.job.spec, [], 0
-    for count in split(spec.batch_size, spec.megapixels, megapixels_per_run):
-        parts.append(Part(job_id=lease.job.id, spec=spec, first=first, count=count))
+def _plan(job_id: str, drawn: ImageSpec, megapixels_per_run: float) -> list[Part]:
+    parts, first = [], 0
+    for count in split(drawn.batch_size, drawn.megapixels, megapixels_per_run):
+        parts.append(Part(job_id=job_id, spec=drawn, first=first, count=count))
         first += count
     return parts

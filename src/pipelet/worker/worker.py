@@ -10,6 +10,7 @@ from pipelet.domain.catalog import Model
 from pipelet.domain.errors import DrawOutOfMemory, EngineError, ModelUnusable, StoreUnusable, Unusable
 from pipelet.domain.estimate import work_of
 from pipelet.domain.ids import new_token
+from pipelet.domain.image import ImageSpec
 from pipelet.domain.job import Job, Lease, NewLease
 from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded
 from pipelet.domain.ports import BlobStore, Clock, Engine, JobStore
@@ -169,15 +170,25 @@ class Worker:
     async def _attempt(self, lease: Lease, engine_is_free: asyncio.Event) -> None:
         """From claim to verdict. Never raises: what happens is a row in the store and a line in the log."""
         job = lease.job
-        log.info("attempt.started", request_id=job.id, worker=self._config.name, attempt=job.attempt, app=job.app)
+        drawn = self._config.model.drawn(job.spec)
+        log.info(
+            "attempt.started",
+            request_id=job.id,
+            worker=self._config.name,
+            attempt=job.attempt,
+            app=job.app,
+            size=str(job.spec.size),
+            drawn_at=str(drawn.size),
+        )
         with self._leases.hold(lease) as lost:
             attempt = Attempt(
                 lease,
                 store=self._store,
                 blobs=self._blobs,
                 engine=self._engine,
+                drawn=drawn,
                 megapixels_per_run=self._megapixels_per_run,
-                story=self._story(lease),
+                story=self._story(job, drawn),
             )
             try:
                 outcome = await unless(self._outcome(attempt, engine_is_free), lost, self._hurry)
@@ -199,7 +210,8 @@ class Worker:
         except EngineError as error:
             if isinstance(error, DrawOutOfMemory):
                 # Such sizes one by one from now on; the next attempt will show whether that fits.
-                self._megapixels_per_run = min(self._megapixels_per_run, attempt.lease.job.spec.megapixels)
+                drawn = self._config.model.drawn(attempt.lease.job.spec)
+                self._megapixels_per_run = min(self._megapixels_per_run, drawn.megapixels)
             if error.last_words:
                 log.warning("engine.last_words", request_id=attempt.lease.job.id, printed=error.last_words)
             return outcome_of(error, images_at_once=attempt.images_at_once)
@@ -233,25 +245,26 @@ class Worker:
                 log.info("attempt.handed_back", request_id=job.id, reason=reason)
 
     async def _learn(self, job: Job, *, inference_seconds: float, finished_at: float) -> None:
-        work = work_of(job.spec)
+        drawing, recording = work_of(self._config.model.drawn(job.spec)), work_of(job.spec)
         record_seconds = finished_at - (job.started_at or finished_at) - inference_seconds
         try:
-            await self._store.learn(self._kind, "draw", work, inference_seconds)
-            await self._store.learn(self._kind, "record", work, max(record_seconds, 0.0))
+            await self._store.learn(self._kind, "draw", drawing, inference_seconds)
+            await self._store.learn(self._kind, "record", recording, max(record_seconds, 0.0))
         except StoreUnusable as error:  # the next request teaches the same
             log.warning("learning.skipped", request_id=job.id, reason=str(error))
 
-    def _story(self, lease: Lease) -> dict[str, str]:
+    def _story(self, job: Job, drawn: ImageSpec) -> dict[str, str]:
         """What is written into the files."""
-        spec = lease.job.spec
+        spec = job.spec
         story = {
             "prompt": spec.prompt,
             "negative_prompt": spec.negative_prompt or "",
-            "size": f"{spec.width}x{spec.height}",
+            "size": str(spec.size),
+            "drawn_at": "" if drawn.size == spec.size else str(drawn.size),
             "num_inference_steps": str(spec.num_inference_steps),
             "guidance_scale": f"{spec.guidance_scale:g}",
             "model": self._config.model.name,
-            "request_id": lease.job.id,
+            "request_id": job.id,
             "software": f"Pipelet {self._config.version}",
         }
         return {key: value for key, value in story.items() if value}

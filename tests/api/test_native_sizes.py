@@ -1,0 +1,58 @@
+"""A model that draws small and is asked for large pictures: what is said of the work."""
+
+import pytest
+
+from pipelet.domain.catalog import Catalog, parse
+from pipelet.domain.estimate import unlearned, work_of
+from tests.api.service import Service
+from tests.jobs import make_spec
+
+LARGE = {"width": 3200, "height": 2000, "batch_size": 4}
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    """One model, trained for two sizes."""
+    return parse(
+        """
+        [models.small]
+        source = "none"
+        num_inference_steps = 8
+        guidance_scale = 0.0
+        native_sizes = ["256x256", "384x256"]
+        [apps.z-image-text-to-image]
+        task = "text-to-image"
+        model = "small"
+        """
+    )
+
+
+async def test_the_estimate_counts_what_is_drawn(service: Service) -> None:
+    """Drawing costs what the native size costs; only storing grows with the size that was asked for."""
+    job = await service.store.get(await service.submit(**LARGE))
+
+    assert job is not None
+    drawing, recording = work_of(make_spec(width=384, height=256, batch_size=4)), work_of(make_spec(**LARGE))
+    assert drawing == job.work
+    assert pytest.approx(unlearned().service(drawing, recording)) == job.expected_seconds
+
+
+async def test_the_queue_counts_what_is_drawn(service: Service) -> None:
+    """The work ahead of a request is what its predecessors need of the device."""
+    first = await service.store.get(await service.submit(**LARGE))
+    second = await service.store.get(await service.submit())
+
+    assert first is not None
+    assert second is not None
+    ahead = await service.store.ahead(second, [second.app])
+    assert first.work == ahead.work
+
+
+async def test_tasks_are_those_of_what_is_drawn(service: Service) -> None:
+    """Four large pictures are one run of the pipeline where they are drawn small."""
+    request_id = await service.submit(**LARGE)
+    await service.claim()
+
+    status = (await service.client.get(service.status_path(request_id))).json()
+
+    assert "Progress: 0/12 Tasks done" == status["statusMessages"]["message"]

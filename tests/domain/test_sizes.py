@@ -1,0 +1,106 @@
+"""At which size a model draws what was asked for."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelet.domain.catalog import Model
+from pipelet.domain.sizes import Size, nearest, scaled_into
+from tests.jobs import make_spec
+
+SMALL = ("256x256", "320x256", "256x320", "384x256", "256x384", "512x256", "256x512")
+PIXELS = (512 * 512, 2048 * 2048)
+
+sides = st.integers(64, 4096)
+size_lists = st.lists(st.builds(Size, st.integers(1, 64), st.integers(1, 64)), min_size=1, max_size=8)
+
+
+def drawn(asked: str, **fields: object) -> str:
+    """What a model of these fields draws where `asked` was asked for."""
+    size = Size.parse(asked)
+    model = Model(name="m", source="x", **fields)  # type: ignore[arg-type]
+    return str(model.drawn(make_spec(width=size.width, height=size.height)).size)
+
+
+@pytest.mark.parametrize(
+    ("asked", "at"),
+    [
+        ("384x256", "384x256"),  # trained for
+        ("370x250", "370x250"),  # the next multiple is: cropped, as ever
+        ("3200x2000", "384x256"),
+        ("2000x3200", "256x384"),
+        ("1024x1024", "256x256"),
+        ("64x64", "256x256"),
+        ("1920x1080", "512x256"),
+        ("4096x64", "512x256"),
+        ("500x400", "320x256"),
+    ],
+)
+def test_a_list_of_sizes(asked: str, at: str) -> None:
+    """What is not on the list is drawn at the size on it whose aspect ratio is nearest."""
+    assert at == drawn(asked, native_sizes=SMALL, size_multiple=32)
+
+
+@pytest.mark.parametrize(
+    ("asked", "at"),
+    [
+        ("1024x1024", "1024x1024"),
+        ("2048x2048", "2048x2048"),
+        ("4096x1000", "4096x1000"),
+        ("513x511", "513x511"),
+        ("3200x2000", "2576x1616"),
+        ("2000x3200", "1616x2576"),
+        ("4096x4096", "2048x2048"),
+        ("256x256", "512x512"),
+        ("64x64", "512x512"),
+        ("300x100", "896x304"),
+    ],
+)
+def test_a_range_of_areas(asked: str, at: str) -> None:
+    """What is within the range is drawn as it is; what is not, in its own aspect ratio at the nearer end."""
+    assert at == drawn(asked, native_pixels=PIXELS)
+
+
+def test_a_model_that_names_none_draws_what_was_asked_for() -> None:
+    """Without native sizes every size is the model's own."""
+    assert "4001x65" == drawn("4001x65")
+
+
+def test_of_several_of_one_shape_the_smallest_that_suffices() -> None:
+    """Detail is not invented where the model can draw it, and none is drawn to be thrown away."""
+    squares = ("256x256", "1024x1024", "512x512")
+
+    sizes = [drawn(asked, native_sizes=squares) for asked in ("100x100", "300x300", "600x600", "3000x3000")]
+    assert ["256x256", "512x512", "1024x1024", "1024x1024"] == sizes
+
+
+@given(st.builds(Size, sides, sides), size_lists)
+def test_the_nearest_shape_on_its_side_is_the_nearest_shape(asked: Size, sizes: list[Size]) -> None:
+    """Choosing does not favour width over height: everything turned by 90 degrees, the choice is the same, turned."""
+    turned = [Size(size.height, size.width) for size in sizes]
+    chosen = nearest(asked, sizes)
+
+    assert chosen in sizes
+    assert Size(chosen.height, chosen.width) == nearest(Size(asked.height, asked.width), turned)
+
+
+@given(st.builds(Size, sides, sides), st.sampled_from([8, 16, 32]))
+def test_a_scaled_size_keeps_the_shape(asked: Size, multiple: int) -> None:
+    """It consists of multiples, is within the range, and covering `asked` with it cuts off less than a multiple."""
+    low, high = PIXELS
+    size = scaled_into(asked, (low, high), multiple)
+    scale = max(asked.width / size.width, asked.height / size.height)
+
+    assert size == size.rounded_up(multiple)
+    assert low / 4 <= size.pixels <= high
+    assert size.width - asked.width / scale < multiple
+    assert size.height - asked.height / scale < multiple
+
+
+@given(sides, sides, st.sampled_from([{"native_sizes": SMALL}, {"native_pixels": PIXELS}, {}]))
+def test_what_a_model_draws_it_draws_as_it_is(width: int, height: int, fields: dict[str, tuple[int, ...]]) -> None:
+    """A size that was chosen is one that the model was trained for: asked for itself, it is not changed again."""
+    model = Model(name="m", source="x", size_multiple=32, **fields)  # type: ignore[arg-type]
+    chosen = model.drawn(make_spec(width=width, height=height))
+
+    assert chosen == model.drawn(chosen)

@@ -1,0 +1,45 @@
+"""Pixels of one size to pixels of another."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelet.domain.sizes import Size
+from pipelet.worker.resample import resample
+
+sides = st.integers(1, 70)
+colours = np.random.default_rng(1).integers(0, 256, (70, 70, 3), np.uint8)
+
+
+@given(sides, sides, sides, sides)
+@settings(deadline=None)
+def test_the_size_is_exact(width: int, height: int, wanted_width: int, wanted_height: int) -> None:
+    """Whatever was drawn and whatever was asked for, the pixels have the size asked for."""
+    resampled = resample(colours[:height, :width], Size(wanted_width, wanted_height))
+
+    assert (wanted_height, wanted_width, 3) == resampled.shape
+
+
+def test_the_same_size_is_the_same_picture() -> None:
+    """Nothing is filtered where nothing is scaled."""
+    np.testing.assert_array_equal(colours, resample(colours, Size(70, 70)))
+
+
+def test_what_is_only_too_wide_is_only_cropped() -> None:
+    """The middle, untouched."""
+    np.testing.assert_array_equal(colours[:, 10:60], resample(colours, Size(50, 70)))
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 160), (160, 640), (800, 800), (16, 4)])
+def test_the_picture_is_cropped_evenly_and_not_distorted(width: int, height: int) -> None:
+    """A disc in the middle stays a disc in the middle."""
+    y, x = np.mgrid[:64, :64] - 31.5
+    disc = np.where((x**2 + y**2 < 15**2)[..., None], np.uint8([255] * 3), np.uint8([0] * 3))
+
+    resampled = resample(disc, Size(width, height))[..., 0] > 127
+
+    np.testing.assert_array_equal(resampled, resampled[::-1, ::-1])
+    scale = max(width, height) / 64
+    assert pytest.approx(min(30 * scale, width), rel=0.1, abs=1) == resampled.sum(1).max()
+    assert pytest.approx(min(30 * scale, height), rel=0.1, abs=1) == resampled.sum(0).max()
