@@ -74,13 +74,17 @@ def problem_response(
 
 
 def add_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(errors.PipeletError, _on_domain_error)
+    app.add_exception_handler(errors.PipeletError, answer)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(ClientDisconnect, answer)
     app.add_exception_handler(Exception, _on_bug)
 
 
-async def _on_domain_error(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
+    """To what a handler refuses; whatever has no answer is raised again, because it is a bug."""
+    if isinstance(error, ClientDisconnect):
+        # Whoever hung up in the middle of a body reads no answer; it is no fault of ours, so no error is logged.
+        return problem_response(400, "The body broke off.", error_type="client_disconnected")
     if isinstance(error, Problem):
         return problem_response(error.status, error.detail, message=str(error), error_type=error.error_type)
     status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
@@ -106,11 +110,6 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     more = {"status": "NOT_FOUND"} if error.status_code == 404 else None
     detail = details.get(error.status_code, error.detail)
     return problem_response(error.status_code, detail, more=more, headers=error.headers)
-
-
-async def _on_disconnect(request: Request, error: Exception) -> Response:
-    """Whoever hung up in the middle of a body reads no answer; it is no fault of ours, so no error is logged."""
-    return problem_response(400, "The body broke off.", error_type="client_disconnected")
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
