@@ -1,6 +1,7 @@
 """Structured logs: one line an event, on standard error, ours and the libraries' in one shape."""
 
 import contextlib
+import json
 import logging
 import sys
 from typing import Literal
@@ -22,6 +23,14 @@ class _Lines(structlog.WriteLogger):
     fatal = failure = err = error = critical = exception = msg
 
 
+_encode = json.JSONEncoder(default=repr).encode
+
+
+def _as_json(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+    # structlog's own renderer makes an encoder for every line, and every submit is a line.
+    return _encode(event)
+
+
 def configure(*, format: Literal["auto", "json", "console"], level: str) -> None:  # noqa: A002 - the setting's name
     """Send everything through one renderer. `auto` is for people where standard error is a terminal, else JSON."""
     for_people = format == "console" or (format == "auto" and sys.stderr.isatty())
@@ -30,7 +39,7 @@ def configure(*, format: Literal["auto", "json", "console"], level: str) -> None
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer = structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer()
+    renderer = structlog.dev.ConsoleRenderer() if for_people else _as_json
     flatten = [] if for_people else [structlog.processors.format_exc_info]
     structlog.configure(
         processors=[*shared, *flatten, renderer],

@@ -148,7 +148,18 @@ async def test_file_head_and_range(service: Service) -> None:
 
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
     assert (piece.status_code, piece.content, piece.headers["content-range"]) == (206, b"234", "bytes 2-4/10")
-    assert beyond.status_code == 416
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */10")
+    assert beyond.json()["detail"] == beyond.json()["message"] == "The file ends before the range that was asked for."
+
+
+@pytest.mark.parametrize("unreadable", ["bytes=", "bytes=a-b", "bytes=4-2", "bytes", "seconds=1-2"])
+async def test_file_range_that_cannot_be_read(service: Service, unreadable: str) -> None:
+    """A Range header that makes no sense is refused like any other mistake: in our shape, saying what to do."""
+    answer = await service.client.get(await file_url(service, b"0123456789"), headers={"Range": unreadable})
+
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/json"
+    assert "leave the header out" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

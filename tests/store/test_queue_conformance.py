@@ -284,6 +284,30 @@ async def test_progress_never_falls(store: JobStore) -> None:
     assert [Progress(7, 12)] == [entry.progress for entry in await store.running([APP])]
 
 
+async def test_every_change_is_seen_by_others(store: JobStore, second_store: JobStore) -> None:
+    """What one process does with a job, another sees at its next read, however often it has read the job before."""
+    job = await store.submit(make_job())
+    seen = [await second_store.get(job.id)]
+
+    async def note() -> None:
+        seen.extend([await second_store.get(job.id) for _ in range(2)])
+        assert seen[-2] == seen[-1] == await store.get(job.id)
+        assert seen[-1] != seen[-3]
+
+    for outcome in (BROKEN, HandedBack("stopping"), success("outputs/a.png")):
+        lease = await store.claim(wanting())
+        assert lease is not None
+        await note()
+        for done in (0, 5):
+            await store.report_progress(lease, Progress(done, 12))
+            await note()
+        await store.finish(lease, outcome, 1_000_002.0)
+        await note()
+    await store.delete_finished(before=1_000_003.0, now=1_000_004.0, limit=10)
+
+    assert await second_store.get(job.id) is None
+
+
 async def test_the_log_only_grows(store: JobStore) -> None:
     """A job's history keeps every line, in order."""
     job = await store.submit(make_job())

@@ -1,6 +1,6 @@
 """The application: which path leads to which handler."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,14 +11,13 @@ from fastapi_offline import FastAPIOffline
 from pipelet.api import description, files, health, problems, queue
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.estimates import Estimates
+from pipelet.api.fast_path import FastPath, Handler
 from pipelet.api.metrics import Metrics
 from pipelet.api.parts import LocalFiles, Parts
 from pipelet.api.recent import Recent
 from pipelet.api.schemas import input_model
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Direct(APIRoute):
@@ -66,6 +65,7 @@ def build_api(
         blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
     )
     problems.add_handlers(app)
+    app.add_middleware(FastPath, submit=queue.submit, status=queue.status, served=app.state.parts.inputs)
     _add_reads(app, catalog)
     _add_submits(app, app.state.parts)
     _add_operations(app)
@@ -74,7 +74,6 @@ def build_api(
 
 
 def _add_reads(app: FastAPI, catalog: Catalog) -> None:
-    """The status route before all others: routes are tried in order, and this one is polled."""
     request = "/fal/queue/{app}/requests/{request_id}"
     plain = description.of_read(catalog)
     with_logs = description.of_read(catalog, description.LOGS)

@@ -7,7 +7,7 @@ a limit holds while it arrives.
 import json
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from pipelet.api.problems import Problem
 
@@ -26,9 +26,13 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     announced = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
     if announced.isascii() and announced.isdigit() and (len(announced) > 18 or int(announced) > max_bytes):
         raise _too_large(max_bytes)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
     return bytes(body)
@@ -43,7 +47,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)
+        value = _decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise _unreadable(f"The body is not valid JSON: {error.msg} ({where}).") from error
@@ -85,6 +89,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         # Which of the two is meant is not ours to guess: parsers disagree about it.
         raise _unreadable("The body gives a field twice.")
     return fields
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates).decode
 
 
 def _unreadable(detail: str) -> Problem:

@@ -3,14 +3,40 @@
 import anyio
 from fastapi import Request
 from fastapi.responses import FileResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from pipelet.api.parts import parts_of
-from pipelet.api.problems import Problem
+from pipelet.api.problems import Problem, problem_response
 from pipelet.domain.errors import KeyRefused, NotFound
 from pipelet.domain.image import OutputFormat
 
 _CONTENT_TYPES = {each.extension: each.content_type for each in OutputFormat}
+_REFUSALS = {
+    400: "The Range header cannot be read. Ask for a range such as `bytes=0-1023`, or leave the header out.",
+    416: "The file ends before the range that was asked for.",
+}
 _HEADERS = {"Cache-Control": "private", "X-Content-Type-Options": "nosniff"}
+
+
+class _File(FileResponse):
+    """Refuses a range in the shape of our errors, where Starlette's own class answers plain text."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal: Message | None = None
+
+        async def send_unless_refused(message: Message) -> None:
+            nonlocal refusal
+            if message["type"] == "http.response.start" and message["status"] in _REFUSALS:
+                refusal = message
+            if refusal is None:
+                await send(message)
+
+        await super().__call__(scope, receive, send_unless_refused)
+        if refusal is not None:
+            # Content-Range says how long the file is, to whoever asked beyond its end.
+            headers = {k.decode(): v.decode() for k, v in refusal["headers"] if k == b"content-range"}
+            status = refusal["status"]
+            await problem_response(status, _REFUSALS[status], headers=headers)(scope, receive, send)
 
 
 async def fetch(request: Request) -> Response:
@@ -28,7 +54,7 @@ async def fetch(request: Request) -> Response:
         found = await anyio.Path(path).stat()
     except FileNotFoundError as error:
         raise NotFound("There is no such file any more.") from error
-    return FileResponse(
+    return _File(
         path,
         headers=_HEADERS,
         media_type=_CONTENT_TYPES.get(path.suffix.removeprefix("."), "application/octet-stream"),

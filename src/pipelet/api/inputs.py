@@ -39,7 +39,7 @@ def read_input(fields: Mapping[str, Any], model: InputModel, *, max_priority: in
         faults = [_refused(str(each["loc"][0]), each["type"], each["msg"], known) for each in refused] + faults
     if faults:
         raise Problem(422, faults, message=_one_line(faults))
-    return _wanted(values.model_dump(), max_priority)
+    return _wanted({**vars(values)}, max_priority)
 
 
 def _wanted(values: dict[str, Any], max_priority: int | None) -> Wanted:

@@ -142,12 +142,12 @@ def _called_app(request: Request) -> str:
 
 def _served_app(parts: Parts, name: str) -> App:
     app = parts.catalog.apps.get(name)
+    if app is not None and app.is_served:
+        return app
     served = ", ".join(parts.catalog.served_apps())
     if app is None:
         raise NotFound(f"There is no app of this name. Apps that take requests: {served}.")
-    if not app.is_served:
-        raise NotFound(f"The app {name} is known, but nothing serves it here yet. Apps that take requests: {served}.")
-    return app
+    raise NotFound(f"The app {name} is known, but nothing serves it here yet. Apps that take requests: {served}.")
 
 
 async def _find(parts: Parts, request: Request) -> tuple[str, Job]:

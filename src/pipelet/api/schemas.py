@@ -2,7 +2,6 @@
 
 import math
 import re
-import unicodedata
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, create_model
@@ -96,6 +95,7 @@ def _text(limits: Limits, model: Model, *, blank: bool) -> Any:
 
 
 _CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f"
+_UNCLEAN = re.compile(rf"[{_CONTROL}\ud800-\udfff]")  # lone surrogates are no text, and not storable as UTF-8
 _CLEAN = f"^[^{_CONTROL}]*$"
 _CLEAN_NOT_BLANK = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
 
@@ -160,11 +160,10 @@ def _under_ceiling(value: int, info: ValidationInfo) -> int:
 def _clean_text(value: object) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "Give a text; this is {found}.", {"found": name_of(value)})
-    for position, character in enumerate(value):
-        # Cs are lone surrogates: no text, and not storable as UTF-8.
-        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\r\t":
-            found = {"code": f"U+{ord(character):04X}", "position": position}
-            raise PydanticCustomError("control_character", "Character {position} is {code}, which is no text.", found)
+    unclean = _UNCLEAN.search(value)
+    if unclean is not None:
+        found = {"code": f"U+{ord(unclean[0]):04X}", "position": unclean.start()}
+        raise PydanticCustomError("control_character", "Character {position} is {code}, which is no text.", found)
     return value
 
 

@@ -11,6 +11,7 @@ holds the costs near plausible ones, in proportion: the first request that ends 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 
 from pipelet.domain.image import ImageSpec
 
@@ -101,7 +102,8 @@ class Costs:
     seconds: tuple[float, ...]
 
     def predict(self, work: Work) -> float:
-        return sum(a * b for a, b in zip(self.seconds, work.amounts(), strict=True))
+        seconds: float = sum(map(mul, self.seconds, work.amounts()))
+        return seconds
 
 
 _NOMINAL = Costs(PRIOR_DRAW)

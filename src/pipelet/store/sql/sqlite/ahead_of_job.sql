@@ -1,4 +1,4 @@
--- The levels above, then, in the job's own level, the long runs before its own, the short runs before its own, and rows.
+-- The levels above, then, in the job's own level, the runs before its own, longest first, and the rows before it in its own.
 WITH wanted AS MATERIALIZED (SELECT value AS app FROM json_each(:apps)),
 ahead AS (
   SELECT requests, steps, megapixels, megapixel_steps, attention
@@ -11,11 +11,15 @@ ahead AS (
   UNION ALL
   SELECT requests, steps, megapixels, megapixel_steps, attention
   FROM wanted JOIN queue_count USING (app)
-  WHERE span = 6 AND priority = :priority AND run >= (:seq >> 12) << 6 AND run < :seq >> 6
+  WHERE span = 8 AND priority = :priority AND run >= (:seq >> 12) << 4 AND run < :seq >> 8
+  UNION ALL
+  SELECT requests, steps, megapixels, megapixel_steps, attention
+  FROM wanted JOIN queue_count USING (app)
+  WHERE span = 4 AND priority = :priority AND run >= (:seq >> 8) << 4 AND run < :seq >> 4
   UNION ALL
   SELECT 1, steps, megapixels, megapixel_steps, attention
   FROM wanted JOIN job USING (app)
-  WHERE state = 'queued' AND priority = :priority AND seq >= (:seq >> 6) << 6 AND seq < :seq
+  WHERE state = 'queued' AND priority = :priority AND seq >= (:seq >> 4) << 4 AND seq < :seq
 )
 SELECT COALESCE(SUM(requests), 0) AS requests, COALESCE(SUM(steps), 0.0) AS steps,
        COALESCE(SUM(megapixels), 0.0) AS megapixels, COALESCE(SUM(megapixel_steps), 0.0) AS megapixel_steps,
