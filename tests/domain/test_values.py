@@ -26,7 +26,7 @@ def test_parts_hold_the_batch_and_fit(batch: int, megapixels: float, at_once: fl
 
 def test_eight_steps_are_twelve_tasks() -> None:
     """The seed's example: 12 tasks for 8 steps; a batch in parts counts each part."""
-    assert [12, 48] == [tasks_of_job(8, 1), tasks_of_job(8, 4)]
+    assert [12, 48] == [tasks_of_job(8, 0, 1), tasks_of_job(8, 0, 4)]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,8 @@ def test_keys_are_recognisable_and_expire() -> None:
         ('[models.m]\nsource = "x"\nnative_pixels = [1024, 2048]', "at least four times the first"),
         ('[models.m]\nsource = "x"\nnative_pixels = [1024.0, 9e9]', "native_pixels = .* is of the wrong type"),
         ('[models.m]\nsource = "x"\nnative_pixels = [1, 4]\nnative_sizes = ["64x64"]', "not both"),
+        ('[models.m]\nsource = "x"\nnative_sizes = ["64x64"]\nrefine_strength = 1', "at least 0 and below 1"),
+        ('[models.m]\nsource = "x"\nrefine_strength = 0.3', "needs native_sizes or native_pixels"),
         ('[models.m]\nsource = "x"\nlong_prompts = "shorten"', "long_prompts must be refuse or cut"),
         ('[apps.a]\ntask = "text-to-image"\n[apps.a.limits]\nmax_side = 512', "default_side <= max_side"),
         ("[app.a]", "a table \\[app\\]"),

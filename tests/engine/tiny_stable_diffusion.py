@@ -28,6 +28,7 @@ def make_stable_diffusion(folder, scheduler):
             )
         ),
         unet=diffusers.UNet2DConditionModel(
+            sample_size=8,
             block_out_channels=(8, 16),
             norm_num_groups=4,
             layers_per_block=1,

@@ -99,6 +99,19 @@ async def test_sizes_the_model_was_not_trained_for_are_resampled(workshop: Works
         assert "drawn_at" not in file.text  # type: ignore[attr-defined]
 
 
+async def test_a_refined_picture_is_stored_as_it_was_drawn(workshop: Workshop) -> None:
+    """Where the engine makes a second pass it hands over the full size, and the tasks are those of both passes."""
+    fields = {"native_sizes": ("96x64",), "refine_strength": 0.3, "megapixels_per_run": 192 * 128 / 1e6}
+    async with workshop.worker("refines:Painter", **fields):
+        done = await workshop.ended(await workshop.store.submit(job_now(width=192, height=128, batch_size=2)))
+
+    assert_right_pictures(workshop, done)
+    assert Progress(2 * (12 + 5), 2 * (12 + 5)) == done.progress
+    with Image.open(workshop.files / done.images[0].key) as file:
+        told = file.text  # type: ignore[attr-defined]
+    assert ("96x64", "0.3") == (told["drawn_at"], told["refine_strength"])
+
+
 async def test_progress_grows_task_by_task(workshop: Workshop) -> None:
     """What the store says while a request runs never falls, always names the same total, and shows the steps."""
     seen: list[Progress] = []

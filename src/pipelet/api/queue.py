@@ -14,7 +14,7 @@ from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import NotFound
-from pipelet.domain.estimate import Ahead, work_of
+from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import is_request_id, new_request_id
 from pipelet.domain.job import CancelAnswer, Job, LogLine, State
 from pipelet.domain.keys import ApiKey
@@ -121,7 +121,7 @@ def _refuse_webhook(request: Request) -> None:
 
 
 async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, backlog: Ahead) -> Job:
-    spec, work = wanted.spec, work_of(parts.catalog.model_of(app).drawn(wanted.spec))
+    spec, work = wanted.spec, drawing(wanted.spec, parts.catalog.model_of(app))
     return Job(
         id=new_request_id(),
         app=app.name,
@@ -178,11 +178,11 @@ def _message(parts: Parts, job: Job, ahead: Ahead | None) -> str:
 def _tasks(parts: Parts, job: Job) -> int:
     """What the worker will count to, said before it has said so itself."""
     app = parts.catalog.apps.get(job.app)
-    runs = 1
-    if app is not None and app.model is not None:
-        model = parts.catalog.model_of(app)
-        runs = len(split(job.spec.batch_size, model.drawn(job.spec).megapixels, model.megapixels_per_run))
-    return tasks_of_job(job.spec.num_inference_steps, runs)
+    if app is None or app.model is None:
+        return tasks_of_job(job.spec.num_inference_steps, 0, 1)
+    model = parts.catalog.model_of(app)
+    runs = split(job.spec.batch_size, model.handed_over(job.spec).megapixels, model.megapixels_per_run)
+    return tasks_of_job(job.spec.num_inference_steps, model.refine_steps(job.spec), len(runs))
 
 
 def _wants_logs(query: bytes) -> bool:

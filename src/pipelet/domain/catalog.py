@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, get_type_hints
 
+from pipelet.domain import refining
 from pipelet.domain.errors import Unusable
 from pipelet.domain.image import ImageSpec
 from pipelet.domain.sizes import Size, nearest, scaled_into
@@ -39,6 +40,9 @@ class Model:
     native_pixels: tuple[int, ...] = ()
     """The smallest and the largest area it was trained for, at any aspect ratio. What is smaller or larger is drawn at
     the nearer end, and resampled."""
+    refine_strength: float = 0.0
+    """Where a picture is scaled up, how much of it a second pass draws anew, image-to-image at the size asked for; 0
+    leaves that pass out. Higher adds more detail, and sooner things that are not in the picture."""
     max_prompt_tokens: int | None = None
     """Past it, the pipeline would cut the prompt silently or fail; None leaves the length to the pipeline."""
     long_prompts: str = "refuse"
@@ -66,6 +70,11 @@ class Model:
             low, high = self.native_pixels
             # In a narrower range, some aspect ratio would find no multiples.
             _demand(1 <= low <= high / 4, "the second of native_pixels must be at least four times the first")
+        _demand(0 <= self.refine_strength < 1, "refine_strength must be at least 0 and below 1")
+        _demand(
+            self.refine_strength == 0 or bool(self.native_sizes or self.native_pixels),
+            "refine_strength needs native_sizes or native_pixels: what is drawn at the size asked for is not refined",
+        )
         _demand(self.long_prompts in ("refuse", "cut"), "long_prompts must be refuse or cut")
         _demand(self.megapixels_per_run > 0, "megapixels_per_run must be positive")
 
@@ -73,6 +82,16 @@ class Model:
         """`spec` at the size that the model draws it at: as it is where the model was trained for that."""
         drawn = self._drawn_at(spec.size)
         return replace(spec, width=drawn.width, height=drawn.height)
+
+    def refine_steps(self, spec: ImageSpec) -> int:
+        """Of the second pass over what was drawn; 0 where there is none."""
+        if self.refine_strength == 0 or self.drawn(spec).megapixels >= spec.megapixels:
+            return 0
+        return refining.steps_taken(spec.num_inference_steps, self.refine_strength)
+
+    def handed_over(self, spec: ImageSpec) -> ImageSpec:
+        """`spec` at the size that leaves the engine: that of its last pass."""
+        return spec if self.refine_steps(spec) else self.drawn(spec)
 
     def _drawn_at(self, asked: Size) -> Size:
         whole = asked.rounded_up(self.size_multiple)

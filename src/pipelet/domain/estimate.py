@@ -10,9 +10,10 @@ holds the costs near plausible ones, in proportion: the first request that ends 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import mul
 
+from pipelet.domain.catalog import Model
 from pipelet.domain.image import ImageSpec
 
 _FORGET = 0.98
@@ -46,6 +47,14 @@ def work_of(spec: ImageSpec) -> Work:
     steps = spec.num_inference_steps * (2 if spec.guidance_scale > 0 else 1)
     drawn = spec.megapixels * spec.batch_size
     return Work(1.0, float(steps), drawn, drawn * steps, drawn * spec.megapixels * steps)
+
+
+def drawing(spec: ImageSpec, model: Model) -> Work:
+    """Of all passes that `model` makes for `spec`, each at its size."""
+    work, refine_steps = work_of(model.drawn(spec)), model.refine_steps(spec)
+    if not refine_steps:
+        return work
+    return work + replace(work_of(replace(spec, num_inference_steps=refine_steps)), requests=0.0)
 
 
 PRIOR_DRAW = (0.05, 0.01, 0.4, 0.2, 0.02)

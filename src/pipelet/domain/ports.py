@@ -208,6 +208,8 @@ class Engine(Protocol):
     async def draw(self, part: Part, on_task: Callable[[int], None]) -> DrawnPart:
         """Draw `part`. `on_task(k)` is called as k grows: prompt encoded 1, each step 1, decoded 1.
 
+        Where the model makes a second pass: and then picture encoded 1, each of its steps 1, decoded 1.
+
         Raises:
             EngineError: see `domain/errors.py`. After EngineDied and EngineStalled the engine needs `start`.
             Cancelling the awaiting task stops the drawing within one step.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 ENCODE_PROMPT = 1
+ENCODE_PICTURE = 1
 DECODE = 1
 WRITE_FILES = 1
 STORE_FILES = 1
@@ -20,10 +21,14 @@ class Progress:
         return f"Progress: {self.done}/{self.total} Tasks done"
 
 
-def tasks_of_part(steps: int) -> int:
-    """Encoding the prompt, each denoising step, decoding, writing the files' bytes, storing them: 8 steps make 12."""
-    return steps + TASKS_BESIDE_STEPS
+def tasks_of_part(steps: int, refine_steps: int) -> int:
+    """Encoding the prompt, each denoising step, decoding, writing the files' bytes, storing them: 8 steps make 12.
+
+    A second pass, where there is one, adds encoding the picture, each of its steps, and decoding again.
+    """
+    second_pass = ENCODE_PICTURE + refine_steps + DECODE if refine_steps else 0
+    return steps + TASKS_BESIDE_STEPS + second_pass
 
 
-def tasks_of_job(steps: int, parts: int) -> int:
-    return parts * tasks_of_part(steps)
+def tasks_of_job(steps: int, refine_steps: int, parts: int) -> int:
+    return parts * tasks_of_part(steps, refine_steps)

@@ -3,6 +3,8 @@
 import inspect
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, Self
 
 import diffusers
@@ -11,6 +13,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from pipelet.domain import refining
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import DrawCancelled, DrawOutOfMemory, DrawRefused, ModelUnusable
 from pipelet.domain.image import ImageSpec
@@ -26,8 +29,9 @@ class DiffusersModel:
 
     def __init__(self, pipe: Any, model: Model, device: torch.device) -> None:
         self.device = _in_words(device)
+        self._model = model
         self._pipe = pipe
-        self._accepted = inspect.signature(type(pipe).__call__).parameters
+        self._refiner = _image_to_image(pipe) if model.refine_strength > 0 else None
         self._denoiser = getattr(pipe, "transformer", None) or getattr(pipe, "unet", None)
         self._multiple = _multiple(pipe, model)
         self._largest_side = _largest_side(pipe)
@@ -59,10 +63,14 @@ class DiffusersModel:
         on_task: Callable[[int], None],
         is_cancelled: Callable[[], bool],
     ) -> None:
-        arguments = self._arguments(self._prompts.fitted(spec), first, count)
-        watch = _Watch(spec.num_inference_steps, on_task, is_cancelled)
+        spec = self._prompts.fitted(spec)
+        passes = self._passes(spec, first, count)
+        watch = _Watch(on_task, is_cancelled)
         try:
-            images = self._run(arguments, watch)
+            images = self._run(passes[0], None, watch)
+            for each in passes[1:]:
+                watch.end_pass()
+                images = self._run(each, images, watch)
             watch.check()
             _copy(images, out)
         except torch.OutOfMemoryError as error:
@@ -75,25 +83,40 @@ class DiffusersModel:
                 raise
             problem = str(error)
         else:
-            watch.reach(spec.num_inference_steps + 2)
+            watch.end_pass()
             return
         # Here, because the handled error kept the tensors alive.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         raise DrawOutOfMemory(problem)
 
-    def _run(self, arguments: dict[str, Any], watch: "_Watch") -> torch.Tensor:
-        """float, shape (count, 3, height, width), values 0 to 1, on the device."""
-        if self._denoiser is None:
-            return self._pipe(**arguments, **self._callback(watch)).images
-        hook = self._denoiser.register_forward_pre_hook(watch.before_forward)
-        try:
-            return self._pipe(**arguments, **self._callback(watch)).images
-        finally:
-            hook.remove()
+    def _run(self, each: "_Pass", drawn: torch.Tensor | None, watch: "_Watch") -> torch.Tensor:
+        """float, shape (count, 3, height, width), values 0 to 1, on the device. `drawn` are the last pass's."""
+        watch.begin_pass(each.steps)
+        arguments = each.arguments | {"callback_on_step_end": watch.after_step}
+        if drawn is not None:
+            arguments["image"] = _covering(drawn, arguments["width"], arguments["height"])
+        accepted = inspect.signature(type(each.pipe).__call__).parameters
+        arguments = {name: value for name, value in arguments.items() if name in accepted and value is not None}
+        denoiser = self._denoiser
+        with denoiser.register_forward_pre_hook(watch.before_forward) if denoiser is not None else nullcontext():
+            return each.pipe(**arguments).images
 
-    def _callback(self, watch: "_Watch") -> dict[str, Any]:
-        return {"callback_on_step_end": watch.after_step} if "callback_on_step_end" in self._accepted else {}
+    def _passes(self, spec: ImageSpec, first: int, count: int) -> list["_Pass"]:
+        """One, or where the model refines, two; DrawRefused for what would crash in any of them."""
+        asked = self._arguments(spec, first, count)
+        refine_steps = self._model.refine_steps(spec)
+        if not refine_steps:
+            return [_Pass(self._pipe, spec.num_inference_steps, asked)]
+        strength = self._model.refine_strength
+        second = asked | {
+            "strength": strength,
+            "num_inference_steps": refining.schedule(spec.num_inference_steps, strength),
+        }
+        return [
+            _Pass(self._pipe, spec.num_inference_steps, self._arguments(self._model.drawn(spec), first, count)),
+            _Pass(self._refiner, refine_steps, second),
+        ]
 
     def _arguments(self, spec: ImageSpec, first: int, count: int) -> dict[str, Any]:
         """What the pipeline takes of what a request says; DrawRefused for what would crash in it."""
@@ -105,7 +128,7 @@ class DiffusersModel:
             )
         if spec.num_inference_steps < 1:
             raise DrawRefused("A picture takes at least one step.")
-        arguments = {
+        return {
             # Lists that nobody else has: Z-Image writes into them.
             "prompt": [spec.prompt] * count,
             "negative_prompt": None if spec.negative_prompt is None else [spec.negative_prompt] * count,
@@ -118,36 +141,55 @@ class DiffusersModel:
             "output_type": "pt",
             **self._prompts.arguments(spec),
         }
-        return {name: value for name, value in arguments.items() if name in self._accepted and value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A call of a pipeline."""
+
+    pipe: Any
+    steps: int
+    """As they are counted; the pipeline may see another number."""
+    arguments: dict[str, Any]
+    """Of which the pipeline is given those that it takes."""
 
 
 class _Watch:
-    """Counts the tasks of one drawing, and stops it where it is told to."""
+    """Counts the tasks of one drawing, pass by pass, and stops it where it is told to."""
 
-    def __init__(self, steps: int, on_task: Callable[[int], None], is_cancelled: Callable[[], bool]) -> None:
-        self._steps = steps
+    def __init__(self, on_task: Callable[[int], None], is_cancelled: Callable[[], bool]) -> None:
         self._on_task = on_task
         self._is_cancelled = is_cancelled
         self._done = 0
+        self._before = 0
+        self._steps = 0
+
+    def begin_pass(self, steps: int) -> None:
+        self._before = self._done
+        self._steps = steps
+
+    def end_pass(self) -> None:
+        self._reach(self._steps + 2)
 
     def check(self) -> None:
         # Raising is the only clean way out: the pipelines' own `interrupt` still decodes half a picture.
         if self._is_cancelled():
             raise DrawCancelled("Told to stop.")
 
-    def reach(self, done: int) -> None:
-        while self._done < done:
+    def _reach(self, done: int) -> None:
+        """`done` of this pass."""
+        while self._done < self._before + done:
             self._done += 1
             self._on_task(self._done)
 
     def before_forward(self, *_: Any) -> None:
-        self.reach(1)
+        self._reach(1)
         self.check()
 
     def after_step(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         # Second-order schedulers take more steps than were asked for.
         planned = max(getattr(pipe, "num_timesteps", self._steps), 1)
-        self.reach(1 + min((step + 1) * self._steps // planned, self._steps))
+        self._reach(1 + min((step + 1) * self._steps // planned, self._steps))
         self.check()
         return {}
 
@@ -159,6 +201,15 @@ def _copy(images: torch.Tensor, out: NDArray[np.uint8]) -> None:
     for image, target in zip(images, out, strict=True):
         cropped = image[:, top : top + height, left : left + width].permute(1, 2, 0)
         torch.from_numpy(target).copy_((cropped.float() * 255).round().to(torch.uint8))
+
+
+def _covering(images: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """The middle of `images`, scaled to that size."""
+    scale = max(width / images.shape[3], height / images.shape[2])
+    high, wide = round(height / scale), round(width / scale)
+    top, left = (images.shape[2] - high) // 2, (images.shape[3] - wide) // 2
+    visible = images[:, :, top : top + high, left : left + wide].float()
+    return torch.nn.functional.interpolate(visible, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def _load_pipeline(source: str, model: Model) -> Any:
@@ -192,6 +243,23 @@ def _pipeline_class(name: str, folder: str | None) -> Any:
             f"diffusers {diffusers.__version__} has no pipeline class {name}. "
             "Name another one in the catalog's `pipeline`, or install a diffusers that has it."
         )
+    return found
+
+
+def _image_to_image(pipe: Any) -> Any:
+    """The image-to-image pipeline of the same model, on the same weights."""
+    name = type(pipe).__name__.removesuffix("Pipeline") + "Img2ImgPipeline"
+    sibling = getattr(diffusers, name, None)
+    if sibling is None:
+        raise ModelUnusable(
+            f"diffusers {diffusers.__version__} has no {name}, which refine_strength in the catalog asks for. "
+            "Take that out, or name another `pipeline`."
+        )
+    # Not by `from_pipe`, which casts the weights to float32 unless told otherwise, and the other pipeline shares them;
+    # nor by `AutoPipelineForImage2Image`, which imports every pipeline there is.
+    taken = inspect.signature(sibling.__init__).parameters
+    found = sibling(**{name: part for name, part in pipe.components.items() if name in taken})
+    found.set_progress_bar_config(disable=True)
     return found
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from pipelet.domain.catalog import Model
 from pipelet.domain.ids import new_file_prefix
 from pipelet.domain.image import ImageSpec, StoredImage, file_key
 from pipelet.domain.job import Lease
@@ -31,7 +32,7 @@ class Attempt:
     """`draw` needs the engine, `record` does not: the next attempt draws while this one is recorded.
 
     Args:
-        drawn: the request at the size that the engine draws; the files get the size that was asked for.
+        model: what the engine draws with.
         megapixels_per_run: what one part may hold.
         story: what is written into the files.
     """
@@ -43,7 +44,7 @@ class Attempt:
         store: JobStore,
         blobs: BlobStore,
         engine: Engine,
-        drawn: ImageSpec,
+        model: Model,
         megapixels_per_run: float,
         story: Mapping[str, str],
     ) -> None:
@@ -54,8 +55,9 @@ class Attempt:
         self._blobs = blobs
         self._engine = engine
         self._story = story
-        self._parts = _plan(lease.job.id, drawn, megapixels_per_run)
-        self._tally = Tally(lease, len(self._parts), store)
+        self._parts = _plan(lease.job.id, model.handed_over(self._job.spec), megapixels_per_run)
+        refine_steps = model.refine_steps(self._job.spec)
+        self._tally = Tally(lease, parts=len(self._parts), refine_steps=refine_steps, store=store)
         self._reporting = asyncio.create_task(self._tally.report())
         self._filing: list[asyncio.Task[list[StoredImage]]] = []
         self._keys: asyncio.Task[list[str]] | None = None
@@ -144,9 +146,9 @@ class Attempt:
         )
 
 
-def _plan(job_id: str, drawn: ImageSpec, megapixels_per_run: float) -> list[Part]:
+def _plan(job_id: str, spec: ImageSpec, megapixels_per_run: float) -> list[Part]:
     parts, first = [], 0
-    for count in split(drawn.batch_size, drawn.megapixels, megapixels_per_run):
-        parts.append(Part(job_id=job_id, spec=drawn, first=first, count=count))
+    for count in split(spec.batch_size, spec.megapixels, megapixels_per_run):
+        parts.append(Part(job_id=job_id, spec=spec, first=first, count=count))
         first += count
     return parts

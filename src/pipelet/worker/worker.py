@@ -8,7 +8,7 @@ import structlog
 
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import DrawOutOfMemory, EngineError, ModelUnusable, StoreUnusable, Unusable
-from pipelet.domain.estimate import work_of
+from pipelet.domain.estimate import drawing, work_of
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import ImageSpec
 from pipelet.domain.job import Job, Lease, NewLease
@@ -186,7 +186,7 @@ class Worker:
                 store=self._store,
                 blobs=self._blobs,
                 engine=self._engine,
-                drawn=drawn,
+                model=self._config.model,
                 megapixels_per_run=self._megapixels_per_run,
                 story=self._story(job, drawn),
             )
@@ -210,8 +210,8 @@ class Worker:
         except EngineError as error:
             if isinstance(error, DrawOutOfMemory):
                 # Such sizes one by one from now on; the next attempt will show whether that fits.
-                drawn = self._config.model.drawn(attempt.lease.job.spec)
-                self._megapixels_per_run = min(self._megapixels_per_run, drawn.megapixels)
+                handed_over = self._config.model.handed_over(attempt.lease.job.spec)
+                self._megapixels_per_run = min(self._megapixels_per_run, handed_over.megapixels)
             if error.last_words:
                 log.warning("engine.last_words", request_id=attempt.lease.job.id, printed=error.last_words)
             return outcome_of(error, images_at_once=attempt.images_at_once)
@@ -245,22 +245,22 @@ class Worker:
                 log.info("attempt.handed_back", request_id=job.id, reason=reason)
 
     async def _learn(self, job: Job, *, inference_seconds: float, finished_at: float) -> None:
-        drawing, recording = work_of(self._config.model.drawn(job.spec)), work_of(job.spec)
         record_seconds = finished_at - (job.started_at or finished_at) - inference_seconds
         try:
-            await self._store.learn(self._kind, "draw", drawing, inference_seconds)
-            await self._store.learn(self._kind, "record", recording, max(record_seconds, 0.0))
+            await self._store.learn(self._kind, "draw", drawing(job.spec, self._config.model), inference_seconds)
+            await self._store.learn(self._kind, "record", work_of(job.spec), max(record_seconds, 0.0))
         except StoreUnusable as error:  # the next request teaches the same
             log.warning("learning.skipped", request_id=job.id, reason=str(error))
 
     def _story(self, job: Job, drawn: ImageSpec) -> dict[str, str]:
         """What is written into the files."""
-        spec = job.spec
+        spec, refined = job.spec, self._config.model.refine_steps(job.spec) > 0
         story = {
             "prompt": spec.prompt,
             "negative_prompt": spec.negative_prompt or "",
             "size": str(spec.size),
             "drawn_at": "" if drawn.size == spec.size else str(drawn.size),
+            "refine_strength": f"{self._config.model.refine_strength:g}" if refined else "",
             "num_inference_steps": str(spec.num_inference_steps),
             "guidance_scale": f"{spec.guidance_scale:g}",
             "model": self._config.model.name,
