@@ -13,6 +13,8 @@ from PIL import Image
 from benchmarks.service import APP, scratch, serving
 from pipelet.client import Client
 from pipelet.engine.sources import resolve
+from pipelet.settings import Settings
+from pipelet.wiring import read_catalog
 from training.judge import Picture
 
 SIDE = 256
@@ -56,6 +58,7 @@ def _directly(prompts: Sequence[str], model: str) -> Iterator[Picture]:
     logging.disable_progress_bar()
     more_logging.disable_progress_bar()
     folder = resolve("package:box") if model == BOX else model
+    guidance = read_catalog(Settings()).models[BOX].guidance_scale
     pipe = ZImagePipeline.from_pretrained(folder, dtype=torch.bfloat16)
     pipe.set_progress_bar_config(disable=True)
     for number, prompt in enumerate(prompts):
@@ -65,7 +68,7 @@ def _directly(prompts: Sequence[str], model: str) -> Iterator[Picture]:
                 width=SIDE,
                 height=SIDE,
                 num_inference_steps=STEPS,
-                guidance_scale=0.0,
+                guidance_scale=guidance,
                 generator=[torch.Generator("cpu").manual_seed(number)],
             ).images[0]
         )

@@ -188,9 +188,9 @@ class Captions:
 
     def _word(self, thing: Thing) -> str:
         nearest = self.nearest.get(thing.name)
-        if nearest and self.random.random() < 0.12:
+        if nearest and self.random.random() < 0.06:
             return self.random.choice(nearest)
-        return thing.words[0] if self.random.random() < 0.6 else self.random.choice(thing.words)
+        return thing.words[0] if self.random.random() < 0.7 else self.random.choice(thing.words)
 
     def _name(self, thing: Thing) -> str:
         word = self._word(thing)

@@ -37,9 +37,13 @@ def pipe() -> Any:
     return loaded
 
 
-def fetch(url: str) -> np.ndarray[Any, Any]:
+def opened(url: str) -> Image.Image:
     with urllib.request.urlopen(url) as response:
-        return np.asarray(Image.open(io.BytesIO(response.read())))
+        return Image.open(io.BytesIO(response.read()))
+
+
+def fetch(url: str) -> np.ndarray[Any, Any]:
+    return np.asarray(opened(url))
 
 
 def result_of(service: Service, request_id: str) -> dict[str, Any]:
@@ -49,21 +53,22 @@ def result_of(service: Service, request_id: str) -> dict[str, Any]:
     return dict(body)
 
 
-@pytest.mark.parametrize(("width", "height", "batch_size", "seed"), [(256, 256, 1, 42), (200, 120, 3, 2**53 - 5)])
+@pytest.mark.parametrize(("width", "height", "batch_size", "seed"), [(256, 256, 1, 42), (300, 250, 3, 2**53 - 5)])
 def test_pictures_equal_a_direct_call(
     service: Service, pipe: Any, width: int, height: int, batch_size: int, seed: int
 ) -> None:
-    """Through queue, worker and files, every image is bit for bit what ZImagePipeline draws with the same seed."""
+    """Through queue, worker and files, every image is bit for bit what ZImagePipeline draws with the same seed, at
+    sizes that the model knows, and cropped from them."""
     fields = {"width": width, "height": height, "batch_size": batch_size, "seed": seed}
     result = result_of(service, service.submit("a red fox in the snow", **fields))
 
-    drawn_width, drawn_height = -width % 16 + width, -height % 16 + height
+    drawn_width, drawn_height = -width % 32 + width, -height % 32 + height
     expected = pipe(
         prompt=["a red fox in the snow"] * batch_size,
         width=drawn_width,
         height=drawn_height,
         num_inference_steps=8,
-        guidance_scale=0.0,
+        guidance_scale=1.5,  # as the catalog has it
         generator=[torch.Generator().manual_seed(seed + k) for k in range(batch_size)],
     ).images
     left, top = (drawn_width - width) // 2, (drawn_height - height) // 2
@@ -104,13 +109,40 @@ def test_the_seeds_request_as_written_is_accepted(service: Service) -> None:
         service.call("PUT", f"/fal/queue/{APP}/requests/{waiting}/cancel")
 
 
-def test_a_prompt_that_the_model_cannot_read_fails_with_the_reason(service: Service) -> None:
-    """Only the model can count tokens: too many of them are a failure of the request, with both numbers."""
-    request_id = service.submit("狐雪山川" * 900)
+def test_the_seeds_request_as_written_is_drawn_in_seconds(service: Service) -> None:
+    """Four pictures of exactly 3200 x 2000, each drawn at a size that the model knows, and each another."""
+    request_id = service.submit(SEEDS_PROMPT, width="3200", height="2000", batch_size=4)
 
-    status = service.wait(request_id)
-    code, body = service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")
+    result = result_of(service, request_id)
 
+    pictures = [opened(url) for url in result["results"]]
+    assert [(3200, 2000)] * 4 == [picture.size for picture in pictures]
+    assert ["384x256"] * 4 == [picture.info["drawn_at"] for picture in pictures]
+    assert 4 == len({picture.tobytes() for picture in pictures})
+    assert result["timings"]["inference"] < 60, json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a fox in the snow, " * 211, "狐雪山川" * 1000, "🦊\u200d" * 2000, "\t\x07." * 1333]
+)
+def test_any_prompt_gives_a_picture(service: Service, prompt: str) -> None:
+    """Of 4,000 characters, in Chinese, in emoji, with control characters: there is a picture, never an error."""
+    result = result_of(service, service.submit(prompt, width=256, height=256))
+
+    assert (256, 256, 3) == fetch(result["image"]["data_uri"]).shape
+
+
+def test_a_folder_draws_and_says_why_it_cannot(tmp_path: Path, tiny_z_image: str) -> None:
+    """Any folder is served. Only its model can count tokens: too many fail the request, and both numbers are named."""
+    with Service(tmp_path, settings={"model": tiny_z_image, "threads": "1"}) as service:
+        service.wait_for_worker()
+        request_id = service.submit("狐雪山川" * 900)
+        drawn = result_of(service, service.submit("a fox", width=64, height=64, num_inference_steps=2))
+
+        status = service.wait(request_id)
+        code, body = service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")
+
+    assert (64, 64) == (drawn["images"][0]["width"], drawn["images"][0]["height"])
     assert "value_error" == status["error_type"]
     assert 422 == code
     assert "1504" in body["message"]

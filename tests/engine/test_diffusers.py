@@ -1,34 +1,29 @@
-"""The real pipeline on the checkpoint in the box, drawn in this process: what it draws, refuses and survives."""
+"""The real pipeline on a tiny checkpoint, drawn in this process: what it draws, refuses and survives."""
 
 from dataclasses import replace
-from importlib.resources import files
 
 import diffusers
 import numpy as np
 import pytest
 import torch
-import transformers
 from tests.engine.tiny_stable_diffusion import make_stable_diffusion
+from tests.engine.tiny_z_image import TINY
 
-from pipelet.domain import catalog
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import DrawCancelled, DrawOutOfMemory, DrawRefused, ModelUnusable
 from pipelet.engine.diffusers import DiffusersModel
 from pipelet.engine.process import EngineProcess
-from pipelet.engine.sources import resolve
-
-BOX = catalog.parse(files("pipelet").joinpath("catalog.toml").read_text("utf-8")).models["box"]
 
 
 @pytest.fixture(scope="module")
-def box():
-    return DiffusersModel.load(model=BOX, source=resolve(BOX.source), device="cpu", threads=1)
+def tiny(tiny_z_image):
+    return DiffusersModel.load(model=TINY, source=tiny_z_image, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
-def plain():
+def plain(tiny_z_image):
     """The same checkpoint, as anybody would call it."""
-    pipe = diffusers.ZImagePipeline.from_pretrained(resolve(BOX.source), dtype=torch.bfloat16)
+    pipe = diffusers.ZImagePipeline.from_pretrained(tiny_z_image, dtype=torch.bfloat16)
     pipe.set_progress_bar_config(disable=True)
     pipe.vae.enable_slicing()
     return pipe
@@ -57,15 +52,15 @@ def call(pipe, spec, *, count=1, width=None, height=None, **more):
 @pytest.mark.parametrize(
     ("width", "height", "count", "seed"), [(64, 64, 1, 0), (128, 64, 3, 7), (80, 208, 1, 2**53 - 1), (256, 256, 3, 1)]
 )
-def test_a_picture_is_what_a_plain_call_draws(box, plain, make_spec, width, height, count, seed):
+def test_a_picture_is_what_a_plain_call_draws(tiny, plain, make_spec, width, height, count, seed):
     """Bit for bit the pictures of ZImagePipeline with one generator an image."""
     spec = make_spec(width=width, height=height, seed=seed, num_inference_steps=8)
 
-    np.testing.assert_array_equal(call(plain, spec, count=count), paint(box, spec, count=count))
+    np.testing.assert_array_equal(call(plain, spec, count=count), paint(tiny, spec, count=count))
 
 
 @pytest.mark.parametrize(("width", "height"), [(70, 65), (127, 81), (64, 95), (1, 1)])
-def test_other_sizes_are_cut_from_the_middle_of_the_next_larger(box, plain, make_spec, width, height):
+def test_other_sizes_are_cut_from_the_middle_of_the_next_larger(tiny, plain, make_spec, width, height):
     """A size that the model cannot draw is honoured exactly: the next one, cropped, centred."""
     spec = make_spec(width=width, height=height)
     wide, high = -(-width // 16) * 16, -(-height // 16) * 16
@@ -73,87 +68,87 @@ def test_other_sizes_are_cut_from_the_middle_of_the_next_larger(box, plain, make
     whole = call(plain, spec, width=wide, height=high)
 
     left, top = (wide - width) // 2, (high - height) // 2
-    np.testing.assert_array_equal(whole[:, top : top + height, left : left + width], paint(box, spec))
+    np.testing.assert_array_equal(whole[:, top : top + height, left : left + width], paint(tiny, spec))
 
 
 @pytest.mark.parametrize("prompt", ["", "a fox", "a red fox in the snow, " * 12, "a red fox in the snow, " * 60])
-def test_the_length_of_a_prompt_changes_nothing_else(box, plain, make_spec, prompt):
+def test_the_length_of_a_prompt_changes_nothing_else(tiny, plain, make_spec, prompt):
     """Prompts of any bucket draw what the pipeline draws with its default length."""
     spec = make_spec(prompt)
 
-    np.testing.assert_array_equal(call(plain, spec), paint(box, spec))
+    np.testing.assert_array_equal(call(plain, spec), paint(tiny, spec))
 
 
-def test_guidance_draws_with_the_negative_prompt(box, plain, make_spec):
+def test_guidance_draws_with_the_negative_prompt(tiny, plain, make_spec):
     """Guidance and a negative prompt reach the pipeline, and each changes the picture."""
     spec = make_spec(guidance_scale=3.0, negative_prompt="text, logo, watermark, " * 20)
 
-    pixels = paint(box, spec)
+    pixels = paint(tiny, spec)
 
     np.testing.assert_array_equal(call(plain, spec, negative_prompt=[spec.negative_prompt]), pixels)
-    assert (pixels != paint(box, make_spec(guidance_scale=3.0))).any()
-    assert (pixels != paint(box, make_spec())).any()
+    assert (pixels != paint(tiny, make_spec(guidance_scale=3.0))).any()
+    assert (pixels != paint(tiny, make_spec())).any()
 
 
-def test_an_image_does_not_depend_on_its_batch(box, make_spec):
+def test_an_image_does_not_depend_on_its_batch(tiny, make_spec):
     """Image k alone is image k of the batch, and the parts of a batch make the whole."""
     spec = make_spec(width=96, height=80)
-    whole = paint(box, spec, count=4)
+    whole = paint(tiny, spec, count=4)
 
-    np.testing.assert_array_equal(whole[2:3], paint(box, spec, first=2))
-    np.testing.assert_array_equal(whole[1:4], paint(box, spec, first=1, count=3))
-    np.testing.assert_array_equal(whole[3:4], paint(box, make_spec(width=96, height=80, seed=10)))
+    np.testing.assert_array_equal(whole[2:3], paint(tiny, spec, first=2))
+    np.testing.assert_array_equal(whole[1:4], paint(tiny, spec, first=1, count=3))
+    np.testing.assert_array_equal(whole[3:4], paint(tiny, make_spec(width=96, height=80, seed=10)))
 
 
-def test_pictures_depend_visibly_on_prompt_and_seed(box, make_spec):
+def test_pictures_depend_visibly_on_prompt_and_seed(tiny, make_spec):
     """Another prompt and another seed give pictures that anybody can tell apart."""
-    one = paint(box, make_spec(width=128, height=128)).astype(float)
+    one = paint(tiny, make_spec(width=128, height=128)).astype(float)
 
     for changes in ({"prompt": "a blue lake"}, {"seed": 8}):
-        other = paint(box, make_spec(width=128, height=128, **changes))
+        other = paint(tiny, make_spec(width=128, height=128, **changes))
         assert np.abs(one - other).mean() > 5
 
 
-def test_progress_is_every_task_once(box, make_spec):
+def test_progress_is_every_task_once(tiny, make_spec):
     """Encoded 1, each step 1, decoded 1, whatever the number of images."""
     for steps, count in [(1, 1), (8, 1), (5, 3)]:
         heard = []
 
-        paint(box, make_spec(num_inference_steps=steps), count=count, on_task=heard.append)
+        paint(tiny, make_spec(num_inference_steps=steps), count=count, on_task=heard.append)
 
         assert list(range(1, steps + 3)) == heard
 
 
 @pytest.mark.parametrize("stop_at", [0, 1, 2, 4, 5])
-def test_a_cancelled_drawing_stops_at_once_and_leaves_no_trace(box, make_spec, stop_at):
+def test_a_cancelled_drawing_stops_at_once_and_leaves_no_trace(tiny, make_spec, stop_at):
     """No step follows the cancel, and the next picture is as if nothing had been."""
     spec = make_spec()
-    before = paint(box, spec)
+    before = paint(tiny, spec)
     heard = []
 
     with pytest.raises(DrawCancelled):
-        paint(box, make_spec(seed=9), on_task=heard.append, is_cancelled=lambda: len(heard) >= stop_at)
+        paint(tiny, make_spec(seed=9), on_task=heard.append, is_cancelled=lambda: len(heard) >= stop_at)
 
     assert len(heard) <= max(stop_at, 1)
-    np.testing.assert_array_equal(before, paint(box, spec))
+    np.testing.assert_array_equal(before, paint(tiny, spec))
 
 
-def test_the_longest_prompt_is_drawn_and_a_longer_one_refused(box, plain, make_spec):
+def test_the_longest_prompt_is_drawn_and_a_longer_one_refused(tiny, plain, make_spec):
     """At the limit a prompt is drawn; one token past it the refusal names both numbers."""
     template = [{"role": "user", "content": ""}]
     around = len(plain.tokenizer.apply_chat_template(template, add_generation_prompt=True)["input_ids"])
     word = " a"
-    paint(box, make_spec(word * (1504 - around), num_inference_steps=1))
+    paint(tiny, make_spec(word * (1504 - around), num_inference_steps=1))
 
     with pytest.raises(DrawRefused, match=r"has 1505 tokens.*at most 1504"):
-        paint(box, make_spec(word * (1505 - around), num_inference_steps=1))
+        paint(tiny, make_spec(word * (1505 - around), num_inference_steps=1))
 
 
 @pytest.fixture(scope="module")
-def short_sighted():
-    """The box, as if its model had only been trained with captions of up to 96 tokens."""
-    model = replace(BOX, max_prompt_tokens=96, long_prompts="cut")
-    return DiffusersModel.load(model=model, source=resolve(BOX.source), device="cpu", threads=1)
+def short_sighted(tiny_z_image):
+    """The same, as if its model had only been trained with captions of up to 96 tokens."""
+    model = replace(TINY, max_prompt_tokens=96, long_prompts="cut")
+    return DiffusersModel.load(model=model, source=tiny_z_image, device="cpu", threads=1)
 
 
 @pytest.mark.parametrize(
@@ -175,81 +170,80 @@ def test_a_prompt_of_any_length_is_drawn_where_it_may_be_cut(short_sighted, make
     assert (pixels != paint(short_sighted, make_spec("A lake. " + prompt, num_inference_steps=2))).any()
 
 
-def test_a_prompt_is_cut_behind_a_word(short_sighted, box, make_spec):
+def test_a_prompt_is_cut_behind_a_word(short_sighted, tiny, plain, make_spec):
     """Exactly the picture of the first words that fit; a prompt that fits is not touched."""
     template = [{"role": "user", "content": ""}]
-    tokenizer = transformers.AutoTokenizer.from_pretrained(resolve(BOX.source) + "/tokenizer")
-    around = len(tokenizer.apply_chat_template(template, add_generation_prompt=True)["input_ids"])
+    around = len(plain.tokenizer.apply_chat_template(template, add_generation_prompt=True)["input_ids"])
     fits = "a" + " a" * (94 - around)
 
-    whole = paint(box, make_spec(fits))
+    whole = paint(tiny, make_spec(fits))
 
     np.testing.assert_array_equal(whole, paint(short_sighted, make_spec(fits)))
     np.testing.assert_array_equal(whole, paint(short_sighted, make_spec(fits + " zyzzyvas in a lake")))
 
 
-def test_a_limit_that_leaves_no_room_refuses(make_spec):
+def test_a_limit_that_leaves_no_room_refuses(tiny_z_image, make_spec):
     """Where not even the template fits, there is nothing to draw."""
-    model = replace(BOX, max_prompt_tokens=3, long_prompts="cut")
-    painter = DiffusersModel.load(model=model, source=resolve(BOX.source), device="cpu", threads=1)
+    model = replace(TINY, max_prompt_tokens=3, long_prompts="cut")
+    painter = DiffusersModel.load(model=model, source=tiny_z_image, device="cpu", threads=1)
 
     with pytest.raises(DrawRefused, match="at most 3"):
         paint(painter, make_spec("a fox"))
 
 
-def test_every_word_of_a_long_prompt_counts(box, make_spec):
+def test_every_word_of_a_long_prompt_counts(tiny, make_spec):
     """What stands past the pipeline's default length of 512 tokens still changes the picture."""
     long = "a red fox in the snow, " * 100
 
-    assert (paint(box, make_spec(long + "day")) != paint(box, make_spec(long + "night"))).any()
+    assert (paint(tiny, make_spec(long + "day")) != paint(tiny, make_spec(long + "night"))).any()
 
 
-def test_only_a_negative_prompt_that_is_used_can_be_too_long(box, make_spec):
+def test_only_a_negative_prompt_that_is_used_can_be_too_long(tiny, make_spec):
     """Without guidance a negative prompt is not read, so its length is no matter."""
     spec = make_spec(negative_prompt="a " * 2000)
-    paint(box, spec)
+    paint(tiny, spec)
 
     with pytest.raises(DrawRefused, match="at most 1504"):
-        paint(box, make_spec(negative_prompt="a " * 2000, guidance_scale=2.0))
+        paint(tiny, make_spec(negative_prompt="a " * 2000, guidance_scale=2.0))
 
 
 @pytest.mark.parametrize("mark", ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"])
-def test_marks_of_the_template_are_refused(box, make_spec, mark):
+def test_marks_of_the_template_are_refused(tiny, make_spec, mark):
     """A prompt cannot break out of the template it is put into; the refusal names the mark."""
     with pytest.raises(DrawRefused, match="markup") as caught:
-        paint(box, make_spec(f"a fox{mark}\nand more"))
+        paint(tiny, make_spec(f"a fox{mark}\nand more"))
 
     assert mark in str(caught.value)
-    assert paint(box, make_spec("<|im_ end|> < think > 3 < 4 <b>")).any()
+    assert paint(tiny, make_spec("<|im_ end|> < think > 3 < 4 <b>")).any()
 
 
-def test_a_side_past_the_models_table_is_refused(box, make_spec):
+def test_a_side_past_the_models_table_is_refused(tiny, make_spec):
     """What would end in an assert on the device is refused before."""
     with pytest.raises(DrawRefused, match="at most 8192 pixels a side"):
-        paint(box, make_spec(width=8200, height=16, num_inference_steps=1))
+        paint(tiny, make_spec(width=8200, height=16, num_inference_steps=1))
 
 
-def test_what_would_break_inside_is_refused(box, make_spec):
+def test_what_would_break_inside_is_refused(tiny, make_spec):
     """Half a surrogate pair and no steps at all are the request's fault, not the pipeline's."""
     with pytest.raises(DrawRefused, match="broken at character 3"):
-        paint(box, make_spec("a \ud800"))
+        paint(tiny, make_spec("a \ud800"))
     with pytest.raises(DrawRefused, match="at least one step"):
-        paint(box, make_spec(num_inference_steps=0))
+        paint(tiny, make_spec(num_inference_steps=0))
 
 
 @pytest.mark.parametrize("prompt", ["{{ 7 * 7 }}{% raw %}", "a\x00b", "\u2028\ufeff\u202e", "狐狸 🦊 e\u0301"])
-def test_unusual_text_is_only_text(box, plain, make_spec, prompt):
+def test_unusual_text_is_only_text(tiny, plain, make_spec, prompt):
     """Template syntax, control characters and any script are drawn as the plain call draws them."""
     spec = make_spec(prompt, num_inference_steps=2)
 
-    np.testing.assert_array_equal(call(plain, spec), paint(box, spec))
+    np.testing.assert_array_equal(call(plain, spec), paint(tiny, spec))
 
 
-async def test_memory_that_is_not_there_is_out_of_memory(make_part):
+async def test_memory_that_is_not_there_is_out_of_memory(tiny_z_image, make_part):
     """A picture that the machine cannot hold raises DrawOutOfMemory, and the same process draws a smaller one."""
     engine = EngineProcess(
-        model=replace(BOX, painter="tests.engine.zoo.cramped:Cramped"),
-        source=resolve(BOX.source),
+        model=replace(TINY, painter="tests.engine.zoo.cramped:Cramped"),
+        source=tiny_z_image,
         device="cpu",
         load_timeout=60,
     )
@@ -262,16 +256,16 @@ async def test_memory_that_is_not_there_is_out_of_memory(make_part):
     await engine.stop()
 
 
-async def test_the_box_through_its_own_process(box, make_spec, make_part):
+async def test_a_checkpoint_through_its_own_process(tiny, tiny_z_image, make_spec, make_part):
     """The engine process draws the same bytes, in parts of any size."""
-    engine = EngineProcess(model=BOX, source=resolve(BOX.source), device="cpu", threads=1, load_timeout=60)
+    engine = EngineProcess(model=TINY, source=tiny_z_image, device="cpu", threads=1, load_timeout=60)
     info = await engine.start()
     heard = []
 
     drawn = await engine.draw(make_part(first=1, count=2, width=100, height=60), heard.append)
 
-    assert ("box", "cpu") == (info.model, info.device)
-    np.testing.assert_array_equal(paint(box, make_spec(width=100, height=60), first=1, count=2), drawn.pixels)
+    assert ("tiny", "cpu") == (info.model, info.device)
+    np.testing.assert_array_equal(paint(tiny, make_spec(width=100, height=60), first=1, count=2), drawn.pixels)
     assert [1, 2, 3, 4, 5, 6] == heard
     await engine.stop()
 
@@ -313,7 +307,7 @@ def test_a_class_that_takes_no_prompt_is_unusable(tmp_path):
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "frob"])
-def test_a_device_that_is_not_there_is_named(device):
+def test_a_device_that_is_not_there_is_named(tiny_z_image, device):
     """The message names the device and the setting."""
     with pytest.raises(ModelUnusable, match=f"The device {device} cannot be used.*PIPELET_DEVICE"):
-        DiffusersModel.load(model=BOX, source=resolve(BOX.source), device=device, threads=1)
+        DiffusersModel.load(model=TINY, source=tiny_z_image, device=device, threads=1)

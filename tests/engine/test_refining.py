@@ -1,4 +1,4 @@
-"""The second pass and image-to-image, on the weights of the box."""
+"""The second pass and image-to-image, on the weights that draw text-to-image."""
 
 from dataclasses import replace
 
@@ -7,26 +7,30 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.engine.test_diffusers import BOX, paint
+from tests.engine.test_diffusers import paint
 from tests.engine.tiny_stable_diffusion import make_stable_diffusion
+from tests.engine.tiny_z_image import TINY
 
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import DrawCancelled, DrawRefused, ModelUnusable
 from pipelet.engine.diffusers import DiffusersModel
-from pipelet.engine.sources import resolve
 
 STEPS = 4
 TASKS = (1 + STEPS + 1) + (1 + 2 + 1)
 """Of both passes, at a strength of 0.3."""
 
 
-def load(**fields):
-    model = replace(BOX, **({"native_sizes": ("64x64", "96x64")} | fields))
-    return DiffusersModel.load(model=model, source=resolve(BOX.source), device="cpu", threads=1)
+@pytest.fixture(scope="module")
+def load(tiny_z_image):
+    def loaded(**fields):
+        model = replace(TINY, **({"native_sizes": ("64x64", "96x64")} | fields))
+        return DiffusersModel.load(model=model, source=tiny_z_image, device="cpu", threads=1)
+
+    return loaded
 
 
 @pytest.fixture(scope="module")
-def refining():
+def refining(load):
     return load(refine_strength=0.3)
 
 
@@ -74,7 +78,7 @@ def test_the_prompt_is_heard_in_the_second_pass(refining, make_large):
 
 
 @pytest.mark.parametrize(("width", "height"), [(96, 64), (64, 64), (90, 60), (32, 32)])
-def test_what_is_not_scaled_up_is_drawn_in_one_pass(refining, make_spec, width, height):
+def test_what_is_not_scaled_up_is_drawn_in_one_pass(load, refining, make_spec, width, height):
     """A model that refines draws its own sizes as one that does not."""
     spec = make_spec(width=width, height=height)
 
@@ -105,7 +109,7 @@ def test_cancelled_in_any_pass_it_stops_and_leaves_no_trace(refining, make_large
 
 
 @pytest.mark.parametrize("steps", [1, 2, 8])
-def test_something_of_the_first_picture_is_always_left(refining, make_large, steps):
+def test_something_of_the_first_picture_is_always_left(load, refining, make_large, steps):
     """However few steps there are: of another first picture, the second pass makes another picture."""
     spec = make_large(num_inference_steps=steps)
     square = load(refine_strength=0.3, native_sizes=("64x64",))
@@ -173,9 +177,9 @@ def image_to_image(pipe, picture, prompt, *, count=1, steps=8, strength=0.5):
 
 
 @pytest.fixture(scope="module")
-def edits():
+def edits(tiny_z_image):
     """Image-to-image on the weights that draw text-to-image."""
-    drawing = diffusers.ZImagePipeline.from_pretrained(resolve(BOX.source), dtype=torch.bfloat16)
+    drawing = diffusers.ZImagePipeline.from_pretrained(tiny_z_image, dtype=torch.bfloat16)
     drawing.vae.enable_slicing()
     # Unless told the dtype, it casts the weights to float32, and they are shared.
     pipe = diffusers.ZImageImg2ImgPipeline.from_pipe(drawing, dtype=torch.bfloat16)
@@ -184,7 +188,7 @@ def edits():
     return pipe
 
 
-def test_the_box_serves_image_to_image(edits, refining, make_spec):
+def test_the_weights_serve_image_to_image(edits, refining, make_spec):
     """The result has the start picture's size, and depends on that picture, on the prompt and on the seed."""
     start, other = (Image.fromarray(paint(refining, make_spec(width=96, height=64, seed=seed))[0]) for seed in (1, 2))
 

@@ -39,14 +39,14 @@ def generate(
 
     For example:
 
-        pipelet generate "a lighthouse at dusk, oil on canvas"
+        pipelet generate "a red apple on a light blue background" --width 256 --height 256
 
-        pipelet generate "two girls playing chess on an ancient table" --width 1536 --height 960 --batch-size 4 --seed 7
+        pipelet generate "a lemon and a tomato on a blue background" --width 3200 --height 2000 --batch-size 4
 
-        pipelet generate "the same table, empty" --format webp --out pictures
+        pipelet generate "a ghost in the bottom left corner" --seed 7 --format webp --out pictures
 
-    The model in the box has random weights: it proves that everything works, and draws coloured noise. For real
-    pictures start the service with `pipelet serve --model z-image-turbo`.
+    The model in the box draws some hundred things, alone or in pairs; its README.md lists them. For pictures of
+    anything else start the service with `pipelet serve --model z-image-turbo`.
 
     Ctrl-C cancels a request that still waits. One that has begun goes on; `pipelet status ID --out .` fetches it later.
 

@@ -1,16 +1,13 @@
-"""Makes the checkpoint that ships in the box: the real Z-Image classes at a tiny size, with random weights.
-
-    python -m pipelet.engine.make_box OUT [--seed N]
+"""The real classes of Z-Image at a tiny size, with random weights: what it draws is noise that depends on every input.
 
 The same seed makes the same bytes on every machine: weights come from numpy's generator, whose stream is fixed, and the
-tokenizer is trained on the text below. What such a model draws is coloured noise that depends on prompt and seed.
+tokenizer is trained on the text below. Unlike the model in the box it has the tokenizer, the template, the autoencoder
+and the limits of the real one.
 """
 
-import argparse
 import json
 import math
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,8 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImagePipe
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+from pipelet.domain.catalog import Model
 
 _TEXT = """
 A photo of a red fox sitting in deep snow at dawn, soft light, shallow depth of field, highly detailed fur.
@@ -65,7 +64,20 @@ _OUTPUT_GAIN = 8.0
 _DECODER_GAIN = 0.4
 
 
-def make(out: Path, seed: int = 0) -> None:
+TINY = Model(
+    name="tiny",
+    source="",
+    pipeline="ZImagePipeline",
+    num_inference_steps=8,
+    guidance_scale=0.0,
+    size_multiple=16,
+    max_prompt_tokens=1504,
+    reserved_text=("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"),
+)
+"""Its entry in the catalog, if it had one: the real model's, but for the source."""
+
+
+def make_z_image(out: Path, seed: int = 0) -> None:
     """Write the checkpoint to the folder `out`: about 1.6 MB."""
     tokenizer = make_tokenizer()
     parts = {
@@ -103,7 +115,7 @@ def make_tokenizer() -> Qwen2Tokenizer:
         vocab=learned["vocab"],
         merges=[tuple(merge) for merge in learned["merges"]],
         model_max_length=131072,
-        eos_token="<|im_end|>",  # noqa: S106 - a mark of the template, no secret
+        eos_token="<|im_end|>",
         additional_special_tokens=_MARKS,
     )
     tokenizer.add_tokens(["<think>", "</think>"])
@@ -182,15 +194,3 @@ def balance(transformer: torch.nn.Module, vae: torch.nn.Module) -> None:
             weights.data.mul_(_ATTENTION_GAIN)
     transformer.all_final_layer["2-1"].linear.weight.data.mul_(_OUTPUT_GAIN)
     vae.decoder.conv_out.weight.data.mul_(_DECODER_GAIN)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipelet.engine.make_box", description=__doc__)
-    parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    make(options.out, options.seed)
-
-
-if __name__ == "__main__":
-    main()
