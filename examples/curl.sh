@@ -6,7 +6,7 @@ url=${PIPELET_URL:-http://127.0.0.1:8000}
 authorization="Authorization: Bearer ${PIPELET_KEY:?Set it to an API key, such as \$(cat .pipelet/local-key)}"
 prompt=${1:-a red apple on a light blue background}
 
-field() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p"; }
+field() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }
 ask() {
   local answer
   answer=$(curl -sS --fail-with-body -H "$authorization" "$@") || { echo "$answer" >&2; return 1; }

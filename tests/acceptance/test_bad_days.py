@@ -155,6 +155,7 @@ def test_every_line_about_a_request_carries_its_id(tmp_path: Path) -> None:
         request_id = service.submit("a fox")
         service.wait(request_id)
 
-    assert ["request.submitted", "attempt.started", "attempt.succeeded"] == [
-        line["event"] for line in lines(service) if line.get("request_id") == request_id
-    ]
+    events = [line["event"] for line in lines(service) if line.get("request_id") == request_id]
+    # Two processes write, and a quick worker has begun before the API has said that it accepted.
+    events.remove("request.submitted")
+    assert ["attempt.started", "attempt.succeeded"] == events

@@ -115,10 +115,12 @@ async def estimate(service: Service, request_id: str) -> int:
 async def test_estimate_follows_what_was_learned(service: Service) -> None:
     """Estimates come from what this installation measured, and grow with the queue."""
     await service.report_worker(kind="gpu")
-    work = work_of(make_spec(width=1024, height=1024))
+    # As the model in the box draws what names nothing but a prompt.
+    drawn = make_spec(width=256, height=256, guidance_scale=1.5)
+    stored = make_spec(width=1024, height=1024, guidance_scale=1.5)
     for _ in range(10):
-        await service.store.learn("gpu", "draw", work, 30.0)
-        await service.store.learn("gpu", "record", work, 1.0)
+        await service.store.learn("gpu", "draw", work_of(drawn), 30.0)
+        await service.store.learn("gpu", "record", work_of(stored), 1.0)
 
     first, second = await service.submit(), await service.submit()
 

@@ -39,14 +39,14 @@ async def test_running(service: Service) -> None:
     request_id = await service.submit(batch_size=4, width=3200, height=2000)
     lease = await service.claim()
     first = await service.client.get(service.status_path(request_id))
-    await service.store.report_progress(lease, Progress(10, 48))
+    await service.store.report_progress(lease, Progress(10, 12))
     later = await service.client.get(service.status_path(request_id))
 
     assert (first.status_code, later.status_code) == (202, 202)
     assert first.json()["status"] == "IN_PROGRESS"
     assert first.json()["queue_position"] == 0
-    assert first.json()["statusMessages"]["message"] == "Progress: 0/48 Tasks done"
-    assert later.json()["statusMessages"]["message"] == "Progress: 10/48 Tasks done"
+    assert first.json()["statusMessages"]["message"] == "Progress: 0/12 Tasks done"
+    assert later.json()["statusMessages"]["message"] == "Progress: 10/12 Tasks done"
 
 
 async def test_succeeded(service: Service) -> None:

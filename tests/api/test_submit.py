@@ -91,7 +91,7 @@ async def test_defaults(service: Service) -> None:
             batch_size=1,
             seed=job.spec.seed,
             num_inference_steps=8,
-            guidance_scale=0.0,
+            guidance_scale=1.5,
             output_format=OutputFormat.PNG,
         )
     assert jobs[0].spec.seed != jobs[1].spec.seed

@@ -23,7 +23,7 @@ InputModel = type[BaseModel]
 def input_model(limits: Limits, model: Model) -> InputModel:
     """The input of an app. Validate what a JSON parser returned, without nulls, with the context `max_priority`."""
     side = _whole(limits.min_side, limits.max_side)
-    prompt = f"What to draw: 1 to {limits.max_prompt_chars} characters, not blank, without control characters."
+    prompt = f"What to draw: 1 to {limits.max_prompt_chars} characters, not blank, without NUL."
     fields: dict[str, Any] = {
         "prompt": (_text(limits, model, blank=False), Field(description=prompt)),
         "width": (side, Field(limits.default_side, description="Pixels; honoured exactly.")),
@@ -94,10 +94,10 @@ def _text(limits: Limits, model: Model, *, blank: bool) -> Any:
     return Annotated[str, BeforeValidator(read), _any_of(schema) if blank else WithJsonSchema(schema)]
 
 
-_CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f"
-_UNCLEAN = re.compile(rf"[{_CONTROL}\ud800-\udfff]")  # lone surrogates are no text, and not storable as UTF-8
-_CLEAN = f"^[^{_CONTROL}]*$"
-_CLEAN_NOT_BLANK = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
+_UNCLEAN = re.compile(r"[\u0000\ud800-\udfff]")  # no database stores NUL in a text, none lone surrogates as UTF-8
+_CLEAN = r"^[^\u0000]*$"
+# Python's blanks are some more than those of JSON Schema's regular expressions.
+_CLEAN_NOT_BLANK = r"^[^\u0000]*[^\s\u001c-\u001f\u0085\u0000][^\u0000]*$"
 
 
 def _output_format() -> Any:
@@ -163,7 +163,7 @@ def _clean_text(value: object) -> str:
     unclean = _UNCLEAN.search(value)
     if unclean is not None:
         found = {"code": f"U+{ord(unclean[0]):04X}", "position": unclean.start()}
-        raise PydanticCustomError("control_character", "Character {position} is {code}, which is no text.", found)
+        raise PydanticCustomError("no_text", "Character {position} is {code}, which is no text.", found)
     return value
 
 
