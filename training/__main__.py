@@ -34,7 +34,7 @@ def latents(*, folder: Path = Path("training-run"), count: int = 24_000, seed: i
 
 @app.command
 def transformer(
-    *, folder: Path = Path("training-run"), minutes: float = 75, rate: float = 3e-3, batch: int = 64, seed: int = 0
+    *, folder: Path = Path("training-run"), minutes: float = 75, rate: float = 3e-3, batch: int = 32, seed: int = 0
 ) -> None:
     """Train the transformer and the text encoder. Give every run that resumes another one a seed of its own."""
     from training.transformer import train

@@ -151,7 +151,7 @@ class Batches:
         return [order.pop() for _ in range(min(count, len(order)))]
 
 
-def train(folder: Path, *, minutes: float, rate: float = 3e-3, batch: int = 64, seed: int = 0) -> None:
+def train(folder: Path, *, minutes: float, rate: float = 3e-3, batch: int = 32, seed: int = 0) -> None:
     """Train for some minutes on ``folder/latents``, from what lies in ``folder/model`` if anything does; save there."""
     torch.manual_seed(seed)
     out = folder / "model"
