@@ -32,7 +32,7 @@ docs: $(VENV)/.dev ## Rewrite the parts of docs/ that are made from the code
 train: $(VENV)/.engine ## Train the model in the box, into training-run/box (docs/training.md)
 	$(VENV)/bin/python -m training all training-run/box $(ARGS)
 
-clean: ## Remove what the other verbs made; your data in .pipelet/ stays
+clean: ## Remove what the other verbs made; your data in .pipelet/ and training-run/ stays
 	rm -rf .venv demo-output contact-sheets build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:

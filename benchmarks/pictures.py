@@ -31,6 +31,10 @@ def drawn(prompts: Sequence[str], *, model: str = BOX, direct: bool = False) -> 
         yield picture
 
 
+def _guidance() -> float:
+    return read_catalog(Settings()).models[BOX].guidance_scale
+
+
 def _through_the_service(prompts: Sequence[str], model: str) -> Iterator[Picture]:
     settings = {"PIPELET_THREADS": "1", "PIPELET_MODEL": model if model == BOX else str(Path(model).resolve())}
     with (
@@ -38,8 +42,10 @@ def _through_the_service(prompts: Sequence[str], model: str) -> Iterator[Picture
         serving(folder / "data", settings=settings) as service,
         Client(f"http://127.0.0.1:{service.port}", service.key) as client,
     ):
+        # Also a folder, of which the catalog knows nothing, is drawn as the box is.
+        how = {"num_inference_steps": STEPS, "guidance_scale": _guidance()}
         sent = [
-            client.submit(APP, prompt=prompt, width=SIDE, height=SIDE, seed=number).request_id
+            client.submit(APP, prompt=prompt, width=SIDE, height=SIDE, seed=number, **how).request_id
             for number, prompt in enumerate(prompts)
         ]
         for request_id in sent:
@@ -58,7 +64,7 @@ def _directly(prompts: Sequence[str], model: str) -> Iterator[Picture]:
     logging.disable_progress_bar()
     more_logging.disable_progress_bar()
     folder = resolve("package:box") if model == BOX else model
-    guidance = read_catalog(Settings()).models[BOX].guidance_scale
+    guidance = _guidance()
     pipe = ZImagePipeline.from_pretrained(folder, dtype=torch.bfloat16)
     pipe.set_progress_bar_config(disable=True)
     for number, prompt in enumerate(prompts):

@@ -44,7 +44,7 @@ def transformer(
 
 @app.command
 def export(out: Path, *, folder: Path = Path("training-run")) -> None:
-    """Write the pipeline to a folder that `PIPELET_MODEL` can name."""
+    """Write the pipeline to a folder, as it ships in the box."""
     from training.export import export as write
 
     write(folder, out)
