@@ -1,12 +1,13 @@
 """Builds the parts from the settings, in reading order. Only this file knows which adapter stands behind a port."""
 
+import asyncio
 import contextlib
 import os
 import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from pipelet.api.app import build_api as build_fastapi
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain import catalog as catalogs
 from pipelet.domain.catalog import Catalog, Model
-from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import BlobsUnusable, Unusable
 from pipelet.domain.ids import new_token
 from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key, new_secret
@@ -26,12 +26,10 @@ from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings, visible_gpus
 from pipelet.store.migrations import HEAD, KNOWN
-from pipelet.store.sqlite import SqliteStore, open_sqlite, schema_version
+from pipelet.store.sqlite import open_sqlite, schema_version
 from pipelet.worker.crew import Crew
 from pipelet.worker.housekeeping import Housekeeping
 from pipelet.worker.worker import Worker, WorkerConfig
-
-clock = SystemClock()
 
 
 def read_catalog(settings: Settings) -> Catalog:
@@ -73,26 +71,39 @@ def prepare_data_dir(settings: Settings) -> None:
 def migrate(settings: Settings) -> str:
     """Bring the database to this version's schema; answers the revision it then has."""
     prepare_data_dir(settings)
-    path, version = settings.database_path, schema_revision(settings)
+    version = schema_revision(settings)
     if version is None or (version != HEAD and version in KNOWN):
-        from pipelet.store.migrations.run import migrate_sqlite  # takes longer to import than a start may
+        from pipelet.store.migrations import run  # takes longer to import than a start may
 
-        migrate_sqlite(path)
+        if settings.is_shared:
+            run.migrate_postgres(settings.database_url)
+        else:
+            run.migrate_sqlite(settings.database_path)
     return HEAD
 
 
 def schema_revision(settings: Settings) -> str | None:
     """What the database is at now; None where it is missing or empty."""
+    if settings.is_shared:
+        from pipelet.store import postgres  # its driver is not needed otherwise
+
+        return asyncio.run(postgres.schema_version(settings.database_url))
     return schema_version(settings.database_path) if settings.database_path.exists() else None
 
 
-@contextlib.contextmanager
-def open_store(settings: Settings) -> Iterator[SqliteStore]:
-    store = open_sqlite(settings.database_path)
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[JobStore]:
+    if settings.is_shared:
+        from pipelet.store.postgres import open_postgres  # its driver is not needed otherwise
+
+        async with open_postgres(settings.database_url, most_connections=settings.database_connections) as shared:
+            yield shared
+        return
+    embedded = open_sqlite(settings.database_path)
     try:
-        yield store
+        yield embedded
     finally:
-        store.close()
+        embedded.close()
 
 
 def open_blobs(settings: Settings) -> DiskBlobs:
@@ -112,7 +123,8 @@ async def ensure_local_key(settings: Settings, store: JobStore) -> str:
     if not looks_like_key(secret):
         raise Unusable(f"{settings.local_key_file} holds no key. Delete the file: a new key is made at the next start.")
     if await store.find_key(hash_secret(secret)) is None:
-        key = ApiKey(id=new_token()[:12], name="local", user="local", hash=hash_secret(secret), created_at=clock.now())
+        now = store.clock.now()
+        key = ApiKey(id=new_token()[:12], name="local", user="local", hash=hash_secret(secret), created_at=now)
         await store.add_key(key)
     return secret
 
@@ -152,7 +164,7 @@ def build_api(settings: Settings, *, store: JobStore, blobs: DiskBlobs, catalog:
         blobs=blobs,
         local_files=blobs,
         catalog=catalog,
-        clock=clock,
+        clock=store.clock,
         public_url=settings.public_url or None,
         version=__version__,
     )
@@ -162,7 +174,7 @@ def build_housekeeping(settings: Settings, *, store: JobStore, blobs: DiskBlobs)
     return Housekeeping(
         store,
         blobs,
-        clock,
+        store.clock,
         retention_seconds=settings.retention_days * 86400,
         lease_seconds=settings.lease_seconds,
     )
@@ -181,7 +193,7 @@ def build_worker(
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
     )
-    return Worker(config, store=store, blobs=blobs, engine=build_engine(settings, model), clock=clock)
+    return Worker(config, store=store, blobs=blobs, engine=build_engine(settings, model), clock=store.clock)
 
 
 def build_engine(settings: Settings, model: Model) -> EngineProcess:
@@ -213,7 +225,7 @@ def build_crew(settings: Settings, *, store: JobStore) -> Crew:
         environment=settings.as_environment(),
         grace_seconds=settings.grace_seconds,
         store=store,
-        clock=clock,
+        clock=store.clock,
     )
 
 

@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from pipelet import logs, settings, wiring
+from pipelet.cli.waiting import wait_for_database
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import Unusable
 from pipelet.settings import Settings
@@ -59,6 +60,7 @@ def serve(
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     catalog = wiring.read_catalog(chosen)
     wiring.prepare_data_dir(chosen)
+    wait_for_database(chosen)  # before anybody can connect: to be refused at once is better than to wait with us
     listener = _listen(chosen)
     wiring.migrate(chosen)
     _allow_many_connections()
@@ -66,7 +68,7 @@ def serve(
 
 
 async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) -> None:
-    with wiring.open_store(chosen) as store:
+    async with wiring.open_store(chosen) as store:
         blobs = wiring.open_blobs(chosen)
         secret = await wiring.ensure_local_key(chosen, store)
         api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=catalog)

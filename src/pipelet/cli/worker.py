@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from pipelet import logs, settings, wiring
+from pipelet.cli.waiting import wait_for_database
 from pipelet.settings import Settings
 from pipelet.worker.every import every
 from pipelet.worker.housekeeping import TURN_SECONDS
@@ -41,12 +42,13 @@ def worker(
     """
     chosen = settings.load(device=device, model=model, data_dir=data_dir)
     logs.configure(format=chosen.log_format, level=chosen.log_level)
+    wait_for_database(chosen)
     asyncio.run(_work(chosen, name=name, until_stdin_closes=until_stdin_closes))
 
 
 async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool) -> None:
     catalog = wiring.read_catalog(chosen)
-    with wiring.open_store(chosen) as store:
+    async with wiring.open_store(chosen) as store:
         blobs = wiring.open_blobs(chosen)
         worker = wiring.build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
