@@ -7,6 +7,7 @@ from pipelet.domain.estimate import work_of
 from pipelet.domain.ids import new_request_id, new_token
 from pipelet.domain.image import ImageSpec, OutputFormat, StoredImage
 from pipelet.domain.job import Job, NewLease
+from pipelet.domain.keys import ApiKey, hash_secret
 from pipelet.domain.outcome import Succeeded
 
 APP = "z-image-text-to-image"
@@ -38,7 +39,13 @@ def make_spec(**changes: Any) -> ImageSpec:
 
 
 def make_job(
-    *, priority: int = 0, app: str = APP, user: str = "ann", submitted_at: float = 1_000_000.0, **spec: Any
+    *,
+    priority: int = 0,
+    app: str = APP,
+    user: str = "ann",
+    submitted_at: float = 1_000_000.0,
+    key: ApiKey | None = None,
+    **spec: Any,
 ) -> Job:
     wanted = make_spec(**spec)
     return Job(
@@ -50,7 +57,14 @@ def make_job(
         work=work_of(wanted),
         submitted_at=submitted_at,
         expected_seconds=1.0,
+        key_id=key.id if key else None,
+        is_limited=key is not None and key.has_limits,
     )
+
+
+def make_key(**limits: int) -> ApiKey:
+    key_id = new_token()
+    return ApiKey(id=key_id, name="test", user="ann", hash=hash_secret(key_id), created_at=0.0, **limits)
 
 
 def wanting(*apps: str, now: float = 1_000_000.0, seconds: float = 10.0, worker: str = "w1") -> NewLease:

@@ -1,7 +1,6 @@
 """What is particular to the embedded store."""
 
 import asyncio
-import contextlib
 import os
 import re
 import sqlite3
@@ -15,15 +14,13 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from pipelet.domain.errors import StoreNewer, StoreUnusable
-from pipelet.domain.estimate import Work, work_of
 from pipelet.domain.job import State
 from pipelet.store import migrations
 from pipelet.store.group_commit import GroupCommit
-from pipelet.store.migrations.run import migrate_sqlite, statements
-from pipelet.store.rows import job_columns
-from pipelet.store.sqlite import SQL, open_sqlite
+from pipelet.store.migrations.run import migrate_sqlite
+from pipelet.store.sqlite import open_sqlite
 from tests.disks import filled, small_disk
-from tests.jobs import APP, make_job
+from tests.jobs import make_job
 
 
 def new_database(tmp_path: Path) -> Path:
@@ -58,33 +55,6 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     migrate_sqlite(path)
 
     assert before == list(sqlite3.connect(path).iterdump())
-
-
-async def test_a_waiting_queue_survives_an_upgrade(tmp_path: Path) -> None:
-    """Requests that waited in a database of the first schema keep their places, in number and in work."""
-    path = tmp_path / "pipelet.sqlite"
-    jobs = [make_job(priority=k % 2, width=64 * (1 + k % 3)) for k in range(600)]
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
-        for statement in statements("sqlite", "0001_initial"):
-            old.execute(statement)
-        old.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        old.execute("INSERT INTO alembic_version VALUES ('0001')")
-        old.executemany(SQL["submit_job"], map(job_columns, jobs))
-
-    migrate_sqlite(path)
-
-    store = open_sqlite(path)
-    work = Work()
-    for place, each in enumerate(sorted(jobs, key=lambda job: -job.priority)):
-        job = await store.get(each.id)
-        assert job is not None
-        ahead = await store.ahead(job, [APP])
-        assert place == ahead.requests
-        assert pytest.approx(work.amounts()) == ahead.work.amounts()
-        work += work_of(job.spec)
-    later = await store.submit(make_job(priority=-1))
-    assert len(jobs) == (await store.ahead(later, [APP])).requests
-    store.close()
 
 
 def test_processes_that_migrate_together_take_turns(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ PipeletError
 │   ├── KeyMalformed
 │   └── KeyRefused
 ├── NotFound              there is no such thing, or not for the one who asks
+├── LimitReached          the key's limit leaves no room now; later the same request is taken
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
 │   ├── StoreUnusable
@@ -43,6 +44,10 @@ class KeyRefused(NotAllowed):
 
 
 class NotFound(PipeletError):
+    pass
+
+
+class LimitReached(PipeletError):
     pass
 
 

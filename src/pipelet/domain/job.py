@@ -3,7 +3,7 @@
 On the wire the unit of work is a *request*; in the code it is a `Job`, because HTTP has requests already.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pipelet.domain.estimate import Work
@@ -50,6 +50,12 @@ class Job:
     submitted_at: float
     expected_seconds: float
     """From submit to result, as predicted at submit: measured against the truth when the job ends."""
+    key_id: str | None = None
+    """Of the key that submitted it; None where that was not noted."""
+    is_limited: bool = False
+    """That key has limits: the images of this job count against them."""
+    asked_priority: int | None = None
+    """What `priority` was before an operator moved the job to the front."""
     seq: int = 0
     """Place in the order of arrival, given by the store."""
     state: State = State.QUEUED
@@ -63,6 +69,25 @@ class Job:
     images: tuple[StoredImage, ...] = ()
     inference_seconds: float | None = None
     failure: Failure | None = None
+
+    def again(self, job_id: str, now: float) -> "Job":
+        """A new job that asks for the same pictures, with the same seed, for the same user."""
+        return replace(
+            self,
+            id=job_id,
+            priority=self.priority if self.asked_priority is None else self.asked_priority,
+            asked_priority=None,
+            submitted_at=now,
+            seq=0,
+            state=State.QUEUED,
+            attempt=0,
+            started_at=None,
+            finished_at=None,
+            progress=None,
+            images=(),
+            inference_seconds=None,
+            failure=None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ import re
 import secrets
 from dataclasses import dataclass
 
+from pipelet.domain.errors import LimitReached
+
 PREFIX = "pk_"
 _KEY = re.compile(r"pk_[A-Za-z0-9_-]{43}")
 
@@ -22,6 +24,21 @@ class ApiKey:
     revoked_at: float | None = None
     max_priority: int | None = None
     """Requests of this key may not ask for more."""
+    max_queued_images: int | None = None
+    """So many images may wait; a request that would exceed it is refused."""
+    max_running_images: int | None = None
+    """So many images may run; a request that would exceed it waits, and others go first."""
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether its images are counted."""
+        return self.max_queued_images is not None or self.max_running_images is not None
+
+    @property
+    def max_batch(self) -> int | None:
+        """A request of more images than this could never be taken, or never begin."""
+        limits = [limit for limit in (self.max_queued_images, self.max_running_images) if limit is not None]
+        return min(limits, default=None)
 
     def refusal(self, now: float) -> str | None:
         """Why this key opens nothing at `now`, or None."""
@@ -30,6 +47,14 @@ class ApiKey:
         if self.expires_at is not None and now >= self.expires_at:
             return "This key has expired. Ask the operator for a new one."
         return None
+
+
+def queued_limit_reached(*, queued: int, allowed: int, images: int) -> LimitReached:
+    """Of a request of `images` images, where `queued` of the `allowed` wait already."""
+    return LimitReached(
+        f"The limit of queued images of this key is reached: {queued} of at most {allowed} wait, and this request has "
+        f"{images}. Submit it again when some of them have begun, cancel some, or ask the operator for a higher limit."
+    )
 
 
 def new_secret() -> str:

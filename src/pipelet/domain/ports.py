@@ -43,6 +43,14 @@ class QueueCounts:
     oldest_submitted_at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Of one app, since some moment."""
+
+    requests: int
+    images: int
+
+
 class JobStore(Protocol):
     """The queue, durable: what was submitted, cancelled or finished survives a power cut once the call has returned.
 
@@ -56,7 +64,12 @@ class JobStore(Protocol):
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def submit(self, job: Job) -> Job:
-        """Queue `job`; answers it with its `seq`."""
+        """Queue `job`; answers it with its `seq`.
+
+        Raises:
+            LimitReached: its key is limited, and its images would be more than may wait. Of several who submit at the
+                same time, no two get the last room.
+        """
 
     async def get(self, job_id: str) -> Job | None: ...
 
@@ -75,7 +88,10 @@ class JobStore(Protocol):
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def claim(self, want: NewLease) -> Lease | None:
-        """Begin the first queued job of the wanted apps: highest priority, then earliest arrival."""
+        """Begin the first queued job of the wanted apps: highest priority, then earliest arrival.
+
+        Passed over are paused apps, and jobs of a key that would then run more images than it may.
+        """
 
     async def extend(self, lease: Lease, expires_at: float) -> bool:
         """Keep a lease alive. False: it was lost, stop working on it."""
@@ -124,6 +140,23 @@ class JobStore(Protocol):
 
     async def counts(self) -> dict[str, QueueCounts]: ...
 
+    # -- operating ---------------------------------------------------------------------------------------------------
+
+    async def pause(self, app: str, now: float) -> None:
+        """From now on no job of `app` begins, until `resume`; what runs goes on. Pausing twice keeps the first time."""
+
+    async def resume(self, app: str) -> bool:
+        """False: it was not paused."""
+
+    async def paused(self) -> dict[str, float]:
+        """The paused apps, and since when."""
+
+    async def move_to_front(self, job_id: str, now: float) -> bool:
+        """Put a queued job before everything that waits now. False: it does not wait, or not any more."""
+
+    async def drawn_since(self, since: float) -> dict[str, Drawn]:
+        """What succeeded after `since`, by app."""
+
     # -- keys --------------------------------------------------------------------------------------------------------
 
     async def add_key(self, key: ApiKey) -> None: ...
@@ -137,7 +170,14 @@ class JobStore(Protocol):
 
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
-    async def report_worker(self, report: WorkerReport) -> None: ...
+    async def report_worker(self, report: WorkerReport) -> bool:
+        """True: it is to drain."""
+
+    async def drain_worker(self, name: str, now: float) -> bool:
+        """Have a worker claim nothing more, and end when what it draws is done: it learns so with its next report.
+
+        False: no live worker has this name.
+        """
 
     async def forget_worker(self, name: str) -> None: ...
 

@@ -22,3 +22,5 @@ class WorkerReport:
     seen_at: float
     expires_at: float
     """Without another report by then it counts as gone."""
+    draining: bool = False
+    """An operator wants it to end: see `JobStore.drain_worker`. The store's word; a report does not change it."""

@@ -15,6 +15,7 @@ EXPIRED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker that drew thi
 ABANDONED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker that drew this died. Submit the request again."))
 CANCELLED = {"failure_kind": FailureKind.CANCELLED, "failure_message": "Request cancelled by the client."}
 CANCELLED_LINE = "Cancelled before it began."
+MOVED_LINE = "Moved to the front of the queue by the operator."
 
 CANCEL_ANSWERS = {
     None: CancelAnswer.UNKNOWN,

@@ -14,9 +14,9 @@ import asyncpg
 from pipelet.domain.errors import StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
-from pipelet.domain.keys import ApiKey
+from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome, Succeeded
-from pipelet.domain.ports import Clock, QueueCounts, Running
+from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import WorkerReport
 from pipelet.store import endings, migrations, queries, rows
@@ -28,6 +28,8 @@ from pipelet.store.wal_flush import WalFlush
 SQL = {name: queries.numbered(text) for name, text in queries.load("postgresql").items()}
 
 OLDEST_SERVER = 15
+_CLAIM_TRIES = 3
+"""Where others were quicker with what a limited key may run: the next look passes its requests over."""
 
 
 class PostgresStore:
@@ -52,11 +54,15 @@ class PostgresStore:
 
     async def submit(self, job: Job) -> Job:
         columns = rows.job_columns(job)
-        row = await self._one("submit_job", **columns)
+        query = "submit_limited_job" if job.is_limited else "submit_job"
+        row = await self._one(query, **columns)
+        if row is not None and row["seq"] is None:
+            allowed = row["max_queued_images"]
+            raise queued_limit_reached(queued=row["queued_images"], allowed=allowed, images=job.spec.batch_size)
         try:
             await self._flush.wait()
         except StoreUnusable:  # the server died meanwhile, perhaps with the row not yet on disk
-            row = await self._one("submit_job", **columns)
+            row = await self._one(query, **columns)
             await self._flush.wait()
         self._notifications.send()
         if row is None:
@@ -68,8 +74,7 @@ class PostgresStore:
         return None if row is None else rows.job_from(row)
 
     async def log(self, job: Job) -> list[LogLine]:
-        submitted = LogLine(at=job.submitted_at, level="INFO", message=f"Queued with priority {job.priority}.")
-        return [submitted, *map(rows.log_line_from, await self._all("read_log", job_id=job.id))]
+        return [rows.submitted_line(job), *map(rows.log_line_from, await self._all("read_log", job_id=job.id))]
 
     async def ahead(self, job: Job, apps: Sequence[str]) -> Ahead:
         row = await self._one("ahead_of_job", apps=list(apps), priority=job.priority, seq=job.seq)
@@ -98,12 +103,16 @@ class PostgresStore:
             "expires_at": want.expires_at,
             "message": "Started, attempt %s.",
         }
-        for head in await self._all("heads_of_queues", apps=list(want.apps)):
-            # None: others have just taken all there was.
-            row = await self._one("claim_job", app=head["app"], **values)
-            if row is not None:
-                job = rows.job_from(row)
-                return Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)
+        for _ in range(_CLAIM_TRIES):
+            heads = await self._all("heads_of_queues", apps=list(want.apps))
+            for head in heads:
+                # None: others have just taken all there was, or all that the key of this one may run.
+                row = await self._one("claim_job", app=head["app"], **values)
+                if row is not None:
+                    job = rows.job_from(row)
+                    return Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)
+            if not any(head["limited"] for head in heads):
+                break
         return None
 
     async def extend(self, lease: Lease, expires_at: float) -> bool:
@@ -128,6 +137,8 @@ class PostgresStore:
             return await _end_attempt(connection, lease.job, lease.token, outcome, now)
 
         if await self._connections.durably(end):
+            if lease.job.is_limited:  # where its key was full, others of its requests may begin now
+                self._notifications.send()
             return True
         # A connection can break after the commit and before its answer; then the second try finds the lease gone.
         return tries > 1 and isinstance(outcome, Succeeded) and await self._has_result(lease.job.id, outcome)
@@ -186,16 +197,26 @@ class PostgresStore:
         return [rows.job_from(row) for row in await self._all("finished_since", since=since, limit=limit)]
 
     async def counts(self) -> dict[str, QueueCounts]:
-        running = {row["app"]: row["running"] for row in await self._all("count_running")}
-        queued = {row["app"]: row for row in await self._all("count_queued")}
-        return {
-            app: QueueCounts(
-                queued=queued[app]["queued"] if app in queued else 0,
-                running=running.get(app, 0),
-                oldest_submitted_at=queued[app]["oldest_submitted_at"] if app in queued else None,
-            )
-            for app in running.keys() | queued.keys()
-        }
+        return rows.counts_from(await self._all("count_running"), await self._all("count_queued"))
+
+    # -- operating ---------------------------------------------------------------------------------------------------
+
+    async def pause(self, app: str, now: float) -> None:
+        await self._durably("pause_app", app=app, now=now)
+
+    async def resume(self, app: str) -> bool:
+        resumed = bool(await self._durably("resume_app", app=app))
+        self._notifications.send()
+        return resumed
+
+    async def paused(self) -> dict[str, float]:
+        return {row["app"]: row["since"] for row in await self._all("paused_apps")}
+
+    async def move_to_front(self, job_id: str, now: float) -> bool:
+        return bool(await self._durably("move_to_front", id=job_id, now=now, message=endings.MOVED_LINE))
+
+    async def drawn_since(self, since: float) -> dict[str, Drawn]:
+        return rows.drawn_from(await self._all("count_finished", since=since))
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
@@ -214,8 +235,12 @@ class PostgresStore:
 
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
-    async def report_worker(self, report: WorkerReport) -> None:
-        await self._all("report_worker", **rows.worker_columns(report))
+    async def report_worker(self, report: WorkerReport) -> bool:
+        row = await self._one("report_worker", **rows.worker_columns(report))
+        return row is not None and row["draining"]
+
+    async def drain_worker(self, name: str, now: float) -> bool:
+        return bool(await self._durably("drain_worker", name=name, now=now))
 
     async def forget_worker(self, name: str) -> None:
         await self._all("forget_worker", name=name)

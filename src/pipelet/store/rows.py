@@ -1,6 +1,7 @@
 """Rows to domain values and back. Works on any row that is read by column name."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from pipelet.domain.image import ImageSpec, OutputFormat, StoredImage
 from pipelet.domain.job import Job, LogLine, State
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Failure, FailureKind
-from pipelet.domain.ports import Running
+from pipelet.domain.ports import Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import WorkerReport
 
@@ -32,6 +33,9 @@ def job_from(row: Row) -> Job:
         work=_work_from(row, 1.0),
         submitted_at=row["submitted_at"],
         expected_seconds=row["expected_seconds"],
+        key_id=row["key_id"],
+        is_limited=bool(row["limited"]),
+        asked_priority=row["asked_priority"],
         state=State(row["state"]),
         attempt=row["attempt"],
         started_at=row["started_at"],
@@ -58,6 +62,9 @@ def job_columns(job: Job) -> dict[str, Any]:
         "attention": work.attention,
         "submitted_at": job.submitted_at,
         "expected_seconds": job.expected_seconds,
+        "key_id": job.key_id,
+        "limited": job.is_limited,
+        "image_count": job.spec.batch_size,
     }
 
 
@@ -106,6 +113,8 @@ def key_from(row: Row) -> ApiKey:
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
         max_priority=row["max_priority"],
+        max_queued_images=row["max_queued_images"],
+        max_running_images=row["max_running_images"],
     )
 
 
@@ -126,11 +135,34 @@ def worker_from(row: Row) -> WorkerReport:
         problem=row["problem"],
         seen_at=row["seen_at"],
         expires_at=row["expires_at"],
+        draining=bool(row["draining"]),
     )
 
 
 def worker_columns(report: WorkerReport) -> dict[str, Any]:
     return asdict(report) | {"apps": json.dumps(report.apps)}
+
+
+def counts_from(running: Iterable[Row], queued: Iterable[Row]) -> dict[str, QueueCounts]:
+    runs, waits = {row["app"]: row for row in running}, {row["app"]: row for row in queued}
+    return {
+        app: QueueCounts(
+            queued=waits[app]["queued"] if app in waits else 0,
+            running=runs[app]["running"] if app in runs else 0,
+            oldest_submitted_at=waits[app]["oldest_submitted_at"] if app in waits else None,
+        )
+        for app in runs.keys() | waits.keys()
+    }
+
+
+def drawn_from(found: Iterable[Row]) -> dict[str, Drawn]:
+    return {row["app"]: Drawn(row["requests"], row["images"]) for row in found}
+
+
+def submitted_line(job: Job) -> LogLine:
+    """The first of every log; the priority is the one that was asked for."""
+    priority = job.priority if job.asked_priority is None else job.asked_priority
+    return LogLine(at=job.submitted_at, level="INFO", message=f"Queued with priority {priority}.")
 
 
 def learned_from(row: Row) -> Learned:

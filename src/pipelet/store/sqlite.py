@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelet.domain.clock import SystemClock
-from pipelet.domain.errors import StoreNewer, StoreUnusable
+from pipelet.domain.errors import LimitReached, StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
-from pipelet.domain.keys import ApiKey
+from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome
-from pipelet.domain.ports import Clock, QueueCounts, Running
+from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import WorkerReport
 from pipelet.store import endings, migrations, queries, rows
@@ -29,7 +29,7 @@ from pipelet.store.group_commit import LOCK_SECONDS, GroupCommit, explain
 SQL = queries.load("sqlite")
 
 _MAX_SNAPSHOTS = 4096
-_VERSION = ("state", "attempt", "started_at", "tasks_done", "tasks_total")
+_VERSION = ("state", "attempt", "started_at", "tasks_done", "tasks_total", "priority", "seq")
 """The columns of `version_of_job.sql`."""
 
 
@@ -63,8 +63,17 @@ class SqliteStore:
 
     async def submit(self, job: Job) -> Job:
         columns = rows.job_columns(job)
-        seq = await self._writer.write(lambda db: db.execute(SQL["submit_job"], columns).lastrowid or 0, announced=True)
-        return replace(job, seq=seq)
+
+        def operation(db: sqlite3.Connection) -> int | LimitReached:
+            if job.is_limited and (full := _row(db, "over_limit", columns)):
+                # Answered, not raised: for an error the whole batch would run once more.
+                return queued_limit_reached(queued=full[0], allowed=full[1], images=job.spec.batch_size)
+            return db.execute(SQL["submit_job"], columns).lastrowid or 0
+
+        answer = await self._writer.write(operation, announced=True)
+        if isinstance(answer, LimitReached):
+            raise answer
+        return replace(job, seq=answer)
 
     async def get(self, job_id: str) -> Job | None:
         # A request is polled ten times a second and rarely changes in between: then its last snapshot is still true.
@@ -82,8 +91,7 @@ class SqliteStore:
         return job
 
     async def log(self, job: Job) -> list[LogLine]:
-        submitted = LogLine(at=job.submitted_at, level="INFO", message=f"Queued with priority {job.priority}.")
-        return [submitted, *map(rows.log_line_from, self._all("read_log", job_id=job.id))]
+        return [rows.submitted_line(job), *map(rows.log_line_from, self._all("read_log", job_id=job.id))]
 
     async def ahead(self, job: Job, apps: Sequence[str]) -> Ahead:
         row = self._one("ahead_of_job", apps=_as_json(tuple(apps)), priority=job.priority, seq=job.seq)
@@ -108,7 +116,7 @@ class SqliteStore:
 
     async def claim(self, want: NewLease) -> Lease | None:
         apps = _as_json(want.apps)
-        if not self._all("any_queued", apps=apps)[0][0]:
+        if not self._all("any_claimable", apps=apps)[0][0]:
             return None  # an idle worker that looks around must not take the write lock
 
         def operation(db: sqlite3.Connection) -> Job | None:
@@ -148,7 +156,11 @@ class SqliteStore:
         return await self._writer.write(operation)
 
     async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
-        return await self._writer.write(lambda db: _end_attempt(db, lease.job, lease.token, outcome, now))
+        # Where the key was full, others of its requests may begin now.
+        makes_room = lease.job.is_limited
+        return await self._writer.write(
+            lambda db: _end_attempt(db, lease.job, lease.token, outcome, now), announced=makes_room
+        )
 
     async def requeue_expired(self, now: float) -> list[Job]:
         return await self._end_attempts("expired_leases", {"now": now}, endings.EXPIRED, now)
@@ -200,16 +212,32 @@ class SqliteStore:
         return [rows.job_from(row) for row in self._all("finished_since", since=since, limit=limit)]
 
     async def counts(self) -> dict[str, QueueCounts]:
-        running = {row["app"]: row["running"] for row in self._all("count_running")}
-        queued = {row["app"]: row for row in self._all("count_queued")}
-        return {
-            app: QueueCounts(
-                queued=queued[app]["queued"] if app in queued else 0,
-                running=running.get(app, 0),
-                oldest_submitted_at=queued[app]["oldest_submitted_at"] if app in queued else None,
-            )
-            for app in running.keys() | queued.keys()
-        }
+        return rows.counts_from(self._all("count_running"), self._all("count_queued"))
+
+    # -- operating ---------------------------------------------------------------------------------------------------
+
+    async def pause(self, app: str, now: float) -> None:
+        values = {"app": app, "now": now}
+        await self._writer.write(lambda db: db.execute(SQL["pause_app"], values) and None)
+
+    async def resume(self, app: str) -> bool:
+        values = {"app": app}
+        return bool(await self._writer.write(lambda db: _scalar(db, "resume_app", values), announced=True))
+
+    async def paused(self) -> dict[str, float]:
+        return {row["app"]: row["since"] for row in self._all("paused_apps")}
+
+    async def move_to_front(self, job_id: str, now: float) -> bool:
+        def operation(db: sqlite3.Connection) -> bool:
+            moved = bool(_scalar(db, "move_to_front", {"id": job_id}))
+            if moved:
+                _log(db, job_id, now, "INFO", endings.MOVED_LINE)
+            return moved
+
+        return await self._writer.write(operation)
+
+    async def drawn_since(self, since: float) -> dict[str, Drawn]:
+        return rows.drawn_from(self._all("count_finished", since=since))
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
@@ -230,9 +258,13 @@ class SqliteStore:
 
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
-    async def report_worker(self, report: WorkerReport) -> None:
+    async def report_worker(self, report: WorkerReport) -> bool:
         columns = rows.worker_columns(report)
-        await self._writer.write(lambda db: db.execute(SQL["report_worker"], columns) and None, durable=False)
+        return bool(await self._writer.write(lambda db: _scalar(db, "report_worker", columns), durable=False))
+
+    async def drain_worker(self, name: str, now: float) -> bool:
+        values = {"name": name, "now": now}
+        return bool(await self._writer.write(lambda db: _scalar(db, "drain_worker", values)))
 
     async def forget_worker(self, name: str) -> None:
         await self._writer.write(lambda db: db.execute(SQL["forget_worker"], {"name": name}) and None)

@@ -3,3 +3,4 @@ VALUES (:name, :model, :kind, :apps, :version, :ready, :problem, :seen_at, :expi
 ON CONFLICT (name) DO UPDATE SET
   model = excluded.model, kind = excluded.kind, apps = excluded.apps, version = excluded.version, ready = excluded.ready,
   problem = excluded.problem, seen_at = excluded.seen_at, expires_at = excluded.expires_at
+RETURNING draining

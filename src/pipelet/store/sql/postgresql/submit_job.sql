@@ -2,9 +2,9 @@
 -- row that is there already answers.
 WITH arrived AS (
   INSERT INTO job (id, app, owner, priority, spec, steps, megapixels, megapixel_steps, attention,
-                   state, attempt, submitted_at, expected_seconds)
+                   state, attempt, submitted_at, expected_seconds, key_id, limited, image_count)
   VALUES (:id, :app, :owner, :priority, :spec, :steps, :megapixels, :megapixel_steps, :attention,
-          'queued', 0, :submitted_at, :expected_seconds)
+          'queued', 0, :submitted_at, :expected_seconds, :key_id, :limited, :image_count)
   ON CONFLICT (id) DO NOTHING
   RETURNING seq
 )

@@ -1,3 +1,5 @@
+-- Requests that may not begin right now, because their key runs as many images as it may, are counted like all others: the
+-- place is then a moment too pessimistic, and costs no more.
 -- The levels above, then, in the job's own level, the runs before its own, longest first, and the rows before it in its own.
 WITH wanted AS MATERIALIZED (SELECT value AS app FROM json_each(:apps)),
 ahead AS (

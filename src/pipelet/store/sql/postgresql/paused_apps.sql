@@ -1,0 +1,1 @@
+SELECT app, since FROM paused_app

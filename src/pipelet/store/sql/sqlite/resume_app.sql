@@ -1,0 +1,1 @@
+DELETE FROM paused_app WHERE app = :app RETURNING app

@@ -1,0 +1,271 @@
+"""Databases of earlier versions, and processes of the version before that go on while the database is upgraded."""
+
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from pipelet.domain.errors import LimitReached
+from pipelet.domain.estimate import Work, work_of
+from pipelet.domain.job import CancelAnswer, Job, State
+from pipelet.domain.ports import JobStore
+from pipelet.store import migrations
+from pipelet.store.migrations.run import migrate_postgres, migrate_sqlite, statements
+from pipelet.store.postgres import open_postgres
+from pipelet.store.queries import numbered
+from pipelet.store.rows import job_columns
+from pipelet.store.sqlite import open_sqlite
+from tests.databases import Opener
+from tests.jobs import APP, make_job, make_key, wanting
+from tests.postgres_server import Server
+
+FILES = {"0001": "0001_initial", "0002": "0002_shorter_runs"}
+
+# As revision 0002's code has them, but for the parts that differ between the databases.
+SUBMIT = """
+INSERT INTO job (id, app, owner, priority, spec, steps, megapixels, megapixel_steps, attention,
+                 state, attempt, submitted_at, expected_seconds)
+VALUES (:id, :app, :owner, :priority, :spec, :steps, :megapixels, :megapixel_steps, :attention,
+        'queued', 0, :submitted_at, :expected_seconds)
+"""
+CLAIM = """
+UPDATE job
+SET state = 'running', attempt = attempt + 1, started_at = :now,
+    worker = :worker, lease_token = :token, lease_expires_at = :expires_at
+WHERE seq = (SELECT seq FROM job WHERE state = 'queued' AND app = :app ORDER BY priority DESC, seq LIMIT 1)
+RETURNING *
+"""
+SUCCEED = """
+UPDATE job
+SET state = 'succeeded', finished_at = :now, images = :images, inference_seconds = :inference_seconds,
+    tasks_done = tasks_total, lease_token = NULL, lease_expires_at = NULL
+WHERE id = :id AND lease_token = :token
+RETURNING id
+"""
+CANCEL = """
+UPDATE job
+SET state = 'cancelled', finished_at = :now, failure_kind = :failure_kind, failure_message = :failure_message
+WHERE id = :id AND state = 'queued'
+RETURNING id
+"""
+ADD_KEY = """
+INSERT INTO api_key (id, name, owner, hash, created_at, expires_at, revoked_at, max_priority)
+VALUES (:id, :name, :owner, :hash, :created_at, :expires_at, :revoked_at, :max_priority)
+"""
+REPORT = """
+INSERT INTO worker (name, model, kind, apps, version, ready, problem, seen_at, expires_at)
+VALUES (:name, :model, :kind, :apps, :version, :ready, :problem, :seen_at, :expires_at)
+ON CONFLICT (name) DO UPDATE SET
+  model = excluded.model, kind = excluded.kind, apps = excluded.apps, version = excluded.version, ready = excluded.ready,
+  problem = excluded.problem, seen_at = excluded.seen_at, expires_at = excluded.expires_at
+"""
+
+Execute = Callable[[str, Mapping[str, Any]], Awaitable[list[Mapping[str, Any]]]]
+
+
+@dataclass
+class Old:
+    """A connection of the version before, and how its database gets a new one."""
+
+    execute: Execute
+    migrate: Callable[[], Awaitable[None]]
+    opened: Opener
+
+    async def submit(self, job: Job) -> None:
+        await self.execute(SUBMIT, job_columns(job))
+
+    async def claim(self) -> str:
+        values = {"now": 1_000_001.0, "worker": "old", "token": "t", "expires_at": 1_000_031.0, "app": APP}
+        [row] = await self.execute(CLAIM, values)
+        return str(row["id"])
+
+    async def succeed(self, job_id: str) -> None:
+        values = {"id": job_id, "token": "t", "now": 1_000_002.0, "images": "[]", "inference_seconds": 1.0}
+        assert await self.execute(SUCCEED, values)
+
+    async def cancel(self, job_id: str) -> None:
+        reason = {"failure_kind": "client_cancelled", "failure_message": "Cancelled."}
+        assert await self.execute(CANCEL, {"id": job_id, "now": 1_000_002.0, **reason})
+
+    async def add_key(self) -> None:
+        key = asdict(make_key())
+        await self.execute(ADD_KEY, {**key, "owner": key["user"]})
+
+    async def report(self) -> None:
+        facts = {"model": "m", "kind": "box", "apps": "[]", "version": "0", "ready": True, "problem": None}
+        await self.execute(REPORT, {"name": "old", **facts, "seen_at": 1.0, "expires_at": 9_000_000.0})
+
+    async def live(self) -> None:
+        """Everything it does, once."""
+        await self.submit(make_job())
+        cancelled = make_job(priority=-1)
+        await self.submit(cancelled)
+        await self.cancel(cancelled.id)
+        await self.succeed(await self.claim())
+        await self.add_key()
+        await self.report()
+
+
+@pytest.fixture(params=["0001", "0002"])
+def revision(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def old(request: pytest.FixtureRequest, tmp_path: Path, revision: str) -> AsyncIterator[Old]:
+    if request.param == "sqlite":
+        with contextlib.closing(_old_sqlite(tmp_path / "pipelet.sqlite", revision)) as connection:
+            yield _old_on_sqlite(connection, tmp_path / "pipelet.sqlite")
+        return
+    server: Server = request.getfixturevalue("postgres_server")
+    url = server.new_database()
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in _statements("postgresql", revision):
+            await connection.execute(statement)
+        yield _old_on_postgres(connection, url)
+    finally:
+        await connection.close()
+
+
+def _statements(dialect: str, revision: str) -> list[str]:
+    files = [name for number, name in FILES.items() if number <= revision]
+    return [
+        *(statement for name in files for statement in statements(dialect, name)),
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)",
+        f"INSERT INTO alembic_version VALUES ('{revision}')",
+    ]
+
+
+def _old_sqlite(path: Path, revision: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.row_factory = sqlite3.Row
+    for statement in _statements("sqlite", revision):
+        connection.execute(statement)
+    return connection
+
+
+def _old_on_sqlite(connection: sqlite3.Connection, path: Path) -> Old:
+    async def execute(query: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        return connection.execute(query, dict(values)).fetchall()
+
+    async def migrate() -> None:
+        migrate_sqlite(path)
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[JobStore]:
+        with contextlib.closing(open_sqlite(path)) as store:
+            yield store
+
+    return Old(execute, migrate, opened)
+
+
+def _old_on_postgres(connection: asyncpg.Connection, url: str) -> Old:
+    async def execute(query: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        text, names = numbered(query)
+        return await connection.fetch(text, *(values[name] for name in names))  # type: ignore[no-any-return]
+
+    async def migrate() -> None:
+        import asyncio
+
+        await asyncio.to_thread(migrate_postgres, url)
+
+    return Old(execute, migrate, lambda: open_postgres(url, most_connections=3))
+
+
+async def test_a_waiting_queue_survives_an_upgrade(old: Old) -> None:
+    """Requests that waited in an old database keep their places, in number and in work, and begin in their order."""
+    jobs = [make_job(priority=k % 2, width=64 * (1 + k % 3), batch_size=1 + k % 4) for k in range(600)]
+    for job in jobs:
+        await old.submit(job)
+
+    await old.migrate()
+
+    expected = sorted(jobs, key=lambda job: -job.priority)
+    async with old.opened() as store:
+        work = Work()
+        for place, each in enumerate(expected):
+            found = await store.get(each.id)
+            assert found is not None
+            assert (None, False) == (found.key_id, found.is_limited)
+            ahead = await store.ahead(found, [APP])
+            assert place == ahead.requests
+            assert pytest.approx(work.amounts()) == ahead.work.amounts()
+            work += work_of(found.spec)
+        later = await store.submit(make_job(priority=-1))
+        assert len(jobs) == (await store.ahead(later, [APP])).requests
+        assert await store.move_to_front(later.id, 1_000_001.0)
+        lease = await store.claim(wanting())
+        assert lease is not None
+        assert later.id == lease.job.id
+        lease = await store.claim(wanting())
+        assert lease is not None
+        assert expected[0].id == lease.job.id
+
+
+async def test_waiting_batches_count_their_images(old: Old) -> None:
+    """What waited or ran during the upgrade is known with as many images as its batch has."""
+    for batch_size in (3, 2):
+        await old.submit(make_job(batch_size=batch_size))
+    running = await old.claim()
+
+    await old.migrate()
+
+    await old.succeed(running)
+    async with old.opened() as store:
+        assert 3 == (await store.drawn_since(0.0))[APP].images
+
+
+@pytest.mark.parametrize("revision", ["0002"], indirect=True)
+async def test_the_version_before_goes_on(old: Old) -> None:
+    """A process that has the database open during the upgrade submits, cancels, claims, finishes and reports as before,
+    and what it did is right for the new version."""
+    await old.live()
+    await old.migrate()
+
+    for _ in range(2):
+        await old.live()
+
+    async with old.opened() as store:
+        assert 3 == (await store.drawn_since(0.0))[APP].requests
+        assert {} == await store.counts()
+        assert 3 == len(await store.keys())
+        assert ["old"] == [worker.name for worker in await store.live_workers(2.0)]
+        assert await store.drain_worker("old", 2.0)
+        await old.report()
+        assert [True] == [worker.draining for worker in await store.live_workers(2.0)]
+
+
+@pytest.mark.parametrize("revision", ["0002"], indirect=True)
+async def test_limits_count_what_the_version_before_does(old: Old) -> None:
+    """Requests of a limited key that an old worker draws, or an old API cancels, make room like any other."""
+    await old.live()
+    await old.migrate()
+    key = make_key(max_queued_images=1, max_running_images=1)
+    async with old.opened() as store:
+        await store.add_key(key)
+        job = await store.submit(make_job(key=key))
+        with pytest.raises(LimitReached):
+            await store.submit(make_job(key=key))
+        assert job.id == await old.claim()
+        next_job = await store.submit(make_job(key=key))
+        assert await store.claim(wanting()) is None
+        await old.succeed(job.id)
+        lease = await store.claim(wanting())
+        assert lease is not None
+        assert next_job.id == lease.job.id
+        last = await store.submit(make_job(key=key))
+        await old.cancel(last.id)
+        assert CancelAnswer.CANCELLED == await store.cancel(last.id, 1_000_003.0)
+        assert State.QUEUED == (await store.submit(make_job(key=key))).state
+
+
+def test_every_revision_is_named_here() -> None:
+    """Whoever adds a revision looks at these tests."""
+    assert {*FILES, migrations.HEAD} == set(migrations.KNOWN)
