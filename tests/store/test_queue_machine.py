@@ -9,11 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
+from pipelet.domain.errors import LimitReached
 from pipelet.domain.job import MOVES, CancelAnswer, Job, Lease, State
 from pipelet.domain.outcome import MAX_ATTEMPTS, Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome
 from pipelet.domain.ports import JobStore
 from tests import databases
-from tests.jobs import APP, make_job, success, wanting
+from tests.jobs import APP, make_job, make_key, success, wanting
 from tests.postgres_server import Server
 
 OUTCOMES: list[Outcome] = [
@@ -24,8 +25,12 @@ OUTCOMES: list[Outcome] = [
 ]
 
 
+MAX_QUEUED, MAX_RUNNING = 5, 3
+
+
 class QueueMachine(RuleBasedStateMachine):
-    """Knows of each job only its state, attempt and place; the store must agree after every step."""
+    """Knows of each job only its state, attempt and place, and which are of the one key that has limits; the store must
+    agree after every step."""
 
     jobs: Bundle[Job] = Bundle("jobs")
     leases: Bundle[Lease] = Bundle("leases")
@@ -41,6 +46,11 @@ class QueueMachine(RuleBasedStateMachine):
         self.known: dict[str, tuple[State, int]] = {}
         self.order: dict[str, tuple[int, int]] = {}
         self.holders: dict[str, Lease] = {}
+        self.limited: dict[str, int] = {}
+        self.fronts = 0
+        self.is_paused = False
+        self.key = make_key(max_queued_images=MAX_QUEUED, max_running_images=MAX_RUNNING)
+        self.loop.run_until_complete(self.store.add_key(self.key))
 
     def open_store(self) -> AbstractAsyncContextManager[JobStore]:
         folder = self.exits.enter_context(tempfile.TemporaryDirectory())
@@ -57,10 +67,41 @@ class QueueMachine(RuleBasedStateMachine):
         self.order[job.id] = (-priority, job.seq)
         return job
 
+    @rule(target=jobs, priority=st.integers(-2, 2), batch_size=st.integers(1, MAX_RUNNING))
+    def submit_with_limited_key(self, priority: int, batch_size: int) -> Job:
+        job = make_job(priority=priority, key=self.key, batch_size=batch_size)
+        is_full = self.images(State.QUEUED) + batch_size > MAX_QUEUED
+        try:
+            job = self.loop.run_until_complete(self.store.submit(job))
+        except LimitReached:
+            assert is_full
+            return self.submit(priority)
+        assert not is_full
+        self.known[job.id] = (State.QUEUED, 0)
+        self.order[job.id] = (-priority, job.seq)
+        self.limited[job.id] = batch_size
+        return job
+
+    @rule(job=jobs)
+    def move_to_front(self, job: Job) -> None:
+        waits = self.known[job.id][0] is State.QUEUED
+        assert waits == self.loop.run_until_complete(self.store.move_to_front(job.id, self.time))
+        if waits:
+            self.fronts += 1
+            self.order[job.id] = (min(self.order[job_id][0] for job_id in self.waiting()), -self.fronts)
+
+    @rule()
+    def pause_or_resume(self) -> None:
+        self.is_paused = not self.is_paused
+        if self.is_paused:
+            self.loop.run_until_complete(self.store.pause(APP, self.time))
+        else:
+            assert self.loop.run_until_complete(self.store.resume(APP))
+
     @rule(target=leases)
     def claim(self) -> Lease:
         lease = self.loop.run_until_complete(self.store.claim(wanting(now=self.time, seconds=10)))
-        waiting = self.waiting()
+        waiting = [] if self.is_paused else self.claimable()
         if lease is None:
             assert not waiting
             return Lease(job=make_job(), token="none", worker="w", expires_at=0)
@@ -118,6 +159,13 @@ class QueueMachine(RuleBasedStateMachine):
         return sorted(
             (job_id for job_id, (state, _) in self.known.items() if state is State.QUEUED), key=self.order.get
         )  # type: ignore[arg-type]
+
+    def claimable(self) -> list[str]:
+        room = MAX_RUNNING - self.images(State.RUNNING)
+        return [job_id for job_id in self.waiting() if self.limited.get(job_id, 0) <= room]
+
+    def images(self, state: State) -> int:
+        return sum(images for job_id, images in self.limited.items() if self.known[job_id][0] is state)
 
     @invariant()
     def the_store_agrees(self) -> None:
