@@ -33,11 +33,11 @@ sensible = st.fixed_dictionaries(
 
 
 @settings(max_examples=300, deadline=None)
-@given(bodies | sensible, st.none() | st.integers(-(2**31), 2**31 - 1))
-def test_any_object(fields: dict[str, Any], ceiling: int | None) -> None:
+@given(bodies | sensible, st.none() | st.integers(-(2**31), 2**31 - 1), st.none() | st.integers(1, 99))
+def test_any_object(fields: dict[str, Any], ceiling: int | None, largest_batch: int | None) -> None:
     """Any JSON object is a request within the limits, or faults that can be sent back as JSON."""
     try:
-        wanted = read_input(fields, MODEL, max_priority=ceiling)
+        wanted = read_input(fields, MODEL, max_priority=ceiling, max_batch=largest_batch)
     except Problem as problem:
         assert problem.status == 422
         assert isinstance(problem.detail, list)
@@ -50,7 +50,7 @@ def test_any_object(fields: dict[str, Any], ceiling: int | None) -> None:
     spec = wanted.spec
     assert all(type(side) is int and 64 <= side <= 4096 for side in (spec.width, spec.height))
     assert type(spec.batch_size) is int
-    assert 1 <= spec.batch_size <= 16
+    assert 1 <= spec.batch_size <= min(16, largest_batch or 16)
     assert type(spec.seed) is int
     assert 0 <= spec.seed < 2**53
     assert 1 <= spec.num_inference_steps <= 100

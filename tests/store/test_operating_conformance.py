@@ -82,9 +82,7 @@ async def test_limits_are_each_keys_own(store: JobStore) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 7])
-async def test_racing_submits_never_both_get_the_last_room(
-    store: JobStore, second_store: JobStore, limit: int
-) -> None:
+async def test_racing_submits_never_both_get_the_last_room(store: JobStore, second_store: JobStore, limit: int) -> None:
     """However many submit at once, from two processes, exactly as many are taken as there is room for."""
     key = await new_key(store, max_queued_images=limit)
     jobs = [make_job(key=key) for _ in range(30)]

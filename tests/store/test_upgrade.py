@@ -1,5 +1,6 @@
 """Databases of earlier versions, and processes of the version before that go on while the database is upgraded."""
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -61,8 +62,8 @@ REPORT = """
 INSERT INTO worker (name, model, kind, apps, version, ready, problem, seen_at, expires_at)
 VALUES (:name, :model, :kind, :apps, :version, :ready, :problem, :seen_at, :expires_at)
 ON CONFLICT (name) DO UPDATE SET
-  model = excluded.model, kind = excluded.kind, apps = excluded.apps, version = excluded.version, ready = excluded.ready,
-  problem = excluded.problem, seen_at = excluded.seen_at, expires_at = excluded.expires_at
+  model = excluded.model, kind = excluded.kind, apps = excluded.apps, version = excluded.version,
+  ready = excluded.ready, problem = excluded.problem, seen_at = excluded.seen_at, expires_at = excluded.expires_at
 """
 
 Execute = Callable[[str, Mapping[str, Any]], Awaitable[list[Mapping[str, Any]]]]
@@ -138,7 +139,7 @@ def _statements(dialect: str, revision: str) -> list[str]:
     return [
         *(statement for name in files for statement in statements(dialect, name)),
         "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)",
-        f"INSERT INTO alembic_version VALUES ('{revision}')",
+        f"INSERT INTO alembic_version VALUES ('{revision}')",  # noqa: S608 - one of ours
     ]
 
 
@@ -172,8 +173,6 @@ def _old_on_postgres(connection: asyncpg.Connection, url: str) -> Old:
         return await connection.fetch(text, *(values[name] for name in names))  # type: ignore[no-any-return]
 
     async def migrate() -> None:
-        import asyncio
-
         await asyncio.to_thread(migrate_postgres, url)
 
     return Old(execute, migrate, lambda: open_postgres(url, most_connections=3))

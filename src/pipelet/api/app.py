@@ -62,6 +62,7 @@ def build_api(
         doorkeeper=Doorkeeper(store, clock),
         estimates=Estimates(store, catalog, clock),
         metrics=Metrics(store, catalog, clock),
+        paused=Recent(store.paused, seconds=0.5, clock=clock),
         blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
     )
     problems.add_handlers(app)

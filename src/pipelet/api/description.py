@@ -46,6 +46,7 @@ SUBMIT: dict[int | str, dict[str, Any]] = {
     400: _refusal("The body is no JSON that can be read."),
     413: _refusal("The body is too large."),
     422: _refusal("The input is refused, with all reasons."),
+    429: _refusal("The key has as many images queued as it may; later the same request is taken."),
 }
 STATUS: dict[int | str, dict[str, Any]] = {
     **_FIND,

@@ -25,15 +25,17 @@ class Wanted:
     priority: int
 
 
-def read_input(fields: Mapping[str, Any], model: InputModel, *, max_priority: int | None) -> Wanted:
-    """Raises Problem 422 with all faults."""
+def read_input(
+    fields: Mapping[str, Any], model: InputModel, *, max_priority: int | None, max_batch: int | None
+) -> Wanted:
+    """`max_priority` and `max_batch` are what the key allows. Raises Problem 422 with all faults."""
     given = {name: value for name, value in fields.items() if value is not None}
     names = model.model_fields
     unknown = [name for name in given if name not in names]
     known = {name: value for name, value in given.items() if name in names}
     faults = _unknown_faults(unknown, given, sorted(names)) if unknown else []
     try:
-        values = model.model_validate(known, context={"max_priority": max_priority})
+        values = model.model_validate(known, context={"max_priority": max_priority, "max_batch": max_batch})
     except ValidationError as error:
         refused = error.errors(include_url=False, include_context=False)
         faults = [_refused(str(each["loc"][0]), each["type"], each["msg"], known) for each in refused] + faults

@@ -1,5 +1,6 @@
 """What the handlers work with, and how they find it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -42,6 +43,8 @@ class Parts:
     doorkeeper: Doorkeeper
     estimates: Estimates
     metrics: Metrics
+    paused: Recent[Mapping[str, float]]
+    """Apps of which nothing begins right now, and since when."""
     blobs_trouble: Recent[str | None]
     """Why no file could be stored a moment ago, or None."""
 

@@ -23,11 +23,16 @@ STATUSES: Mapping[type[errors.PipeletError], int] = {
     errors.KeyMalformed: 401,
     errors.KeyRefused: 401,
     errors.NotFound: 404,
+    errors.LimitReached: 429,
     errors.Unusable: 503,
 }
 """An error without an entry takes that of its nearest ancestor; without any it is a bug."""
 
-_HEADERS: Mapping[int, Mapping[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
+_HEADERS: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": "Bearer"},
+    429: {"Retry-After": "5"},
+    503: {"Retry-After": "5"},
+}
 
 
 class Problem(errors.PipeletError):
@@ -93,6 +98,10 @@ async def answer(request: Request, error: Exception) -> Response:
         # The reason names files and servers: it is for the operator, who finds it in the log.
         log.error("request.unservable", path=request.scope["path"], reason=str(error))
         return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
+    if isinstance(error, errors.LimitReached):
+        # fal's clients make the request again for a while, by this status alone; `X-Fal-Needs-Retry` is for others.
+        headers = {"X-Fal-Needs-Retry": "1"}
+        return problem_response(status, str(error), error_type="queued_images_limit", headers=headers)
     more = {"status": "NOT_FOUND"} if status == 404 else None
     return problem_response(status, str(error), more=more)
 

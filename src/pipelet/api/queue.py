@@ -24,6 +24,7 @@ from pipelet.domain.progress import Progress, tasks_of_job
 
 log = structlog.get_logger()
 
+_PAUSED = ". The operator has paused this app; requests wait until it is resumed."
 _WIRE = {State.QUEUED: "IN_QUEUE", State.RUNNING: "IN_PROGRESS"}
 _UNKNOWN = "There is no request with this id. It may have expired, or belong to another user."
 
@@ -34,7 +35,7 @@ async def submit(request: Request) -> Response:
     app = _served_app(parts, _called_app(request))
     fields = await read_object(request, max_bytes=app.limits.max_body_bytes)
     _refuse_webhook(request)
-    wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority)
+    wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority, max_batch=key.max_batch)
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
     job = await parts.store.submit(await _new_job(parts, app, key, wanted, backlog))
     parts.metrics.submitted(app.name)
@@ -61,7 +62,7 @@ async def status(request: Request) -> Response:
         "status": _WIRE.get(job.state, "COMPLETED"),
         "queue_position": ahead.requests if ahead else 0,
         "statusMessages": {
-            "message": _message(parts, job, ahead),
+            "message": await _message(parts, job, ahead),
             "estimatedTotalTimeSeconds": await parts.estimates.total_seconds(job, ahead, now),
         },
         "request_id": job.id,
@@ -131,6 +132,8 @@ async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, backlog:
         work=work,
         submitted_at=parts.clock.now(),
         expected_seconds=await parts.estimates.expected_seconds(app.name, spec, work, backlog),
+        key_id=key.id,
+        is_limited=key.has_limits,
     )
 
 
@@ -166,9 +169,10 @@ async def _find(parts: Parts, request: Request) -> tuple[str, Job]:
     return app, job
 
 
-def _message(parts: Parts, job: Job, ahead: Ahead | None) -> str:
+async def _message(parts: Parts, job: Job, ahead: Ahead | None) -> str:
     if ahead is not None:
-        return f"Queued: {ahead.requests} request{'' if ahead.requests == 1 else 's'} ahead"
+        message = f"Queued: {ahead.requests} request{'' if ahead.requests == 1 else 's'} ahead"
+        return message + _PAUSED if job.app in await parts.paused.get() else message
     if job.failure is not None:
         return job.failure.message
     progress = job.progress or Progress(0, _tasks(parts, job))

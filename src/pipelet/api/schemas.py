@@ -21,7 +21,8 @@ InputModel = type[BaseModel]
 
 
 def input_model(limits: Limits, model: Model) -> InputModel:
-    """The input of an app. Validate what a JSON parser returned, without nulls, with the context `max_priority`."""
+    """The input of an app. Validate what a JSON parser returned, without nulls, with what the key allows as
+    context: `max_priority` and `max_batch`."""
     side = _whole(limits.min_side, limits.max_side)
     prompt = f"What to draw: 1 to {limits.max_prompt_chars} characters, not blank, without NUL."
     fields: dict[str, Any] = {
@@ -29,7 +30,7 @@ def input_model(limits: Limits, model: Model) -> InputModel:
         "width": (side, Field(limits.default_side, description="Pixels; honoured exactly.")),
         "height": (side, Field(limits.default_side, description="Pixels; honoured exactly.")),
         "priority": (_priority(), Field(None, description="Larger runs sooner; first come, first served within one.")),
-        "batch_size": (_whole(1, limits.max_batch), Field(1, description="How many images.")),
+        "batch_size": (_batch(limits.max_batch), Field(1, description="How many images.")),
         "seed": (_whole(0, MAX_SEED), Field(None, description="Image k uses seed + k. Drawn if not given.")),
         "num_inference_steps": (
             _whole(1, limits.max_steps),
@@ -58,6 +59,18 @@ def _whole(low: int, high: int) -> Any:
     number = {"type": "integer", "minimum": low, "maximum": high}
     digits = {"type": "string", "pattern": whole_pattern(low, high)}
     return Annotated[int, Field(ge=low, le=high), BeforeValidator(_read_whole), _any_of(number, digits)]
+
+
+def _batch(high: int) -> Any:
+    number = {"type": "integer", "minimum": 1, "maximum": high}
+    digits = {"type": "string", "pattern": whole_pattern(1, high)}
+    return Annotated[
+        int,
+        BeforeValidator(_under_batch_ceiling),
+        Field(ge=1, le=high),
+        BeforeValidator(_read_whole),
+        _any_of(number, digits),
+    ]
 
 
 def _decimal(high: float) -> Any:
@@ -154,6 +167,15 @@ def _under_ceiling(value: int, info: ValidationInfo) -> int:
     if ceiling is not None and value > ceiling:
         message = "This key may not ask for more than {max_priority}."
         raise PydanticCustomError("priority_ceiling", message, {"max_priority": ceiling})
+    return value
+
+
+def _under_batch_ceiling(value: int, info: ValidationInfo) -> int:
+    """Such a batch would never be taken, or never begin: it is refused for good, not as a limit that is reached now."""
+    ceiling = (info.context or {}).get("max_batch")
+    if ceiling is not None and value > ceiling:
+        message = "This key may not have more than {max_batch} images at once."
+        raise PydanticCustomError("batch_ceiling", message, {"max_batch": ceiling})
     return value
 
 

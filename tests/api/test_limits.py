@@ -1,0 +1,117 @@
+"""What a key's limits and a paused app look like from outside."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pipelet.api import schemas
+from tests.api.service import Service
+from tests.jobs import APP
+
+URL = f"/fal/queue/{APP}"
+
+
+async def limited(service: Service, **limits: int) -> dict[str, str]:
+    """The header with a new key."""
+    return {"Authorization": f"Bearer {await service.new_key('bob', **limits)}"}
+
+
+@pytest.mark.parametrize("path", [URL, f"{URL}/"])
+async def test_a_reached_limit_is_a_429_that_says_what_lifts_it(
+    service: Service, path: str, log_lines: list[Any]
+) -> None:
+    """The answer has the shape of all errors, says when to come again, and is no error in the log."""
+    headers = await limited(service, max_queued_images=4)
+    assert 200 == (await service.client.post(path, json={"prompt": "a", "batch_size": 3}, headers=headers)).status_code
+
+    answer = await service.client.post(path, json={"prompt": "a", "batch_size": "2"}, headers=headers)
+
+    assert 429 == answer.status_code
+    assert answer.headers["retry-after"].isdecimal()
+    assert "1" == answer.headers["x-fal-needs-retry"]
+    assert "queued_images_limit" == answer.headers["x-fal-error-type"] == answer.json()["error_type"]
+    refusal = schemas.Refusal.model_validate_json(answer.content, strict=True, extra="forbid")
+    assert refusal.detail == refusal.message
+    for word in ("queued images", "3 of at most 4", "has 2", "begun", "cancel", "operator"):
+        assert word in refusal.message
+    assert 1 == await service.queued()
+    assert not [line for line in log_lines if line["log_level"] == "error"]
+
+
+async def test_the_same_request_is_taken_later(service: Service) -> None:
+    """As soon as what waited has begun or was cancelled, there is room."""
+    headers = await limited(service, max_queued_images=1)
+    body = {"prompt": "a"}
+
+    codes = [(await service.client.post(URL, json=body, headers=headers)).status_code for _ in range(2)]
+    lease = await service.claim()
+    codes.append((await service.client.post(URL, json=body, headers=headers)).status_code)
+    await service.succeed(lease)
+    answer = await service.client.post(URL, json=body, headers=headers)
+    codes.append(answer.status_code)
+
+    assert [200, 429, 200, 429] == codes
+
+
+async def test_racing_submits_never_exceed_the_limit(service: Service) -> None:
+    """Of many at the same moment exactly as many are taken as there is room for; the others leave nothing behind."""
+    headers = await limited(service, max_queued_images=5)
+
+    answers = await asyncio.gather(
+        *(service.client.post(URL, json={"prompt": "a"}, headers=headers) for _ in range(20))
+    )
+
+    assert [200] * 5 + [429] * 15 == sorted(answer.status_code for answer in answers)
+    assert 5 == await service.queued()
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_queued_images": 3}, {"max_running_images": 3}, {"max_queued_images": 9, "max_running_images": 3}]
+)
+async def test_a_batch_that_never_fits_is_refused_for_good(service: Service, limits: dict[str, int]) -> None:
+    """It is the request's fault, told beside every other one, and nothing that fal's clients would try again."""
+    headers = await limited(service, **limits)
+
+    fits = await service.client.post(URL, json={"prompt": "a", "batch_size": 3}, headers=headers)
+    large = await service.client.post(URL, json={"prompt": " ", "batch_size": "4"}, headers=headers)
+
+    assert 200 == fits.status_code
+    assert 422 == large.status_code
+    assert [(["body", "prompt"], "blank_prompt"), (["body", "batch_size"], "batch_ceiling")] == [
+        (fault["loc"], fault["type"]) for fault in large.json()["detail"]
+    ]
+    assert "3 images" in large.json()["detail"][1]["msg"]
+
+
+async def test_bad_input_does_not_use_up_a_limit(service: Service) -> None:
+    """What is refused for its input counts nowhere."""
+    headers = await limited(service, max_queued_images=1)
+    for _ in range(3):
+        assert 422 == (await service.client.post(URL, json={"prompt": ""}, headers=headers)).status_code
+
+    assert 200 == (await service.client.post(URL, json={"prompt": "a"}, headers=headers)).status_code
+
+
+async def test_a_paused_app_says_why_requests_wait(service: Service) -> None:
+    """It takes requests; those that wait tell of the pause, those that run do not, and it is over when it is over."""
+    running = await service.submit()
+    await service.claim()
+    await service.store.pause(APP, service.clock.now())
+    waiting = await service.submit()
+
+    messages = [await _message(service, each) for each in (running, waiting)]
+    await service.store.resume(APP)
+    service.clock.time += 1
+    messages.append(await _message(service, waiting))
+
+    assert [
+        "Progress: 0/12 Tasks done",
+        "Queued: 0 requests ahead. The operator has paused this app; requests wait until it is resumed.",
+        "Queued: 0 requests ahead",
+    ] == messages
+
+
+async def _message(service: Service, request_id: str) -> str:
+    answer = await service.client.get(service.status_path(request_id))
+    return str(answer.json()["statusMessages"]["message"])
