@@ -342,6 +342,63 @@ async def test_stopping_twice_ends_the_grace_time(workshop: Workshop) -> None:
     assert (State.QUEUED, 0) == (handed_back.state, handed_back.attempt)
 
 
+async def test_a_drained_worker_finishes_what_it_draws_and_ends(workshop: Workshop) -> None:
+    """It learns so with a report, takes all the time it needs, claims nothing more, and is then gone from the list."""
+    worker = workshop.build(lease_seconds=0.4, grace_seconds=0.01)
+    running = asyncio.create_task(worker.run())
+    drawn = await workshop.store.submit(job_now(prompt="sleep=0.2"))
+    waiting = await workshop.store.submit(job_now(priority=-1))
+    await begun(workshop, drawn)
+
+    assert await workshop.store.drain_worker("w1", time.time())
+    async with asyncio.timeout(20):
+        while (await workshop.store.live_workers(time.time()))[0].ready:
+            await asyncio.sleep(0.01)
+    assert not running.done()
+    await asyncio.wait_for(running, 30)
+
+    assert worker.was_drained
+    assert_right_pictures(workshop, await workshop.ended(drawn))
+    left = await workshop.store.get(waiting.id)
+    assert left is not None
+    assert State.QUEUED == left.state
+    assert [] == await workshop.store.live_workers(0)
+
+
+async def test_a_worker_that_drains_can_be_stopped(workshop: Workshop) -> None:
+    """Whoever stops it does not wait for the end of the drain: what runs gets the grace time, and is handed back."""
+    worker = workshop.build(lease_seconds=0.4, grace_seconds=0.1)
+    running = asyncio.create_task(worker.run())
+    job = await workshop.store.submit(job_now(prompt="sleep=60"))
+    await begun(workshop, job)
+    await workshop.store.drain_worker("w1", time.time())
+    async with asyncio.timeout(20):
+        while (await workshop.store.live_workers(time.time()))[0].ready:
+            await asyncio.sleep(0.01)
+
+    worker.stop()
+    await asyncio.wait_for(running, 30)
+
+    assert not worker.was_drained
+    handed_back = await workshop.store.get(job.id)
+    assert handed_back is not None
+    assert (State.QUEUED, 0) == (handed_back.state, handed_back.attempt)
+
+
+async def test_a_worker_without_work_ends_when_it_is_drained(workshop: Workshop) -> None:
+    """Also one whose model cannot be loaded."""
+    for animal, name in (("gradient:Gradient", "w1"), ("raises_while_loading:Painter", "w2")):
+        worker = workshop.build(animal, name=name, lease_seconds=0.4)
+        running = asyncio.create_task(worker.run())
+        async with asyncio.timeout(20):
+            while not await workshop.store.drain_worker(name, time.time()):
+                await asyncio.sleep(0.01)
+
+        await asyncio.wait_for(running, 30)
+
+        assert worker.was_drained
+
+
 async def test_a_locked_database_costs_a_worker_nothing(workshop: Workshop, tmp_path: Path) -> None:
     """While another program holds the database, an engine that dies is replaced, and the request is drawn."""
     with structlog.testing.capture_logs() as logs:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipelet import logs, settings, wiring
 from pipelet.cli.waiting import wait_for_database
 from pipelet.settings import Settings
+from pipelet.worker.crew import DRAINED
 from pipelet.worker.every import every
 from pipelet.worker.housekeeping import TURN_SECONDS
 from pipelet.worker.worker import Worker
@@ -21,8 +22,8 @@ def worker(
     model: str | None = None,
     data_dir: Path | None = None,
     until_stdin_closes: bool = False,
-) -> None:
-    """Run one worker: it claims requests from the queue and draws them, until SIGTERM or Ctrl-C.
+) -> int:
+    """Run one worker: it claims requests from the queue and draws them, until SIGTERM, Ctrl-C or a drain.
 
     It needs the database and the file store of the service, and no open port. What runs is finished first, within a
     grace time, or else handed back to the queue.
@@ -43,10 +44,12 @@ def worker(
     chosen = settings.load(device=device, model=model, data_dir=data_dir)
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     wait_for_database(chosen)
-    asyncio.run(_work(chosen, name=name, until_stdin_closes=until_stdin_closes))
+    was_drained = asyncio.run(_work(chosen, name=name, until_stdin_closes=until_stdin_closes))
+    return DRAINED if was_drained and until_stdin_closes else 0
 
 
-async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool) -> None:
+async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool) -> bool:
+    """Whether it ended because it was drained."""
     catalog = wiring.read_catalog(chosen)
     async with wiring.open_store(chosen) as store:
         blobs = wiring.open_blobs(chosen)
@@ -60,6 +63,7 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
             loop.add_reader(sys.stdin, _stop_at_end, worker)
         await worker.run()
         leases.cancel()
+    return worker.was_drained
 
 
 def _stop_at_end(worker: Worker) -> None:

@@ -20,6 +20,8 @@ _FIRST_PAUSE = 0.2
 _HEALTHY_SECONDS = 10.0
 """A worker that lived so long did not die of its start: the next one starts at once."""
 _AFTER_GRACE = 10.0
+DRAINED = 10
+"""The exit status of a worker of a crew that was drained: not 0, which one that somebody stopped has, too."""
 
 
 class Crew:
@@ -43,7 +45,7 @@ class Crew:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
     async def run(self) -> None:
-        """Keep every place filled until `stop`; returns when all have ended."""
+        """Keep every place filled until `stop`, but for those of drained workers; returns when all have ended."""
         await asyncio.gather(*map(self._keep, self._devices))
 
     def stop(self) -> None:
@@ -60,6 +62,9 @@ class Crew:
             born = self._clock.now()
             status = await self._live(name, device)
             if self._stopping.is_set() and status in (0, -signal.SIGTERM):  # the latter before it could listen
+                return
+            if status == DRAINED:
+                log.warning("worker.drained", worker=name, device=device, reason="Its place is empty until a restart.")
                 return
             log.error("worker.died", worker=name, exit_status=status)
             await self._hand_back(name)

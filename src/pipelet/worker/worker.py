@@ -56,6 +56,7 @@ class Worker:
         self._kind = config.model.name
         self._problem: str | None = "The model is being loaded."
         self._stopping = asyncio.Event()
+        self._told_to_stop = False
         self._hurry = asyncio.Event()
         self._news = asyncio.Event()
         self._backlog = asyncio.Semaphore(_BACKLOG)
@@ -63,15 +64,31 @@ class Worker:
 
     def stop(self) -> None:
         """Claim nothing more; finish what runs within the grace time, else hand it back. Called again: at once."""
-        if not self._stopping.is_set():
+        if not self._told_to_stop:
             log.info("worker.stopping", worker=self._config.name, grace_seconds=self._config.grace_seconds)
+            self._told_to_stop = True
             self._stopping.set()
             asyncio.get_running_loop().call_later(self._config.grace_seconds, self._hurry.set)
         else:
             self._hurry.set()
 
+    @property
+    def was_drained(self) -> bool:
+        """It ended because an operator had it drained, not because of `stop`."""
+        return self._stopping.is_set() and not self._told_to_stop
+
+    def _drain(self) -> None:
+        """As `stop`, with all the time that what runs needs."""
+        if self._stopping.is_set():
+            return
+        log.info("worker.draining", worker=self._config.name, running=len(self._attempts))
+        # Reported as a problem, so that nobody counts on this worker any more.
+        self._problem = "It is being drained: it finishes what it draws, then it ends."
+        self._news.set()
+        self._stopping.set()
+
     async def run(self) -> None:
-        """Work until `stop`, then leave nothing behind.
+        """Work until `stop`, or until an operator has the worker drained; then leave nothing behind.
 
         Raises:
             Unusable: other workers draw the same apps with another model.
@@ -294,4 +311,5 @@ class Worker:
             seen_at=now,
             expires_at=now + self._config.lease_seconds,
         )
-        await self._store.report_worker(report)
+        if await self._store.report_worker(report):
+            self._drain()
