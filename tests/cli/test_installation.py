@@ -122,9 +122,11 @@ def test_help_and_version_load_no_engine_and_no_server(tmp_path: Path) -> None:
     """The overview names every command; each command shows examples."""
     assert pipelet("--version", cwd=tmp_path).stdout.strip().count(".") == 2
     overview = pipelet("--help", cwd=tmp_path).stdout
-    for command in ("serve", "generate", "status", "cancel", "keys", "worker", "migrate", "doctor"):
+    for command in ("serve", "generate", "status", "cancel", "keys", "queue", "worker", "migrate", "doctor"):
         assert f" {command} " in overview
-    for command in ("generate", "status", "cancel", "keys create", "keys list", "keys revoke", "migrate", "doctor"):
+    keys = [f"keys {command}" for command in ("create", "list", "revoke")]
+    queue = [f"queue {command}".strip() for command in ("pause", "resume", "drain", "front", "retry")]
+    for command in ("generate", "status", "cancel", *keys, *queue, "migrate", "doctor"):
         assert (
             f"pipelet {command}"
             in pipelet(*command.split(), "--help", cwd=tmp_path).stdout.partition("For example:")[2]

@@ -59,6 +59,26 @@ def test_a_key_can_have_a_priority_ceiling(service: Service) -> None:
     assert "priority" in done.stderr
 
 
+def test_a_key_can_have_limits(idle: Service) -> None:
+    """They are shown with the key, and hold: what would exceed them exits with 1, and says what lifts them."""
+    made = create(idle, "trial", "--max-queued-images", "3", "--max-running-images", "2")
+    listed = next(key for key in json.loads(idle.run("keys", "list", "--json").stdout) if key["id"] == made["id"])
+    line = next(line for line in idle.run("keys", "list").stdout.splitlines() if made["id"] in line)
+
+    def generate(batch: str) -> tuple[int, str]:
+        done = idle.run("generate", "x", "--batch-size", batch, "--no-wait", "--key", made["key"])
+        return done.returncode, done.stdout.strip() or done.stderr
+
+    taken, refused, too_large = generate("2"), generate("2"), generate("3")
+
+    idle.call("PUT", f"/fal/queue/{APP}/requests/{taken[1]}/cancel", key=made["key"])
+    assert (3, 2) == (listed["max_queued_images"], listed["max_running_images"])
+    assert ["3", "2"] == line.split()[-2:]
+    assert [0, 1, 1] == [code for code, _ in (taken, refused, too_large)]
+    assert "2 of at most 3" in refused[1]
+    assert "more than 2 images at once" in too_large[1]
+
+
 def test_the_list_knows_everything_but_the_keys(service: Service) -> None:
     """Names, users and states are shown; neither key nor hash is."""
     made = create(service, "listed", "--user", "eve", "--expires", "30d")
@@ -87,7 +107,13 @@ def test_wrong_flags_make_no_key(service: Service) -> None:
     """Durations, priorities and names that cannot be are the command line's fault."""
     before = service.run("keys", "list", "--json").stdout
 
-    for flags in (["--expires=soon"], ["--expires=-3d"], ["--max-priority=9999999999"], ["--user= "]):
+    for flags in (
+        ["--expires=soon"],
+        ["--expires=-3d"],
+        ["--max-priority=9999999999"],
+        ["--user= "],
+        ["--max-queued-images=0"],
+    ):
         assert service.run("keys", "create", "wrong", *flags).returncode == 2, flags
 
     assert service.run("keys", "list", "--json").stdout == before

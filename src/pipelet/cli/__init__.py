@@ -25,6 +25,7 @@ _COMMANDS = {
     "status": ("pipelet.cli.status:status", "Show how far a request is, or fetch its files."),
     "cancel": ("pipelet.cli.cancel:cancel", "Cancel a request that still waits."),
     "keys": ("pipelet.cli.keys:app", "Make, list and revoke API keys."),
+    "queue": ("pipelet.cli.queue:app", "Look at the queue, and steer it."),
     "worker": ("pipelet.cli.worker:worker", "Run a worker alone, for another machine."),
     "migrate": ("pipelet.cli.migrate:migrate", "Bring the database to this version's schema."),
     "doctor": ("pipelet.cli.doctor:doctor", "Look the installation over, and say how to mend it."),

@@ -1,22 +1,19 @@
 """`pipelet keys`: make, list and revoke API keys. Straight in the database: the service may run meanwhile, or not."""
 
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from pipelet import settings, wiring
+from pipelet import settings
 from pipelet.cli.flags import AsJson
+from pipelet.cli.in_store import in_store
 from pipelet.domain.ids import new_token
 from pipelet.domain.keys import ApiKey, hash_secret, new_secret
 from pipelet.domain.ports import JobStore
-
-Result = TypeVar("Result")
 
 UNKNOWN = 1
 _INTEGER = 2**31
@@ -34,6 +31,11 @@ def _fits(_type: object, value: int | None) -> None:
         raise ValueError(f"priorities go from {-_INTEGER} to {_INTEGER - 1}")
 
 
+def _positive(_type: object, value: int | None) -> None:
+    if value is not None and not 1 <= value < _INTEGER:
+        raise ValueError("give a number of images, 1 or more")
+
+
 def _not_blank(_type: object, value: str | None) -> None:
     if value is not None and not (value.strip() and value.isprintable()):
         raise ValueError("give a name that can be read")
@@ -47,6 +49,8 @@ def create(
     user: Annotated[str | None, Parameter(validator=_not_blank)] = None,
     expires: Annotated[timedelta | None, Parameter(validator=_later)] = None,
     max_priority: Annotated[int | None, Parameter(validator=_fits)] = None,
+    max_queued_images: Annotated[int | None, Parameter(validator=_positive)] = None,
+    max_running_images: Annotated[int | None, Parameter(validator=_positive)] = None,
     as_json: AsJson = False,
     data_dir: Path | None = None,
 ) -> None:
@@ -56,7 +60,7 @@ def create(
 
         pipelet keys create laptop --user ada
 
-        pipelet keys create trial --expires 30d --max-priority 0
+        pipelet keys create trial --expires 30d --max-priority 0 --max-queued-images 20 --max-running-images 4
 
     Parameters
     ----------
@@ -68,6 +72,10 @@ def create(
         Until when it works, from now on: 30d, 12h, 90m. [default: until it is revoked]
     max_priority
         The highest priority that requests made with it may ask for. [default: any]
+    max_queued_images
+        How many images of its requests may wait; a batch of 4 counts 4. More are refused for now. [default: any number]
+    max_running_images
+        How many images of its requests may be drawn at once; more wait, and others go first. [default: any number]
     as_json
         Print one JSON object and nothing else.
     data_dir
@@ -85,11 +93,13 @@ def create(
             created_at=now,
             expires_at=now + expires.total_seconds() if expires else None,
             max_priority=max_priority,
+            max_queued_images=max_queued_images,
+            max_running_images=max_running_images,
         )
         await store.add_key(key)
         return key, now
 
-    key, now = _in_store(data_dir, add)
+    key, now = in_store(settings.load(data_dir=data_dir), add)
     if as_json:
         print(json.dumps({**_facts(key, now), "key": secret}))
         return
@@ -120,7 +130,7 @@ def list_keys(
     async def facts_of_keys(store: JobStore) -> list[dict[str, Any]]:
         return [_facts(key, store.clock.now()) for key in await store.keys()]
 
-    facts = _in_store(data_dir, facts_of_keys)
+    facts = in_store(settings.load(data_dir=data_dir), facts_of_keys)
     if as_json:
         print(json.dumps(facts))
         return
@@ -143,19 +153,11 @@ def revoke(key_id: str, /, *, data_dir: Path | None = None) -> int:
     data_dir
         Where the database lies. [default: .pipelet]
     """
-    if not _in_store(data_dir, lambda store: store.revoke_key(key_id, store.clock.now())):
+    if not in_store(settings.load(data_dir=data_dir), lambda store: store.revoke_key(key_id, store.clock.now())):
         print(f"pipelet: There is no key with the id {key_id}. See `pipelet keys list`.", file=sys.stderr)
         return UNKNOWN
     print(f"Revoked: {key_id}.")
     return 0
-
-
-def _in_store(data_dir: Path | None, use: Callable[[JobStore], Awaitable[Result]]) -> Result:
-    async def with_store() -> Result:
-        async with wiring.open_store(settings.load(data_dir=data_dir)) as store:
-            return await use(store)
-
-    return asyncio.run(with_store())
 
 
 def _facts(key: ApiKey, now: float) -> dict[str, Any]:
@@ -170,12 +172,15 @@ def _facts(key: ApiKey, now: float) -> dict[str, Any]:
         "expires_at": _date(key.expires_at),
         "revoked_at": _date(key.revoked_at),
         "max_priority": key.max_priority,
+        "max_queued_images": key.max_queued_images,
+        "max_running_images": key.max_running_images,
     }
 
 
 def _table(facts: list[dict[str, Any]]) -> list[str]:
     """Never cut to a terminal's width, so that ids can be copied."""
-    columns = ("id", "name", "user", "state", "created_at", "expires_at", "max_priority")
+    limits = ("max_priority", "max_queued_images", "max_running_images")
+    columns = ("id", "name", "user", "state", "created_at", "expires_at", *limits)
     rows = [columns, *(tuple("-" if fact[name] is None else str(fact[name]) for name in columns) for fact in facts)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

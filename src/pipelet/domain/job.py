@@ -71,7 +71,10 @@ class Job:
     failure: Failure | None = None
 
     def again(self, job_id: str, now: float) -> "Job":
-        """A new job that asks for the same pictures, with the same seed, for the same user."""
+        """A new job that asks for the same pictures, with the same seed, for the same user.
+
+        `expected_seconds` is still the old one's.
+        """
         return replace(
             self,
             id=job_id,
