@@ -5,6 +5,7 @@ In a process of its own, because the client reads its host from the environment 
 
 import asyncio
 import json
+import os
 
 import fal_client
 
@@ -67,6 +68,14 @@ def refused() -> list[object]:
     return []
 
 
+def limited() -> list[int]:
+    """With a key of which one request may wait: the client makes those again that are refused for now."""
+    client = fal_client.SyncClient(key=os.environ["LIMITED_KEY"])
+    arguments = {"prompt": "a cat sleep=0.05", "width": 64, "height": 64}
+    handles = [client.submit(APP, arguments=arguments) for _ in range(4)]
+    return [len(handle.get()["images"]) for handle in handles]
+
+
 async def asynchronously() -> dict[str, object]:
     """The asynchronous client, which follows no redirect."""
     handle = await fal_client.submit_async(APP, arguments={"prompt": "an owl", "width": 64, "height": 64, "seed": None})
@@ -81,6 +90,7 @@ print(  # noqa: T201 - this is what the test reads
             "subscribed": subscribed(),
             "cancelled": cancelled(),
             "refused": refused(),
+            "limited": limited(),
             "asynchronously": asyncio.run(asynchronously()),
         }
     )

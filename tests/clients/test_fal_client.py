@@ -24,6 +24,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         tls.forward_to = int(service.url.rpartition(":")[2])
         environment = {
             "FAL_KEY": service.key,
+            "LIMITED_KEY": service.run("keys", "create", "cat", "--max-queued-images", "1").stdout.strip(),
             "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{tls.port}/fal",
             "FAL_RUN_HOST": f"127.0.0.1:{tls.port}/fal/run",
             "SSL_CERT_FILE": str(tls.trusted),
@@ -76,6 +77,11 @@ def test_bad_input_is_an_error_at_once(seen: dict[str, Any]) -> None:
 
     assert 422 == code
     assert "height" in message
+
+
+def test_a_reached_limit_is_waited_out(seen: dict[str, Any]) -> None:
+    """The client makes a submit again by itself until its key has room; none of the requests is lost."""
+    assert [1, 1, 1, 1] == seen["limited"]
 
 
 def test_the_asynchronous_client_works(seen: dict[str, Any]) -> None:

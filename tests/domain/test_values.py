@@ -1,5 +1,7 @@
 """Small values with rules."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,9 +9,11 @@ from hypothesis import strategies as st
 from pipelet.domain import catalog, ids, keys
 from pipelet.domain.errors import Unusable
 from pipelet.domain.image import file_key
+from pipelet.domain.job import State
 from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded, verdict
 from pipelet.domain.parts import split
 from pipelet.domain.progress import tasks_of_job
+from tests.jobs import make_job, make_key
 
 LOST = Failure(FailureKind.WORKER_LOST, "The worker was lost.")
 
@@ -22,6 +26,18 @@ def test_parts_hold_the_batch_and_fit(batch: int, megapixels: float, at_once: fl
     assert batch == sum(parts)
     assert max(parts) - min(parts) <= 1
     assert max(parts) == 1 or max(parts) * megapixels <= at_once
+
+
+def test_a_job_is_made_again_as_it_was_asked_for() -> None:
+    """Pictures, seed, user, key and the user's own priority are the same; nothing of the first one's fate is left."""
+    asked = make_job(priority=3, seed=77, user="eve", key=make_key(max_queued_images=1))
+    ended = replace(
+        asked, seq=9, state=State.FAILED, attempt=3, started_at=1.0, finished_at=2.0, failure=LOST, priority=8
+    )
+
+    again = replace(ended, asked_priority=3).again("new", 1_000_005.0)
+
+    assert replace(asked, id="new", submitted_at=1_000_005.0) == again
 
 
 def test_eight_steps_are_twelve_tasks() -> None:
