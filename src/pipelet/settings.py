@@ -52,6 +52,11 @@ class Settings(BaseSettings):
         description="Workers beside the API; -1: one for each GPU, or one on the CPU; 0: the API alone.",
     )
     model: str = Field("", description="What text-to-image draws with: a name in the catalog, a hub id or a folder.")
+    app: str = Field(
+        "",
+        description="Where the catalog's apps have several models: an app whose model workers draw with. They serve "
+        "all apps of that model.",
+    )
     catalog: Path | None = Field(
         None, description="A file of the shape of `catalog.toml` whose entries are laid over ours."
     )

@@ -41,13 +41,28 @@ def read_catalog(settings: Settings) -> Catalog:
         except (OSError, UnicodeDecodeError) as error:
             raise Unusable(f"The catalog {settings.catalog} cannot be read: {error}.") from error
     catalog = catalogs.parse(*documents)
-    if settings.model:
-        catalog = catalog.with_model(settings.model)
-    models = {app.model for app in catalog.apps.values() if app.is_served}
-    if len(models) > 1:
-        # A worker holds one model, and requests wait for any worker: those of a second model would wait for ever.
-        raise Unusable(f"All apps must be drawn by one model; the catalog names {', '.join(sorted(map(str, models)))}.")
-    return catalog
+    return catalog.with_model(settings.model) if settings.model else catalog
+
+
+def model_of_workers(settings: Settings, catalog: Catalog) -> Model:
+    """What a worker with these settings draws with.
+
+    Raises:
+        Unusable: the catalog leaves it open.
+    """
+    if settings.app:
+        if settings.app not in catalog.apps:
+            raise Unusable(f"There is no app {settings.app!r} in the catalog; it has {', '.join(catalog.apps)}.")
+        return catalog.model_of(catalog.apps[settings.app])
+    apps = {app.model: name for name, app in catalog.apps.items() if app.is_served}
+    if len(apps) > 1:
+        # A worker holds one model. Choosing for the operator would leave the requests of the others waiting.
+        raise Unusable(
+            f"The catalog has apps of several models ({', '.join(sorted(map(str, apps)))}), and a worker draws with "
+            f"one: say for which app, such as --app {min(apps.values())}. `pipelet serve` needs that, too, unless it "
+            "has no workers of its own (--workers 0)."
+        )
+    return catalog.models[next(iter(apps))]  # type: ignore[index]
 
 
 def prepare_data_dir(settings: Settings) -> None:
@@ -183,11 +198,10 @@ def build_housekeeping(settings: Settings, *, store: JobStore, blobs: DiskBlobs)
 def build_worker(
     settings: Settings, *, name: str | None, store: JobStore, blobs: DiskBlobs, catalog: Catalog
 ) -> Worker:
-    apps = catalog.served_apps()
-    model = catalog.model_of(catalog.apps[apps[0]])
+    model = model_of_workers(settings, catalog)
     config = WorkerConfig(
         name=name or f"{socket.gethostname()}-{new_token()[:8]}",
-        apps=tuple(app for app in apps if catalog.apps[app].model == model.name),
+        apps=catalog.apps_of(model.name),
         model=model,
         version=__version__,
         lease_seconds=settings.lease_seconds,

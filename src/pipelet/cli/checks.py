@@ -122,9 +122,9 @@ def _local_key(chosen: Settings) -> Finding:
 def _with_model(chosen: Settings, check: Callable[[Model], Finding]) -> Finding:
     try:
         catalog = wiring.read_catalog(chosen)
-        return check(catalog.model_of(catalog.apps[catalog.served_apps()[0]]))
+        return check(wiring.model_of_workers(chosen, catalog))
     except Unusable as error:
-        return fail(str(error), "Change PIPELET_CATALOG or PIPELET_MODEL.")
+        return fail(str(error), "Change PIPELET_CATALOG, PIPELET_MODEL or PIPELET_APP.")
 
 
 def _service(chosen: Settings) -> Finding:
