@@ -124,6 +124,17 @@ async def test_what_is_wrong_is_named(make_s3: MakeS3, changes: dict[str, str], 
         assert SECRET not in str(caught.value)
 
 
+async def test_a_machine_without_keys_is_told_what_to_set(make_s3: MakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a key was given nor is there a role to have one from: storing and signing say so."""
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    blobs = make_s3(access_key_id="", secret_access_key="")
+
+    with pytest.raises(BlobsUnusable, match="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give"):
+        await blobs.check()
+    with pytest.raises(BlobsUnusable, match="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give"):
+        url_of(blobs)
+
+
 async def test_tls_that_the_server_does_not_speak_is_named(make_s3: MakeS3, s3_server: S3Server) -> None:
     """The scheme of the endpoint is what to change."""
     blobs = make_s3(endpoint=s3_server.endpoint.replace("http:", "https:"))
@@ -162,6 +173,21 @@ async def test_nobody_is_asked_twice(make_s3: MakeS3) -> None:
         await make_s3(endpoint=address).put(FILE, b"pixels", "image/png")
 
     assert ["PUT"] == asked
+
+
+async def test_a_connection_that_breaks_off_is_told(make_s3: MakeS3) -> None:
+    """A server that hangs up in the middle has not got the file."""
+
+    def hang_up() -> None:
+        with rude.accept()[0] as connection:
+            connection.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as rude:
+        threading.Thread(target=hang_up, daemon=True).start()
+        blobs = make_s3(endpoint=f"http://127.0.0.1:{rude.getsockname()[1]}")
+
+        with pytest.raises(BlobsUnusable, match="broke off"):
+            await blobs.put(FILE, b"pixels", "image/png")
 
 
 async def test_a_server_that_says_nothing_is_given_up(make_s3: MakeS3) -> None:

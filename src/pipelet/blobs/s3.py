@@ -55,18 +55,26 @@ _BY_CODE = {
     "XMinioStorageFull": _FULL,
 }
 """By the code in a server's answer."""
+_NO_KEYS = (
+    "There are no keys for {where}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role."
+)
+_OTHER = "{where} did not do what was asked of it:"
+_SILENT = "{where} does not answer in time. Storing goes on by itself."
 _BY_WORDS = {
-    # The addresses where machines and containers at AWS find the keys of their role.
-    "//169.254.": "There are no keys for {where}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this "
-    "machine a role.",
+    # Where machines and containers at AWS ask for the keys of their role.
+    "/latest/api/token": _NO_KEYS,
+    "//169.254.": _NO_KEYS,
     "dns error": "The name of {where} is not known. Check AWS_ENDPOINT_URL and the network.",
-    "InvalidCertificate": "{where} has a certificate that this machine does not trust.",
+    "InvalidCertificate": (
+        "{where} has a certificate that this machine does not trust. Name the one that signed it: SSL_CERT_FILE."
+    ),
     "InvalidContentType": "{where} does not speak TLS. Write http:// in AWS_ENDPOINT_URL, or check its port.",
     "LOCATION": _WRONG_REGION,
-    "kind: Connect": "{where} cannot be reached. Check AWS_ENDPOINT_URL, and that the server runs.",
-    "kind: Timeout": "{where} does not answer in time. Storing goes on by itself.",
+    "kind: Connect,": "{where} cannot be reached. Check AWS_ENDPOINT_URL, and that the server runs.",
+    "kind: Timeout,": _SILENT,
+    "SendRequest": "The connection to {where} broke off. Storing goes on by itself.",
 }
-"""By what obstore says where no server answered, or none that speaks S3."""
+"""By what obstore says where no server answered, or none that speaks S3: the first that fits."""
 
 
 class S3Blobs:
@@ -128,14 +136,10 @@ class S3Blobs:
         self._store = opened(endpoint, seconds=3600.0)
         self._signer = opened(public_endpoint, seconds=_CHECK_SECONDS)
         self._bucket = bucket
-        self._where = f"The S3 server {endpoint}" if endpoint else "S3"
+        self._where = f"the S3 server {endpoint}" if endpoint else "S3"
         self._lifetime = timedelta(seconds=int(url_seconds))
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
-        """
-        Raises:
-            BlobsUnusable: it was not stored, or the answer got lost; the message says what to do.
-        """
         async with self._request(_PATIENCE + len(data) / _SLOWEST):
             # In one piece: an upload in parts that breaks off leaves parts behind that cost and that nobody sees.
             await obstore.put_async(
@@ -143,21 +147,13 @@ class S3Blobs:
             )
 
     def url(self, key: str, *, now: float, base_url: str) -> str:
-        """Signed with this machine's time, which is `now` outside of tests. Clients do not come by `base_url`.
-
-        Raises:
-            BlobsUnusable: the keys of this machine's role cannot be had.
-        """
+        """Signed at this machine's time, which is `now` outside of tests. Clients do not come by `base_url`."""
         try:
             return obstore.sign(self._signer, "GET", key, self._lifetime)
         except BaseError as error:
             raise BlobsUnusable(self._advice(error)) from error
 
     async def delete(self, key: str) -> None:
-        """
-        Raises:
-            BlobsUnusable: it may still be there; the message says what to do.
-        """
         async with self._request(_PATIENCE):
             try:
                 await obstore.delete_async(self._store, key)
@@ -176,7 +172,7 @@ class S3Blobs:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError as error:
-            raise BlobsUnusable(_BY_WORDS["kind: Timeout"].format(where=self._where)) from error
+            raise BlobsUnusable(self._worded(_SILENT)) from error
         except (BaseError, FileNotFoundError) as error:
             raise BlobsUnusable(self._advice(error)) from error
 
@@ -184,9 +180,12 @@ class S3Blobs:
         code, text = _code(error), str(error)
         advice = _BY_CODE.get(code) or next((advice for words, advice in _BY_WORDS.items() if words in text), None)
         if advice is None:
-            said = code or text.partition("\n")[0]
-            return f"{self._where} refused what was asked of it: {said}."
-        return advice.format(where=self._where, bucket=self._bucket)
+            return f"{self._worded(_OTHER)} {code or text.splitlines()[0]}."
+        return self._worded(advice)
+
+    def _worded(self, advice: str) -> str:
+        text = advice.format(where=self._where, bucket=self._bucket)
+        return text[0].upper() + text[1:]
 
 
 def _code(error: Exception) -> str:
