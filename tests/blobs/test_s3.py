@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
+from pipelet import settings, wiring
 from pipelet.domain.errors import BlobsUnusable
 from tests.blobs.conftest import MakeS3
 from tests.s3_server import BUCKET, HOST_SUFFIX, KEY, READER, SECRET, S3Server
@@ -83,6 +84,41 @@ async def test_the_bucket_may_stand_in_the_hosts_name(make_s3: MakeS3, s3_server
     assert f"{BUCKET}.{HOST_SUFFIX}:{port}" == parts.netloc
     assert not parts.path.startswith(f"/{BUCKET}/")
     assert b"pixels" == found.content
+
+
+@pytest.mark.parametrize(
+    ("url", "changes", "begins"),
+    [
+        ("s3://pictures/a", {}, "https://pictures.s3.eu-central-1.amazonaws.com/a/outputs/"),
+        ("s3://my.pictures", {}, "https://s3.eu-central-1.amazonaws.com/my.pictures/outputs/"),
+        ("s3://pictures", {"s3_addressing": "path"}, "https://s3.eu-central-1.amazonaws.com/pictures/outputs/"),
+        ("s3://pictures/a", {"AWS_ENDPOINT_URL": "http://minio:9000"}, "http://minio:9000/pictures/a/outputs/"),
+        (
+            "s3://pictures",
+            {"AWS_ENDPOINT_URL": "http://minio:9000", "s3_public_url": "https://s3.example.com/"},
+            "https://s3.example.com/pictures/outputs/",
+        ),
+        (
+            "s3://pictures",
+            {"AWS_ENDPOINT_URL": "https://r2.example.com", "s3_addressing": "virtual"},
+            "https://pictures.r2.example.com/outputs/",
+        ),
+    ],
+)
+def test_urls_are_of_the_place_that_the_settings_name(
+    monkeypatch: pytest.MonkeyPatch, url: str, changes: dict[str, str], begins: str
+) -> None:
+    """AWS where no endpoint is set, with the bucket in the host's name, unless its own name has a dot."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    for name in [name for name in changes if name.startswith("AWS_")]:
+        monkeypatch.setenv(name, changes[name])
+    flags = {name: value for name, value in changes.items() if not name.startswith("AWS_")}
+
+    blobs = wiring.open_blobs(settings.load(blobs_url=url, **flags))
+
+    assert url_of(blobs).startswith(begins)
 
 
 async def test_without_a_key_the_role_of_the_machine_is_used(

@@ -15,7 +15,7 @@ from obstore.store import S3Store
 from pipelet.domain.errors import BlobsUnusable
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig, S3Config
+    from obstore.store import ClientConfig, S3Config
 
 _PATIENCE = 20.0
 """Seconds that an answer may take."""
@@ -24,9 +24,6 @@ _SLOWEST = 100_000
 _CHECK_SECONDS = 3.0
 _CONNECT_SECONDS = 5.0
 _PROBE = ".pipelet-check"
-# Whoever calls us repeats what failed, and decides how often, and tells in the log. Were obstore to repeat as well, by
-# default for three minutes, nobody would hear of a wrong key for as long, and a stop would wait for it.
-_NO_RETRIES: "RetryConfig" = {"max_retries": 0}
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _WRONG_REGION = "The bucket {bucket} is in another region. Set AWS_REGION to its own."
@@ -115,26 +112,10 @@ class S3Blobs:
             config |= {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
         if session_token:
             config["session_token"] = session_token
-
-        def opened(endpoint: str, *, seconds: float) -> S3Store:
-            at: S3Config = {"endpoint": _with_bucket(endpoint, bucket) if virtual_hosted else endpoint}
-            options: ClientConfig = {
-                "allow_http": endpoint.startswith("http://"),
-                "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-                "timeout": timedelta(seconds=seconds),
-            }
-            return S3Store(
-                bucket,
-                prefix=prefix or None,
-                config=config | at if endpoint else config,
-                client_options=options,
-                retry_config=_NO_RETRIES,
-            )
-
         # How long an upload may take depends on its size, so `_request` says it. Signing asks nobody, except now and
         # then for the keys of a role, and everybody waits meanwhile.
-        self._store = opened(endpoint, seconds=3600.0)
-        self._signer = opened(public_endpoint, seconds=_CHECK_SECONDS)
+        self._store = _open(bucket, prefix, endpoint, config, seconds=3600.0)
+        self._signer = _open(bucket, prefix, public_endpoint, config, seconds=_CHECK_SECONDS)
         self._bucket = bucket
         self._where = f"the S3 server {endpoint}" if endpoint else "S3"
         self._lifetime = timedelta(seconds=int(url_seconds))
@@ -194,7 +175,22 @@ def _code(error: Exception) -> str:
     return found[1] if found else ""
 
 
-def _with_bucket(endpoint: str, bucket: str) -> str:
-    """obstore wants the bucket in the endpoint, where everybody else puts it there themselves."""
-    parts = urlsplit(endpoint)
-    return parts._replace(netloc=f"{bucket}.{parts.netloc}").geturl()
+def _open(bucket: str, prefix: str, endpoint: str, config: "S3Config", *, seconds: float) -> S3Store:
+    """`seconds` is how long any one request may take."""
+    if endpoint:
+        parts = urlsplit(endpoint)
+        if config[
+            "virtual_hosted_style_request"
+        ]:  # obstore then wants the bucket in the endpoint, unlike everybody else
+            parts = parts._replace(netloc=f"{bucket}.{parts.netloc}")
+        config = config | {"endpoint": parts.geturl()}
+    options: ClientConfig = {
+        "allow_http": endpoint.startswith("http://"),
+        "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+        "timeout": timedelta(seconds=seconds),
+    }
+    # Whoever calls us repeats what failed, decides how often, and tells in the log. Were obstore to repeat as well, by
+    # default for three minutes, nobody would hear for as long that the server is away.
+    return S3Store(
+        bucket, prefix=prefix or None, config=config, client_options=options, retry_config={"max_retries": 0}
+    )
