@@ -10,8 +10,8 @@ from pipelet import logs, settings, wiring
 from pipelet.api.app import Direct
 from pipelet.cli import serve
 from pipelet.domain.catalog import Catalog
+from pipelet.domain.ports import JobStore
 from pipelet.settings import Settings
-from pipelet.store.sqlite import SqliteStore
 
 NOOP = "/noop"
 BARE_NOOP = "/bare-noop"
@@ -25,11 +25,11 @@ async def main() -> None:
     chosen = settings.load()
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     wiring.migrate(chosen)
-    with wiring.open_store(chosen) as store:
+    async with wiring.open_store(chosen) as store:
         await _serve(chosen, wiring.read_catalog(chosen), store)
 
 
-async def _serve(chosen: Settings, catalog: Catalog, store: SqliteStore) -> None:
+async def _serve(chosen: Settings, catalog: Catalog, store: JobStore) -> None:
     blobs = wiring.open_blobs(chosen)
     secret = await wiring.ensure_local_key(chosen, store)
     api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=catalog)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import postgres_server as postgres_servers
 from tests.s3_server import S3Server
 
 # A shell that runs us in the background has Ctrl-C ignored, and processes that tests start would inherit that.
@@ -29,4 +30,11 @@ def tiny_z_image(tmp_path_factory: pytest.TempPathFactory) -> str:
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Running. Tests keep to a prefix of their own, and leave it running."""
     with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres_servers.Server]:
+    """Quick, because it does not wait for the disk: for tests that cut no power."""
+    with postgres_servers.running(options="-c fsync=off") as server:
         yield server

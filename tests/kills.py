@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import httpx2 as httpx
 import numpy as np
 from PIL import Image
@@ -55,7 +56,7 @@ async def kill_at_random(
     # The worker of an API that was killed last may still be finishing; it ends by itself, and is no leftover.
     await asyncio.to_thread(eventually, lambda: len(service.worker_pids()) <= 1, within=60)
     await asyncio.to_thread(service.stop)
-    scene.inspect_what_is_left()
+    await scene.inspect_what_is_left()
     return scene.report
 
 
@@ -171,18 +172,14 @@ class _Scene:
 
     # -- afterwards --------------------------------------------------------------------------------------------------
 
-    def inspect_what_is_left(self) -> None:
+    async def inspect_what_is_left(self) -> None:
         """The books: every request ended once, and every file belongs to a result or is marked for deletion."""
-        with contextlib.closing(sqlite3.connect(self.service.data_dir / "pipelet.sqlite")) as database:
-            jobs = database.execute("SELECT id, state, attempt FROM job").fetchall()
-            ends = dict(
-                database.execute(
-                    "SELECT job_id, COUNT(*) FROM job_log WHERE message LIKE 'Finished%' GROUP BY job_id"
-                ).fetchall()
-            )
-            noted = {key for (key,) in database.execute("SELECT key FROM file")}
+        jobs = await self.look_up("SELECT id, state, attempt FROM job")
+        finished = await self.look_up("SELECT job_id FROM job_log WHERE message LIKE 'Finished%'")
+        ends = Counter(job_id for (job_id,) in finished)
+        noted = {key for (key,) in await self.look_up("SELECT key FROM file")}
         self.report.retried = sum(attempt > 1 for _, _, attempt in jobs)
-        states = {request_id: (state, ends.get(request_id, 0)) for request_id, state, _ in jobs}
+        states = {request_id: (state, ends[request_id]) for request_id, state, _ in jobs}
         for request_id in self.results:
             if states.get(request_id) != ("succeeded", 1):
                 self.fault(f"{request_id}: answered as finished, in the database {states.get(request_id)}")
@@ -190,6 +187,18 @@ class _Scene:
             if state not in ("succeeded", "queued"):  # queued: its answer was lost with the API, and the end came first
                 self.fault(f"{request_id}: ended as {state}")
         self.check_files(noted)
+
+    async def look_up(self, query: str) -> list[tuple[Any, ...]]:
+        """In the service's database, past the service."""
+        url = self.service.settings.get("database_url")
+        if url is None:
+            with contextlib.closing(sqlite3.connect(self.service.data_dir / "pipelet.sqlite")) as embedded:
+                return embedded.execute(query).fetchall()
+        shared = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await shared.fetch(query)]
+        finally:
+            await shared.close()
 
     def check_files(self, noted: set[str]) -> None:
         folder = self.service.data_dir / "files"

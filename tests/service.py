@@ -131,6 +131,18 @@ class Service:
         self.url = line.split()[3]
         self._port = int(self.url.rpartition(":")[2])
 
+    def start_worker(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """One more worker, as on another machine; it ends with the service."""
+        with self.log_file.open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "pipelet", "worker", *arguments],
+                cwd=self.folder,
+                env=environment(**self.settings) | {_MARK: self._token},
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+
     def stop(self, *, within: float = 60.0) -> int:
         """Ask it to end; answers its exit code."""
         if self.process is None:
@@ -219,10 +231,10 @@ class Service:
             with error:
                 return error.code, json.load(error)
 
-    def submit(self, prompt: str, **fields: Any) -> str:
+    def submit(self, prompt: str, *, app: str = APP, **fields: Any) -> str:
         """The id of a small request."""
         small = {"prompt": prompt, "width": 64, "height": 64}
-        code, body = self.call("POST", f"/fal/queue/{APP}", small | fields)
+        code, body = self.call("POST", f"/fal/queue/{app}", small | fields)
         assert code == 200, body
         return str(body["request_id"])
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from training.scenes import AT_A_PLACE, LARGE, MEDIUM, PLACES, SMALL, Placed, Scene
+from training.scenes import LARGE, MEDIUM, PLACES, SMALL, Placed, Scene
 from training.vocabulary import Colour, Thing, Vocabulary
 
 DEFAULT_BACKGROUND = "white"
@@ -86,7 +86,7 @@ class Captions:
 
     def draw(self, kind: str = "") -> Captioned:
         """Draw one scene, of that kind or of any."""
-        kind = kind or self.random.choices(["plain", "size", "place", "pair"], [36, 10, 22, 32])[0]
+        kind = kind or self.random.choices(["plain", "size", "place", "pair"], [34, 24, 18, 24])[0]
         while True:
             drawn = self._scene(kind)
             if self.held_out in (None, drawn.held_out):
@@ -123,19 +123,18 @@ class Captions:
         first = self._thing(background)
         place, above = "", False
         if kind == "plain":
-            things = [Placed(first, self.random.choice(MEDIUM))]
+            things = [Placed(first, MEDIUM)]
         elif kind == "size":
-            things = [Placed(first, self.random.choice([SMALL, LARGE]))]
+            # At a place, and in a pair, everything is small; nowhere else is anything large.
+            things = [Placed(first, self.random.choice([SMALL, LARGE, LARGE]))]
         elif kind == "place":
             place = self.random.choice(list(PLACES))
-            things = [Placed(first, AT_A_PLACE, *PLACES[place])]
+            things = [Placed(first, SMALL, *PLACES[place])]
         else:
             second = self._thing(background, unlike=first)
             above = self.random.random() < 0.3
             spots = ("at the top", "at the bottom") if above else ("on the left", "on the right")
-            things = [
-                Placed(thing, AT_A_PLACE, *PLACES[spot]) for thing, spot in zip((first, second), spots, strict=True)
-            ]
+            things = [Placed(thing, SMALL, *PLACES[spot]) for thing, spot in zip((first, second), spots, strict=True)]
         held_out = any(is_held_out(placed.thing, background, place) for placed in things)
         shade = self._shade(self.vocabulary.backgrounds[background])
         scene = Scene(self.width, self.height, shade, tuple(things))

@@ -5,7 +5,6 @@ reduced to cells of eight by eight pixels, and the one whose colours and edges d
 coarse enough to forgive soft drawing; how soft it is is another question, which `sharpness` answers.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.captions import Captioned
-from training.scenes import MEDIUM, PLACES, Scene, render, sprite
+from training.scenes import PLACES, render, sprite
 from training.vocabulary import Thing, vocabulary
 
 Picture = NDArray[np.uint8]
@@ -102,7 +101,7 @@ def judge(picture: Picture, asked: Captioned) -> Verdict:
         ranks=tuple(ranks),
         place=not asked.place or position(picture) == asked.place,
         sizes=tuple(sizes),
-        sharpness=sharpness(picture, likeliest(picture, asked)),
+        sharpness=sharpness(picture, original(picture, asked)),
     )
 
 
@@ -163,17 +162,10 @@ def sharpness(picture: Picture, reference: Picture) -> float:
     return _edge_energy(picture) / _edge_energy(reference)
 
 
-def likeliest(picture: Picture, asked: Captioned) -> Picture:
-    """The real picture of what was asked for; of those that the caption leaves open, the one nearest to `picture`."""
+def original(picture: Picture, asked: Captioned) -> Picture:
+    """The real picture of what was asked for, on the background that `picture` has."""
     red, green, blue = (round(float(level)) for level in frame_colour(picture))
-    real = [render(replace(scene, background=(red, green, blue))) for scene in _meant(asked)]
-    return min(real, key=lambda one: float(np.square(one.astype(np.float32) - picture).sum()))
-
-
-def _meant(asked: Captioned) -> Iterator[Scene]:
-    things = asked.scene.things
-    for size in MEDIUM if asked.kind == "plain" else [things[0].size]:
-        yield replace(asked.scene, things=(replace(things[0], size=size), *things[1:]))
+    return render(replace(asked.scene, background=(red, green, blue)))
 
 
 def _sights(picture: Picture, asked: Captioned) -> list[list[Seen]]:

@@ -15,7 +15,8 @@ from PIL import Image
 from training.vocabulary import Colour, Thing
 
 GRID = 16
-SMALL, AT_A_PLACE, MEDIUM, LARGE = 96, 128, (160, 192), 224
+SMALL, MEDIUM, LARGE = 128, 192, 224
+"""Sides of a thing, in pixels: few of them, since every size of a thing must be learnt by itself."""
 
 PLACES = {
     "on the left": (0.25, 0.5),

@@ -41,7 +41,12 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         "",
-        description="`sqlite:///relative` or `sqlite:////absolute`; empty: `pipelet.sqlite` in the data directory.",
+        repr=False,
+        description="`postgresql://user:password@host/database`, `sqlite:///relative` or `sqlite:////absolute`; "
+        "empty: `pipelet.sqlite` in the data directory.",
+    )
+    database_connections: int = Field(
+        8, ge=2, le=1000, description="The most connections to PostgreSQL that one process opens."
     )
     blobs_url: str = Field(
         "",
@@ -74,6 +79,11 @@ class Settings(BaseSettings):
         description="Workers beside the API; -1: one for each GPU, or one on the CPU; 0: the API alone.",
     )
     model: str = Field("", description="What text-to-image draws with: a name in the catalog, a hub id or a folder.")
+    app: str = Field(
+        "",
+        description="Where the catalog's apps have several models: an app whose model workers draw with. They serve "
+        "all apps of that model.",
+    )
     catalog: Path | None = Field(
         None, description="A file of the shape of `catalog.toml` whose entries are laid over ours."
     )
@@ -102,8 +112,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_a_known_database(cls, value: str) -> str:
-        if value and not value.startswith("sqlite:///"):
-            raise ValueError("must begin with sqlite:///")
+        if value and not value.startswith(("sqlite:///", "postgresql://", "postgres://")):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
         return value
 
     @field_validator("blobs_url")
@@ -127,12 +137,21 @@ class Settings(BaseSettings):
         return {f"PIPELET_{name.upper()}": str(value) for name, value in values.items()}
 
     @property
+    def is_shared(self) -> bool:
+        """Whether the database is PostgreSQL."""
+        return self.database_url.startswith("postgres")
+
+    @property
     def database_path(self) -> Path:
-        return (
-            Path(self.database_url.removeprefix("sqlite:///"))
-            if self.database_url
-            else self.data_dir / "pipelet.sqlite"
-        )
+        """Of the embedded database."""
+        if self.database_url and not self.is_shared:
+            return Path(self.database_url.removeprefix("sqlite:///"))
+        return self.data_dir / "pipelet.sqlite"
+
+    @property
+    def database_name(self) -> str:
+        """What to call the database in a message: without its password."""
+        return self.database_url.rpartition("@")[2] if self.is_shared else str(self.database_path)
 
     @property
     def bucket(self) -> tuple[str, str] | None:

@@ -1,12 +1,13 @@
 """Builds the parts from the settings, in reading order. Only this file knows which adapter stands behind a port."""
 
+import asyncio
 import contextlib
 import os
 import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from pipelet.api.app import build_api as build_fastapi
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain import catalog as catalogs
 from pipelet.domain.catalog import Catalog, Model
-from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import BlobsUnusable, Unusable
 from pipelet.domain.ids import new_token
 from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key, new_secret
@@ -26,12 +26,10 @@ from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import Aws, Settings, visible_gpus
 from pipelet.store.migrations import HEAD, KNOWN
-from pipelet.store.sqlite import SqliteStore, open_sqlite, schema_version
+from pipelet.store.sqlite import open_sqlite, schema_version
 from pipelet.worker.crew import Crew
 from pipelet.worker.housekeeping import Housekeeping
 from pipelet.worker.worker import Worker, WorkerConfig
-
-clock = SystemClock()
 
 
 def read_catalog(settings: Settings) -> Catalog:
@@ -43,13 +41,28 @@ def read_catalog(settings: Settings) -> Catalog:
         except (OSError, UnicodeDecodeError) as error:
             raise Unusable(f"The catalog {settings.catalog} cannot be read: {error}.") from error
     catalog = catalogs.parse(*documents)
-    if settings.model:
-        catalog = catalog.with_model(settings.model)
-    models = {app.model for app in catalog.apps.values() if app.is_served}
-    if len(models) > 1:
-        # A worker holds one model, and requests wait for any worker: those of a second model would wait for ever.
-        raise Unusable(f"All apps must be drawn by one model; the catalog names {', '.join(sorted(map(str, models)))}.")
-    return catalog
+    return catalog.with_model(settings.model) if settings.model else catalog
+
+
+def model_of_workers(settings: Settings, catalog: Catalog) -> Model:
+    """What a worker with these settings draws with.
+
+    Raises:
+        Unusable: the catalog leaves it open.
+    """
+    if settings.app:
+        if settings.app not in catalog.apps:
+            raise Unusable(f"There is no app {settings.app!r} in the catalog; it has {', '.join(catalog.apps)}.")
+        return catalog.model_of(catalog.apps[settings.app])
+    apps = {app.model: name for name, app in catalog.apps.items() if app.is_served}
+    if len(apps) > 1:
+        # A worker holds one model. Choosing for the operator would leave the requests of the others waiting.
+        raise Unusable(
+            f"The catalog has apps of several models ({', '.join(sorted(map(str, apps)))}), and a worker draws with "
+            f"one: say for which app, such as --app {min(apps.values())}. `pipelet serve` needs that, too, unless it "
+            "has no workers of its own (--workers 0)."
+        )
+    return catalog.models[next(iter(apps))]  # type: ignore[index]
 
 
 def prepare_data_dir(settings: Settings) -> None:
@@ -73,26 +86,39 @@ def prepare_data_dir(settings: Settings) -> None:
 def migrate(settings: Settings) -> str:
     """Bring the database to this version's schema; answers the revision it then has."""
     prepare_data_dir(settings)
-    path, version = settings.database_path, schema_revision(settings)
+    version = schema_revision(settings)
     if version is None or (version != HEAD and version in KNOWN):
-        from pipelet.store.migrations.run import migrate_sqlite  # takes longer to import than a start may
+        from pipelet.store.migrations import run  # takes longer to import than a start may
 
-        migrate_sqlite(path)
+        if settings.is_shared:
+            run.migrate_postgres(settings.database_url)
+        else:
+            run.migrate_sqlite(settings.database_path)
     return HEAD
 
 
 def schema_revision(settings: Settings) -> str | None:
     """What the database is at now; None where it is missing or empty."""
+    if settings.is_shared:
+        from pipelet.store import postgres  # its driver is not needed otherwise
+
+        return asyncio.run(postgres.schema_version(settings.database_url))
     return schema_version(settings.database_path) if settings.database_path.exists() else None
 
 
-@contextlib.contextmanager
-def open_store(settings: Settings) -> Iterator[SqliteStore]:
-    store = open_sqlite(settings.database_path)
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[JobStore]:
+    if settings.is_shared:
+        from pipelet.store.postgres import open_postgres  # its driver is not needed otherwise
+
+        async with open_postgres(settings.database_url, most_connections=settings.database_connections) as shared:
+            yield shared
+        return
+    embedded = open_sqlite(settings.database_path)
     try:
-        yield store
+        yield embedded
     finally:
-        store.close()
+        embedded.close()
 
 
 def open_blobs(settings: Settings) -> BlobStore:
@@ -134,7 +160,8 @@ async def ensure_local_key(settings: Settings, store: JobStore) -> str:
     if not looks_like_key(secret):
         raise Unusable(f"{settings.local_key_file} holds no key. Delete the file: a new key is made at the next start.")
     if await store.find_key(hash_secret(secret)) is None:
-        key = ApiKey(id=new_token()[:12], name="local", user="local", hash=hash_secret(secret), created_at=clock.now())
+        now = store.clock.now()
+        key = ApiKey(id=new_token()[:12], name="local", user="local", hash=hash_secret(secret), created_at=now)
         await store.add_key(key)
     return secret
 
@@ -174,7 +201,7 @@ def build_api(settings: Settings, *, store: JobStore, blobs: BlobStore, catalog:
         blobs=blobs,
         local_files=blobs if isinstance(blobs, DiskBlobs) else None,
         catalog=catalog,
-        clock=clock,
+        clock=store.clock,
         public_url=settings.public_url or None,
         version=__version__,
     )
@@ -184,7 +211,7 @@ def build_housekeeping(settings: Settings, *, store: JobStore, blobs: BlobStore)
     return Housekeeping(
         store,
         blobs,
-        clock,
+        store.clock,
         retention_seconds=settings.retention_days * 86400,
         lease_seconds=settings.lease_seconds,
     )
@@ -193,17 +220,16 @@ def build_housekeeping(settings: Settings, *, store: JobStore, blobs: BlobStore)
 def build_worker(
     settings: Settings, *, name: str | None, store: JobStore, blobs: BlobStore, catalog: Catalog
 ) -> Worker:
-    apps = catalog.served_apps()
-    model = catalog.model_of(catalog.apps[apps[0]])
+    model = model_of_workers(settings, catalog)
     config = WorkerConfig(
         name=name or f"{socket.gethostname()}-{new_token()[:8]}",
-        apps=tuple(app for app in apps if catalog.apps[app].model == model.name),
+        apps=catalog.apps_of(model.name),
         model=model,
         version=__version__,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
     )
-    return Worker(config, store=store, blobs=blobs, engine=build_engine(settings, model), clock=clock)
+    return Worker(config, store=store, blobs=blobs, engine=build_engine(settings, model), clock=store.clock)
 
 
 def build_engine(settings: Settings, model: Model) -> EngineProcess:
@@ -235,7 +261,7 @@ def build_crew(settings: Settings, *, store: JobStore) -> Crew:
         environment=settings.as_environment(),
         grace_seconds=settings.grace_seconds,
         store=store,
-        clock=clock,
+        clock=store.clock,
     )
 
 

@@ -2,17 +2,19 @@
 
 import asyncio
 import tempfile
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
 from pipelet.domain.job import MOVES, CancelAnswer, Job, Lease, State
 from pipelet.domain.outcome import MAX_ATTEMPTS, Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome
-from pipelet.store.migrations.run import migrate_sqlite
-from pipelet.store.sqlite import open_sqlite
+from pipelet.domain.ports import JobStore
+from tests import databases
 from tests.jobs import APP, make_job, success, wanting
+from tests.postgres_server import Server
 
 OUTCOMES: list[Outcome] = [
     success("outputs/a.png"),
@@ -31,19 +33,22 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.folder = tempfile.TemporaryDirectory()
-        path = Path(self.folder.name) / "pipelet.sqlite"
-        migrate_sqlite(path)
-        self.store = open_sqlite(path)
+        self.exits = ExitStack()
+        opened = self.open_store()
+        self.store = self.loop.run_until_complete(opened.__aenter__())
+        self.exits.callback(lambda: self.loop.run_until_complete(opened.__aexit__(None, None, None)))
         self.time = 1_000_000.0
         self.known: dict[str, tuple[State, int]] = {}
         self.order: dict[str, tuple[int, int]] = {}
         self.holders: dict[str, Lease] = {}
 
+    def open_store(self) -> AbstractAsyncContextManager[JobStore]:
+        folder = self.exits.enter_context(tempfile.TemporaryDirectory())
+        return databases.new_sqlite(Path(folder))()
+
     def teardown(self) -> None:
-        self.store.close()
+        self.exits.close()
         self.loop.close()
-        self.folder.cleanup()
 
     @rule(target=jobs, priority=st.integers(-2, 2))
     def submit(self, priority: int) -> Job:
@@ -126,5 +131,19 @@ class QueueMachine(RuleBasedStateMachine):
             assert place == self.loop.run_until_complete(self.store.ahead(job, [APP])).requests
 
 
-QueueMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
-TestQueueMachine = QueueMachine.TestCase
+PLAN = settings(max_examples=25, stateful_step_count=30, deadline=None)
+
+
+def test_sqlite_agrees_with_the_model() -> None:
+    """Whatever order the calls come in."""
+    run_state_machine_as_test(QueueMachine, settings=PLAN)
+
+
+def test_postgresql_agrees_with_the_model(postgres_server: Server) -> None:
+    """Whatever order the calls come in."""
+
+    class Machine(QueueMachine):
+        def open_store(self) -> AbstractAsyncContextManager[JobStore]:
+            return databases.new_postgres(postgres_server)()
+
+    run_state_machine_as_test(Machine, settings=PLAN)

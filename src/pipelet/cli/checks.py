@@ -79,14 +79,20 @@ def _disk(chosen: Settings) -> Finding:
 
 
 def _database(chosen: Settings) -> Finding:
-    path = chosen.database_path
-    if not path.exists():
-        return ok(f"{path} is not there yet: the first start makes it")
+    name = chosen.database_name
     try:
-        with wiring.open_store(chosen):
-            return ok(f"{path} is at revision {wiring.schema_revision(chosen)}")
+        revision = wiring.schema_revision(chosen)
+        if revision is None:
+            return ok(f"{name} is not there yet: the first start makes it")
+        asyncio.run(_open_store(chosen))
+        return ok(f"{name} is at revision {revision}")
     except Unusable as error:
         return fail(str(error), "Do that, or name another database: PIPELET_DATABASE_URL.")
+
+
+async def _open_store(chosen: Settings) -> None:
+    async with wiring.open_store(chosen):
+        pass
 
 
 def _files(chosen: Settings) -> Finding:
@@ -127,9 +133,9 @@ def _local_key(chosen: Settings) -> Finding:
 def _with_model(chosen: Settings, check: Callable[[Model], Finding]) -> Finding:
     try:
         catalog = wiring.read_catalog(chosen)
-        return check(catalog.model_of(catalog.apps[catalog.served_apps()[0]]))
+        return check(wiring.model_of_workers(chosen, catalog))
     except Unusable as error:
-        return fail(str(error), "Change PIPELET_CATALOG or PIPELET_MODEL.")
+        return fail(str(error), "Change PIPELET_CATALOG, PIPELET_MODEL or PIPELET_APP.")
 
 
 def _service(chosen: Settings) -> Finding:

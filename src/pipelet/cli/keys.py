@@ -3,9 +3,10 @@
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import App, Parameter
 
@@ -13,6 +14,9 @@ from pipelet import settings, wiring
 from pipelet.cli.flags import AsJson
 from pipelet.domain.ids import new_token
 from pipelet.domain.keys import ApiKey, hash_secret, new_secret
+from pipelet.domain.ports import JobStore
+
+Result = TypeVar("Result")
 
 UNKNOWN = 1
 _INTEGER = 2**31
@@ -69,18 +73,23 @@ def create(
     data_dir
         Where the database lies. [default: .pipelet]
     """
-    secret, now = new_secret(), wiring.clock.now()
-    key = ApiKey(
-        id=new_token()[:12],
-        name=name,
-        user=user or name,
-        hash=hash_secret(secret),
-        created_at=now,
-        expires_at=now + expires.total_seconds() if expires else None,
-        max_priority=max_priority,
-    )
-    with wiring.open_store(settings.load(data_dir=data_dir)) as store:
-        asyncio.run(store.add_key(key))
+    secret = new_secret()
+
+    async def add(store: JobStore) -> tuple[ApiKey, float]:
+        now = store.clock.now()
+        key = ApiKey(
+            id=new_token()[:12],
+            name=name,
+            user=user or name,
+            hash=hash_secret(secret),
+            created_at=now,
+            expires_at=now + expires.total_seconds() if expires else None,
+            max_priority=max_priority,
+        )
+        await store.add_key(key)
+        return key, now
+
+    key, now = _in_store(data_dir, add)
     if as_json:
         print(json.dumps({**_facts(key, now), "key": secret}))
         return
@@ -107,9 +116,11 @@ def list_keys(
     data_dir
         Where the database lies. [default: .pipelet]
     """
-    with wiring.open_store(settings.load(data_dir=data_dir)) as store:
-        keys = asyncio.run(store.keys())
-    facts = [_facts(key, wiring.clock.now()) for key in keys]
+
+    async def facts_of_keys(store: JobStore) -> list[dict[str, Any]]:
+        return [_facts(key, store.clock.now()) for key in await store.keys()]
+
+    facts = _in_store(data_dir, facts_of_keys)
     if as_json:
         print(json.dumps(facts))
         return
@@ -132,13 +143,19 @@ def revoke(key_id: str, /, *, data_dir: Path | None = None) -> int:
     data_dir
         Where the database lies. [default: .pipelet]
     """
-    with wiring.open_store(settings.load(data_dir=data_dir)) as store:
-        is_known = asyncio.run(store.revoke_key(key_id, wiring.clock.now()))
-    if not is_known:
+    if not _in_store(data_dir, lambda store: store.revoke_key(key_id, store.clock.now())):
         print(f"pipelet: There is no key with the id {key_id}. See `pipelet keys list`.", file=sys.stderr)
         return UNKNOWN
     print(f"Revoked: {key_id}.")
     return 0
+
+
+def _in_store(data_dir: Path | None, use: Callable[[JobStore], Awaitable[Result]]) -> Result:
+    async def with_store() -> Result:
+        async with wiring.open_store(settings.load(data_dir=data_dir)) as store:
+            return await use(store)
+
+    return asyncio.run(with_store())
 
 
 def _facts(key: ApiKey, now: float) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """`pipelet migrate`: bring the database to this version's schema."""
 
+import asyncio
 from pathlib import Path
 
 from pipelet import settings, wiring
+from pipelet.settings import Settings
 
 
 def migrate(*, data_dir: Path | None = None) -> None:
@@ -22,10 +24,14 @@ def migrate(*, data_dir: Path | None = None) -> None:
     chosen = settings.load(data_dir=data_dir)
     before = wiring.schema_revision(chosen)
     after = wiring.migrate(chosen)
-    with wiring.open_store(chosen):  # refuses a database that a newer version wrote
-        pass
-    where = chosen.database_path
+    asyncio.run(_refuse_a_newer_one(chosen))
+    where = chosen.database_name
     if before == after:
         print(f"{where} is at revision {after} already: nothing to do.")
     else:
         print(f"{where} was brought from {f'revision {before}' if before else 'nothing'} to revision {after}.")
+
+
+async def _refuse_a_newer_one(chosen: Settings) -> None:
+    async with wiring.open_store(chosen):
+        pass

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from pipelet import logs, settings, wiring
+from pipelet.cli.waiting import wait_for_database
 from pipelet.domain.errors import BlobsUnusable
 from pipelet.domain.ports import BlobStore
 from pipelet.settings import Settings
@@ -24,6 +25,7 @@ def worker(
     name: str | None = None,
     device: str | None = None,
     model: str | None = None,
+    app: str | None = None,
     data_dir: Path | None = None,
     until_stdin_closes: bool = False,
 ) -> None:
@@ -40,19 +42,23 @@ def worker(
         Where the model runs: auto, cpu, cuda, cuda:1, mps. [default: auto]
     model
         What to draw with: a name in the catalog, a hub id or a folder. [default: the model in the box]
+    app
+        Where the catalog's apps have several models: an app whose model to draw with. All apps of that model are
+        served. [default: the one model]
     data_dir
         Where the database and the files lie. [default: .pipelet]
     until_stdin_closes
         Stop when standard input ends: whoever holds its other end stops this worker by ending, however it ends.
     """
-    chosen = settings.load(device=device, model=model, data_dir=data_dir)
+    chosen = settings.load(device=device, model=model, app=app, data_dir=data_dir)
     logs.configure(format=chosen.log_format, level=chosen.log_level)
+    wait_for_database(chosen)
     asyncio.run(_work(chosen, name=name, until_stdin_closes=until_stdin_closes))
 
 
 async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool) -> None:
     catalog = wiring.read_catalog(chosen)
-    with wiring.open_store(chosen) as store:
+    async with wiring.open_store(chosen) as store:
         blobs = wiring.open_blobs(chosen)
         worker = wiring.build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)

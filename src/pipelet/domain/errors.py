@@ -9,6 +9,7 @@ PipeletError
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
 │   ├── StoreUnusable
+│   │   └── StoreAway     the database cannot be reached just now
 │   ├── BlobsUnusable
 │   └── ModelUnusable
 └── EngineError           an attempt at drawing came to nothing
@@ -54,6 +55,10 @@ class StoreNewer(Unusable):
 
 
 class StoreUnusable(Unusable):
+    pass
+
+
+class StoreAway(StoreUnusable):
     pass
 
 

@@ -50,6 +50,9 @@ class JobStore(Protocol):
     the job waits again. A write that raised did not happen.
     """
 
+    clock: Clock
+    """Where the times that are handed in come from: all who share the store have the same."""
+
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def submit(self, job: Job) -> Job:

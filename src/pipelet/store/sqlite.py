@@ -13,33 +13,31 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
-from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, State
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
 from pipelet.domain.keys import ApiKey
-from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded, verdict
-from pipelet.domain.ports import QueueCounts, Running
+from pipelet.domain.outcome import Outcome
+from pipelet.domain.ports import Clock, QueueCounts, Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import WorkerReport
-from pipelet.store import migrations, queries, rows
+from pipelet.store import endings, migrations, queries, rows
 from pipelet.store.bell import Bell
 from pipelet.store.group_commit import LOCK_SECONDS, GroupCommit, explain
 
 SQL = queries.load("sqlite")
 
-ORPHAN_GRACE = 600.0
-"""Seconds before files of a broken-off attempt are deleted: longer than an attempt goes on after it lost its lease."""
 _MAX_SNAPSHOTS = 4096
 _VERSION = ("state", "attempt", "started_at", "tasks_done", "tasks_total")
 """The columns of `version_of_job.sql`."""
-WORKER_MEMORY = 3600.0
-"""Seconds a worker that stopped reporting stays in the table."""
 
 
 class SqliteStore:
     """Implements `domain.ports.JobStore`. Open it with `open_sqlite`."""
 
     def __init__(self, path: Path) -> None:
+        self.clock: Clock = SystemClock()
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = ON")
         self._snapshots: dict[str, tuple[tuple[Any, ...], Job]] = {}
@@ -99,11 +97,10 @@ class SqliteStore:
 
     async def cancel(self, job_id: str, now: float) -> CancelAnswer:
         def operation(db: sqlite3.Connection) -> CancelAnswer:
-            reason = {"failure_kind": FailureKind.CANCELLED, "failure_message": "Request cancelled by the client."}
-            if _scalar(db, "cancel_job", {"id": job_id, "now": now, **reason}):
-                _log(db, job_id, now, "INFO", "Cancelled before it began.")
+            if _scalar(db, "cancel_job", {"id": job_id, "now": now, **endings.CANCELLED}):
+                _log(db, job_id, now, "INFO", endings.CANCELLED_LINE)
                 return CancelAnswer.CANCELLED
-            return _ANSWERS[_scalar(db, "state_of_job", {"id": job_id})]
+            return endings.CANCEL_ANSWERS[_scalar(db, "state_of_job", {"id": job_id})]
 
         return await self._writer.write(operation)
 
@@ -154,21 +151,19 @@ class SqliteStore:
         return await self._writer.write(lambda db: _end_attempt(db, lease.job, lease.token, outcome, now))
 
     async def requeue_expired(self, now: float) -> list[Job]:
-        failure = Failure(FailureKind.WORKER_LOST, "The worker that drew this was lost. Submit the request again.")
-        return await self._end_attempts("expired_leases", {"now": now}, failure, now)
+        return await self._end_attempts("expired_leases", {"now": now}, endings.EXPIRED, now)
 
     async def abandon(self, worker: str, now: float) -> list[Job]:
-        failure = Failure(FailureKind.WORKER_LOST, "The worker that drew this died. Submit the request again.")
-        return await self._end_attempts("leases_of_worker", {"worker": worker}, failure, now)
+        return await self._end_attempts("leases_of_worker", {"worker": worker}, endings.ABANDONED, now)
 
-    async def _end_attempts(self, query: str, values: dict[str, Any], failure: Failure, now: float) -> list[Job]:
+    async def _end_attempts(self, query: str, values: dict[str, Any], outcome: Outcome, now: float) -> list[Job]:
         if not self._all(query, **values):
             return []
 
         def operation(db: sqlite3.Connection) -> list[Job]:
             found = db.execute(SQL[query], values).fetchall()
             for row in found:
-                _end_attempt(db, rows.job_from(row), row["lease_token"], Interrupted(failure), now)
+                _end_attempt(db, rows.job_from(row), row["lease_token"], outcome, now)
             again = [_row(db, "get_job", {"id": row["id"]}) for row in found]
             return [rows.job_from(row) for row in again if row is not None]
 
@@ -189,7 +184,7 @@ class SqliteStore:
             gone = db.execute(SQL["delete_finished"], {"before": before, "limit": limit}).fetchall()
             for row in gone:
                 db.execute(SQL["release_files_of_job"], {"job_id": row["id"], "now": now})
-            db.execute(SQL["forget_dead_workers"], {"before": now - WORKER_MEMORY})
+            db.execute(SQL["forget_dead_workers"], {"before": now - endings.WORKER_MEMORY})
             return len(gone)
 
         return await self._writer.write(operation)
@@ -258,16 +253,6 @@ class SqliteStore:
         return {(row["kind"], row["phase"]): rows.learned_from(row) for row in self._all("list_learned")}
 
 
-_ANSWERS = {
-    None: CancelAnswer.UNKNOWN,
-    State.QUEUED: CancelAnswer.CANCELLED,
-    State.RUNNING: CancelAnswer.ALREADY_RUNNING,
-    State.SUCCEEDED: CancelAnswer.ALREADY_FINISHED,
-    State.FAILED: CancelAnswer.ALREADY_FINISHED,
-    State.CANCELLED: CancelAnswer.CANCELLED,  # a repeated cancel gets the first answer again
-}
-
-
 def open_sqlite(path: Path) -> SqliteStore:
     """Open a database that `migrate_sqlite` has prepared.
 
@@ -332,32 +317,11 @@ def _log(db: sqlite3.Connection, job_id: str, at: float, level: str, message: st
 
 
 def _end_attempt(db: sqlite3.Connection, job: Job, token: str, outcome: Outcome, now: float) -> bool:
-    """Write what `domain.outcome.verdict` decides, if the attempt still holds its lease."""
-    held = {"id": job.id, "token": token}
-    match verdict(outcome, job.attempt):
-        case Succeeded(images, inference_seconds):
-            end = {"now": now, "images": rows.images_column(images), "inference_seconds": inference_seconds}
-            ended, kept = _scalar(db, "succeed_job", held | end), [image.key for image in images]
-            line = ("INFO", f"Finished: {len(images)} image(s), {inference_seconds:.2f} s of inference.")
-        case Failed(failure):
-            end = {"now": now, "failure_kind": failure.kind, "failure_message": failure.message}
-            ended, kept = _scalar(db, "fail_job", held | end), []
-            line = ("ERROR", failure.message)
-        case None:
-            counted = job.attempt - 1 if isinstance(outcome, HandedBack) else job.attempt
-            ended, kept = _scalar(db, "requeue_job", held | {"attempt": counted}), []
-            line = ("WARN", f"Attempt {job.attempt} was cut short ({_why(outcome)}) and will be made again.")
+    """If the attempt still holds its lease."""
+    held, end = {"id": job.id, "token": token}, endings.ending(job, outcome, now)
+    ended = bool(_scalar(db, end.query, held | end.columns))
     if ended:
-        files = {"job_id": job.id, "token": token, "kept": json.dumps(kept), "delete_after": now + ORPHAN_GRACE}
-        db.execute(SQL["release_files"], files)
-        _log(db, job.id, now, *line)
-    return bool(ended)
-
-
-def _why(outcome: Outcome) -> str:
-    match outcome:
-        case Interrupted(failure):
-            return failure.message
-        case HandedBack(reason):
-            return reason
-    return ""
+        files = {"job_id": job.id, "token": token, "kept": json.dumps(end.kept)}
+        db.execute(SQL["release_files"], {**files, "delete_after": now + endings.ORPHAN_GRACE})
+        _log(db, job.id, now, end.level, end.message)
+    return ended

@@ -1,13 +1,21 @@
 """Brings a database to the newest revision."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from pipelet.domain.errors import StoreAway, StoreUnusable
+from pipelet.store.postgres_connection import AWAY, explain
+
+_LOCK = 0x50495045  # "PIPE": any number that nobody else takes
 
 
 def migrate_sqlite(path: Path) -> None:
@@ -15,14 +23,42 @@ def migrate_sqlite(path: Path) -> None:
     take turns, and one that is killed in between leaves the database as it was."""
     engine = create_engine(URL.create("sqlite", database=str(path)))
     _begin_immediately(engine)
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
     try:
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            _upgrade(connection)
     finally:
         engine.dispose()
+
+
+def migrate_postgres(url: str) -> None:
+    """Create or upgrade the tables, in one transaction under a lock: processes that start together take turns, and one
+    that is killed in between leaves the database as it was.
+
+    Raises:
+        StoreUnusable: it cannot be reached, or refuses.
+    """
+    try:
+        asyncio.run(_migrate_postgres(url))
+    except (asyncpg.PostgresError, *AWAY) as error:
+        raise (StoreAway if isinstance(error, AWAY) else StoreUnusable)(explain(error, url)) from error
+
+
+async def _migrate_postgres(url: str) -> None:
+    # The driver reads the URL, not SQLAlchemy, whose idea of one differs.
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _begin_immediately(engine: Engine) -> None:
@@ -40,11 +76,18 @@ def _begin_immediately(engine: Engine) -> None:
 
 
 def statements(dialect: str, name: str) -> Iterator[str]:
-    """The statements of a migration's SQL file, one by one: a script run as a whole would commit on its own."""
+    """The statements of a migration's SQL file, one by one: PostgreSQL's driver takes them so, and SQLite's commits
+    after a script."""
     text = (files("pipelet.store.migrations") / "sql" / dialect / f"{name}.sql").read_text("utf-8")
+    is_complete = sqlite3.complete_statement if dialect == "sqlite" else _is_complete
     statement = ""
     for line in text.splitlines(keepends=True):
         statement += line
-        if sqlite3.complete_statement(statement):
+        if is_complete(statement):
             yield statement
             statement = ""
+
+
+def _is_complete(statement: str) -> bool:
+    """A semicolon at a line's end, outside of a function's body."""
+    return statement.rstrip().endswith(";") and statement.count("$$") % 2 == 0

@@ -1,0 +1,1 @@
+-- Nothing: PostgreSQL had the shorter runs from the first.

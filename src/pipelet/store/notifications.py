@@ -1,0 +1,80 @@
+"""Wakes sleeping workers on other machines when work arrives: PostgreSQL's NOTIFY, kept out of everybody's way.
+
+Inside the transactions that submit it would make all of them queue for one lock of the server, ten times slower. So a
+connection of the pool sends it afterwards, once for all that arrived meanwhile. It is a hint: whoever listens also
+looks by itself now and then.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import asyncpg
+import structlog
+
+from pipelet.domain.errors import StoreUnusable
+from pipelet.store.postgres_connection import AWAY, Connection, Connections
+
+log = structlog.get_logger()
+
+_CHANNEL = "pipelet_work"
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 15.0
+
+
+class Notifications:
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._due = False
+        self._sending: asyncio.Task[None] | None = None
+
+    def send(self) -> None:
+        """Never waits and never fails."""
+        self._due = True
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send())
+
+    async def _send(self) -> None:
+        while self._due:
+            self._due = False
+            try:
+                await self._connections.run(_notify)
+            except StoreUnusable as error:  # they look by themselves
+                log.warning("notification.lost", reason=str(error))
+
+    @contextlib.asynccontextmanager
+    async def listen(self) -> AsyncIterator[asyncio.Event]:
+        """The event is set at every notification, and whenever one may have been missed. Whoever waits clears it."""
+        event = asyncio.Event()
+        listening = asyncio.create_task(self._listen(event))
+        try:
+            yield event
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _listen(self, event: asyncio.Event) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                connection = await self._connections.alone()
+            except (asyncpg.PostgresError, *AWAY) as error:
+                log.warning("notifications.away", reason=str(error), again_in_seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            pause = _FIRST_PAUSE
+            gone = asyncio.Event()
+            try:
+                connection.add_termination_listener(lambda *_, gone=gone: gone.set())
+                await connection.add_listener(_CHANNEL, lambda *_: event.set())
+                event.set()  # what came before the ear was open
+                await gone.wait()
+            except (asyncpg.PostgresError, *AWAY):
+                await asyncio.sleep(_FIRST_PAUSE)
+            finally:
+                connection.terminate()
+
+
+async def _notify(connection: Connection) -> None:
+    await connection.execute(f"NOTIFY {_CHANNEL}")

@@ -1,0 +1,319 @@
+"""The shared store: any number of API processes and workers over one PostgreSQL database, 15 or newer.
+
+Every change is one statement, and so one transaction and one trip to the server, wherever that can be.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+
+from pipelet.domain.errors import StoreNewer, StoreUnusable
+from pipelet.domain.estimate import Ahead, Learned, Work
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
+from pipelet.domain.keys import ApiKey
+from pipelet.domain.outcome import Outcome, Succeeded
+from pipelet.domain.ports import Clock, QueueCounts, Running
+from pipelet.domain.progress import Progress
+from pipelet.domain.workers import WorkerReport
+from pipelet.store import endings, migrations, queries, rows
+from pipelet.store.database_clock import DatabaseClock
+from pipelet.store.notifications import Notifications
+from pipelet.store.postgres_connection import Connection, Connections
+from pipelet.store.wal_flush import WalFlush
+
+SQL = {name: queries.numbered(text) for name, text in queries.load("postgresql").items()}
+
+OLDEST_SERVER = 15
+
+
+class PostgresStore:
+    """Implements `domain.ports.JobStore`. Open it with `open_postgres`."""
+
+    def __init__(self, connections: Connections, clock: Clock) -> None:
+        self.clock = clock
+        self._connections = connections
+        self._flush = WalFlush(connections)
+        self._notifications = Notifications(connections)
+
+    async def _all(self, query: str, **values: Any) -> list[asyncpg.Record]:
+        return await self._connections.run(lambda connection: _fetch(connection, query, values))
+
+    async def _one(self, query: str, **values: Any) -> asyncpg.Record | None:
+        return next(iter(await self._all(query, **values)), None)
+
+    async def _durably(self, query: str, **values: Any) -> list[asyncpg.Record]:
+        return await self._connections.durably(lambda connection: _fetch(connection, query, values))
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    async def submit(self, job: Job) -> Job:
+        columns = rows.job_columns(job)
+        row = await self._one("submit_job", **columns)
+        try:
+            await self._flush.wait()
+        except StoreUnusable:  # the server died meanwhile, perhaps with the row not yet on disk
+            row = await self._one("submit_job", **columns)
+            await self._flush.wait()
+        self._notifications.send()
+        if row is None:
+            raise StoreUnusable("The database did not say whether it took the request. Submit it again.")
+        return replace(job, seq=row["seq"])
+
+    async def get(self, job_id: str) -> Job | None:
+        row = await self._one("get_job", id=job_id)
+        return None if row is None else rows.job_from(row)
+
+    async def log(self, job: Job) -> list[LogLine]:
+        submitted = LogLine(at=job.submitted_at, level="INFO", message=f"Queued with priority {job.priority}.")
+        return [submitted, *map(rows.log_line_from, await self._all("read_log", job_id=job.id))]
+
+    async def ahead(self, job: Job, apps: Sequence[str]) -> Ahead:
+        row = await self._one("ahead_of_job", apps=list(apps), priority=job.priority, seq=job.seq)
+        assert row is not None  # noqa: S101 - an aggregate always has a row
+        return rows.ahead_from(row)
+
+    async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
+        row = await self._one("backlog", apps=list(apps), priority=priority)
+        assert row is not None  # noqa: S101 - an aggregate always has a row
+        return rows.ahead_from(row)
+
+    async def cancel(self, job_id: str, now: float) -> CancelAnswer:
+        reason = {**endings.CANCELLED, "message": endings.CANCELLED_LINE}
+        if await self._durably("cancel_job", id=job_id, now=now, **reason):
+            return CancelAnswer.CANCELLED
+        row = await self._one("state_of_job", id=job_id)
+        return endings.CANCEL_ANSWERS[None if row is None else row["state"]]
+
+    # -- work --------------------------------------------------------------------------------------------------------
+
+    async def claim(self, want: NewLease) -> Lease | None:
+        values = {
+            "worker": want.worker,
+            "token": want.token,
+            "now": want.now,
+            "expires_at": want.expires_at,
+            "message": "Started, attempt %s.",
+        }
+        for head in await self._all("heads_of_queues", apps=list(want.apps)):
+            # None: others have just taken all there was.
+            row = await self._one("claim_job", app=head["app"], **values)
+            if row is not None:
+                job = rows.job_from(row)
+                return Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)
+        return None
+
+    async def extend(self, lease: Lease, expires_at: float) -> bool:
+        return bool(await self._all("extend_lease", id=lease.job.id, token=lease.token, expires_at=expires_at))
+
+    async def report_progress(self, lease: Lease, progress: Progress) -> bool:
+        held = {"id": lease.job.id, "token": lease.token}
+        return bool(await self._all("report_progress", done=progress.done, total=progress.total, **held))
+
+    async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
+        try:
+            return bool(await self._durably("reserve_files", id=lease.job.id, token=lease.token, keys=list(keys)))
+        except asyncpg.UniqueViolationError as error:
+            raise KeyError(f"A file name of {list(keys)} is taken.") from error
+
+    async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
+        tries = 0
+
+        async def end(connection: Connection) -> bool:
+            nonlocal tries
+            tries += 1
+            return await _end_attempt(connection, lease.job, lease.token, outcome, now)
+
+        if await self._connections.durably(end):
+            return True
+        # A connection can break after the commit and before its answer; then the second try finds the lease gone.
+        return tries > 1 and isinstance(outcome, Succeeded) and await self._has_result(lease.job.id, outcome)
+
+    async def _has_result(self, job_id: str, outcome: Succeeded) -> bool:
+        job = await self.get(job_id)
+        return job is not None and job.images == outcome.images
+
+    async def requeue_expired(self, now: float) -> list[Job]:
+        return await self._end_attempts("expired_leases", {"now": now}, endings.EXPIRED, now)
+
+    async def abandon(self, worker: str, now: float) -> list[Job]:
+        return await self._end_attempts("leases_of_worker", {"worker": worker}, endings.ABANDONED, now)
+
+    async def _end_attempts(self, query: str, values: dict[str, Any], outcome: Outcome, now: float) -> list[Job]:
+        """One transaction each: one for all would hold the counters of several priorities, and could meet another that
+        holds them in another order."""
+
+        async def end_one(connection: Connection) -> asyncpg.Record | None:
+            async with connection.transaction():
+                found = await _fetch(connection, query, values)
+                if not found:
+                    return None
+                await _end_attempt(connection, rows.job_from(found[0]), found[0]["lease_token"], outcome, now)
+                return (await _fetch(connection, "get_job", {"id": found[0]["id"]}))[0]
+
+        ended = []
+        while (row := await self._connections.run(end_one)) is not None:
+            ended.append(rows.job_from(row))
+        if ended:
+            self._notifications.send()
+        return ended
+
+    async def running(self, apps: Sequence[str]) -> list[Running]:
+        return [rows.running_from(row) for row in await self._all("running_jobs", apps=list(apps))]
+
+    @contextlib.asynccontextmanager
+    async def work_arrived(self) -> AsyncIterator[asyncio.Event]:
+        async with self._notifications.listen() as event:
+            yield event
+
+    # -- housekeeping ------------------------------------------------------------------------------------------------
+
+    async def delete_finished(self, before: float, now: float, limit: int) -> int:
+        gone = await self._all("delete_finished", before=before, now=now, limit=limit)
+        await self._all("forget_dead_workers", before=now - endings.WORKER_MEMORY)
+        return len(gone)
+
+    async def unclaimed_files(self, now: float, limit: int) -> list[str]:
+        return [row["key"] for row in await self._all("unclaimed_files", now=now, limit=limit)]
+
+    async def forget_files(self, keys: Sequence[str]) -> None:
+        await self._all("forget_files", keys=list(keys))
+
+    async def finished_since(self, since: float, limit: int) -> list[Job]:
+        return [rows.job_from(row) for row in await self._all("finished_since", since=since, limit=limit)]
+
+    async def counts(self) -> dict[str, QueueCounts]:
+        running = {row["app"]: row["running"] for row in await self._all("count_running")}
+        queued = {row["app"]: row for row in await self._all("count_queued")}
+        return {
+            app: QueueCounts(
+                queued=queued[app]["queued"] if app in queued else 0,
+                running=running.get(app, 0),
+                oldest_submitted_at=queued[app]["oldest_submitted_at"] if app in queued else None,
+            )
+            for app in running.keys() | queued.keys()
+        }
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    async def add_key(self, key: ApiKey) -> None:
+        await self._durably("add_key", **rows.key_columns(key))
+
+    async def keys(self) -> list[ApiKey]:
+        return [rows.key_from(row) for row in await self._all("list_keys")]
+
+    async def find_key(self, key_hash: bytes) -> ApiKey | None:
+        row = await self._one("find_key", hash=key_hash)
+        return rows.key_from(row) if row else None
+
+    async def revoke_key(self, key_id: str, now: float) -> bool:
+        return bool(await self._durably("revoke_key", id=key_id, now=now))
+
+    # -- workers and what they taught us -----------------------------------------------------------------------------
+
+    async def report_worker(self, report: WorkerReport) -> None:
+        await self._all("report_worker", **rows.worker_columns(report))
+
+    async def forget_worker(self, name: str) -> None:
+        await self._all("forget_worker", name=name)
+
+    async def live_workers(self, now: float) -> list[WorkerReport]:
+        return [rows.worker_from(row) for row in await self._all("live_workers", now=now)]
+
+    async def learn(self, kind: str, phase: str, work: Work, seconds: float) -> None:
+        at = {"kind": kind, "phase": phase}
+
+        async def observe(connection: Connection) -> None:
+            async with connection.transaction():
+                await _fetch(connection, "lock_learned", at)
+                found = await _fetch(connection, "get_learned", at)
+                known = rows.learned_from(found[0]) if found else Learned()
+                await _fetch(connection, "put_learned", at | rows.learned_columns(known.observe(work, seconds)))
+
+        await self._connections.run(observe)
+
+    async def learned(self) -> dict[tuple[str, str], Learned]:
+        return {(row["kind"], row["phase"]): rows.learned_from(row) for row in await self._all("list_learned")}
+
+
+async def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> list[asyncpg.Record]:
+    text, names = SQL[query]
+    found: list[asyncpg.Record] = await connection.fetch(text, *(values[name] for name in names))
+    return found
+
+
+async def _end_attempt(connection: Connection, job: Job, token: str, outcome: Outcome, now: float) -> bool:
+    """If the attempt still holds its lease."""
+    end = endings.ending(job, outcome, now)
+    values = {
+        "id": job.id,
+        "token": token,
+        "now": now,
+        "kept": end.kept,
+        "delete_after": now + endings.ORPHAN_GRACE,
+        "level": end.level,
+        "message": end.message,
+    }
+    return bool(await _fetch(connection, end.query, end.columns | values))
+
+
+@contextlib.asynccontextmanager
+async def open_postgres(url: str, *, most_connections: int) -> AsyncIterator[PostgresStore]:
+    """Open a database that `migrate_postgres` has prepared.
+
+    Raises:
+        StoreNewer: a newer version of Pipelet wrote it.
+        StoreUnusable: it cannot be reached, refuses, or is older than this version.
+    """
+    connections = Connections(url, most=most_connections)
+    try:
+        version = await _schema_version(connections)
+        where = url.rpartition("@")[2]
+        if version is None or (version in migrations.KNOWN and version != migrations.HEAD):
+            raise StoreUnusable(f"The database at {where} has to be brought up to date first: run `pipelet migrate`.")
+        if version != migrations.HEAD:
+            raise StoreNewer(
+                f"The database at {where} was written by a newer version of Pipelet (schema {version}; this version "
+                f"knows up to {migrations.HEAD}). Install that version, or point PIPELET_DATABASE_URL at another "
+                "database."
+            )
+        clock = DatabaseClock(connections)
+        await clock.sync()
+        syncing = asyncio.create_task(clock.keep_in_time())
+        try:
+            yield PostgresStore(connections, clock)
+        finally:
+            syncing.cancel()
+    finally:
+        await connections.close()
+
+
+async def schema_version(url: str) -> str | None:
+    """The revision a database is at; None for one without tables.
+
+    Raises:
+        StoreUnusable: it cannot be read.
+    """
+    connections = Connections(url, most=1)
+    try:
+        return await _schema_version(connections)
+    finally:
+        await connections.close()
+
+
+async def _schema_version(connections: Connections) -> str | None:
+    async def look(connection: Connection) -> str | None:
+        major = connection.get_server_version().major
+        if major < OLDEST_SERVER:
+            raise StoreUnusable(
+                f"The database runs PostgreSQL {major}; Pipelet needs {OLDEST_SERVER} or newer. Upgrade the server."
+            )
+        if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+            return None
+        version: str | None = await connection.fetchval(SQL["schema_version"].text)
+        return version
+
+    return await connections.run(look)

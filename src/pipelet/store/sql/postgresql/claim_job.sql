@@ -1,0 +1,20 @@
+-- Differs from SQLite's because claims run side by side: each passes over the rows that others are just taking. Of one app,
+-- or a claim would hold the heads of all wanted apps for a moment, and others would find those queues empty.
+WITH head AS MATERIALIZED (
+  SELECT seq FROM job
+  WHERE state = 'queued' AND app = :app
+  ORDER BY priority DESC, seq
+  LIMIT 1
+  FOR UPDATE SKIP LOCKED
+), claimed AS (
+  UPDATE job
+  SET state = 'running', attempt = attempt + 1, started_at = :now,
+      worker = :worker, lease_token = :token, lease_expires_at = :expires_at
+  FROM head
+  WHERE job.seq = head.seq
+  RETURNING job.*
+), noted AS (
+  INSERT INTO job_log (job_id, at, level, message)
+  SELECT id, :now, 'INFO', format(:message, attempt) FROM claimed
+)
+SELECT * FROM claimed

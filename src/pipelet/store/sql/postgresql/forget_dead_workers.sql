@@ -1,0 +1,1 @@
+DELETE FROM worker WHERE expires_at <= :before

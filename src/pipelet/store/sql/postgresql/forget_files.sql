@@ -1,0 +1,1 @@
+DELETE FROM file WHERE key = ANY(:keys::text[])

@@ -1,0 +1,1 @@
+SELECT * FROM learned WHERE kind = :kind AND phase = :phase

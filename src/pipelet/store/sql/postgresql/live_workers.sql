@@ -1,0 +1,1 @@
+SELECT * FROM worker WHERE expires_at > :now ORDER BY name

