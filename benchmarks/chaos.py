@@ -2,8 +2,8 @@
 
     python -m benchmarks.chaos --times 1000
 
-One of the workers has a clock that is seven minutes ahead. The goal is a zero under "broken promises"; exits with 1 where
-there is any.
+One of the workers has a clock that is seven minutes ahead. The goal is a zero under "broken promises"; exits with 1
+where there is any.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Disturbs a cluster by a seeded schedule, while users watch from outside that nothing is lost, doubled, wrong or stuck."""
+"""Disturbs a cluster by a seeded schedule, while users watch that nothing is lost, doubled, wrong or stuck."""
 
 import asyncio
 import random

@@ -4,16 +4,14 @@ Every process is real. A supervisor starts again what dies, as systemd or Kubern
 """
 
 import contextlib
-import os
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from tests import postgres_server, s3_server
+from tests import postgres_server
 from tests.postgres_server import Server
 from tests.s3_server import BUCKET, S3Server
 from tests.service import Service, eventually
@@ -59,13 +57,19 @@ class Worker:
 
 
 class Cluster:
-    """Three APIs and four workers by default; `skewed` of the workers have a clock that is minutes ahead."""
+    """
+    Args:
+        folder: for everything that is written.
+        skewed: further variables of the first worker, such as those that make its clock wrong.
+    """
 
-    def __init__(self, folder: Path, *, apis: int = 3, workers: int = 4, skewed: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, apis: int = 3, workers: int = 4, skewed: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self._exits = contextlib.ExitStack()
         self._numbers = apis, workers
-        self._skewed = skewed
+        self._skewed = skewed or {}
         self.apis: list[Service] = []
         self.workers: list[Worker] = []
         self._stopping = threading.Event()
@@ -73,15 +77,13 @@ class Cluster:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as exits:
             self.database: Server = exits.enter_context(postgres_server.running())
-            (self.folder / "s3").mkdir()
             self.s3: S3Server = exits.enter_context(S3Server(self.folder / "s3"))
             self.database_url = self.database.new_database()
             apis, workers = self._numbers
             for number in range(apis):
                 self.apis.append(exits.enter_context(self._api(number)))
             for number in range(workers):
-                variables = self._skewed if self._skewed and number == 0 else {}
-                self.workers.append(Worker(self.apis[0], variables))
+                self.workers.append(Worker(self.apis[0], self._skewed if number == 0 else {}))
             supervisor = threading.Thread(target=self._supervise)
             supervisor.start()
             exits.callback(supervisor.join)
@@ -122,5 +124,5 @@ class Cluster:
         eventually(lambda: not self.apis[0].worker_pids(), within=60, why="all workers have stopped")
 
     def files(self) -> set[str]:
-        """The keys of all files on the S3 server."""
-        return {key.removeprefix(f"{PREFIX}/") for key in self.s3.keys(PREFIX)}
+        """The keys of all pictures on the S3 server."""
+        return {key.removeprefix(f"{PREFIX}/") for key in self.s3.keys(f"{PREFIX}/outputs")}

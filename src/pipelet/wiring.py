@@ -21,10 +21,10 @@ from pipelet.domain.catalog import Catalog, Model
 from pipelet.domain.errors import BlobsUnusable, Unusable
 from pipelet.domain.ids import new_token
 from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key, new_secret
-from pipelet.domain.ports import JobStore
+from pipelet.domain.ports import BlobStore, JobStore
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
-from pipelet.settings import Settings, visible_gpus
+from pipelet.settings import Aws, Settings, visible_gpus
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import open_sqlite, schema_version
 from pipelet.worker.crew import Crew
@@ -121,7 +121,9 @@ async def open_store(settings: Settings) -> AsyncIterator[JobStore]:
         embedded.close()
 
 
-def open_blobs(settings: Settings) -> DiskBlobs:
+def open_blobs(settings: Settings) -> BlobStore:
+    if settings.bucket is not None:
+        return _open_s3(settings, *settings.bucket)
     try:
         return DiskBlobs(
             settings.files_folder,
@@ -130,6 +132,26 @@ def open_blobs(settings: Settings) -> DiskBlobs:
         )
     except OSError as error:
         raise BlobsUnusable(f"{settings.files_folder} cannot be used: {error.strerror}.") from error
+
+
+def _open_s3(settings: Settings, bucket: str, prefix: str) -> BlobStore:
+    from pipelet.blobs.s3 import S3Blobs  # with a library that whoever keeps files on disk can do without
+
+    aws = Aws()
+    # AWS itself wants the name in the host, where it fits into the certificate: a dot in it does not.
+    at_aws = not aws.endpoint and "." not in bucket
+    return S3Blobs(
+        bucket,
+        prefix=prefix,
+        region=aws.bucket_region,
+        endpoint=aws.endpoint,
+        public_endpoint=settings.s3_public_url or aws.endpoint,
+        virtual_hosted=at_aws if settings.s3_addressing == "auto" else settings.s3_addressing == "virtual",
+        access_key_id=aws.access_key_id,
+        secret_access_key=aws.secret_access_key,
+        session_token=aws.session_token,
+        url_seconds=settings.url_seconds,
+    )
 
 
 async def ensure_local_key(settings: Settings, store: JobStore) -> str:
@@ -173,11 +195,11 @@ def _secret_file(path: Path, new: str) -> str:
         draft.unlink(missing_ok=True)
 
 
-def build_api(settings: Settings, *, store: JobStore, blobs: DiskBlobs, catalog: Catalog) -> FastAPI:
+def build_api(settings: Settings, *, store: JobStore, blobs: BlobStore, catalog: Catalog) -> FastAPI:
     return build_fastapi(
         store=store,
         blobs=blobs,
-        local_files=blobs,
+        local_files=blobs if isinstance(blobs, DiskBlobs) else None,
         catalog=catalog,
         clock=store.clock,
         public_url=settings.public_url or None,
@@ -185,7 +207,7 @@ def build_api(settings: Settings, *, store: JobStore, blobs: DiskBlobs, catalog:
     )
 
 
-def build_housekeeping(settings: Settings, *, store: JobStore, blobs: DiskBlobs) -> Housekeeping:
+def build_housekeeping(settings: Settings, *, store: JobStore, blobs: BlobStore) -> Housekeeping:
     return Housekeeping(
         store,
         blobs,
@@ -196,7 +218,7 @@ def build_housekeeping(settings: Settings, *, store: JobStore, blobs: DiskBlobs)
 
 
 def build_worker(
-    settings: Settings, *, name: str | None, store: JobStore, blobs: DiskBlobs, catalog: Catalog
+    settings: Settings, *, name: str | None, store: JobStore, blobs: BlobStore, catalog: Catalog
 ) -> Worker:
     model = model_of_workers(settings, catalog)
     config = WorkerConfig(

@@ -6,12 +6,18 @@ import signal
 import sys
 from pathlib import Path
 
+import structlog
+
 from pipelet import logs, settings, wiring
 from pipelet.cli.waiting import wait_for_database
+from pipelet.domain.errors import BlobsUnusable
+from pipelet.domain.ports import BlobStore
 from pipelet.settings import Settings
 from pipelet.worker.every import every
 from pipelet.worker.housekeeping import TURN_SECONDS
 from pipelet.worker.worker import Worker
+
+log = structlog.get_logger()
 
 
 def worker(
@@ -57,6 +63,7 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
         worker = wiring.build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
         leases = asyncio.create_task(every(TURN_SECONDS, housekeeping.take_back_expired, name="leases"))
+        trouble = asyncio.create_task(_tell_of_trouble(blobs))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.stop)
@@ -64,6 +71,15 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
             loop.add_reader(sys.stdin, _stop_at_end, worker)
         await worker.run()
         leases.cancel()
+        trouble.cancel()
+
+
+async def _tell_of_trouble(blobs: BlobStore) -> None:
+    """Of files that cannot be stored: now, and not only when the first picture is finished."""
+    try:
+        await blobs.check()
+    except BlobsUnusable as error:
+        log.error("files.unusable", reason=str(error))
 
 
 def _stop_at_end(worker: Worker) -> None:
