@@ -50,6 +50,13 @@ class Worker:
         if self._process.poll() is None:
             self._process.send_signal(number)
 
+    def restart(self) -> None:
+        """As a deployment does: it is asked to stop, finishes what it draws, and another takes its place."""
+        stopping = self._process
+        self.signal(signal.SIGTERM)
+        assert stopping.wait(60) == 0
+        self.look_after()
+
     def retire(self) -> None:
         self._is_wanted = False
         self.signal(signal.SIGCONT)

@@ -113,6 +113,8 @@ class Users:
             answer = await self.client.post(
                 f"{self.rng.choice(self.urls)}/fal/queue/{APP}", json=body, headers=self._headers()
             )
+        except httpx.ConnectError:  # nothing was sent; a load balancer would go to the next one
+            return None
         except httpx.TransportError:
             self.report.lost_answers += 1
             return None
