@@ -92,7 +92,7 @@ async def _waiting_seconds(
         return None
     app = catalog.apps.get(name)
     # Those of one model wait for the same workers.
-    sharing = [name] if app is None else [each.name for each in catalog.apps.values() if each.model == app.model]
+    sharing = (name,) if app is None or app.model is None else catalog.apps_of(app.model)
     learned = await store.learned()
     speeds, most = speeds_by_kind(learned), most_observed(learned)
     outlook = outlook_of(

@@ -19,7 +19,6 @@ MOVED_LINE = "Moved to the front of the queue by the operator."
 
 CANCEL_ANSWERS = {
     None: CancelAnswer.UNKNOWN,
-    State.QUEUED: CancelAnswer.CANCELLED,
     State.RUNNING: CancelAnswer.ALREADY_RUNNING,
     State.SUCCEEDED: CancelAnswer.ALREADY_FINISHED,
     State.FAILED: CancelAnswer.ALREADY_FINISHED,
