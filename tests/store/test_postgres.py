@@ -143,6 +143,18 @@ async def test_a_listener_hears_again_after_its_connection_broke(url: str) -> No
         await asyncio.wait_for(event.wait(), timeout=20)
 
 
+async def test_whoever_ends_after_a_change_has_told_of_it(url: str) -> None:
+    """A listener hears of it, though the one who made it is gone a moment later."""
+    async with open_postgres(url, most_connections=3) as store, store.work_arrived() as event:
+        await asyncio.wait_for(event.wait(), timeout=20)
+        for _ in range(3):
+            event.clear()
+            async with open_postgres(url, most_connections=3) as other:
+                await other.submit(make_job())
+
+            await asyncio.wait_for(event.wait(), timeout=20)
+
+
 async def test_many_at_once_never_lock_each_other_up(url: str) -> None:
     """Submits, cancels, claims and returns of several priorities, from three processes, end, and are counted right."""
     async with contextlib.AsyncExitStack() as exits:

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 _CHANNEL = "pipelet_work"
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
+_GOOD_BYE_SECONDS = 1.0
 
 
 class Notifications:
@@ -33,6 +34,13 @@ class Notifications:
         self._due = True
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send())
+
+    async def close(self) -> None:
+        """Send what is due, unless the database is away: whoever ends right after a change has told of it."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending], timeout=_GOOD_BYE_SECONDS)
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
 
     async def _send(self) -> None:
         while self._due:

@@ -41,6 +41,10 @@ class PostgresStore:
         self._flush = WalFlush(connections)
         self._notifications = Notifications(connections)
 
+    async def close(self) -> None:
+        """Nobody may still be waiting for an answer."""
+        await self._notifications.close()
+
     async def _all(self, query: str, **values: Any) -> list[asyncpg.Record]:
         return await self._connections.run(lambda connection: _fetch(connection, query, values))
 
@@ -311,10 +315,12 @@ async def open_postgres(url: str, *, most_connections: int) -> AsyncIterator[Pos
         clock = DatabaseClock(connections)
         await clock.sync()
         syncing = asyncio.create_task(clock.keep_in_time())
+        store = PostgresStore(connections, clock)
         try:
-            yield PostgresStore(connections, clock)
+            yield store
         finally:
             syncing.cancel()
+            await store.close()
     finally:
         await connections.close()
 
