@@ -107,11 +107,30 @@ async def test_a_paused_app_says_why_requests_wait(service: Service) -> None:
 
     assert [
         "Progress: 0/12 Tasks done",
-        "Queued: 0 requests ahead. The operator has paused this app; requests wait until it is resumed.",
+        "Queued: 0 requests ahead. The operator has paused this app; requests wait until it is resumed",
         "Queued: 0 requests ahead",
     ] == messages
 
 
-async def _message(service: Service, request_id: str) -> str:
-    answer = await service.client.get(service.status_path(request_id))
+async def test_a_request_that_its_key_holds_back_says_so(service: Service) -> None:
+    """Nobody wonders why a request that is next does not begin; others do not speak of it."""
+    headers = await limited(service, max_running_images=2)
+    body = {"prompt": "a", "batch_size": 2}
+    answers = [await service.client.post(URL, json=body, headers=headers) for _ in range(2)]
+    held_back, other = answers[1].json()["request_id"], await service.submit()
+    lease = await service.claim()
+
+    messages = [await _message(service, held_back, headers), await _message(service, other)]
+    await service.succeed(lease)
+    messages.append(await _message(service, held_back, headers))
+
+    assert [
+        "Queued: 0 requests ahead. The key runs as many images as it may; this begins when enough of them are done",
+        "Queued: 1 request ahead",
+        "Queued: 0 requests ahead",
+    ] == messages
+
+
+async def _message(service: Service, request_id: str, headers: dict[str, str] | None = None) -> str:
+    answer = await service.client.get(service.status_path(request_id), headers=headers)
     return str(answer.json()["statusMessages"]["message"])

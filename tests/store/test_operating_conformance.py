@@ -135,8 +135,10 @@ async def test_a_key_runs_no_more_images_than_it_may(store: JobStore) -> None:
     begun = await claimed(store)
 
     assert first.id == begun.job.id
+    assert [True, False, False] == [await store.is_held_back(job) for job in (large, small, other)]
     assert [small.id, other.id] == await drain(store)
     await store.finish(begun, success("outputs/a.png"), 1_000_001.0)
+    assert not await store.is_held_back(large)
     assert [large.id] == await drain(store)
 
 

@@ -24,7 +24,8 @@ from pipelet.domain.progress import Progress, tasks_of_job
 
 log = structlog.get_logger()
 
-_PAUSED = ". The operator has paused this app; requests wait until it is resumed."
+_PAUSED = ". The operator has paused this app; requests wait until it is resumed"
+_HELD_BACK = ". The key runs as many images as it may; this begins when enough of them are done"
 _WIRE = {State.QUEUED: "IN_QUEUE", State.RUNNING: "IN_PROGRESS"}
 _UNKNOWN = "There is no request with this id. It may have expired, or belong to another user."
 
@@ -172,7 +173,9 @@ async def _find(parts: Parts, request: Request) -> tuple[str, Job]:
 async def _message(parts: Parts, job: Job, ahead: Ahead | None) -> str:
     if ahead is not None:
         message = f"Queued: {ahead.requests} request{'' if ahead.requests == 1 else 's'} ahead"
-        return message + _PAUSED if job.app in await parts.paused.get() else message
+        if job.app in await parts.paused.get():
+            return message + _PAUSED
+        return message + _HELD_BACK if await parts.store.is_held_back(job) else message
     if job.failure is not None:
         return job.failure.message
     progress = job.progress or Progress(0, _tasks(parts, job))

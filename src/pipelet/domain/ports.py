@@ -82,6 +82,9 @@ class JobStore(Protocol):
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
         """What would start before a request of `priority` that arrived now."""
 
+    async def is_held_back(self, job: Job) -> bool:
+        """Whether the queued `job` may not begin right now, because its key runs as many images as it may."""
+
     async def cancel(self, job_id: str, now: float) -> CancelAnswer:
         """Cancel if it has not begun. Either this wins or the claim does, never both and never neither."""
 

@@ -90,6 +90,10 @@ class PostgresStore:
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return rows.ahead_from(row)
 
+    async def is_held_back(self, job: Job) -> bool:
+        asked = {"key_id": job.key_id, "image_count": job.spec.batch_size}
+        return job.is_limited and await self._one("key_is_full", **asked) is not None
+
     async def cancel(self, job_id: str, now: float) -> CancelAnswer:
         reason = {**endings.CANCELLED, "message": endings.CANCELLED_LINE}
         while True:

@@ -103,6 +103,10 @@ class SqliteStore:
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return rows.ahead_from(row)
 
+    async def is_held_back(self, job: Job) -> bool:
+        asked = {"key_id": job.key_id, "image_count": job.spec.batch_size}
+        return job.is_limited and self._one("key_is_full", **asked) is not None
+
     async def cancel(self, job_id: str, now: float) -> CancelAnswer:
         def operation(db: sqlite3.Connection) -> CancelAnswer:
             if _scalar(db, "cancel_job", {"id": job_id, "now": now, **endings.CANCELLED}):
