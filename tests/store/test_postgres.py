@@ -12,11 +12,12 @@ import pytest
 
 from pipelet.domain.errors import StoreAway, StoreNewer, StoreUnusable
 from pipelet.domain.job import CancelAnswer, State
+from pipelet.domain.keys import ApiKey
 from pipelet.domain.ports import JobStore
 from pipelet.store import migrations
 from pipelet.store.postgres import open_postgres, schema_version
 from tests import databases, postgres_server
-from tests.jobs import APP, make_job, success, wanting
+from tests.jobs import APP, make_job, make_key, success, wanting
 from tests.postgres_server import Server
 
 
@@ -156,22 +157,32 @@ async def test_whoever_ends_after_a_change_has_told_of_it(url: str) -> None:
 
 
 async def test_many_at_once_never_lock_each_other_up(url: str) -> None:
-    """Submits, cancels, claims and returns of several priorities, from three processes, end, and are counted right."""
+    """Submits, cancels, claims, moves and returns of several priorities, with and without limits, from three processes,
+    end, and are counted right."""
     async with contextlib.AsyncExitStack() as exits:
         stores = [await exits.enter_async_context(open_postgres(url, most_connections=6)) for _ in range(3)]
-        await asyncio.gather(*(_bustle(store, seed) for seed, store in enumerate(stores * 4)))
+        key = make_key(max_queued_images=10_000, max_running_images=40)
+        await stores[0].add_key(key)
+        await asyncio.gather(*(_bustle(store, seed, key) for seed, store in enumerate(stores * 4)))
 
-        counted, listed = await stores[0].counts(), await _queued(url)
+        counted, listed, of_key = await stores[0].counts(), await _queued(url), await _images(url)
 
     assert listed == counted[APP].queued
     assert listed
+    assert of_key["counted"] == (of_key["queued_listed"], of_key["running_listed"])
+    assert of_key["running"] <= 40
 
 
-async def _bustle(store: JobStore, seed: int) -> None:
+async def _bustle(store: JobStore, seed: int, key: ApiKey) -> None:
     rng = random.Random(seed)
     mine = []
     for turn in range(40):
-        mine.append(await store.submit(make_job(priority=rng.randrange(3))))
+        limited = key if rng.random() < 0.5 else None
+        mine.append(
+            await store.submit(make_job(priority=rng.randrange(3), key=limited, batch_size=rng.randrange(1, 4)))
+        )
+        if rng.random() < 0.3:
+            await store.move_to_front(rng.choice(mine).id, 1_000_001.0)
         if rng.random() < 0.3:
             assert await store.cancel(rng.choice(mine).id, 1_000_001.0) in CancelAnswer
         if rng.random() < 0.5:
@@ -183,6 +194,19 @@ async def _bustle(store: JobStore, seed: int) -> None:
 async def _queued(url: str) -> int:
     async with administrator(url) as connection:
         return await connection.fetchval("SELECT count(*) FROM job WHERE state = 'queued'")
+
+
+async def _images(url: str) -> asyncpg.Record:
+    """Of limited requests that wait and run: what the key's counters say, and what the rows say."""
+    async with administrator(url) as connection:
+        return await connection.fetchrow("""
+            SELECT (queued_images, running_images) AS counted, running_images AS running, (
+              SELECT SUM(image_count) FROM job WHERE limited AND state = 'queued'
+            ) AS queued_listed, (
+              SELECT SUM(image_count) FROM job WHERE limited AND state = 'running'
+            ) AS running_listed
+            FROM api_key
+        """)
 
 
 async def test_what_was_answered_survives_a_power_cut(mortal_server: Server, mortal_url: str) -> None:
