@@ -1,6 +1,10 @@
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,19 @@ def seen(service: Service) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def message(service: Service, request_id: str) -> str:
     return str(service.status(request_id)["statusMessages"]["message"])
+
+
+@contextlib.contextmanager
+def stopped_children(pid: int) -> Iterator[None]:
+    """The engine of a worker stands still meanwhile."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for child in children:
+            os.kill(int(child), signal.SIGCONT)
 
 
 def test_the_overview_shows_the_queue_and_its_workers(service: Service) -> None:
@@ -98,10 +115,11 @@ def test_a_drained_worker_of_its_own_exits_with_0(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "pipelet", "worker", "--name", "gpu-7"]
         with subprocess.Popen(command, cwd=tmp_path, env=environment(**service.settings)) as worker:
             try:
-                running = service.submit("sleep=1")
+                running = service.submit("sleep=0.1")
                 service.wait(running, status="IN_PROGRESS")
-                done = service.run("queue", "drain", "gpu-7")
-                states = [each["state"] for each in seen(service)[1]]
+                with stopped_children(worker.pid):
+                    done = service.run("queue", "drain", "gpu-7")
+                    states = [each["state"] for each in seen(service)[1]]
                 worker.wait(60)
             finally:
                 worker.kill()
