@@ -98,6 +98,8 @@ class Settings(BaseSettings):
         """What makes another process come to these very settings, wherever it runs."""
         values = self.model_dump(mode="json", exclude_none=True, exclude={"url", "key"})  # those of its callers
         values["data_dir"] = str(self.data_dir.resolve())
+        if self.catalog is not None:
+            values["catalog"] = str(self.catalog.resolve())
         return {f"PIPELET_{name.upper()}": str(value) for name, value in values.items()}
 
     @property

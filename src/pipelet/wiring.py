@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
-from pipelet import __version__
+from pipelet import __version__, logs
 from pipelet.api.app import build_api as build_fastapi
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain import catalog as catalogs
@@ -24,12 +28,16 @@ from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key, new_secret
 from pipelet.domain.ports import JobStore
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
-from pipelet.settings import Settings, visible_gpus
+from pipelet.settings import Settings, load, visible_gpus
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import open_sqlite, schema_version
 from pipelet.worker.crew import Crew
 from pipelet.worker.housekeeping import Housekeeping
 from pipelet.worker.worker import Worker, WorkerConfig
+
+if TYPE_CHECKING:
+    from pipelet.fleet.fleet import Fleet
+    from pipelet.fleet.sizing import Goal
 
 
 def read_catalog(settings: Settings) -> Catalog:
@@ -183,17 +191,23 @@ def build_housekeeping(settings: Settings, *, store: JobStore, blobs: DiskBlobs)
 def build_worker(
     settings: Settings, *, name: str | None, store: JobStore, blobs: DiskBlobs, catalog: Catalog
 ) -> Worker:
-    apps = catalog.served_apps()
+    apps = _apps_of_a_worker(catalog)
     model = catalog.model_of(catalog.apps[apps[0]])
     config = WorkerConfig(
         name=name or f"{socket.gethostname()}-{new_token()[:8]}",
-        apps=tuple(app for app in apps if catalog.apps[app].model == model.name),
+        apps=apps,
         model=model,
         version=__version__,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
     )
     return Worker(config, store=store, blobs=blobs, engine=build_engine(settings, model), clock=store.clock)
+
+
+def _apps_of_a_worker(catalog: Catalog) -> tuple[str, ...]:
+    """It holds one model, and draws for all apps that have it."""
+    apps = catalog.served_apps()
+    return tuple(app for app in apps if catalog.apps[app].model == catalog.apps[apps[0]].model)
 
 
 def build_engine(settings: Settings, model: Model) -> EngineProcess:
@@ -227,6 +241,72 @@ def build_crew(settings: Settings, *, store: JobStore) -> Crew:
         store=store,
         clock=store.clock,
     )
+
+
+@contextlib.contextmanager
+def open_fleet(
+    settings: Settings,
+    *,
+    address: str,
+    resources: Mapping[str, float],
+    goal: "Goal",
+    files_are_shared: bool,
+    store: JobStore,
+    catalog: Catalog,
+) -> Iterator["Fleet"]:
+    """
+    Raises:
+        Unusable: Ray is not installed, or there is no cluster at `address`.
+    """
+    try:
+        from pipelet.fleet import seats  # needs the ray extra
+        from pipelet.fleet.fleet import Fleet
+    except ImportError as error:
+        raise Unusable(f"`pipelet fleet` needs Ray ({error}): pip install 'pipelet[ray]'") from error
+
+    environment = settings.as_environment() | {"PIPELET_WORKERS": "1"}
+    places = seats.Seats(
+        partial(open_crew_elsewhere, environment),
+        resources=resources,
+        edition=_short_hash(__version__, *sorted(environment.items()), *sorted(resources.items())),
+    )
+    # By database: two installations do not meet in one cluster, and a fleet that is started again finds its workers.
+    database = urlsplit(settings.database_url)
+    namespace = f"pipelet-{_short_hash(database.hostname, database.port, database.path or settings.data_dir.resolve())}"
+    with seats.connected(address, namespace=namespace):
+        yield Fleet(
+            places,
+            store=store,
+            apps=_apps_of_a_worker(catalog),
+            goal=goal,
+            why_alone=why_alone(settings, files_are_shared=files_are_shared),
+        )
+
+
+def _short_hash(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def why_alone(settings: Settings, *, files_are_shared: bool) -> str | None:
+    """Why all workers must be on this machine; None where they may be anywhere."""
+    if not settings.is_shared:
+        return "workers there cannot use an SQLite database. Set PIPELET_DATABASE_URL to one on PostgreSQL."
+    if not files_are_shared and not settings.blobs_url.startswith("s3:"):
+        return (
+            f"they have another {settings.files_folder}. Keep the files on S3 (PIPELET_BLOBS_URL), or say "
+            "--shared-files where that folder is the same on all of them."
+        )
+    return None
+
+
+@contextlib.asynccontextmanager
+async def open_crew_elsewhere(environment: Mapping[str, str]) -> AsyncIterator[Crew]:
+    """What a fleet keeps on the node where a worker was placed; `environment` is that of the fleet's settings."""
+    os.environ.update(environment)
+    settings = load()
+    logs.configure(format=settings.log_format, level=settings.log_level)
+    async with open_store(settings) as store:
+        yield build_crew(settings, store=store)
 
 
 def crew_devices(settings: Settings) -> list[str]:
