@@ -15,8 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from tests.kills import Report, kill_at_random
+from tests.kills import kill_at_random
 from tests.service import Service
+from tests.users import Report
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
 
 def table(report: Report) -> Table:
     drawn = Table("killed", "times", title="Killed at random moments")
-    for victim, times in sorted(report.kills.items()):
+    for victim, times in sorted(report.disturbances.items()):
         drawn.add_row(victim, str(times))
     drawn.add_section()
     drawn.add_row("requests accepted", str(report.accepted))

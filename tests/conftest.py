@@ -1,14 +1,19 @@
 """For all tests."""
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests import postgres_server as postgres_servers
+from tests.s3_server import S3Server
 
 # A shell that runs us in the background has Ctrl-C ignored, and processes that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Whoever runs us may have an account at AWS: no test should find its way there.
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +24,13 @@ def tiny_z_image(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("tiny-z-image")
     make_z_image(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Running. Tests keep to a prefix of their own, and leave it running."""
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -29,20 +29,24 @@ num_inference_steps = 8
 """
 
 
-def environment(**settings: str) -> dict[str, str]:
-    """Of a process that finds Pipelet and the tests; `settings` are the only ones, in any case, without `PIPELET_`."""
+def environment(variables: Mapping[str, str] | None = None, **settings: str) -> dict[str, str]:
+    """Of a process that finds Pipelet and the tests; `settings` are the only ones, in any case, without `PIPELET_`.
+
+    `variables` are others, by their whole names.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIPELET_")}
     path = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)])
     given = {f"PIPELET_{name.upper()}": value for name, value in settings.items()}
-    return inherited | {"PYTHONPATH": path, "COLUMNS": "200"} | given
+    return inherited | {"PYTHONPATH": path, "COLUMNS": "200"} | given | dict(variables or {})
 
 
-def pipelet(*arguments: str, cwd: Path, timeout: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
+def pipelet(
+    *arguments: str, cwd: Path, timeout: float = 60, variables: Mapping[str, str] | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     command = [sys.executable, "-m", "pipelet", *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env=environment(**settings), capture_output=True, text=True, timeout=timeout, check=False
-    )
+    env = environment(variables, **settings)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def eventually(condition: Callable[[], Any], *, within: float = 20.0, why: str = "") -> Any:
@@ -66,6 +70,7 @@ class Service:
         arguments: further ones for `pipelet serve`.
         painter: what draws, `module:Class`.
         settings: by name without `PIPELET_`, in any case; they also apply to `run`.
+        variables: others of the environment, by their whole names; they do, too.
     """
 
     def __init__(
@@ -75,12 +80,14 @@ class Service:
         arguments: Sequence[str] = (),
         painter: str = GRADIENT,
         settings: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.data_dir = folder / "data"
         self.log_file = folder / "service.log"
         self.process: subprocess.Popen[str] | None = None
         self._arguments = arguments
+        self.variables = dict(variables or {})
         self._token = secrets.token_hex(8)
         self._port = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +116,7 @@ class Service:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=environment(**self.settings) | {_MARK: self._token},
+                env=environment(self.variables, **self.settings) | {_MARK: self._token},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -123,6 +130,19 @@ class Service:
             pytest.fail(f"The service did not start: {line!r}\n{self.log()}")
         self.url = line.split()[3]
         self._port = int(self.url.rpartition(":")[2])
+
+    def start_worker(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """One more worker, as on another machine; it ends with the service. `variables` are its own."""
+        variables = {**self.variables, **(variables or {})}
+        with self.log_file.open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "pipelet", "worker", *arguments],
+                cwd=self.folder,
+                env=environment(variables, **self.settings) | {_MARK: self._token},
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def stop(self, *, within: float = 60.0) -> int:
         """Ask it to end; answers its exit code."""
@@ -212,10 +232,10 @@ class Service:
             with error:
                 return error.code, json.load(error)
 
-    def submit(self, prompt: str, **fields: Any) -> str:
+    def submit(self, prompt: str, *, app: str = APP, **fields: Any) -> str:
         """The id of a small request."""
         small = {"prompt": prompt, "width": 64, "height": 64}
-        code, body = self.call("POST", f"/fal/queue/{APP}", small | fields)
+        code, body = self.call("POST", f"/fal/queue/{app}", small | fields)
         assert code == 200, body
         return str(body["request_id"])
 
@@ -236,7 +256,7 @@ class Service:
     def run(self, *arguments: str, timeout: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run the command line against this service."""
         here = {**self.settings, "url": self.url, **settings}
-        return pipelet(*arguments, cwd=self.folder, timeout=timeout, **here)
+        return pipelet(*arguments, cwd=self.folder, timeout=timeout, variables=self.variables, **here)
 
 
 def _first_line(process: subprocess.Popen[str], within: float) -> str:

@@ -2,17 +2,31 @@
 
 import difflib
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from pipelet.domain.errors import Unusable
 
 CONFIG_FILE = "pipelet.toml"
 Seconds = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+
+_BUCKET = re.compile(
+    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/(?!\.{1,2}(/|$))[A-Za-z0-9_!.*'()-]+)*)/?"
+)
+_LONGEST_PRESIGNED = 7 * 86400
+"""Seconds. S3 refuses URLs that claim more."""
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+        raise ValueError("must look like https://api.example.com")
+    return value.rstrip("/")
 
 
 class Settings(BaseSettings):
@@ -34,7 +48,20 @@ class Settings(BaseSettings):
     database_connections: int = Field(
         8, ge=2, le=1000, description="The most connections to PostgreSQL that one process opens."
     )
-    blobs_url: str = Field("", description="`file:///absolute`; empty: `files` in the data directory.")
+    blobs_url: str = Field(
+        "",
+        description="`file:///absolute`, `s3://bucket` or `s3://bucket/prefix`; empty: `files` in the data directory.",
+    )
+    s3_public_url: str = Field(
+        "",
+        description="How clients reach the S3 server, such as `https://s3.example.com`; empty: as we do, at "
+        "`AWS_ENDPOINT_URL`.",
+    )
+    s3_addressing: Literal["auto", "path", "virtual"] = Field(
+        "auto",
+        description="Where the bucket stands in URLs: in the `path`, or in the host's name (`virtual`); `auto`: in the "
+        "path where `AWS_ENDPOINT_URL` is set.",
+    )
     public_url: str = Field(
         "",
         description="How clients reach the service, such as `https://api.example.com`; empty: as each request came in.",
@@ -52,6 +79,11 @@ class Settings(BaseSettings):
         description="Workers beside the API; -1: one for each GPU, or one on the CPU; 0: the API alone.",
     )
     model: str = Field("", description="What text-to-image draws with: a name in the catalog, a hub id or a folder.")
+    app: str = Field(
+        "",
+        description="Where the catalog's apps have several models: an app whose model workers draw with. They serve "
+        "all apps of that model.",
+    )
     catalog: Path | None = Field(
         None, description="A file of the shape of `catalog.toml` whose entries are laid over ours."
     )
@@ -72,13 +104,10 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
 
-    @field_validator("public_url", "url")
+    @field_validator("public_url", "url", "s3_public_url")
     @classmethod
     def _is_a_base_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
-            raise ValueError("must look like https://api.example.com")
-        return value.rstrip("/")
+        return _base_url(value)
 
     @field_validator("database_url")
     @classmethod
@@ -90,8 +119,15 @@ class Settings(BaseSettings):
     @field_validator("blobs_url")
     @classmethod
     def _is_a_known_blob_store(cls, value: str) -> str:
-        if value and not value.startswith("file:///"):
-            raise ValueError("must begin with file:///")
+        if value and not value.startswith("file:///") and not _BUCKET.fullmatch(value):
+            raise ValueError("must look like file:///folder, s3://bucket or s3://bucket/prefix")
+        return value
+
+    @field_validator("url_seconds")
+    @classmethod
+    def _can_be_presigned(cls, value: float, info: ValidationInfo) -> float:
+        if info.data.get("blobs_url", "").startswith("s3://") and value > _LONGEST_PRESIGNED:
+            raise ValueError(f"must be {_LONGEST_PRESIGNED} (a week) at most on S3")
         return value
 
     def as_environment(self) -> dict[str, str]:
@@ -120,7 +156,14 @@ class Settings(BaseSettings):
         return self.database_url.rpartition("@")[2] if self.is_shared else str(self.database_path)
 
     @property
+    def bucket(self) -> tuple[str, str] | None:
+        """Its name and the prefix in it, where files are kept on S3."""
+        found = _BUCKET.fullmatch(self.blobs_url)
+        return (found["bucket"], found["prefix"].removeprefix("/")) if found else None
+
+    @property
     def files_folder(self) -> Path:
+        """Where files are kept on disk."""
         return Path(self.blobs_url.removeprefix("file://")) if self.blobs_url else self.data_dir / "files"
 
     @property
@@ -149,6 +192,39 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
 
 
+class Aws(BaseSettings):
+    """The variables that programs which use S3 have in common."""
+
+    model_config = SettingsConfigDict(env_prefix="AWS_", extra="ignore", env_ignore_empty=True)
+
+    access_key_id: str = Field(default="", description="Empty: the role that AWS gave this machine or container.")
+    secret_access_key: str = Field(default="", repr=False, description="What belongs to it.")
+    session_token: str = Field(default="", repr=False, description="Of temporary keys.")
+    region: str = Field(default="", description="Of the bucket; empty: `AWS_DEFAULT_REGION`, or else `us-east-1`.")
+    default_region: str = Field(default="", description="Of the bucket, where `AWS_REGION` is empty.")
+    endpoint_url: str = Field(default="", description="Of the server, such as `http://minio:9000`; empty: AWS.")
+    endpoint_url_s3: str = Field(default="", description="The same, for S3 alone; it goes before `AWS_ENDPOINT_URL`.")
+
+    @field_validator("endpoint_url", "endpoint_url_s3")
+    @classmethod
+    def _is_a_base_url(cls, value: str) -> str:
+        return _base_url(value)
+
+    @model_validator(mode="after")
+    def _keys_are_whole(self) -> Self:
+        if bool(self.access_key_id) != bool(self.secret_access_key):
+            raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together, and one of them is empty")
+        return self
+
+    @property
+    def endpoint(self) -> str:
+        return self.endpoint_url_s3 or self.endpoint_url
+
+    @property
+    def bucket_region(self) -> str:
+        return self.region or self.default_region or "us-east-1"
+
+
 def visible_gpus() -> int | None:
     """How many GPUs NVIDIA's own variable leaves in sight; None where it is not set."""
     value = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -169,9 +245,20 @@ def load(**flags: object) -> Settings:
         faults += [f"{_where(fault['loc'])}: {fault['msg']} (it is {fault['input']!r})" for fault in error.errors()]
     except ValueError as error:  # the file is not TOML
         faults.append(f"{CONFIG_FILE} cannot be read: {error}")
+    else:
+        faults += _faults_of_aws() if settings.bucket else []
     if faults:
         raise Unusable("\n  ".join(["These settings have to be changed:", *faults]))
     return settings
+
+
+def _faults_of_aws() -> list[str]:
+    try:
+        Aws()
+    except ValidationError as error:  # what was given stays unsaid: it may be a secret
+        faults = [(*(f"AWS_{name}".upper() for name in fault["loc"]), fault["msg"]) for fault in error.errors()]
+        return list(map(": ".join, faults))
+    return []
 
 
 def _misspelt() -> list[str]:

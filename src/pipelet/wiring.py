@@ -25,10 +25,10 @@ from pipelet.domain.catalog import Catalog, Model
 from pipelet.domain.errors import BlobsUnusable, Unusable
 from pipelet.domain.ids import new_token
 from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key, new_secret
-from pipelet.domain.ports import JobStore
+from pipelet.domain.ports import BlobStore, JobStore
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
-from pipelet.settings import Settings, load, visible_gpus
+from pipelet.settings import Aws, Settings, load, visible_gpus
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import open_sqlite, schema_version
 from pipelet.worker.crew import Crew
@@ -49,13 +49,28 @@ def read_catalog(settings: Settings) -> Catalog:
         except (OSError, UnicodeDecodeError) as error:
             raise Unusable(f"The catalog {settings.catalog} cannot be read: {error}.") from error
     catalog = catalogs.parse(*documents)
-    if settings.model:
-        catalog = catalog.with_model(settings.model)
-    models = {app.model for app in catalog.apps.values() if app.is_served}
-    if len(models) > 1:
-        # A worker holds one model, and requests wait for any worker: those of a second model would wait for ever.
-        raise Unusable(f"All apps must be drawn by one model; the catalog names {', '.join(sorted(map(str, models)))}.")
-    return catalog
+    return catalog.with_model(settings.model) if settings.model else catalog
+
+
+def model_of_workers(settings: Settings, catalog: Catalog) -> Model:
+    """What a worker with these settings draws with.
+
+    Raises:
+        Unusable: the catalog leaves it open.
+    """
+    if settings.app:
+        if settings.app not in catalog.apps:
+            raise Unusable(f"There is no app {settings.app!r} in the catalog; it has {', '.join(catalog.apps)}.")
+        return catalog.model_of(catalog.apps[settings.app])
+    apps = {app.model: name for name, app in catalog.apps.items() if app.is_served}
+    if len(apps) > 1:
+        # A worker holds one model. Choosing for the operator would leave the requests of the others waiting.
+        raise Unusable(
+            f"The catalog has apps of several models ({', '.join(sorted(map(str, apps)))}), and a worker draws with "
+            f"one: say for which app, such as --app {min(apps.values())}. `pipelet serve` needs that, too, unless it "
+            "has no workers of its own (--workers 0)."
+        )
+    return catalog.models[next(iter(apps))]  # type: ignore[index]
 
 
 def prepare_data_dir(settings: Settings) -> None:
@@ -114,7 +129,9 @@ async def open_store(settings: Settings) -> AsyncIterator[JobStore]:
         embedded.close()
 
 
-def open_blobs(settings: Settings) -> DiskBlobs:
+def open_blobs(settings: Settings) -> BlobStore:
+    if settings.bucket is not None:
+        return _open_s3(settings, *settings.bucket)
     try:
         return DiskBlobs(
             settings.files_folder,
@@ -123,6 +140,26 @@ def open_blobs(settings: Settings) -> DiskBlobs:
         )
     except OSError as error:
         raise BlobsUnusable(f"{settings.files_folder} cannot be used: {error.strerror}.") from error
+
+
+def _open_s3(settings: Settings, bucket: str, prefix: str) -> BlobStore:
+    from pipelet.blobs.s3 import S3Blobs  # with a library that whoever keeps files on disk can do without
+
+    aws = Aws()
+    # AWS itself wants the name in the host, where it fits into the certificate: a dot in it does not.
+    at_aws = not aws.endpoint and "." not in bucket
+    return S3Blobs(
+        bucket,
+        prefix=prefix,
+        region=aws.bucket_region,
+        endpoint=aws.endpoint,
+        public_endpoint=settings.s3_public_url or aws.endpoint,
+        virtual_hosted=at_aws if settings.s3_addressing == "auto" else settings.s3_addressing == "virtual",
+        access_key_id=aws.access_key_id,
+        secret_access_key=aws.secret_access_key,
+        session_token=aws.session_token,
+        url_seconds=settings.url_seconds,
+    )
 
 
 async def ensure_local_key(settings: Settings, store: JobStore) -> str:
@@ -166,11 +203,11 @@ def _secret_file(path: Path, new: str) -> str:
         draft.unlink(missing_ok=True)
 
 
-def build_api(settings: Settings, *, store: JobStore, blobs: DiskBlobs, catalog: Catalog) -> FastAPI:
+def build_api(settings: Settings, *, store: JobStore, blobs: BlobStore, catalog: Catalog) -> FastAPI:
     return build_fastapi(
         store=store,
         blobs=blobs,
-        local_files=blobs,
+        local_files=blobs if isinstance(blobs, DiskBlobs) else None,
         catalog=catalog,
         clock=store.clock,
         public_url=settings.public_url or None,
@@ -178,7 +215,7 @@ def build_api(settings: Settings, *, store: JobStore, blobs: DiskBlobs, catalog:
     )
 
 
-def build_housekeeping(settings: Settings, *, store: JobStore, blobs: DiskBlobs) -> Housekeeping:
+def build_housekeeping(settings: Settings, *, store: JobStore, blobs: BlobStore) -> Housekeeping:
     return Housekeeping(
         store,
         blobs,
@@ -189,25 +226,18 @@ def build_housekeeping(settings: Settings, *, store: JobStore, blobs: DiskBlobs)
 
 
 def build_worker(
-    settings: Settings, *, name: str | None, store: JobStore, blobs: DiskBlobs, catalog: Catalog
+    settings: Settings, *, name: str | None, store: JobStore, blobs: BlobStore, catalog: Catalog
 ) -> Worker:
-    apps = _apps_of_a_worker(catalog)
-    model = catalog.model_of(catalog.apps[apps[0]])
+    model = model_of_workers(settings, catalog)
     config = WorkerConfig(
         name=name or f"{socket.gethostname()}-{new_token()[:8]}",
-        apps=apps,
+        apps=catalog.apps_of(model.name),
         model=model,
         version=__version__,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
     )
     return Worker(config, store=store, blobs=blobs, engine=build_engine(settings, model), clock=store.clock)
-
-
-def _apps_of_a_worker(catalog: Catalog) -> tuple[str, ...]:
-    """It holds one model, and draws for all apps that have it."""
-    apps = catalog.served_apps()
-    return tuple(app for app in apps if catalog.apps[app].model == catalog.apps[apps[0]].model)
 
 
 def build_engine(settings: Settings, model: Model) -> EngineProcess:
@@ -270,14 +300,15 @@ def open_fleet(
         resources=resources,
         edition=_short_hash(__version__, *sorted(environment.items()), *sorted(resources.items())),
     )
-    # By database: two installations do not meet in one cluster, and a fleet that is started again finds its workers.
-    database = urlsplit(settings.database_url)
-    namespace = f"pipelet-{_short_hash(database.hostname, database.port, database.path or settings.data_dir.resolve())}"
+    # The fleets of two databases or apps do not meet in one cluster, and one that is started again finds its workers.
+    url = urlsplit(settings.database_url)
+    database = (url.hostname, url.port, url.path) if settings.is_shared else settings.database_path.resolve()
+    namespace = f"pipelet-{_short_hash(database, settings.app)}"
     with seats.connected(address, namespace=namespace):
         yield Fleet(
             places,
             store=store,
-            apps=_apps_of_a_worker(catalog),
+            apps=catalog.apps_of(model_of_workers(settings, catalog).name),
             goal=goal,
             why_alone=why_alone(settings, files_are_shared=files_are_shared),
         )
@@ -291,7 +322,7 @@ def why_alone(settings: Settings, *, files_are_shared: bool) -> str | None:
     """Why all workers must be on this machine; None where they may be anywhere."""
     if not settings.is_shared:
         return "workers there cannot use an SQLite database. Set PIPELET_DATABASE_URL to one on PostgreSQL."
-    if not files_are_shared and not settings.blobs_url.startswith("s3:"):
+    if settings.bucket is None and not files_are_shared:
         return (
             f"they have another {settings.files_folder}. Keep the files on S3 (PIPELET_BLOBS_URL), or say "
             "--shared-files where that folder is the same on all of them."

@@ -21,7 +21,7 @@ async def test_whatever_is_killed_every_request_ends_once_and_right(
         report = await kill_at_random(service, kills=kills, seed=20261122)
 
     assert [] == report.faults
-    assert kills == report.kills.total()
-    assert set(VICTIMS) == set(report.kills)
+    assert kills == report.disturbances.total()
+    assert set(VICTIMS) == set(report.disturbances)
     assert report.accepted == report.completed
     assert report.retried > 0

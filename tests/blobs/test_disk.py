@@ -1,4 +1,4 @@
-"""Files on disk, and the URLs that fetch them."""
+"""What files on disk do besides what all stores do."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pipelet.blobs.disk import DiskBlobs
-from pipelet.domain.errors import BlobsUnusable, KeyRefused, NotFound
+from pipelet.domain.errors import BlobsUnusable, KeyRefused
 from tests.disks import filled, small_disk
 
 KEY = "outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__00001_.png"
@@ -51,17 +51,6 @@ async def test_a_changed_url_opens_nothing(tmp_path: Path) -> None:
     ]:
         with pytest.raises(KeyRefused):
             blobs.verify(*changed, now=1000.0)
-
-
-async def test_a_deleted_file_is_gone_and_may_be_deleted_again(tmp_path: Path) -> None:
-    """Deleting is final and can be repeated."""
-    blobs = make_blobs(tmp_path)
-    await blobs.put(KEY, b"pixels", "image/png")
-    await blobs.delete(KEY)
-    await blobs.delete(KEY)
-
-    with pytest.raises(NotFound):
-        blobs.verify(KEY, *signed(blobs), now=1000.0)
 
 
 async def test_a_full_disk_leaves_no_half_written_file(tmp_path: Path) -> None:

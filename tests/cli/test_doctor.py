@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tests.s3_server import BUCKET, S3Server
 from tests.service import REPOSITORY, Service, pipelet
 
 BOX = REPOSITORY / "src" / "pipelet" / "engine" / "box"
@@ -14,8 +15,9 @@ def look(service: Service, *arguments: str, **settings: str) -> dict[str, Any]:
     return _by_name(service.run("doctor", "--json", *arguments, timeout=200, **settings).stdout)
 
 
-def look_at(folder: Path, *arguments: str, **settings: str) -> dict[str, Any]:
-    return _by_name(pipelet("doctor", "--json", *arguments, cwd=folder, timeout=200, **settings).stdout)
+def look_at(folder: Path, *arguments: str, variables: dict[str, str] | None = None, **settings: str) -> dict[str, Any]:
+    done = pipelet("doctor", "--json", *arguments, cwd=folder, timeout=200, variables=variables, **settings)
+    return _by_name(done.stdout)
 
 
 def _by_name(output: str) -> dict[str, Any]:
@@ -120,6 +122,18 @@ def test_a_url_where_nothing_answers_fails(service: Service) -> None:
     found = look(service, "--url", "http://127.0.0.1:1")
 
     assert found["service"]["state"] == "fail"
+
+
+def test_files_on_s3_are_looked_at(tmp_path: Path, s3_server: S3Server) -> None:
+    """A bucket that can be written passes; what is wrong with one that cannot is named."""
+    settings = {"port": "0", "model": "gradient", "catalog": str(_catalog(tmp_path))}
+
+    good = look_at(tmp_path, variables=s3_server.variables(), blobs_url=f"s3://{BUCKET}/doctor", **settings)
+    missing = look_at(tmp_path, variables=s3_server.variables(), blobs_url="s3://missing", **settings)
+
+    assert ("ok", f"s3://{BUCKET}/doctor can be written") == (good["files"]["state"], good["files"]["detail"])
+    assert missing["files"]["state"] == "fail"
+    assert "has no bucket missing" in missing["files"]["detail"]
 
 
 def _catalog(folder: Path) -> Path:

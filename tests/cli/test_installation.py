@@ -132,15 +132,16 @@ def test_help_and_version_load_no_engine_and_no_server(tmp_path: Path) -> None:
     assert "z-image-turbo" in pipelet("generate", "--help", cwd=tmp_path).stdout
 
 
-def test_two_models_are_refused(tmp_path: Path) -> None:
-    """A catalog whose apps need two models stops the start: requests for the second would wait for ever."""
+def test_of_two_models_one_must_be_chosen(tmp_path: Path) -> None:
+    """With a catalog of two models the start stops and says how to choose: nobody would notice the wrong one."""
     catalog = tmp_path / "two.toml"
     catalog.write_text('[apps.second]\ntask = "text-to-image"\nmodel = "z-image"')
 
     done = pipelet("serve", cwd=tmp_path, catalog=str(catalog))
 
     assert 3 == done.returncode
-    assert "All apps must be drawn by one model" in done.stderr
+    assert "--app second" in done.stderr
+    assert "--workers 0" in done.stderr
 
 
 def test_a_spoilt_signing_key_is_refused(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
 
 from pipelet.domain.catalog import App, Limits, Model
-from pipelet.settings import Settings
+from pipelet.settings import Aws, Settings
 from tests.docs.openapi import openapi_document
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -18,7 +19,8 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 def parts() -> dict[tuple[str, str], str]:
     """By page and name of the part, the text it must have."""
     return {
-        ("configuration.md", "settings"): settings_table(),
+        ("configuration.md", "settings"): settings_table(Settings),
+        ("configuration.md", "aws"): settings_table(Aws),
         ("configuration.md", "model"): fields_table(Model),
         ("configuration.md", "app"): fields_table(App),
         ("configuration.md", "limits"): fields_table(Limits),
@@ -27,11 +29,12 @@ def parts() -> dict[tuple[str, str], str]:
     }
 
 
-def settings_table() -> str:
+def settings_table(shape: type[BaseSettings]) -> str:
+    prefix = shape.model_config.get("env_prefix", "")
     rows = ["| variable | default | what it is |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for name, field in shape.model_fields.items():
         default = "" if field.default in ("", None, PydanticUndefined) else f"`{field.default}`"
-        rows.append(f"| `PIPELET_{name.upper()}` | {default} | {field.description} |")
+        rows.append(f"| `{prefix}{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows)
 
 

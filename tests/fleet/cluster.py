@@ -48,7 +48,7 @@ class Machines:
 
 @contextlib.contextmanager
 def three_machines() -> Iterator[Machines]:
-    found = environment() | {"RAY_USAGE_STATS_ENABLED": "0"}
+    found = environment({"RAY_USAGE_STATS_ENABLED": "0"})
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, _environment(found):
         head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "_system_config": HEALTH}
         cluster = Cluster(initialize_head=True, head_node_args=head)

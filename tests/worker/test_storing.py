@@ -129,3 +129,25 @@ async def test_one_file_that_cannot_be_deleted_does_not_keep_the_others(workshop
     await housekeeping.delete_old()
 
     assert keys[:1] == await workshop.store.unclaimed_files(clock.time, 2000)
+
+
+async def test_files_that_are_away_are_not_asked_for_one_by_one(workshop: Workshop) -> None:
+    """While nothing can be deleted one round is tried each time; afterwards all are."""
+    await workshop.store.submit(make_job())
+    lease = await workshop.store.claim(wanting())
+    assert lease is not None
+    await workshop.store.reserve_files(lease, [f"outputs/{number:04d}.png" for number in range(300)])
+    clock = SetClock(lease.expires_at)
+    housekeeping = Housekeeping(workshop.store, workshop.blobs, clock, retention_seconds=1e9, lease_seconds=10)
+    await housekeeping.take_back_expired()
+    clock.time += 3600
+    (workshop.files / "outputs").touch()  # a file is in the folder's place
+
+    with structlog.testing.capture_logs() as logs:
+        await housekeeping.delete_old()
+    kept = [entry for entry in logs if entry["event"] == "retention.kept"]
+    (workshop.files / "outputs").unlink()
+    await housekeeping.delete_old()
+
+    assert 0 < len(kept) < 100
+    assert [] == await workshop.store.unclaimed_files(clock.time, 1000)

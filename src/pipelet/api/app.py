@@ -69,6 +69,8 @@ def build_api(
     _add_reads(app, catalog)
     _add_submits(app, app.state.parts)
     _add_operations(app)
+    if local_files is not None:
+        app.add_api_route("/files/{key:path}", files.fetch, methods=["GET", "HEAD"], include_in_schema=False)
     description.add_security(app)
     return app
 
@@ -120,7 +122,6 @@ def _add_operations(app: FastAPI) -> None:
     _add(app, "GET", "/health/live", health.live, include_in_schema=False)
     _add(app, "GET", "/health/ready", health.ready, include_in_schema=False)
     _add(app, "GET", "/metrics", health.scrape, include_in_schema=False)
-    app.add_api_route("/files/{key:path}", files.fetch, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _add(app: FastAPI, method: str, path: str, handler: Handler, status: int | None = None, **about: Any) -> None:

@@ -170,4 +170,4 @@ def _sharing(catalog: Catalog, name: str) -> tuple[str, ...]:
     model = catalog.apps[name].model
     if model is None:
         return (name,)
-    return tuple(app.name for app in catalog.apps.values() if app.model == model)
+    return catalog.apps_of(model)

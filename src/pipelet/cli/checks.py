@@ -70,8 +70,9 @@ def _data_dir(chosen: Settings) -> Finding:
 
 
 def _disk(chosen: Settings) -> Finding:
-    free = shutil.disk_usage(_nearest(chosen.files_folder)).free / 1e9
-    detail = f"{free:,.1f} GB free for {chosen.files_folder}"
+    folder = chosen.data_dir if chosen.bucket else chosen.files_folder
+    free = shutil.disk_usage(_nearest(folder)).free / 1e9
+    detail = f"{free:,.1f} GB free for {folder}"
     if free >= _FREE_GIGABYTES:
         return ok(detail)
     return warn(detail, "Free some space, or keep finished requests for a shorter time: PIPELET_RETENTION_DAYS.")
@@ -95,6 +96,8 @@ async def _open_store(chosen: Settings) -> None:
 
 
 def _files(chosen: Settings) -> Finding:
+    if chosen.bucket:
+        return _files_on_s3(chosen)
     if not chosen.files_folder.exists():
         return ok(f"{chosen.files_folder} is not there yet: the first start makes it")
     try:
@@ -102,6 +105,14 @@ def _files(chosen: Settings) -> Finding:
     except (Unusable, OSError) as error:
         return fail(str(error), "Make the folder writable for this user, or choose another: PIPELET_BLOBS_URL.")
     return ok(f"{chosen.files_folder} can be written")
+
+
+def _files_on_s3(chosen: Settings) -> Finding:
+    try:
+        asyncio.run(wiring.open_blobs(chosen).check())
+    except Unusable as error:
+        return fail(str(error), "Change that; requests are accepted meanwhile, and their files wait.")
+    return ok(f"{chosen.blobs_url} can be written")
 
 
 def _local_key(chosen: Settings) -> Finding:
@@ -122,9 +133,9 @@ def _local_key(chosen: Settings) -> Finding:
 def _with_model(chosen: Settings, check: Callable[[Model], Finding]) -> Finding:
     try:
         catalog = wiring.read_catalog(chosen)
-        return check(catalog.model_of(catalog.apps[catalog.served_apps()[0]]))
+        return check(wiring.model_of_workers(chosen, catalog))
     except Unusable as error:
-        return fail(str(error), "Change PIPELET_CATALOG or PIPELET_MODEL.")
+        return fail(str(error), "Change PIPELET_CATALOG, PIPELET_MODEL or PIPELET_APP.")
 
 
 def _service(chosen: Settings) -> Finding:

@@ -25,7 +25,8 @@ def doctor(
 ) -> int:
     """Look the installation over, and say how to mend what is wrong. The exit code is 3 where anything fails.
 
-    It changes nothing. Importing the engine takes some seconds.
+    It changes nothing, but for a file of some bytes in the bucket where files are kept on S3: storing one is the only
+    proof that it can be done. Importing the engine takes some seconds.
 
     For example:
 

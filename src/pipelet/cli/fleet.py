@@ -27,6 +27,7 @@ def fleet(
     resource: Annotated[Sequence[str], Parameter(negative=(), show_default=False)] = ("GPU=1",),
     shared_files: Switch = False,
     model: str | None = None,
+    app: str | None = None,
     data_dir: Path | None = None,
 ) -> None:
     """Keep workers on the machines of a Ray cluster: one on each GPU, as many as the waiting work asks for.
@@ -59,10 +60,12 @@ def fleet(
         The folder of the files is the same on every machine, for example over NFS; S3 is then not needed.
     model
         What to draw with: a name in the catalog, a hub id or a folder. [default: the model in the box]
+    app
+        Where the catalog's apps have several models: an app whose model to draw with. [default: the one model]
     data_dir
         Where the workers' machines keep what is theirs alone. [default: .pipelet]
     """
-    chosen = settings.load(model=model, data_dir=data_dir)
+    chosen = settings.load(model=model, app=app, data_dir=data_dir)
     goal = _goal(minimum=minimum, maximum=maximum, clear_within=clear_within, patience=patience)
     resources = _amounts(resource)
     logs.configure(format=chosen.log_format, level=chosen.log_level)

@@ -33,6 +33,7 @@ def serve(
     data_dir: Path | None = None,
     workers: int | None = None,
     model: str | None = None,
+    app: str | None = None,
     device: str | None = None,
 ) -> None:
     """Run the service: the API and, beside it, one worker for each GPU, or one on the CPU.
@@ -53,12 +54,19 @@ def serve(
         Number of workers; 0 runs the API alone, -1 one worker for each GPU or one on the CPU. [default: -1]
     model
         What to draw with: a name in the catalog, a hub id or a folder. [default: the model in the box]
+    app
+        Where the catalog's apps have several models: an app whose model the workers beside the API draw with.
+        [default: the one model]
     device
         Where the model runs: auto, cpu, cuda, cuda:1, mps. [default: auto]
     """
-    chosen = settings.load(host=host, port=port, data_dir=data_dir, workers=workers, model=model, device=device)
+    chosen = settings.load(
+        host=host, port=port, data_dir=data_dir, workers=workers, model=model, app=app, device=device
+    )
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     catalog = wiring.read_catalog(chosen)
+    if chosen.workers:
+        wiring.model_of_workers(chosen, catalog)  # now, where the operator sees it, not in a worker that dies of it
     wiring.prepare_data_dir(chosen)
     wait_for_database(chosen)  # before anybody can connect: to be refused at once is better than to wait with us
     listener = _listen(chosen)

@@ -6,12 +6,18 @@ import signal
 import sys
 from pathlib import Path
 
+import structlog
+
 from pipelet import logs, settings, wiring
 from pipelet.cli.waiting import wait_for_database
+from pipelet.domain.errors import BlobsUnusable
+from pipelet.domain.ports import BlobStore
 from pipelet.settings import Settings
 from pipelet.worker.every import every
 from pipelet.worker.housekeeping import TURN_SECONDS
 from pipelet.worker.worker import Worker
+
+log = structlog.get_logger()
 
 
 def worker(
@@ -19,6 +25,7 @@ def worker(
     name: str | None = None,
     device: str | None = None,
     model: str | None = None,
+    app: str | None = None,
     data_dir: Path | None = None,
     until_stdin_closes: bool = False,
 ) -> None:
@@ -35,12 +42,15 @@ def worker(
         Where the model runs: auto, cpu, cuda, cuda:1, mps. [default: auto]
     model
         What to draw with: a name in the catalog, a hub id or a folder. [default: the model in the box]
+    app
+        Where the catalog's apps have several models: an app whose model to draw with. All apps of that model are
+        served. [default: the one model]
     data_dir
         Where the database and the files lie. [default: .pipelet]
     until_stdin_closes
         Stop when standard input ends: whoever holds its other end stops this worker by ending, however it ends.
     """
-    chosen = settings.load(device=device, model=model, data_dir=data_dir)
+    chosen = settings.load(device=device, model=model, app=app, data_dir=data_dir)
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     wait_for_database(chosen)
     asyncio.run(_work(chosen, name=name, until_stdin_closes=until_stdin_closes))
@@ -53,6 +63,7 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
         worker = wiring.build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
         leases = asyncio.create_task(every(TURN_SECONDS, housekeeping.take_back_expired, name="leases"))
+        trouble = asyncio.create_task(_tell_of_trouble(blobs))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.stop)
@@ -60,6 +71,15 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
             loop.add_reader(sys.stdin, _stop_at_end, worker)
         await worker.run()
         leases.cancel()
+        trouble.cancel()
+
+
+async def _tell_of_trouble(blobs: BlobStore) -> None:
+    """Of files that cannot be stored: now, and not only when the first picture is finished."""
+    try:
+        await blobs.check()
+    except BlobsUnusable as error:
+        log.error("files.unusable", reason=str(error))
 
 
 def _stop_at_end(worker: Worker) -> None:

@@ -173,6 +173,10 @@ class Catalog:
     def served_apps(self) -> tuple[str, ...]:
         return tuple(app.name for app in self.apps.values() if app.is_served)
 
+    def apps_of(self, model: str) -> tuple[str, ...]:
+        """The apps that a model draws: their requests wait for the same workers."""
+        return tuple(app.name for app in self.apps.values() if app.model == model)
+
     def with_model(self, choice: str) -> "Catalog":
         """Serve `choice` in every text-to-image app: a name in this catalog, else a hub id or a folder."""
         models = self.models

@@ -151,7 +151,7 @@ class JobStore(Protocol):
 
 
 class BlobStore(Protocol):
-    """Finished files."""
+    """Finished files. Every call may raise BlobsUnusable, which says what is wrong and how to mend it."""
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store under `key`; afterwards the file is there whole and durable, or not at all."""

@@ -3,6 +3,8 @@
 Every part is safe to run in several processes at once.
 """
 
+import asyncio
+
 import structlog
 
 from pipelet.domain.errors import BlobsUnusable
@@ -51,7 +53,10 @@ class Housekeeping:
             log.info("retention.forgot", requests=forgotten)
         passed_over = 0
         while keys := (await self._store.unclaimed_files(now, passed_over + _AT_ONCE))[passed_over:]:
-            deleted = [key for key in keys if await self._delete(key)]
+            outcomes = await asyncio.gather(*map(self._delete, keys))
+            deleted = [key for key, is_gone in zip(keys, outcomes, strict=True) if is_gone]
+            if not deleted and len(keys) == _AT_ONCE:
+                return  # it is not the files: whatever keeps them is away, and the next turn asks it again
             await self._store.forget_files(deleted)
             passed_over += len(keys) - len(deleted)
             log.info("retention.deleted", files=len(deleted))

@@ -14,6 +14,7 @@ class LeaseKeeper:
         self._clock = clock
         self.seconds = seconds
         self._held: dict[str, tuple[Lease, asyncio.Event]] = {}
+        self._ending: set[str] = set()
 
     @contextlib.contextmanager
     def hold(self, lease: Lease) -> Iterator[asyncio.Event]:
@@ -24,9 +25,19 @@ class LeaseKeeper:
             yield lost
         finally:
             del self._held[lease.token]
+            self._ending.discard(lease.token)
+
+    def ending(self, lease: Lease) -> None:
+        """From now on only the store's answer to the end of the attempt tells whether the lease was lost.
+
+        The end takes the lease away, too, and a beat may notice before the answer arrives.
+        """
+        self._ending.add(lease.token)
 
     async def beat(self) -> None:
         """One round of extensions, to be made several times within a lease's length."""
         for lease, lost in list(self._held.values()):
-            if not await self._store.extend(lease, self._clock.now() + self.seconds) and lease.token in self._held:
+            if await self._store.extend(lease, self._clock.now() + self.seconds):
+                continue
+            if lease.token in self._held and lease.token not in self._ending:
                 lost.set()

@@ -225,10 +225,8 @@ class Worker:
     async def _end(self, attempt: Attempt, outcome: Outcome, lost: asyncio.Event) -> None:
         job = attempt.lease.job
         now = self._clock.now()
-        ended = await unless(
-            persist(lambda: self._store.finish(attempt.lease, outcome, self._clock.now()), request_id=job.id), lost
-        )
-        if not ended:
+        self._leases.ending(attempt.lease)
+        if not await persist(lambda: self._store.finish(attempt.lease, outcome, self._clock.now()), request_id=job.id):
             lost.set()
             return
         match outcome:

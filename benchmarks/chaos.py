@@ -1,0 +1,64 @@
+"""Three APIs, four workers, PostgreSQL and an S3 server, disturbed a thousand times, and what went wrong counted.
+
+    python -m benchmarks.chaos --times 1000
+
+One of the workers has a clock that is seven minutes ahead. The goal is a zero under "broken promises"; exits with 1
+where there is any.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from tests.chaos import SEVEN_MINUTES_AHEAD, disturb
+from tests.cluster import Cluster
+from tests.users import Report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Cluster(Path(folder), skewed=SEVEN_MINUTES_AHEAD) as cluster,
+        Live(console=Console(stderr=True), refresh_per_second=1) as live,
+    ):
+        report, calm_after = asyncio.run(
+            disturb(cluster, times=options.times, seed=options.seed, tell=lambda now: live.update(table(now)))
+        )
+    result = table(report)
+    result.caption = (
+        f"{time.monotonic() - began:.0f} s, seed {options.seed}; all had ended {calm_after:.1f} s after the last blow"
+    )
+    Console().print(result)
+    for fault in report.faults:
+        print(fault)
+    sys.exit(1 if report.faults or report.accepted != report.ended else 0)
+
+
+def table(report: Report) -> Table:
+    drawn = Table("what happened", "times", title="A cluster, disturbed at random moments")
+    for kind, times in sorted(report.disturbances.items()):
+        drawn.add_row(kind, str(times))
+    drawn.add_section()
+    drawn.add_row("requests accepted", str(report.accepted))
+    drawn.add_row("ended once, with the right pictures", str(report.completed))
+    drawn.add_row("cancelled, and stayed so", str(report.cancelled))
+    drawn.add_row("failed after three lost attempts", str(report.given_up))
+    drawn.add_row("needed more than one attempt", str(report.retried))
+    drawn.add_row("submits refused for the moment, or answer lost", str(report.lost_answers))
+    drawn.add_row("broken promises", str(len(report.faults)))
+    return drawn
+
+
+if __name__ == "__main__":
+    main()

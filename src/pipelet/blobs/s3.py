@@ -1,0 +1,196 @@
+"""Files in an S3 bucket, fetched from there under presigned URLs."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from pipelet.domain.errors import BlobsUnusable
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Config
+
+_PATIENCE = 20.0
+"""Seconds that an answer may take."""
+_SLOWEST = 100_000
+"""Bytes a second that an upload has to make: a batch's files share the line."""
+_CHECK_SECONDS = 3.0
+_CONNECT_SECONDS = 5.0
+_PROBE = ".pipelet-check"
+
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_WRONG_REGION = "The bucket {bucket} is in another region. Set AWS_REGION to its own."
+_EXPIRED = "{where} does not take the session token any more. Renew AWS_SESSION_TOKEN and its keys, and restart."
+_BUSY = "{where} is busy or has a fault of its own. Storing goes on by itself."
+_FULL = "{where} is full. Free some space there; storing goes on by itself."
+_BY_CODE = {
+    "AccessDenied": (
+        "{where} refuses this access key the bucket {bucket}. The key needs s3:PutObject, s3:GetObject and "
+        "s3:DeleteObject on what lies below the prefix."
+    ),
+    "AuthorizationHeaderMalformed": _WRONG_REGION,
+    "ExpiredToken": _EXPIRED,
+    "IllegalLocationConstraintException": _WRONG_REGION,
+    "InsufficientStorage": _FULL,
+    "InternalError": _BUSY,
+    "InvalidAccessKeyId": "{where} does not know the access key. Check AWS_ACCESS_KEY_ID.",
+    "InvalidToken": _EXPIRED,
+    "NoSuchBucket": "{where} has no bucket {bucket}. Make it, or name another: PIPELET_BLOBS_URL.",
+    "PermanentRedirect": _WRONG_REGION,
+    "QuotaExceeded": _FULL,
+    "RequestTimeTooSkewed": "{where} has another time than this machine. Set the clock of this machine, best by NTP.",
+    "ServiceUnavailable": _BUSY,
+    "SignatureDoesNotMatch": "The secret does not belong to the access key. Check AWS_SECRET_ACCESS_KEY.",
+    "SlowDown": _BUSY,
+    "XMinioStorageFull": _FULL,
+}
+"""By the code in a server's answer."""
+_NO_KEYS = (
+    "There are no keys for {where}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role."
+)
+_OTHER = "{where} did not do what was asked of it:"
+_SILENT = "{where} does not answer in time. Storing goes on by itself."
+_BY_WORDS = {
+    # Where machines and containers at AWS ask for the keys of their role.
+    "/latest/api/token": _NO_KEYS,
+    "//169.254.": _NO_KEYS,
+    "dns error": "The name of {where} is not known. Check AWS_ENDPOINT_URL and the network.",
+    "InvalidCertificate": (
+        "{where} has a certificate that this machine does not trust. Name the one that signed it: SSL_CERT_FILE."
+    ),
+    "InvalidContentType": "{where} does not speak TLS. Write http:// in AWS_ENDPOINT_URL, or check its port.",
+    "LOCATION": _WRONG_REGION,
+    "kind: Connect,": "{where} cannot be reached. Check AWS_ENDPOINT_URL, and that the server runs.",
+    "kind: Timeout,": _SILENT,
+    "SendRequest": "The connection to {where} broke off. Storing goes on by itself.",
+}
+"""By what obstore says where no server answered, or none that speaks S3: the first that fits."""
+
+
+class S3Blobs:
+    """Implements `domain.ports.BlobStore`.
+
+    Without `access_key_id` the keys are those of this machine's or container's role. obstore finds them by itself, and
+    reads the variables that AWS sets for that; everything else it needs is handed in.
+
+    Args:
+        prefix: below which the files lie; may be empty.
+        endpoint: of the server, with its scheme; empty is AWS.
+        public_endpoint: the same, as clients reach it, who fetch files from there.
+        virtual_hosted: the bucket is part of the host's name, not of the path.
+        session_token: of temporary keys; may be empty.
+        url_seconds: how long URLs are good; no longer than the keys are, where those are temporary.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        prefix: str,
+        region: str,
+        endpoint: str,
+        public_endpoint: str,
+        virtual_hosted: bool,
+        access_key_id: str,
+        secret_access_key: str,
+        session_token: str,
+        url_seconds: float,
+    ) -> None:
+        config: S3Config = {
+            "region": region,
+            "virtual_hosted_style_request": virtual_hosted,
+            "disable_bulk_delete": True,  # not every server has that call
+        }
+        if access_key_id:
+            config |= {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
+        if session_token:
+            config["session_token"] = session_token
+        # How long an upload may take depends on its size, so `_request` says it. Signing asks nobody, except now and
+        # then for the keys of a role, and everybody waits meanwhile.
+        self._store = _open(bucket, prefix, endpoint, config, seconds=3600.0)
+        self._signer = _open(bucket, prefix, public_endpoint, config, seconds=_CHECK_SECONDS)
+        self._bucket = bucket
+        self._where = f"the S3 server {endpoint}" if endpoint else "S3"
+        self._lifetime = timedelta(seconds=int(url_seconds))
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        async with self._request(_PATIENCE + len(data) / _SLOWEST):
+            # In one piece: an upload in parts that breaks off leaves parts behind that cost and that nobody sees.
+            await obstore.put_async(
+                self._store, key, data, attributes={"Content-Type": content_type}, use_multipart=False
+            )
+
+    def url(self, key: str, *, now: float, base_url: str) -> str:
+        """Signed at this machine's time, which is `now` outside of tests. Clients do not come by `base_url`."""
+        try:
+            return obstore.sign(self._signer, "GET", key, self._lifetime)
+        except BaseError as error:
+            raise BlobsUnusable(self._advice(error)) from error
+
+    async def delete(self, key: str) -> None:
+        async with self._request(_PATIENCE):
+            try:
+                await obstore.delete_async(self._store, key)
+            except FileNotFoundError as error:  # also where the bucket is missing, or something else answers
+                if _code(error) != "NoSuchKey":
+                    raise
+
+    async def check(self) -> None:
+        """Store a few bytes, always under the same name: nothing less shows that storing works."""
+        async with self._request(_CHECK_SECONDS):
+            await obstore.put_async(self._store, _PROBE, b"Can this be stored?", use_multipart=False)
+
+    @contextlib.asynccontextmanager
+    async def _request(self, seconds: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise BlobsUnusable(self._worded(_SILENT)) from error
+        except (BaseError, FileNotFoundError) as error:
+            raise BlobsUnusable(self._advice(error)) from error
+
+    def _advice(self, error: Exception) -> str:
+        code, text = _code(error), str(error)
+        advice = _BY_CODE.get(code) or next((advice for words, advice in _BY_WORDS.items() if words in text), None)
+        if advice is None:
+            return f"{self._worded(_OTHER)} {code or text.splitlines()[0]}."
+        return self._worded(advice)
+
+    def _worded(self, advice: str) -> str:
+        text = advice.format(where=self._where, bucket=self._bucket)
+        return text[0].upper() + text[1:]
+
+
+def _code(error: Exception) -> str:
+    """What S3 calls the fault; empty where no S3 server said so."""
+    found = _CODE.search(str(error))
+    return found[1] if found else ""
+
+
+def _open(bucket: str, prefix: str, endpoint: str, config: "S3Config", *, seconds: float) -> S3Store:
+    """`seconds` is how long any one request may take."""
+    if endpoint:
+        parts = urlsplit(endpoint)
+        if config[
+            "virtual_hosted_style_request"
+        ]:  # obstore then wants the bucket in the endpoint, unlike everybody else
+            parts = parts._replace(netloc=f"{bucket}.{parts.netloc}")
+        config = config | {"endpoint": parts.geturl()}
+    options: ClientConfig = {
+        "allow_http": endpoint.startswith("http://"),
+        "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+        "timeout": timedelta(seconds=seconds),
+    }
+    # Whoever calls us repeats what failed, decides how often, and tells in the log. Were obstore to repeat as well, by
+    # default for three minutes, nobody would hear for as long that the server is away.
+    return S3Store(
+        bucket, prefix=prefix or None, config=config, client_options=options, retry_config={"max_retries": 0}
+    )

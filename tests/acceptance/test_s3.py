@@ -1,0 +1,127 @@
+"""The service with its files on S3, on good days and bad ones."""
+
+import io
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.s3_server import BUCKET, S3Server
+from tests.service import APP, Service, eventually
+
+PREFIX = "service/files"
+
+
+@pytest.fixture
+def own_s3_server(tmp_path: Path) -> Iterator[S3Server]:
+    """One that a test may kill."""
+    with S3Server(tmp_path / "s3") as server:
+        yield server
+
+
+def on_s3(folder: Path, server: S3Server, variables: dict[str, str] | None = None, **settings: str) -> Service:
+    settings = {"blobs_url": f"s3://{BUCKET}/{PREFIX}"} | settings
+    return Service(folder, settings=settings, variables=server.variables() | (variables or {}))
+
+
+def test_while_s3_is_away_drawing_goes_on_and_nothing_is_lost(tmp_path: Path, own_s3_server: S3Server) -> None:
+    """Until some finished pictures wait; then requests do. When it is back all end well, in their first attempts."""
+    with on_s3(tmp_path, own_s3_server, lease_seconds="2") as service:
+        service.wait_for_worker()
+        before = service.submit("before")
+        service.wait(before)
+        own_s3_server.kill()
+        requests = [service.submit(f"picture {number}") for number in range(6)]
+
+        # By the time of the fifth try a lease that is not extended is over.
+        drawn = eventually(lambda: enough(storing_in_vain(service, tries=5), 3), why="three pictures wait")
+        statuses = [service.status(request_id)["status"] for request_id in requests]
+        code, health = service.call("GET", "/health/ready")
+        own_s3_server.start()
+        ended = [service.wait(request_id) for request_id in requests]
+
+        assert set(requests[:3]) == drawn
+        assert ["IN_PROGRESS"] * 3 + ["IN_QUEUE"] * 3 == statuses
+        assert 503 == code
+        assert f"{own_s3_server.endpoint} cannot be reached" in health["checks"]["blobs"]
+        assert not any("error" in status for status in ended)
+        assert [before, *requests] == begun(service)
+        for request_id in (before, *requests):
+            assert (64, 64) == fetched(service, request_id).size
+        assert 200 == service.call("GET", "/health/ready")[0]
+
+
+def test_old_files_are_deleted_from_s3(tmp_path: Path, s3_server: S3Server) -> None:
+    """After the retention time their requests are gone and so are they; before, each has its own URL on the server."""
+    with on_s3(tmp_path, s3_server, blobs_url=f"s3://{BUCKET}/retention") as service:
+        service.wait_for_worker()
+        request_id = service.submit("a fox", batch_size=3)
+        service.wait(request_id)
+        stored = pictures(s3_server, "retention")
+        picture = fetched(service, request_id)
+
+        assert 3 == len(stored)
+        assert (64, 64) == picture.size
+        assert 404 == service.call("GET", "/files/outputs/a.png")[0]
+
+        service.stop()
+        service.settings["retention_days"] = "0.00001"
+        service.start()
+        eventually(lambda: not pictures(s3_server, "retention"), why="the files are deleted")
+        assert 404 == service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")[0]
+
+
+def test_a_wrong_secret_is_told_and_costs_no_request(tmp_path: Path, s3_server: S3Server) -> None:
+    """The log and readiness name the variable at once; what was accepted is drawn when that is put right."""
+    with on_s3(tmp_path, s3_server, {"AWS_SECRET_ACCESS_KEY": "wrong"}, grace_seconds="0") as service:
+        eventually(lambda: "files.unusable" in service.log(), why="the worker looks at its files")
+        code, health = service.call("GET", "/health/ready")
+        request_id = service.submit("a fox")
+        eventually(lambda: storing_in_vain(service, tries=1), why="the picture is drawn")
+
+        assert 503 == code
+        assert "Check AWS_SECRET_ACCESS_KEY" in health["checks"]["blobs"]
+        assert "Check AWS_SECRET_ACCESS_KEY" in service.log()
+
+        service.stop()
+        service.variables |= s3_server.variables()
+        service.start()
+        assert "error" not in service.wait(request_id)
+        assert (64, 64) == fetched(service, request_id).size
+
+
+def enough(found: set[str], count: int) -> set[str] | None:
+    return found if len(found) >= count else None
+
+
+def storing_in_vain(service: Service, *, tries: int) -> set[str]:
+    """Requests whose files could not be stored so many times."""
+    ids = [line["request_id"] for line in lines(service) if line["event"] == "storing.delayed"]
+    return {request_id for request_id in ids if ids.count(request_id) >= tries}
+
+
+def begun(service: Service) -> list[str]:
+    return [line["request_id"] for line in lines(service) if line["event"] == "attempt.started"]
+
+
+def lines(service: Service) -> list[dict[str, Any]]:
+    """Of its log, without one that is just being written."""
+    return [json.loads(line) for line in service.log().rpartition("\n")[0].splitlines()]
+
+
+def pictures(server: S3Server, prefix: str) -> set[str]:
+    return {key for key in server.keys(prefix) if key.endswith(".png")}
+
+
+def fetched(service: Service, request_id: str) -> Image.Image:
+    """The first picture of a result, by its URL and without a key."""
+    code, result = service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")
+    assert code == 200, result
+    with urllib.request.urlopen(result["images"][0]["url"], timeout=30) as response:
+        picture = Image.open(io.BytesIO(response.read()))
+    picture.load()
+    return picture

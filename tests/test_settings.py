@@ -1,0 +1,68 @@
+"""Settings that depend on one another, and variables that are not ours."""
+
+import pytest
+
+from pipelet import settings
+from pipelet.domain.errors import Unusable
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("s3://pictures", ("pictures", "")),
+        ("s3://pictures/", ("pictures", "")),
+        ("s3://my.pictures-1/some/pre_fix/", ("my.pictures-1", "some/pre_fix")),
+        ("file:///srv/files", None),
+        ("", None),
+    ],
+)
+def test_a_bucket_may_have_a_prefix(url: str, place: tuple[str, str] | None) -> None:
+    """With or without a slash at the end; files on disk have no bucket."""
+    assert place == settings.load(blobs_url=url).bucket
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://", "s3://a", "s3://Bucket_1/x", "s3://pictures/../x", "s3://pictures//x", "s3://pictures?a=b", "gs://x"],
+)
+def test_a_place_for_files_that_cannot_be_is_refused(url: str) -> None:
+    """The message names the setting and the forms that there are."""
+    with pytest.raises(Unusable, match=r"PIPELET_BLOBS_URL.*s3://bucket/prefix"):
+        settings.load(blobs_url=url)
+
+
+def test_urls_on_s3_live_for_a_week_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 would refuse longer ones when somebody fetches; our own disk takes them."""
+    monkeypatch.setenv("PIPELET_URL_SECONDS", "604801")
+
+    with pytest.raises(Unusable, match=r"PIPELET_URL_SECONDS.*604800"):
+        settings.load(blobs_url="s3://pictures")
+    assert 604801 == settings.load().url_seconds
+
+
+def test_wrong_variables_of_s3_are_named_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a key and an address that is none stop the start where files are on S3, and nobody else."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "minio:9000")
+    with pytest.raises(Unusable, match=r"AWS_ENDPOINT_URL: .* must look like"):
+        settings.load(blobs_url="s3://pictures")
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio:9000")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    with pytest.raises(Unusable, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together") as caught:
+        settings.load(blobs_url="s3://pictures")
+
+    assert "hush" not in str(caught.value)
+    assert settings.load().bucket is None
+
+
+def test_what_is_for_s3_alone_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of endpoints that of S3, of regions the one that is not a default."""
+    assert ("", "us-east-1") == (settings.Aws().endpoint, settings.Aws().bucket_region)
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://all:9000/")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert ("http://all:9000", "eu-west-1") == (settings.Aws().endpoint, settings.Aws().bucket_region)
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3:9000")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert ("http://s3:9000", "eu-central-1") == (settings.Aws().endpoint, settings.Aws().bucket_region)
