@@ -216,6 +216,10 @@ class Aws(BaseSettings):
             raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together, and one of them is empty")
         return self
 
+    def as_environment(self) -> dict[str, str]:
+        """What makes another process come to these very values; what is left to a machine's role stays left to it."""
+        return {f"AWS_{name.upper()}": value for name, value in self.model_dump().items() if value}
+
     @property
     def endpoint(self) -> str:
         return self.endpoint_url_s3 or self.endpoint_url

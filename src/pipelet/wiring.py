@@ -295,6 +295,8 @@ def open_fleet(
         raise Unusable(f"`pipelet fleet` needs Ray ({error}): pip install 'pipelet[ray]'") from error
 
     environment = settings.as_environment() | {"PIPELET_WORKERS": "1"}
+    if settings.bucket is not None:
+        environment |= Aws().as_environment()
     places = seats.Seats(
         partial(open_crew_elsewhere, environment),
         resources=resources,

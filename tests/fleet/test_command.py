@@ -64,6 +64,7 @@ def test_without_ray_it_says_how_to_install_it(tmp_path: Path) -> None:
         ({"database_url": POSTGRES}, False, "--shared-files"),
         ({"database_url": POSTGRES, "blobs_url": "file:///srv/files"}, False, "/srv/files"),
         ({"database_url": POSTGRES, "blobs_url": "file:///srv/files"}, True, None),
+        ({"database_url": POSTGRES, "blobs_url": "s3://pictures"}, False, None),
     ],
 )
 def test_other_machines_need_what_they_can_reach(
