@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +64,16 @@ def three_machines() -> Iterator[Machines]:
 class Fleet:
     """`pipelet fleet` for `service`. Leaving the `with` block stops it politely, and fails where that goes wrong."""
 
-    def __init__(self, machines: Machines, service: Service, *arguments: str) -> None:
+    def __init__(
+        self, machines: Machines, service: Service, *arguments: str, variables: Mapping[str, str] | None = None
+    ) -> None:
         command = [sys.executable, "-m", "pipelet", "fleet", "--address", machines.address, "--resource", "gpu=1"]
         self._log_file = service.folder / f"fleet-{len(list(service.folder.glob('fleet-*')))}.log"
         with self._log_file.open("w") as log:
             self.process = subprocess.Popen(
                 [*command, *arguments],
                 cwd=service.folder,
-                env=environment(**service.settings),
+                env=environment(variables, **service.settings),
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,

@@ -108,8 +108,11 @@ def test_a_machine_that_dies_loses_no_request(machines: Machines, service: Servi
 
 
 def test_a_fleet_that_is_killed_is_taken_over(machines: Machines, service: Service) -> None:
-    """Its workers go on; the next fleet places none beside them, and whom it sends away finishes what it draws."""
-    with Fleet(machines, service, "--min", "3", "--max", "3") as first:
+    """Its workers go on. The next fleet places none beside them; whom it sends away finishes what it draws.
+
+    A fourth worker, for which there is no GPU, goes before those that have one.
+    """
+    with Fleet(machines, service, "--min", "4", "--max", "4") as first:
         wait_for_workers(service, first, 3)
         before = workers(service)
         requests = [service.submit(f"{number} sleep=0.7") for number in range(4)]
@@ -120,5 +123,16 @@ def test_a_fleet_that_is_killed_is_taken_over(machines: Machines, service: Servi
 
         assert workers(service) < before
         assert Counter({1: 4}) == attempts(service, requests)
-        moved = [(line["event"], line["requests"] > 0) for line in second.log()]
-        assert [("fleet.worker_leaves", True)] * 2 == moved
+        moves = [(line["event"], line["condition"], line["requests"] > 0) for line in second.log()]
+        gone = "fleet.worker_leaves"
+        assert [(gone, "coming", True), (gone, "working", True), (gone, "working", True)] == sorted(moves)
+
+
+def test_workers_with_other_settings_are_replaced(machines: Machines, service: Service) -> None:
+    """A fleet that takes over brings its own settings to the workers."""
+    with Fleet(machines, service, "--max", "1") as first:
+        wait_for_workers(service, first, 1)
+        before = frozenset(workers(service))
+        first.kill()
+    with Fleet(machines, service, "--max", "1", variables={"PIPELET_LOG_LEVEL": "debug"}) as second:
+        wait_for_workers(service, second, 1, other_than=before)
