@@ -61,6 +61,7 @@ class Seat:
                     self._trouble = None
                     if not self._leaving.is_set():
                         await self._crew.run()
+                        self._leaving.set()  # a crew ends when it was told to, and not only we can tell it
             except Unusable as error:  # such as a database that is away: somebody may mend it meanwhile
                 self._trouble = str(error)
                 log.error("seat.unusable", reason=self._trouble)
