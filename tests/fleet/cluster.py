@@ -34,15 +34,15 @@ class Machines:
         self.address: str = cluster.address
 
     def add(self) -> None:
-        self._nodes.append(self._cluster.add_node(num_cpus=0, resources={"gpu": 1}))
+        self._nodes.append(self._cluster.add_node(num_cpus=1, resources={"gpu": 1}))
 
     def cut_power(self) -> None:
-        """Of the oldest: everything that runs there is killed, the worker and its engine, too."""
-        node = self._nodes.pop(0)
-        [raylet] = node.all_processes["raylet"]
-        for pid in [raylet.process.pid, *_descendants(raylet.process.pid)]:
+        """Of one that has a worker: all that runs there is killed, the engine, too."""
+        node, pids = next((node, pids) for node in self._nodes if any(map(_is_worker, pids := _processes_of(node))))
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self._nodes.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
 
 
@@ -97,6 +97,15 @@ class Fleet:
 
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._log_file.read_text().splitlines() if line.startswith("{")]
+
+
+def _is_worker(pid: int) -> bool:
+    return b"pipelet\0worker\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _processes_of(node: Any) -> list[int]:
+    [raylet] = node.all_processes["raylet"]
+    return [raylet.process.pid, *_descendants(raylet.process.pid)]
 
 
 def _descendants(pid: int) -> list[int]:

@@ -81,11 +81,11 @@ class Fleet:
     async def _make(self, planned: Moves, demand: Demand, now: float) -> None:
         asked = {"wanted": self._needs.most, "requests": demand.requests, "seconds": round(demand.seconds, 1)}
         for place in planned.clear:
-            log.info("fleet.worker_leaves", place=place.number, condition=place.condition, **asked)
             await self._seats.clear(place)
+            log.info("fleet.worker_leaves", place=place.number, condition=place.condition, **asked)
         for number in planned.fill if now >= self._hands_off_until else ():
-            log.info("fleet.worker_comes", place=number, **asked)
             await self._seats.fill(number)
+            log.info("fleet.worker_comes", place=number, **asked)
 
     def _tell_of_trouble(self, places: Sequence[Place], now: float) -> None:
         lost = self._seats.lost()
