@@ -3,7 +3,19 @@
 import subprocess
 import sys
 
-_ALL = ("startup", "pickup", "idle_gap", "engine", "throughput", "depth", "estimates", "kill", "fidelity")
+_ALL = (
+    "startup",
+    "pickup",
+    "idle_gap",
+    "engine",
+    "throughput",
+    "depth",
+    "postgres",
+    "estimates",
+    "kill",
+    "chaos",
+    "fidelity",
+)
 
 
 def main() -> None:

@@ -72,15 +72,15 @@ async def disturb(
 async def _pause(cluster: Cluster, rng: random.Random) -> None:
     """Longer than a lease: when it goes on, what it was drawing is somebody else's."""
     worker = rng.choice(cluster.workers)
-    worker.signal(signal.SIGSTOP)
+    worker.send(signal.SIGSTOP)
     await asyncio.sleep(LEASE_SECONDS * rng.uniform(1.2, 2))
-    worker.signal(signal.SIGCONT)
+    worker.send(signal.SIGCONT)
 
 
 def _strike(cluster: Cluster, kind: str, rng: random.Random) -> None:
     match kind:
         case "worker killed":
-            rng.choice(cluster.workers).signal(signal.SIGKILL)
+            rng.choice(cluster.workers).send(signal.SIGKILL)
         case "engine killed":
             kill_any(rng.choice(cluster.workers).engine_pids())
         case "API killed":

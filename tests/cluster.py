@@ -4,11 +4,11 @@ Every process is real. A supervisor starts again what dies, as systemd or Kubern
 """
 
 import contextlib
-import signal
 import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from typing import Self
 
 from tests import postgres_server
@@ -46,21 +46,25 @@ class Worker:
             return [int(child) for child in children]
         return []
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: Signals) -> None:
         if self._process.poll() is None:
             self._process.send_signal(number)
 
     def restart(self) -> None:
         """As a deployment does: it is asked to stop, finishes what it draws, and another takes its place."""
         stopping = self._process
-        self.signal(signal.SIGTERM)
+        self.send(SIGTERM)
         assert stopping.wait(60) == 0
         self.look_after()
 
-    def retire(self) -> None:
+    def end(self, number: Signals) -> None:
+        """With that signal, and for good."""
         self._is_wanted = False
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
+        self.send(SIGCONT)
+        self.send(number)
+
+    def wait(self) -> int:
+        return self._process.wait(60)
 
 
 class Cluster:
@@ -91,6 +95,7 @@ class Cluster:
                 self.apis.append(exits.enter_context(self._api(number)))
             for number in range(workers):
                 self.workers.append(Worker(self.apis[0], self._skewed if number == 0 else {}))
+            exits.callback(self._end_workers, SIGKILL)  # where a test has not come to its end
             supervisor = threading.Thread(target=self._supervise)
             supervisor.start()
             exits.callback(supervisor.join)
@@ -125,10 +130,13 @@ class Cluster:
 
     def retire_workers(self) -> None:
         """Ask all to stop, and wait: what they draw is finished first."""
-        self._stopping.set()
+        self._end_workers(SIGTERM)
+
+    def _end_workers(self, number: Signals) -> None:
         for worker in self.workers:
-            worker.retire()
-        eventually(lambda: not self.apis[0].worker_pids(), within=60, why="all workers have stopped")
+            worker.end(number)
+        for worker in self.workers:
+            worker.wait()
 
     def files(self) -> set[str]:
         """The keys of all pictures on the S3 server."""

@@ -49,12 +49,12 @@ def pipelet(
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def eventually(condition: Callable[[], Any], *, within: float = 20.0, why: str = "") -> Any:
+def eventually(condition: Callable[[], Any], *, within: float = 20.0, why: str | Callable[[], str] = "") -> Any:
     """The first true value of `condition`, asked until then."""
     deadline = time.monotonic() + within
     while not (value := condition()):
         if time.monotonic() > deadline:
-            pytest.fail(f"Not within {within:g} s: {why or condition}")
+            pytest.fail(f"Not within {within:g} s: {why() if callable(why) else why or condition}")
         time.sleep(0.02)
     return value
 
@@ -104,9 +104,12 @@ class Service:
     def __exit__(self, *_: object) -> None:
         try:
             self.stop()
-            eventually(lambda: not self.pids(), within=10, why=f"nothing is left after a stop\n{self.log()}")
+            eventually(lambda: not self.pids(), within=10, why=self._left_over)
         finally:
             self.kill()
+
+    def _left_over(self) -> str:
+        return f"nothing is left after a stop; there is {[*map(_arguments, self.pids())]}\n{self.log()}"
 
     def start(self, *, within: float = 60.0) -> None:
         """Returns when it listens; see `wait_for_worker`."""

@@ -1,10 +1,15 @@
 import asyncio
 import os
+import select
 import signal
+import socket
 import sys
 
 import pytest
 from tests.engine.conftest import until
+
+from pipelet.domain.catalog import Model
+from pipelet.engine import messages
 
 PARENT = """
 import asyncio, sys
@@ -62,3 +67,21 @@ async def _first_number(stream):
     while not (line := (await stream.readline()).strip()).isdigit():
         assert line, "the parent ended"
     return line
+
+
+async def test_the_child_dies_with_a_parent_that_had_not_heard_all():
+    """Words that the parent never read do not keep the drawing process."""
+    ours, theirs = socket.socketpair()
+    model = Model(name="zoo", source="zoo", painter="tests.engine.zoo.gradient:Gradient")
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pipelet.engine.child", "--control", str(theirs.fileno()), "--slots", "0"),
+        pass_fds=[theirs.fileno()],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    theirs.close()
+    ours.sendall(messages.encode(messages.Load(model=model, source="zoo", device="cpu", threads=None)))
+    await until(lambda: select.select([ours], [], [], 0)[0], seconds=20)
+
+    ours.close()
+
+    assert await asyncio.wait_for(child.wait(), 20) == 0

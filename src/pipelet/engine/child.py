@@ -48,15 +48,17 @@ class Parent:
         return self._cancelled >= number
 
     def _read(self, lines: BinaryIO) -> None:
-        for line in lines:
-            match messages.decode(line):
-                case Cancel(number=number):
-                    self._cancelled = number
-                case Load() | Draw() as message:
-                    self._inbox.put(message)
-        # The parent closed the socket or is gone. Nothing here is worth an orderly end, and a library
-        # that hangs must not keep the device.
-        os._exit(0)
+        try:
+            for line in lines:
+                match messages.decode(line):
+                    case Cancel(number=number):
+                        self._cancelled = number
+                    case Load() | Draw() as message:
+                        self._inbox.put(message)
+        finally:
+            # The parent closed the socket or is gone; where it had not read all that we said, that is an error here.
+            # Nothing is worth an orderly end, and a library that hangs must not keep the device.
+            os._exit(0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

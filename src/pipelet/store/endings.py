@@ -18,7 +18,6 @@ CANCELLED_LINE = "Cancelled before it began."
 
 CANCEL_ANSWERS = {
     None: CancelAnswer.UNKNOWN,
-    State.QUEUED: CancelAnswer.CANCELLED,
     State.RUNNING: CancelAnswer.ALREADY_RUNNING,
     State.SUCCEEDED: CancelAnswer.ALREADY_FINISHED,
     State.FAILED: CancelAnswer.ALREADY_FINISHED,

@@ -13,7 +13,7 @@ import asyncpg
 
 from pipelet.domain.errors import StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
-from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, State
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Outcome, Succeeded
 from pipelet.domain.ports import Clock, QueueCounts, Running
@@ -83,10 +83,13 @@ class PostgresStore:
 
     async def cancel(self, job_id: str, now: float) -> CancelAnswer:
         reason = {**endings.CANCELLED, "message": endings.CANCELLED_LINE}
-        if await self._durably("cancel_job", id=job_id, now=now, **reason):
-            return CancelAnswer.CANCELLED
-        row = await self._one("state_of_job", id=job_id)
-        return endings.CANCEL_ANSWERS[None if row is None else row["state"]]
+        while True:
+            if await self._durably("cancel_job", id=job_id, now=now, **reason):
+                return CancelAnswer.CANCELLED
+            row = await self._one("state_of_job", id=job_id)
+            if row is None or row["state"] != State.QUEUED:
+                return endings.CANCEL_ANSWERS[None if row is None else row["state"]]
+            # It was running, and its worker was lost between the two looks: now it can be cancelled.
 
     # -- work --------------------------------------------------------------------------------------------------------
 

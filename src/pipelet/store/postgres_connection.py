@@ -81,11 +81,11 @@ class Connections:
         async with self.acquire() as connection:
             try:
                 return await use(connection)
-            except TimeoutError:
-                connection.terminate()
-                raise  # whoever asked has waited long enough
             except AWAY as error:
-                connection.terminate()  # or the pool might lend it once more
+                with contextlib.suppress(asyncpg.InterfaceError):  # the pool has noticed, and taken it back
+                    connection.terminate()  # or the pool might lend it once more
+                if isinstance(error, TimeoutError):
+                    raise  # whoever asked has waited long enough
                 raise _Broken from error
 
     async def durably(self, use: Callable[[Connection], Awaitable[Result]]) -> Result:

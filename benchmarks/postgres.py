@@ -1,0 +1,213 @@
+"""The shared store: what commits that are made durable together bring, and what a deep and busy queue costs.
+
+A server of its own, that waits for the disk as any server does. `--rows 1000000` is the goal's depth.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import asyncpg
+import cyclopts
+from tests import databases, postgres_server
+from tests.jobs import APP, make_job, success, wanting
+from tests.postgres_server import Server
+
+from benchmarks.table import Line, in_us, load_now, median, percentile, show
+from pipelet.domain.job import Job
+from pipelet.store import rows
+from pipelet.store.postgres import SQL, PostgresStore, open_postgres
+
+_MOST_TIMES = 2.0
+_SUBMITTERS = 16
+_CLAIMERS = 16
+_USER = "ann"
+_COUNT = """
+INSERT INTO queue_count
+SELECT app, span, priority, CASE span WHEN 0 THEN 0 ELSE seq >> span END AS run,
+       count(*), sum(steps), sum(megapixels), sum(megapixel_steps), sum(attention)
+FROM job CROSS JOIN (VALUES (0), (12), (8), (4)) AS spans (span)
+GROUP BY app, span, priority, run
+"""
+
+
+def main(*, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: int = 5_000) -> None:
+    """
+    Parameters
+    ----------
+    rows
+        Queued requests of the deep queue.
+    samples
+        Measurements of each operation on each queue.
+    seconds
+        How long each way to commit is measured, twice.
+    churn
+        Requests that come, begin and end while 1,000 wait.
+    """
+    before = load_now()
+    with postgres_server.running() as server:
+        urls = {name: databases.new_postgres_url(server) for name in ("commits", "empty", "deep", "churn")}
+        lines = asyncio.run(_commits(urls["commits"], seconds))
+        lines += asyncio.run(_depth(server, urls["empty"], urls["deep"], rows, samples))
+        lines += asyncio.run(_churn(urls["churn"], churn))
+    show(f"PostgreSQL, {rows:,} queued in the deep queue", lines, load=before)
+
+
+async def _commits(url: str, seconds: float) -> list[Line]:
+    """Three processes' stores, many at once, one priority: all update the same row of the counters."""
+    async with contextlib.AsyncExitStack() as exits:
+        stores = [await exits.enter_async_context(open_postgres(url, most_connections=8)) for _ in range(3)]
+        together, alone = [], []
+        for _ in range(2):
+            together.append(await _rate(stores, lambda store: store.submit(make_job()), seconds))
+            alone.append(await _rate(stores, _submit_and_wait, seconds))
+    value = f"{max(together):,.0f}/s"
+    return [
+        Line(
+            "submits, made durable together",
+            value,
+            f"{max(together) / max(alone):.1f} times {max(alone):,.0f}/s where each commit waits for the disk",
+        )
+    ]
+
+
+async def _submit_and_wait(store: PostgresStore) -> None:
+    """The road not taken."""
+    text, names = SQL["submit_job"]
+    columns = rows.job_columns(make_job())
+    await store._connections.durably(lambda connection: connection.fetch(text, *(columns[name] for name in names)))
+
+
+async def _rate(
+    stores: list[PostgresStore], operation: Callable[[PostgresStore], Awaitable[object]], seconds: float
+) -> float:
+    done, end = 0, time.perf_counter() + seconds
+
+    async def go_on(store: PostgresStore) -> None:
+        nonlocal done
+        while time.perf_counter() < end:
+            await operation(store)
+            done += 1
+
+    await asyncio.gather(*(go_on(store) for store in stores for _ in range(_SUBMITTERS)))
+    return done / seconds
+
+
+async def _depth(server: Server, empty_url: str, deep_url: str, count: int, samples: int) -> list[Line]:
+    """Sixteen workers claim, and a vacuum runs, while claims and positions are timed on both in turns."""
+    seconds = await _fill(deep_url, count)
+    async with _busy(empty_url) as empty, _busy(deep_url) as deep:
+        found: dict[str, tuple[list[float], list[float]]] = {"claim": ([], []), "job and position": ([], [])}
+        for number in range(samples):
+            for side, (store, waiting) in enumerate((empty, deep)):
+                await store.submit(make_job(user=_USER))
+                found["claim"][side].append(await _timed(lambda store=store: store.claim(wanting())))
+                job_id = waiting[number % len(waiting)]
+                found["job and position"][side].append(await _timed(lambda s=store, j=job_id: _position(s, j)))
+    lines = [Line("time to fill the deep queue", f"{seconds:.0f} s")]
+    for what, (base, deep_ones) in found.items():
+        times = median(deep_ones) / median(base)
+        beside = f"{times:.2f} times the empty queue's {in_us(median(base))}"
+        lines.append(
+            Line(f"{what}, 16 workers claiming", in_us(median(deep_ones)), beside, "≤ 2 times", times <= _MOST_TIMES)
+        )
+    return lines
+
+
+async def _fill(url: str, count: int) -> float:
+    """Rows as `submit` writes them, but copied; then the counters, as the triggers would have left them."""
+    began = time.perf_counter()
+    connection = await asyncpg.connect(url)
+    columns = rows.job_columns(make_job(user=_USER)) | {"state": "queued", "attempt": 0}
+    names = list(columns)
+    await connection.execute("SET session_replication_role = replica")
+    for start in range(0, count, 50_000):
+        batch = [
+            tuple({**columns, "id": make_id(number), "priority": number % 5}[name] for name in names)
+            for number in range(start, min(start + 50_000, count))
+        ]
+        await connection.copy_records_to_table("job", records=batch, columns=names)
+    await connection.execute(_COUNT)
+    await connection.execute("VACUUM ANALYZE")
+    await connection.close()
+    return time.perf_counter() - began
+
+
+def make_id(number: int) -> str:
+    return f"{number:020d}"
+
+
+@contextlib.asynccontextmanager
+async def _busy(url: str) -> AsyncIterator[tuple[PostgresStore, list[str]]]:
+    """A store, ids of waiting requests spread over its queue, and others at work on it."""
+    async with open_postgres(url, most_connections=_CLAIMERS + 4) as store:
+        jobs = [(await store.submit(make_job(user=_USER))).id for _ in range(20)]
+        connection = await asyncpg.connect(url)
+        spread = await connection.fetch("SELECT id FROM job WHERE state = 'queued' AND seq % 997 = 0 LIMIT 100")
+        others = [asyncio.create_task(_claim_and_submit(store)) for _ in range(_CLAIMERS)]
+        others.append(asyncio.create_task(_vacuum(connection)))
+        try:
+            yield store, [row["id"] for row in spread] or jobs
+        finally:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await connection.close()
+
+
+async def _claim_and_submit(store: PostgresStore) -> None:
+    """As many come as begin, some ten a second for each worker."""
+    while True:
+        await store.submit(make_job(user=_USER, priority=4))
+        await store.claim(wanting())
+        await asyncio.sleep(0.1)
+
+
+async def _vacuum(connection: asyncpg.Connection) -> None:
+    while True:
+        await connection.execute("VACUUM job, queue_count")
+        await asyncio.sleep(0.2)
+
+
+async def _position(store: PostgresStore, job_id: str) -> None:
+    job: Job | None = await store.get(job_id)
+    assert job is not None
+    await store.ahead(job, [APP])
+
+
+async def _churn(url: str, count: int) -> list[Line]:
+    """Whether the head of the queue's index fills up with what has left it."""
+    async with open_postgres(url, most_connections=8) as store:
+        for _ in range(1000):
+            await store.submit(make_job())
+        claims = []
+        for _ in range(count):
+            await store.submit(make_job())
+            began = time.perf_counter()
+            lease = await store.claim(wanting())
+            claims.append(time.perf_counter() - began)
+            assert lease is not None
+            await store.finish(lease, success("outputs/a.png"), 1_000_001.0)
+    tenth = count // 10
+    first, last = claims[:tenth], claims[-tenth:]
+    times = median(last) / median(first)
+    return [
+        Line(
+            f"claim after {count:,} have passed, 1,000 waiting",
+            f"{in_us(median(last))}, p99 {in_us(percentile(last, 0.99))}",
+            f"{times:.2f} times the first ones' {in_us(median(first))}",
+            "flat",
+            times <= 1.3,
+        )
+    ]
+
+
+async def _timed(operation: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await operation()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)
