@@ -27,6 +27,7 @@ class Worker:
         self._service = service
         self._variables = variables
         self._is_wanted = True
+        self._starting = threading.Lock()
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -37,8 +38,9 @@ class Worker:
         return self._process.pid
 
     def look_after(self) -> None:
-        if self._is_wanted and self._process.poll() is not None:
-            self._process = self._start()
+        with self._starting:
+            if self._is_wanted and self._process.poll() is not None:
+                self._process = self._start()
 
     def engine_pids(self) -> list[int]:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -59,7 +61,8 @@ class Worker:
 
     def end(self, number: Signals) -> None:
         """With that signal, and for good."""
-        self._is_wanted = False
+        with self._starting:
+            self._is_wanted = False
         self.send(SIGCONT)
         self.send(number)
 

@@ -283,6 +283,7 @@ async def open_postgres(url: str, *, most_connections: int) -> AsyncIterator[Pos
                 f"knows up to {migrations.HEAD}). Install that version, or point PIPELET_DATABASE_URL at another "
                 "database."
             )
+        await connections.refuse_pooling_by_transaction()
         clock = DatabaseClock(connections)
         await clock.sync()
         syncing = asyncio.create_task(clock.keep_in_time())

@@ -30,6 +30,7 @@ AWAY = (
 )
 """What a server that restarts, dies or is cut off looks like from here."""
 _OUR_FAULT = (asyncpg.SyntaxOrAccessError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_SESSION = "SELECT pg_backend_pid()"
 _SETTINGS = """
 SET synchronous_commit = off;
 SET jit = off;
@@ -103,6 +104,24 @@ class Connections:
         connection = await asyncpg.connect(self.url, timeout=_CONNECT_SECONDS, server_settings=_name())
         await connection.execute(_SETTINGS)
         return connection
+
+    async def refuse_pooling_by_transaction(self) -> None:
+        """
+        Raises:
+            StoreUnusable: a pooler lends the server's sessions out by transaction: what one of us prepares or listens
+                for would be another's.
+        """
+
+        async def meet(one: Connection) -> bool:
+            session, other = await one.fetchval(_SESSION), await self.alone()
+            try:
+                async with other.transaction():  # takes the session that `one` has just given back, if it has
+                    return bool(session == await other.fetchval(_SESSION))
+            finally:
+                other.terminate()
+
+        if await self.run(meet):
+            raise StoreUnusable(f"The database at {_where(self.url)}: {_POOLER}")
 
     async def close(self) -> None:
         if self._pool is None:
@@ -183,8 +202,11 @@ _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] =
 
 def explain(error: BaseException, url: str) -> str:
     """What an error of the database means for the operator. It never shows the password."""
-    parts = urlsplit(url)
-    where = f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "it refused.")
     words = str(error) or type(error).__name__
-    return f"The database at {where}: {advice} (It says: {words})"
+    return f"The database at {_where(url)}: {advice} (It says: {words})"
+
+
+def _where(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"

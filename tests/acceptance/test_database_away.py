@@ -1,0 +1,76 @@
+"""The service on PostgreSQL, when that is not there."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import postgres_server
+from tests.postgres_server import Server
+from tests.service import APP, Service, eventually, pipelet
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with postgres_server.running() as running:
+        yield running
+
+
+def on(server: Server, folder: Path) -> Service:
+    return Service(folder, settings={"database_url": server.new_database(), "lease_seconds": "2"})
+
+
+def test_a_service_that_starts_before_its_database_waits_for_it(tmp_path: Path, server: Server) -> None:
+    """It says why, takes no connection meanwhile, and starts once the database is there."""
+    service = on(server, tmp_path)
+    server.stop()
+    with contextlib.ExitStack() as exits:
+        exits.push(service)
+        starting = threading.Thread(target=service.start)
+        starting.start()
+        eventually(lambda: service.log().count("database.away") >= 2, why="it tries again")
+        assert "cannot be reached" in service.log()
+        assert starting.is_alive()
+        server.start()
+        starting.join(60)
+
+        service.wait(service.submit("at last"))
+
+
+def test_while_the_database_is_away_callers_are_told_and_nothing_is_lost(tmp_path: Path, server: Server) -> None:
+    """Submits and polls get a 503 that clients repeat, with the reason in health, for the operator's eyes; what was
+    being drawn is finished when it is back."""
+    with on(server, tmp_path) as service:
+        service.wait_for_worker()
+        with service.paused():
+            drawing = service.submit("begun before")
+            service.wait(drawing, status="IN_PROGRESS")
+            waiting = service.submit("waits")
+            server.stop()
+            path = f"/fal/queue/{APP}"
+            refused = [
+                service.call("POST", path, {"prompt": "too early", "width": 64, "height": 64}),
+                service.call("GET", f"{path}/requests/{drawing}/status"),
+            ]
+            code, health = service.call("GET", "/health/ready")
+        server.start()
+
+        for request_id in (drawing, waiting):
+            assert "error" not in service.wait(request_id)
+        assert [503, 503] == [code for code, _ in refused]
+        assert 503 == code
+        assert "cannot be reached" in health["checks"]["store"]
+        assert ["postgres@" in str(body) for _, body in refused] == [False, False]
+
+
+def test_a_database_that_refuses_stops_the_start(tmp_path: Path, server: Server) -> None:
+    """Waiting would not help: the reason is printed, and no password with it."""
+    url = server.url("missing").replace("postgres@", "postgres:secret@")
+
+    done = pipelet("serve", cwd=tmp_path, database_url=url)
+
+    assert 3 == done.returncode
+    assert "createdb" in done.stderr
+    assert "secret" not in done.stderr
