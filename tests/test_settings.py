@@ -1,5 +1,7 @@
 """Settings that depend on one another, and variables that are not ours."""
 
+from pathlib import Path
+
 import pytest
 
 from pipelet import settings
@@ -66,3 +68,25 @@ def test_what_is_for_s3_alone_goes_first(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3:9000")
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     assert ("http://s3:9000", "eu-central-1") == (settings.Aws().endpoint, settings.Aws().bucket_region)
+
+
+def test_settings_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A process in another folder, given them as its environment, comes to the same settings and AWS variables."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"ACCESS_KEY_ID": "id", "SECRET_ACCESS_KEY": "hush", "REGION": "eu-central-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    here = settings.load(data_dir=Path("data"), catalog=Path("catalog.toml"), blobs_url="s3://pictures", port=8001)
+    aws = settings.Aws()
+    given = here.as_environment() | aws.as_environment()
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REGION"):
+        monkeypatch.delenv(f"AWS_{name}")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    there = settings.load()
+
+    assert aws == settings.Aws()
+    assert tmp_path / "catalog.toml" == there.catalog
+    assert here.model_copy(update={"data_dir": tmp_path / "data", "catalog": there.catalog}) == there

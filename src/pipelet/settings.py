@@ -134,6 +134,8 @@ class Settings(BaseSettings):
         """What makes another process come to these very settings, wherever it runs."""
         values = self.model_dump(mode="json", exclude_none=True, exclude={"url", "key"})  # those of its callers
         values["data_dir"] = str(self.data_dir.resolve())
+        if self.catalog is not None:
+            values["catalog"] = str(self.catalog.resolve())
         return {f"PIPELET_{name.upper()}": str(value) for name, value in values.items()}
 
     @property
@@ -213,6 +215,10 @@ class Aws(BaseSettings):
         if bool(self.access_key_id) != bool(self.secret_access_key):
             raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together, and one of them is empty")
         return self
+
+    def as_environment(self) -> dict[str, str]:
+        """What makes another process come to these very values; what is left to a machine's role stays left to it."""
+        return {f"AWS_{name.upper()}": value for name, value in self.model_dump().items() if value}
 
     @property
     def endpoint(self) -> str:

@@ -27,6 +27,7 @@ _COMMANDS = {
     "keys": ("pipelet.cli.keys:app", "Make, list and revoke API keys."),
     "queue": ("pipelet.cli.queue:app", "Look at the queue, and steer it."),
     "worker": ("pipelet.cli.worker:worker", "Run a worker alone, for another machine."),
+    "fleet": ("pipelet.cli.fleet:fleet", "Keep workers on the machines of a Ray cluster, as many as the queue needs."),
     "migrate": ("pipelet.cli.migrate:migrate", "Bring the database to this version's schema."),
     "doctor": ("pipelet.cli.doctor:doctor", "Look the installation over, and say how to mend it."),
 }

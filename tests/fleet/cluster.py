@@ -1,0 +1,132 @@
+"""Three machines of a Ray cluster on this one, each with a GPU that is only counted, and `pipelet fleet` for them."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.service import Service, environment
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it speaks of its own next versions
+    from ray.cluster_utils import Cluster
+
+HEALTH = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 2000,
+    "health_check_failure_threshold": 3,
+}
+"""A dead node is noticed after seconds, not after half a minute."""
+
+
+class Machines:
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._nodes: list[Any] = []
+        self.address: str = cluster.address
+
+    def add(self) -> None:
+        self._nodes.append(self._cluster.add_node(num_cpus=1, resources={"gpu": 1}))
+
+    def cut_power(self) -> None:
+        """Of one that has a worker: all that runs there is killed, the engine, too."""
+        node, pids = next((node, pids) for node in self._nodes if any(map(_is_worker, pids := _processes_of(node))))
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._nodes.remove(node)
+        self._cluster.remove_node(node, allow_graceful=False)
+
+
+@contextlib.contextmanager
+def three_machines() -> Iterator[Machines]:
+    found = environment({"RAY_USAGE_STATS_ENABLED": "0"})
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, _environment(found):
+        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "_system_config": HEALTH}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            machines = Machines(cluster)
+            for _ in range(3):
+                machines.add()
+            yield machines
+        finally:
+            cluster.shutdown()
+
+
+class Fleet:
+    """`pipelet fleet` for `service`. Leaving the `with` block stops it politely, and fails where that goes wrong."""
+
+    def __init__(
+        self, machines: Machines, service: Service, *arguments: str, variables: Mapping[str, str] | None = None
+    ) -> None:
+        command = [sys.executable, "-m", "pipelet", "fleet", "--address", machines.address, "--resource", "gpu=1"]
+        self._log_file = service.folder / f"fleet-{len(list(service.folder.glob('fleet-*')))}.log"
+        with self._log_file.open("w") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments],
+                cwd=service.folder,
+                env=environment(variables, **service.settings),
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "Fleet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(60)
+        finally:
+            self.process.kill()
+            self.process.wait(10)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._log_file.read_text().splitlines() if line.startswith("{")]
+
+
+def _is_worker(pid: int) -> bool:
+    return b"pipelet\0worker\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _processes_of(node: Any) -> list[int]:
+    [raylet] = node.all_processes["raylet"]
+    return [raylet.process.pid, *_descendants(raylet.process.pid)]
+
+
+def _descendants(pid: int) -> list[int]:
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found[1:]
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Ray's nodes inherit ours."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

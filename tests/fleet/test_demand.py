@@ -1,0 +1,93 @@
+"""What waits and what runs, in seconds, as the store tells it."""
+
+import pytest
+
+from pipelet.domain.estimate import PRIOR_DRAW, Costs, unlearned, work_of
+from pipelet.domain.ports import JobStore
+from pipelet.domain.progress import Progress
+from pipelet.domain.workers import WorkerReport
+from pipelet.fleet.demand import read_demand
+from tests.jobs import APP, make_job, make_spec, wanting
+
+NOW = 1_000_000.0
+PRIOR = Costs(PRIOR_DRAW)
+
+
+def live(kind: str) -> WorkerReport:
+    return WorkerReport(
+        name=kind,
+        model="model",
+        kind=kind,
+        apps=(APP,),
+        version="1",
+        ready=True,
+        problem=None,
+        seen_at=NOW,
+        expires_at=NOW + 15,
+    )
+
+
+async def teach(store: JobStore, kind: str, factor: float) -> None:
+    """As a worker would that needs `factor` times what the prior says."""
+    for side in (64, 256, 1024):
+        work = work_of(make_spec(width=side, height=side))
+        await store.learn(kind, "draw", work, factor * PRIOR.predict(work))
+
+
+async def test_an_empty_queue_asks_for_nothing(store: JobStore) -> None:
+    """Without requests there are no seconds."""
+    demand = await read_demand(store, [APP], NOW)
+
+    assert (0, 0) == (demand.requests, demand.seconds)
+
+
+async def test_seconds_are_those_of_the_work(store: JobStore) -> None:
+    """A large request counts for as much as it takes, whatever its priority; other apps count for nothing."""
+    small, large = make_job(priority=-(2**31)), make_job(width=3200, height=2000, batch_size=4)
+    for job in (small, large, make_job(app="another")):
+        await store.submit(job)
+
+    demand = await read_demand(store, [APP], NOW)
+
+    assert 2 == demand.requests
+    assert pytest.approx(unlearned().draw.predict(small.work + large.work)) == demand.seconds
+
+
+async def test_what_runs_counts_for_what_is_left_of_it(store: JobStore) -> None:
+    """A request that is half drawn after the predicted half of its time asks for the other half."""
+    job = await store.submit(make_job(width=1024, height=1024))
+    predicted = unlearned().draw.predict(job.work)
+    lease = await store.claim(wanting())
+    assert lease is not None
+    await store.report_progress(lease, Progress(5, 10))
+
+    demand = await read_demand(store, [APP], NOW + predicted / 2)
+
+    assert 1 == demand.requests
+    assert pytest.approx(predicted / 2) == demand.seconds
+
+
+async def test_the_workers_that_are_here_tell_how_long_it_takes(store: JobStore) -> None:
+    """Seconds are those of the live workers' kinds, in the middle where there are several."""
+    for kind, factor in (("slow", 10.0), ("fast", 2.0), ("retired", 1000.0)):
+        await teach(store, kind, factor)
+    job = await store.submit(make_job(width=512, height=512))
+
+    await store.report_worker(live("fast"))
+    fast = await read_demand(store, [APP], NOW)
+    await store.report_worker(live("slow"))
+    both = await read_demand(store, [APP], NOW)
+
+    assert pytest.approx(2 * PRIOR.predict(job.work), rel=0.05) == fast.seconds
+    assert pytest.approx(6 * PRIOR.predict(job.work), rel=0.05) == both.seconds
+
+
+async def test_without_workers_the_most_experienced_kind_tells(store: JobStore) -> None:
+    """A fleet that has gone to sleep still knows how fast its workers were."""
+    await teach(store, "usual", 5.0)
+    await store.learn("once", "draw", work_of(make_spec()), 100.0)
+    job = await store.submit(make_job(width=512, height=512))
+
+    demand = await read_demand(store, [APP], NOW)
+
+    assert pytest.approx(5 * PRIOR.predict(job.work), rel=0.05) == demand.seconds
