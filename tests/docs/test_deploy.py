@@ -139,3 +139,6 @@ async def test_keda_asks_for_no_more_workers_than_requests(url: str) -> None:
         await store.submit(make_job(width=4000, height=4000, batch_size=16, num_inference_steps=100))
 
         assert int(trigger["targetQueryValue"]) == await seconds_for_keda(url)
+
+        await store.pause(APP, NOW)
+        assert 0 == await seconds_for_keda(url)

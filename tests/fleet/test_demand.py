@@ -53,6 +53,16 @@ async def test_seconds_are_those_of_the_work(store: JobStore) -> None:
     assert pytest.approx(unlearned().draw.predict(small.work + large.work)) == demand.seconds
 
 
+async def test_what_is_paused_asks_for_nobody(store: JobStore) -> None:
+    """Requests of a paused app wait without workers; once it is resumed they count."""
+    await store.submit(make_job())
+
+    await store.pause(APP, NOW)
+    assert 0 == (await read_demand(store, [APP], NOW)).requests
+    await store.resume(APP)
+    assert 1 == (await read_demand(store, [APP], NOW)).requests
+
+
 async def test_what_runs_counts_for_what_is_left_of_it(store: JobStore) -> None:
     """A request that is half drawn after the predicted half of its time asks for the other half."""
     job = await store.submit(make_job(width=1024, height=1024))

@@ -11,7 +11,8 @@ _LOWEST = -(2**31)
 
 
 async def read_demand(store: JobStore, apps: Sequence[str], now: float) -> Demand:
-    queued = await store.backlog(_LOWEST, apps)
+    paused = await store.paused()  # a worker that came for these would find nothing to draw
+    queued = await store.backlog(_LOWEST, [app for app in apps if app not in paused])
     running = await store.running(apps)
     kinds = {worker.kind for worker in await store.live_workers(now) if set(worker.apps) & set(apps)}
     costs = costs_of(kinds, await store.learned())
