@@ -369,7 +369,7 @@ async def test_a_worker_that_drains_can_be_stopped(workshop: Workshop) -> None:
     """Whoever stops it does not wait for the end of the drain: what runs gets the grace time, and is handed back."""
     worker = workshop.build(lease_seconds=0.4, grace_seconds=0.1)
     running = asyncio.create_task(worker.run())
-    job = await workshop.store.submit(job_now(prompt="sleep=60"))
+    job = await workshop.store.submit(job_now(prompt="sleep=1"))
     await begun(workshop, job)
     await workshop.store.drain_worker("w1", time.time())
     async with asyncio.timeout(20):
