@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def table(report: Report) -> Table:
-    drawn = Table("what happened", "times", title="A cluster, disturbed at random moments")
+    drawn = Table("what happened", "times", title="Disturbed at random moments")
     for kind, times in sorted(report.disturbances.items()):
         drawn.add_row(kind, str(times))
     drawn.add_section()

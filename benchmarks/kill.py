@@ -14,10 +14,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from tests.kills import kill_at_random
 from tests.service import Service
-from tests.users import Report
+
+from benchmarks.chaos import table
 
 
 def main() -> None:
@@ -41,19 +41,6 @@ def main() -> None:
     for fault in report.faults:
         print(fault)
     sys.exit(1 if report.faults or report.accepted != report.completed else 0)
-
-
-def table(report: Report) -> Table:
-    drawn = Table("killed", "times", title="Killed at random moments")
-    for victim, times in sorted(report.disturbances.items()):
-        drawn.add_row(victim, str(times))
-    drawn.add_section()
-    drawn.add_row("requests accepted", str(report.accepted))
-    drawn.add_row("ended once, with the right pictures", str(report.completed))
-    drawn.add_row("needed more than one attempt", str(report.retried))
-    drawn.add_row("submits whose answer was lost", str(report.lost_answers))
-    drawn.add_row("broken promises", str(len(report.faults)))
-    return drawn
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What deploy/ gives to operators."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,6 @@ def test_manifests_name_one_another() -> None:
             assert ("Secret", secrets["secretRef"]["name"]) in there
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
 @pytest.mark.parametrize("unit", sorted((DEPLOY / "systemd").iterdir()), ids=lambda unit: unit.name)
 def test_systemd_takes_the_units(unit: Path, tmp_path: Path) -> None:
     """systemd finds nothing to say about a unit whose program is installed."""
