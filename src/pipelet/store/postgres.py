@@ -57,21 +57,24 @@ class PostgresStore:
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def submit(self, job: Job) -> Job:
-        columns = rows.job_columns(job)
-        query = "submit_limited_job" if job.is_limited else "submit_job"
-        row = await self._one(query, **columns)
-        if row is not None and row["seq"] is None:
-            allowed = row["max_queued_images"]
-            raise queued_limit_reached(queued=row["queued_images"], allowed=allowed, images=job.spec.batch_size)
+        seq = await self._insert(job)
         try:
             await self._flush.wait()
         except StoreUnusable:  # the server died meanwhile, perhaps with the row not yet on disk
-            row = await self._one(query, **columns)
+            seq = await self._insert(job)
             await self._flush.wait()
         self._notifications.send()
+        return replace(job, seq=seq)
+
+    async def _insert(self, job: Job) -> int:
+        row = await self._one("submit_limited_job" if job.is_limited else "submit_job", **rows.job_columns(job))
         if row is None:
             raise StoreUnusable("The database did not say whether it took the request. Submit it again.")
-        return replace(job, seq=row["seq"])
+        seq: int | None = row["seq"]
+        if seq is None:
+            allowed = row["max_queued_images"]
+            raise queued_limit_reached(queued=row["queued_images"], allowed=allowed, images=job.spec.batch_size)
+        return seq
 
     async def get(self, job_id: str) -> Job | None:
         row = await self._one("get_job", id=job_id)
