@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelet.domain.catalog import Model
-from pipelet.domain.image import ImageSpec, OutputFormat
+from pipelet.domain.image import ImageSpec, OutputFormat, Reference
 from pipelet.engine.messages import Cancel, Draw, Drawn, Failed, Load, LoadFailed, Ready, TaskDone, decode, encode
 
 any_text = st.text(st.characters(codec=None, exclude_categories=()))
@@ -21,6 +21,8 @@ def test_a_draw_arrives_as_it_was_sent_and_is_one_line(prompt, negative, seed, g
         num_inference_steps=8,
         guidance_scale=guidance,
         output_format=OutputFormat.WEBP,
+        references=(Reference(key="inputs/b.png", width=64, height=64),) * 2,
+        strength=0.6,
     )
     message = Draw(number=3, spec=spec, first=1, count=2, slot=0)
 

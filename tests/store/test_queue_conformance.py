@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipelet.domain.estimate import Ahead, Work
+from pipelet.domain.image import Reference
 from pipelet.domain.job import CancelAnswer, State
 from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted
 from pipelet.domain.ports import JobStore
@@ -33,6 +34,14 @@ async def test_a_submitted_job_reads_back_as_it_was(store: JobStore) -> None:
     submitted = await store.submit(job)
 
     assert replace(job, seq=submitted.seq) == submitted == await store.get(job.id)
+
+
+async def test_the_references_of_an_edit_keep_their_order(store: JobStore) -> None:
+    """Which picture is the first and which the second is all that an edit says of them."""
+    references = tuple(Reference(key=f"inputs/{name}.png", width=64, height=96) for name in ("b", "a", "c"))
+    job = await store.submit(make_job(references=references, strength=0.6))
+
+    assert job == await store.get(job.id)
 
 
 async def test_an_unknown_id_reads_as_none(store: JobStore) -> None:

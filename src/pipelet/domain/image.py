@@ -21,6 +21,20 @@ class OutputFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A picture that an edit starts from. It was fetched, checked and turned upright when the request was submitted."""
+
+    key: str
+    """Where the blob store has it, as RGB in a PNG file."""
+    width: int
+    height: int
+
+    @property
+    def size(self) -> Size:
+        return Size(self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpec:
     """One request's pictures, complete: nothing is left to a default that could change before it runs."""
 
@@ -35,6 +49,10 @@ class ImageSpec:
     num_inference_steps: int
     guidance_scale: float
     output_format: OutputFormat
+    references: tuple[Reference, ...] = ()
+    """What an edit starts from, in the order that its prompt calls the first, the second and so on."""
+    strength: float | None = None
+    """How much of the reference is drawn anew, 0 to 1; None where the model leaves that to the prompt."""
 
     @property
     def size(self) -> Size:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import DrawCancelled, DrawFailed, DrawOutOfMemory, DrawRefused, EngineError
-from pipelet.domain.image import ImageSpec, OutputFormat
+from pipelet.domain.image import ImageSpec, OutputFormat, Reference
 
 # -- from the parent ---------------------------------------------------------------------------------------------------
 
@@ -119,4 +119,8 @@ def _model(content: dict[str, Any]) -> Model:
 
 
 def _spec(content: dict[str, Any]) -> ImageSpec:
-    return ImageSpec(**{**content, "output_format": OutputFormat(content["output_format"])})
+    changes = {
+        "output_format": OutputFormat(content["output_format"]),
+        "references": tuple(Reference(**each) for each in content["references"]),
+    }
+    return ImageSpec(**{**content, **changes})

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from functools import lru_cache
 from typing import Any, Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work
-from pipelet.domain.image import ImageSpec, OutputFormat, StoredImage
+from pipelet.domain.image import ImageSpec, OutputFormat, Reference, StoredImage
 from pipelet.domain.job import Job, LogLine, State
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Failure, FailureKind
@@ -15,7 +15,7 @@ from pipelet.domain.ports import Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import WorkerReport
 
-_SPEC_FIELDS = tuple(field.name for field in fields(ImageSpec))
+_SPEC_FIELDS = tuple(field.name for field in fields(ImageSpec) if field.default is MISSING)
 
 
 class Row(Protocol):
@@ -55,7 +55,7 @@ def job_columns(job: Job) -> dict[str, Any]:
         "app": job.app,
         "owner": job.user,
         "priority": job.priority,
-        "spec": json.dumps({name: getattr(job.spec, name) for name in _SPEC_FIELDS}, ensure_ascii=False),
+        "spec": _spec_column(job.spec),
         "steps": work.steps,
         "megapixels": work.megapixels,
         "megapixel_steps": work.megapixel_steps,
@@ -72,7 +72,18 @@ def job_columns(job: Job) -> dict[str, Any]:
 def _spec_from(text: str) -> ImageSpec:
     fields = json.loads(text)
     fields["output_format"] = OutputFormat(fields["output_format"])
+    fields["references"] = tuple(Reference(**each) for each in fields.get("references", ()))
     return ImageSpec(**fields)
+
+
+def _spec_column(spec: ImageSpec) -> str:
+    columns = {name: getattr(spec, name) for name in _SPEC_FIELDS}
+    # Left out where there are none: a process of the version before, which knows no such field, reads all others.
+    if spec.references:
+        columns["references"] = [asdict(each) for each in spec.references]
+    if spec.strength is not None:
+        columns["strength"] = spec.strength
+    return json.dumps(columns, ensure_ascii=False)
 
 
 def _progress_from(row: Row) -> Progress | None:
