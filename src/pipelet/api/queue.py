@@ -1,6 +1,5 @@
 """fal's queue routes: submit, status, cancel, result."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -8,6 +7,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from pipelet.api import addresses
+from pipelet.api import status as statuses
 from pipelet.api.body import read_object
 from pipelet.api.inputs import Wanted, echo, read_input
 from pipelet.api.parts import Parts, parts_of
@@ -16,17 +16,12 @@ from pipelet.domain.catalog import App
 from pipelet.domain.errors import NotFound
 from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import is_request_id, new_request_id
-from pipelet.domain.job import CancelAnswer, Job, LogLine, State
+from pipelet.domain.job import CancelAnswer, Job, State
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import FailureKind
-from pipelet.domain.parts import split
-from pipelet.domain.progress import Progress, tasks_of_job
 
 log = structlog.get_logger()
 
-_PAUSED = ". The operator has paused this app; requests wait until it is resumed"
-_HELD_BACK = ". The key runs as many images as it may; this begins when enough of them are done"
-_WIRE = {State.QUEUED: "IN_QUEUE", State.RUNNING: "IN_PROGRESS"}
 _UNKNOWN = "There is no request with this id. It may have expired, or belong to another user."
 
 
@@ -44,45 +39,32 @@ async def submit(request: Request) -> Response:
     body: dict[str, Any] = {
         "request_id": job.id,
         **addresses.of_request(parts.public_url, request.scope, app.name, job.id),
-        "status": _WIRE[State.QUEUED],
+        "status": statuses.WIRE_STATES[State.QUEUED],
         "queue_position": backlog.requests,
         "logs": None,
         "metrics": {},
     }
-    return json_response(200, body, _names(job))
+    return json_response(200, body, names(job))
 
 
 async def status(request: Request) -> Response:
     """Polled ten times a second by each of fal's clients: no dependency injection, no response model."""
     parts = parts_of(request)
-    app, job = await _find(parts, request)
-    now = parts.clock.now()
-    ahead = await parts.estimates.ahead(job) if job.state is State.QUEUED else None
-    logs = await parts.store.log(job) if _wants_logs(request.scope["query_string"]) else None
-    body: dict[str, Any] = {
-        "status": _WIRE.get(job.state, "COMPLETED"),
-        "queue_position": ahead.requests if ahead else 0,
-        "statusMessages": {
-            "message": await _message(parts, job, ahead),
-            "estimatedTotalTimeSeconds": await parts.estimates.total_seconds(job, ahead, now),
-        },
-        "request_id": job.id,
-        **addresses.of_request(parts.public_url, request.scope, app, job.id),
-        "logs": None if logs is None else [_log_entry(line) for line in logs],
-        "metrics": {"inference_time": job.inference_seconds} if job.state.is_final else {},
-    }
-    if job.failure is not None:
-        body |= {"error": job.failure.message, "error_type": job.failure.kind.value}
-    return json_response(200 if job.state.is_final else 202, body, _names(job))
+    app, job = await find(parts, request)
+    sight = await statuses.see(parts, job)
+    logs = await parts.store.log(job) if statuses.wants_logs(request.scope["query_string"]) else None
+    urls = addresses.of_request(parts.public_url, request.scope, app, job.id)
+    body = await statuses.describe(parts, sight, urls=urls, logs=logs)
+    return json_response(200 if job.state.is_final else 202, body, names(job))
 
 
 async def cancel(request: Request) -> Response:
     parts = parts_of(request)
-    _, job = await _find(parts, request)
+    _, job = await find(parts, request)
     match await parts.store.cancel(job.id, parts.clock.now()):
         case CancelAnswer.CANCELLED:
             log.info("request.cancelled", request_id=job.id, user=job.user)
-            return json_response(202, {"status": "CANCELLATION_REQUESTED"}, _names(job))
+            return json_response(202, {"status": "CANCELLATION_REQUESTED"}, names(job))
         case CancelAnswer.ALREADY_RUNNING:
             return _too_late(
                 "ALREADY_IN_PROGRESS", "The request has begun; only waiting requests can be cancelled.", job
@@ -95,11 +77,11 @@ async def cancel(request: Request) -> Response:
 
 async def result(request: Request) -> Response:
     parts = parts_of(request)
-    _, job = await _find(parts, request)
+    _, job = await find(parts, request)
     if job.state is State.SUCCEEDED:
-        return json_response(200, _output(parts, request, job), _names(job))
+        return json_response(200, _output(parts, request, job), names(job))
     if job.failure is None:
-        return problem_response(400, "Request is still in progress", headers=_names(job))
+        return problem_response(400, "Request is still in progress", headers=names(job))
     return _failed(job)
 
 
@@ -154,7 +136,7 @@ def _served_app(parts: Parts, name: str) -> App:
     raise NotFound(f"The app {name} is known, but nothing serves it here yet. Apps that take requests: {served}.")
 
 
-async def _find(parts: Parts, request: Request) -> tuple[str, Job]:
+async def find(parts: Parts, request: Request) -> tuple[str, Job]:
     """The called app, and the caller's request; a request answers under every app's path.
 
     Raises:
@@ -168,37 +150,6 @@ async def _find(parts: Parts, request: Request) -> tuple[str, Job]:
     if job is None or job.user != key.user:
         raise NotFound(_UNKNOWN)
     return app, job
-
-
-async def _message(parts: Parts, job: Job, ahead: Ahead | None) -> str:
-    if ahead is not None:
-        message = f"Queued: {ahead.requests} request{'' if ahead.requests == 1 else 's'} ahead"
-        if job.app in await parts.paused.get():
-            return message + _PAUSED
-        return message + _HELD_BACK if await parts.store.is_held_back(job) else message
-    if job.failure is not None:
-        return job.failure.message
-    progress = job.progress or Progress(0, _tasks(parts, job))
-    return str(Progress(progress.total, progress.total) if job.state is State.SUCCEEDED else progress)
-
-
-def _tasks(parts: Parts, job: Job) -> int:
-    """What the worker will count to, said before it has said so itself."""
-    app = parts.catalog.apps.get(job.app)
-    if app is None or app.model is None:
-        return tasks_of_job(job.spec.num_inference_steps, 0, 1)
-    model = parts.catalog.model_of(app)
-    runs = split(job.spec.batch_size, model.handed_over(job.spec).megapixels, model.megapixels_per_run)
-    return tasks_of_job(job.spec.num_inference_steps, model.refine_steps(job.spec), len(runs))
-
-
-def _wants_logs(query: bytes) -> bool:
-    return any(pair.lower() in (b"logs=1", b"logs=true") for pair in query.split(b"&"))
-
-
-def _log_entry(line: LogLine) -> dict[str, str]:
-    at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"message": line.message, "level": line.level, "source": "USER", "timestamp": at}
 
 
 def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
@@ -231,14 +182,14 @@ def _failed(job: Job) -> Response:
     kind, message = job.failure.kind, job.failure.message
     if kind is FailureKind.INVALID_INPUT:
         fault = {"loc": ["body"], "msg": message, "type": kind.value, "input": None}
-        return problem_response(422, [fault], message=message, error_type=kind.value, headers=_names(job))
+        return problem_response(422, [fault], message=message, error_type=kind.value, headers=names(job))
     status = 499 if kind is FailureKind.CANCELLED else 500
-    return problem_response(status, message, error_type=kind.value, headers=_names(job))
+    return problem_response(status, message, error_type=kind.value, headers=names(job))
 
 
 def _too_late(status: str, detail: str, job: Job) -> Response:
-    return problem_response(400, detail, more={"status": status}, headers=_names(job))
+    return problem_response(400, detail, more={"status": status}, headers=names(job))
 
 
-def _names(job: Job) -> dict[str, str]:
+def names(job: Job) -> dict[str, str]:
     return {"x-fal-request-id": job.id}

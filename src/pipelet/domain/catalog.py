@@ -43,6 +43,14 @@ class Model:
     refine_strength: float = 0.0
     """Where a picture is scaled up, how much of it a second pass draws anew, image-to-image at the size asked for; 0
     leaves that pass out. Higher adds more detail, and sooner things that are not in the picture."""
+    max_references: int = 0
+    """Pictures that an edit may start from; 0: it draws no edits."""
+    edit_pipeline: str = ""
+    """The diffusers class that draws edits with the same weights, such as `ZImageImg2ImgPipeline`; empty where
+    `pipeline` itself takes references."""
+    strength: float = 0.0
+    """How much of its reference an edit draws anew, where a request does not say; 0: the model takes no strength, it
+    goes by the prompt alone."""
     max_prompt_tokens: int | None = None
     """Past it, the pipeline would cut the prompt silently or fail; None leaves the length to the pipeline."""
     long_prompts: str = "refuse"
@@ -74,6 +82,12 @@ class Model:
         _demand(
             self.refine_strength == 0 or bool(self.native_sizes or self.native_pixels),
             "refine_strength needs native_sizes or native_pixels: what is drawn at the size asked for is not refined",
+        )
+        _demand(self.max_references >= 0, "max_references must not be negative")
+        _demand(0 <= self.strength <= 1, "strength must be at least 0 and at most 1")
+        _demand(
+            self.max_references > 0 or not (self.edit_pipeline or self.strength),
+            "edit_pipeline and strength need max_references: they are for edits",
         )
         _demand(self.long_prompts in ("refuse", "cut"), "long_prompts must be refuse or cut")
         _demand(self.megapixels_per_run > 0, "megapixels_per_run must be positive")
