@@ -439,7 +439,7 @@ async def test_a_namesake_is_refused(workshop: Workshop) -> None:
     """A worker whose name another one works under does not start, says what to do, and the other goes on."""
     async with workshop.worker(lease_seconds=1.0):
         first = await live(workshop)
-        with pytest.raises(Unusable, match="w1.*--name"):
+        with pytest.raises(Unusable, match=r"w1.*--name"):
             await workshop.build(lease_seconds=1.0).run()
         job = await workshop.store.submit(job_now())
         assert_right_pictures(workshop, await workshop.ended(job))
@@ -448,8 +448,8 @@ async def test_a_namesake_is_refused(workshop: Workshop) -> None:
 
 
 async def test_whoever_takes_the_place_of_a_dead_worker_gets_its_name(workshop: Workshop) -> None:
-    """Under the name of one that was killed, a worker starts as soon as the last report has run out, though the model be
-    another; where a clock was set back since, once nothing was heard for as long."""
+    """Under the name of one that was killed, a worker starts once the last report has run out, whatever that drew with,
+    and, where a clock was set back since, once nothing was heard for as long."""
     now = time.time()
     for told_at in (now, now + 3600):
         facts = {"kind": "box", "apps": (APP,), "version": "0", "ready": True, "problem": None, "incarnation": "dead"}
