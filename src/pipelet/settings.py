@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -27,6 +28,10 @@ def _base_url(value: str) -> str:
     if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
         raise ValueError("must look like https://api.example.com")
     return value.rstrip("/")
+
+
+def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
 
 class Settings(BaseSettings):
@@ -65,6 +70,11 @@ class Settings(BaseSettings):
     public_url: str = Field(
         "",
         description="How clients reach the service, such as `https://api.example.com`; empty: as each request came in.",
+    )
+    allowed_networks: str = Field(
+        "",
+        description="Networks that URLs in requests (pictures to edit, webhooks) may lead to although they are not "
+        "public, such as `127.0.0.0/8,::1/128,10.1.0.0/16`; empty: none.",
     )
     url: str = Field("", description="Where the command line finds the service; empty: this machine, at `port`.")
     key: str = Field(
@@ -109,6 +119,12 @@ class Settings(BaseSettings):
     def _is_a_base_url(cls, value: str) -> str:
         return _base_url(value)
 
+    @field_validator("allowed_networks")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        _networks(value)
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _is_a_known_database(cls, value: str) -> str:
@@ -137,6 +153,11 @@ class Settings(BaseSettings):
         if self.catalog is not None:
             values["catalog"] = str(self.catalog.resolve())
         return {f"PIPELET_{name.upper()}": str(value) for name, value in values.items()}
+
+    @property
+    def networks_beside_public(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """What `allowed_networks` names."""
+        return _networks(self.allowed_networks)
 
     @property
     def is_shared(self) -> bool:
