@@ -267,6 +267,7 @@ def find_model(model: Model) -> str | None:
 def build_crew(settings: Settings, *, store: JobStore) -> Crew:
     return Crew(
         crew_devices(settings),
+        host=socket.gethostname(),
         environment=settings.as_environment(),
         grace_seconds=settings.grace_seconds,
         store=store,
