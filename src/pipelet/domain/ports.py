@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.image import ImageSpec
-from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Outcome
 from pipelet.domain.progress import Progress
@@ -73,11 +73,20 @@ class JobStore(Protocol):
 
     async def get(self, job_id: str) -> Job | None: ...
 
+    async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
+        """By id; those that are not there are left out."""
+
+    async def versions(self, ids: Sequence[str]) -> dict[str, Version]:
+        """Of many at once, for much less than reading them; those that are not there are left out."""
+
     async def log(self, job: Job) -> list[LogLine]:
         """What happened to `job`, oldest first. It only grows."""
 
     async def ahead(self, job: Job, apps: Sequence[str]) -> Ahead:
         """What starts before the queued `job`, counting the apps that share its workers. Exact at any depth."""
+
+    async def ahead_of_many(self, jobs: Sequence[Job], apps: Sequence[str]) -> dict[str, Ahead]:
+        """As `ahead`, by id, in one query; those that do not wait any more are left out."""
 
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
         """What would start before a request of `priority` that arrived now."""
@@ -126,6 +135,10 @@ class JobStore(Protocol):
 
     def work_arrived(self) -> AbstractAsyncContextManager[asyncio.Event]:
         """An event that is set soon after somebody submits. A hint: it may come late or, rarely, not at all."""
+
+    def changes(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        """An event that is set soon after what the status of any request says may have changed: submits, claims,
+        progress, ends, moves, pauses. A hint, as `work_arrived`; several changes may be one."""
 
     # -- housekeeping ------------------------------------------------------------------------------------------------
 

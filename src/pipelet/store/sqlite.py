@@ -16,7 +16,7 @@ from typing import Any
 from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import LimitReached, StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
-from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
 from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome
 from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
@@ -41,14 +41,15 @@ class SqliteStore:
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = ON")
         self._snapshots: dict[str, tuple[tuple[Any, ...], Job]] = {}
-        self._bell = Bell(path)
-        self._writer = GroupCommit(_connect(path), announce=self._bell.ring)
+        self._work, self._news = Bell(path), Bell(path, about="-changes")
+        self._writer = GroupCommit(_connect(path), announce=self._work.ring, tell=self._news.ring)
 
     def close(self) -> None:
         """What was asked for is committed first."""
         self._writer.close()
         self._reader.close()
-        self._bell.close()
+        self._work.close()
+        self._news.close()
 
     def _one(self, query: str, **values: Any) -> sqlite3.Row | None:
         return next(iter(self._all(query, **values)), None)
@@ -83,6 +84,12 @@ class SqliteStore:
         row = self._one("get_job", id=job_id)
         return None if row is None else self._remember(row)
 
+    async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
+        return {row["id"]: rows.job_from(row) for row in self._all("get_jobs", ids=json.dumps(ids))}
+
+    async def versions(self, ids: Sequence[str]) -> dict[str, Version]:
+        return {row["id"]: rows.version_from(row) for row in self._all("versions_of_jobs", ids=json.dumps(ids))}
+
     def _remember(self, row: sqlite3.Row) -> Job:
         job = rows.job_from(row)
         if len(self._snapshots) >= _MAX_SNAPSHOTS:
@@ -97,6 +104,12 @@ class SqliteStore:
         row = self._one("ahead_of_job", apps=_as_json(tuple(apps)), priority=job.priority, seq=job.seq)
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return rows.ahead_from(row)
+
+    async def ahead_of_many(self, jobs: Sequence[Job], apps: Sequence[str]) -> dict[str, Ahead]:
+        ids = {job.seq: job.id for job in jobs}
+        places = json.dumps([(job.priority, job.seq) for job in jobs])
+        found = self._all("ahead_of_jobs", apps=_as_json(tuple(apps)), places=places)
+        return {ids[row["seq"]]: rows.ahead_from(row) for row in found}
 
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
         row = self._one("backlog", apps=_as_json(tuple(apps)), priority=priority)
@@ -140,7 +153,7 @@ class SqliteStore:
 
     async def extend(self, lease: Lease, expires_at: float) -> bool:
         values = {"id": lease.job.id, "token": lease.token, "expires_at": expires_at}
-        return bool(await self._writer.write(lambda db: _scalar(db, "extend_lease", values), durable=False))
+        return bool(await self._writer.write(lambda db: _scalar(db, "extend_lease", values), durable=False, quiet=True))
 
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         values = {"id": lease.job.id, "token": lease.token, "done": progress.done, "total": progress.total}
@@ -157,7 +170,7 @@ class SqliteStore:
                 raise KeyError(f"A file name of {list(keys)} is taken.") from error
             return True
 
-        return await self._writer.write(operation)
+        return await self._writer.write(operation, quiet=True)
 
     async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
         # Where the key was full, others of its requests may begin now.
@@ -190,7 +203,12 @@ class SqliteStore:
 
     @contextlib.asynccontextmanager
     async def work_arrived(self) -> AsyncIterator[asyncio.Event]:
-        async with self._bell.listen() as event:
+        async with self._work.listen() as event:
+            yield event
+
+    @contextlib.asynccontextmanager
+    async def changes(self) -> AsyncIterator[asyncio.Event]:
+        async with self._news.listen() as event:
             yield event
 
     # -- housekeeping ------------------------------------------------------------------------------------------------
@@ -210,7 +228,7 @@ class SqliteStore:
 
     async def forget_files(self, keys: Sequence[str]) -> None:
         values = [{"key": key} for key in keys]
-        await self._writer.write(lambda db: db.executemany(SQL["forget_file"], values) and None)
+        await self._writer.write(lambda db: db.executemany(SQL["forget_file"], values) and None, quiet=True)
 
     async def finished_since(self, since: float, limit: int) -> list[Job]:
         return [rows.job_from(row) for row in self._all("finished_since", since=since, limit=limit)]
@@ -264,7 +282,11 @@ class SqliteStore:
 
     async def report_worker(self, report: WorkerReport) -> bool:
         columns = rows.worker_columns(report)
-        return bool(await self._writer.write(lambda db: _scalar(db, "report_worker", columns), durable=False))
+
+        def operation(db: sqlite3.Connection) -> bool:
+            return bool(_scalar(db, "report_worker", columns))
+
+        return await self._writer.write(operation, durable=False, quiet=True)
 
     async def drain_worker(self, name: str, now: float) -> bool:
         values = {"name": name, "now": now}
@@ -283,7 +305,7 @@ class SqliteStore:
             known = rows.learned_from(row) if row else Learned()
             db.execute(SQL["put_learned"], at | rows.learned_columns(known.observe(work, seconds)))
 
-        await self._writer.write(operation, durable=False)
+        await self._writer.write(operation, durable=False, quiet=True)
 
     async def learned(self) -> dict[tuple[str, str], Learned]:
         return {(row["kind"], row["phase"]): rows.learned_from(row) for row in self._all("list_learned")}
