@@ -6,6 +6,7 @@ PipeletError
 │   ├── KeyMalformed
 │   └── KeyRefused
 ├── NotFound              there is no such thing, or not for the one who asks
+├── AddressRefused        a user's URL leads to where we do not go
 ├── LimitReached          the key's limit leaves no room now; later the same request is taken
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
@@ -44,6 +45,10 @@ class KeyRefused(NotAllowed):
 
 
 class NotFound(PipeletError):
+    pass
+
+
+class AddressRefused(PipeletError):
     pass
 
 
