@@ -261,8 +261,8 @@ class Worker:
         except EngineError as error:
             if isinstance(error, DrawOutOfMemory):
                 # Such sizes one by one from now on; the next attempt will show whether that fits.
-                handed_over = self._config.model.handed_over(attempt.lease.job.spec)
-                self._megapixels_per_run = min(self._megapixels_per_run, handed_over.megapixels)
+                held = self._config.model.megapixels_held(attempt.lease.job.spec)
+                self._megapixels_per_run = min(self._megapixels_per_run, held)
             if error.last_words:
                 log.warning("engine.last_words", request_id=attempt.lease.job.id, printed=error.last_words)
             return outcome_of(error, images_at_once=attempt.images_at_once)
