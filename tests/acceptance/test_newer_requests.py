@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_server import Server
-from tests.service import APP, Service, eventually
+from tests.service import APP, Service
 
 FROM_THE_FUTURE = "'{\"from_the_future\": 1, '"
 Execute = Callable[[str], str]

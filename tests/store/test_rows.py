@@ -15,8 +15,12 @@ def row(spec: dict[str, Any], **columns: Any) -> dict[str, Any]:
     known = rows.job_columns(make_job(references=(Reference(key="inputs/a.png", width=8, height=8),)))
     return {
         **dict.fromkeys(("asked_priority", "started_at", "finished_at", "inference_seconds", "images", "failure_kind")),
-        **{"seq": 1, "state": "failed", "attempt": 1, "tasks_done": 0, "tasks_total": 9},
         **known,
+        "seq": 1,
+        "state": "failed",
+        "attempt": 1,
+        "tasks_done": 0,
+        "tasks_total": 9,
         "spec": json.dumps(json.loads(known["spec"]) | spec),
         **columns,
     }
