@@ -104,7 +104,8 @@ class JobStore(Protocol):
     async def claim(self, want: NewLease) -> Lease | None:
         """Begin the first queued job of the wanted apps: highest priority, then earliest arrival.
 
-        Passed over are paused apps, and jobs of a key that would then run more images than it may.
+        Passed over are paused apps, the jobs that `want` names, and jobs of a key that would then run more images than
+        it may.
         """
 
     async def extend(self, lease: Lease, expires_at: float) -> bool:
