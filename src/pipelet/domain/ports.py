@@ -69,7 +69,18 @@ class JobStore(Protocol):
         Raises:
             LimitReached: its key is limited, and its images would be more than may wait. Of several who submit at the
                 same time, no two get the last room.
+            InputsGone: a picture that it starts from is deleted, or will be soon.
         """
+
+    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+        """Note the pictures that are about to be stored for a job that is not submitted yet: none is ever orphaned.
+
+        `submit` makes the references of its job part of it: they are deleted with it. What no job has taken by then is
+        unclaimed from `delete_after` on, and no longer taken some minutes before.
+        """
+
+    async def release_inputs(self, job_id: str, now: float) -> None:
+        """Let pictures that were noted for a job which was refused be deleted now."""
 
     async def get(self, job_id: str) -> Job | None: ...
 
@@ -102,7 +113,8 @@ class JobStore(Protocol):
     async def claim(self, want: NewLease) -> Lease | None:
         """Begin the first queued job of the wanted apps: highest priority, then earliest arrival.
 
-        Passed over are paused apps, and jobs of a key that would then run more images than it may.
+        Passed over are paused apps, the jobs that `want` names, and jobs of a key that would then run more images than
+        it may.
         """
 
     async def extend(self, lease: Lease, expires_at: float) -> bool:
@@ -212,6 +224,13 @@ class BlobStore(Protocol):
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store under `key`; afterwards the file is there whole and durable, or not at all."""
+
+    async def get(self, key: str) -> bytes:
+        """What was stored under `key`.
+
+        Raises:
+            NotFound: there is no such file.
+        """
 
     def url(self, key: str, *, now: float, base_url: str) -> str:
         """A URL that fetches the file without a key, for a limited time from `now`. `base_url` is our own address."""

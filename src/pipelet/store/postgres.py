@@ -19,7 +19,7 @@ from pipelet.domain.outcome import Outcome, Succeeded
 from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import ReportAnswer, WorkerReport
-from pipelet.store import endings, migrations, queries, rows
+from pipelet.store import endings, inputs, migrations, queries, rows
 from pipelet.store.database_clock import DatabaseClock
 from pipelet.store.notifications import Notifications
 from pipelet.store.postgres_connection import Connection, Connections
@@ -71,7 +71,12 @@ class PostgresStore:
         return replace(job, seq=seq)
 
     async def _insert(self, job: Job) -> int:
-        row = await self._one("submit_limited_job" if job.is_limited else "submit_job", **rows.job_columns(job))
+        taken = inputs.to_take(job)
+        query = "submit_limited_job" if job.is_limited else "submit_job"
+        if taken is None:
+            row = await self._one(query, **rows.job_columns(job))
+        else:
+            row = await self._connections.run(lambda connection: _insert_and_take(connection, query, job, taken))
         if row is None:
             raise StoreUnusable("The database did not say whether it took the request. Submit it again.")
         seq: int | None = row["seq"]
@@ -79,6 +84,12 @@ class PostgresStore:
             allowed = row["max_queued_images"]
             raise queued_limit_reached(queued=row["queued_images"], allowed=allowed, images=job.spec.batch_size)
         return seq
+
+    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+        await self._durably("note_inputs", job_id=job_id, keys=list(keys), delete_after=delete_after)
+
+    async def release_inputs(self, job_id: str, now: float) -> None:
+        await self._all("release_inputs", job_id=job_id, now=now)
 
     async def get(self, job_id: str) -> Job | None:
         row = await self._one("get_job", id=job_id)
@@ -133,9 +144,10 @@ class PostgresStore:
             "now": want.now,
             "expires_at": want.expires_at,
             "message": "Started, attempt %s.",
+            "passed_over": list(want.passed_over),
         }
         for _ in range(_CLAIM_TRIES):
-            heads = await self._all("heads_of_queues", apps=list(want.apps))
+            heads = await self._all("heads_of_queues", apps=list(want.apps), passed_over=list(want.passed_over))
             for head in heads:
                 # None: others have just taken all there was, or all that the key of this one may run.
                 row = await self._one("claim_job", app=head["app"], **values)
@@ -316,6 +328,16 @@ async def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> 
     text, names = SQL[query]
     found: list[asyncpg.Record] = await connection.fetch(text, *(values[name] for name in names))
     return found
+
+
+async def _insert_and_take(connection: Connection, query: str, job: Job, taken: inputs.Taken) -> asyncpg.Record | None:
+    async with connection.transaction():
+        row = next(iter(await _fetch(connection, query, rows.job_columns(job))), None)
+        if row is None or row["seq"] is None:  # nothing was queued
+            return row
+        if len(await _fetch(connection, "take_inputs", {**taken})) < len(taken["keys"]):
+            raise inputs.gone()
+        return row
 
 
 async def _end_attempt(connection: Connection, job: Job, token: str, outcome: Outcome, now: float) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelet.domain.clock import SystemClock
-from pipelet.domain.errors import LimitReached, StoreNewer, StoreUnusable
+from pipelet.domain.errors import InputsGone, LimitReached, PipeletError, StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
 from pipelet.domain.keys import ApiKey, queued_limit_reached
@@ -22,7 +22,7 @@ from pipelet.domain.outcome import Outcome
 from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import ReportAnswer, WorkerReport
-from pipelet.store import endings, migrations, queries, rows
+from pipelet.store import endings, inputs, migrations, queries, rows
 from pipelet.store.bell import Bell
 from pipelet.store.group_commit import LOCK_SECONDS, GroupCommit, explain
 
@@ -63,18 +63,28 @@ class SqliteStore:
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def submit(self, job: Job) -> Job:
-        columns = rows.job_columns(job)
+        columns, taken = rows.job_columns(job), inputs.to_take(job)
 
-        def operation(db: sqlite3.Connection) -> int | LimitReached:
+        def operation(db: sqlite3.Connection) -> int | LimitReached | InputsGone:
             if job.is_limited and (full := _row(db, "over_limit", columns)):
                 # Answered, not raised: for an error the whole batch would run once more.
                 return queued_limit_reached(queued=full[0], allowed=full[1], images=job.spec.batch_size)
+            if taken and not _take_inputs(db, taken):
+                return inputs.gone()
             return db.execute(SQL["submit_job"], columns).lastrowid or 0
 
         answer = await self._writer.write(operation, announced=True)
-        if isinstance(answer, LimitReached):
+        if isinstance(answer, PipeletError):
             raise answer
         return replace(job, seq=answer)
+
+    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+        values = [{"key": key, "job_id": job_id, "delete_after": delete_after} for key in keys]
+        await self._writer.write(lambda db: db.executemany(SQL["note_input"], values) and None)
+
+    async def release_inputs(self, job_id: str, now: float) -> None:
+        values = {"job_id": job_id, "now": now}
+        await self._writer.write(lambda db: db.execute(SQL["release_inputs"], values) and None)
 
     async def get(self, job_id: str) -> Job | None:
         # A request is polled ten times a second and rarely changes in between: then its last snapshot is still true.
@@ -132,13 +142,13 @@ class SqliteStore:
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def claim(self, want: NewLease) -> Lease | None:
-        apps = _as_json(want.apps)
-        if not self._all("any_claimable", apps=apps)[0][0]:
+        wanted = {"apps": _as_json(want.apps), "passed_over": _as_json(want.passed_over)}
+        if not self._all("any_claimable", **wanted)[0][0]:
             return None  # an idle worker that looks around must not take the write lock
 
         def operation(db: sqlite3.Connection) -> Job | None:
-            wanted = {"apps": apps, "worker": want.worker, "token": want.token}
-            row = _row(db, "claim_job", {**wanted, "now": want.now, "expires_at": want.expires_at})
+            lease = {"worker": want.worker, "token": want.token, "now": want.now, "expires_at": want.expires_at}
+            row = _row(db, "claim_job", wanted | lease)
             if row is None:
                 return None
             job = rows.job_from(row)
@@ -368,6 +378,15 @@ def _row(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> sqlite3.
 def _scalar(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> Any:
     row = _row(db, query, values)
     return row[0] if row else None
+
+
+def _take_inputs(db: sqlite3.Connection, taken: inputs.Taken) -> bool:
+    """All of them, or none."""
+    values = {**taken, "keys": json.dumps(taken["keys"])}
+    if _scalar(db, "count_inputs", values) < len(taken["keys"]):
+        return False
+    db.execute(SQL["take_inputs"], values)
+    return True
 
 
 def _log(db: sqlite3.Connection, job_id: str, at: float, level: str, message: str) -> None:
