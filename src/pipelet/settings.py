@@ -105,7 +105,11 @@ class Settings(BaseSettings):
         le=64,
         description="Workers beside the API; -1: one for each GPU, or one on the CPU; 0: the API alone.",
     )
-    model: str = Field("", description="What text-to-image draws with: a name in the catalog, a hub id or a folder.")
+    model: str = Field(
+        "",
+        description="What the apps draw with: a name in the catalog, a hub id or a folder. An app that it cannot serve, "
+        "or an image-edit app that names a model of its own, is left out.",
+    )
     app: str = Field(
         "",
         description="Where the catalog's apps have several models: an app whose model workers draw with. They serve "

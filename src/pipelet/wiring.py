@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def read_catalog(settings: Settings) -> Catalog:
-    """Our entries, the operator's over them, and the chosen model in the text-to-image apps."""
+    """Our entries, the operator's over them, and the chosen model in the apps that follow it."""
     documents = [(files("pipelet") / "catalog.toml").read_text("utf-8")]
     if settings.catalog is not None:
         try:
