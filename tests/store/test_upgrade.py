@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tests.databases import Opener
 from tests.jobs import APP, make_job, make_key, wanting
 from tests.postgres_server import Server
 
-FILES = {"0001": "0001_initial", "0002": "0002_shorter_runs"}
+FILES = {"0001": "0001_initial", "0002": "0002_shorter_runs", "0003": "0003_operating"}
 
 # As revision 0002's code has them, but for the parts that differ between the databases.
 SUBMIT = """
@@ -112,7 +112,7 @@ class Old:
         await self.report()
 
 
-@pytest.fixture(params=["0001", "0002"])
+@pytest.fixture(params=["0001", "0002", "0003"])
 def revision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -221,7 +221,7 @@ async def test_waiting_batches_count_their_images(old: Old) -> None:
         assert 3 == (await store.drawn_since(0.0))[APP].images
 
 
-@pytest.mark.parametrize("revision", ["0002"], indirect=True)
+@pytest.mark.parametrize("revision", ["0003"], indirect=True)
 async def test_the_version_before_goes_on(old: Old) -> None:
     """A process that has the database open during the upgrade submits, cancels, claims, finishes and reports as before,
     and what it did is right for the new version."""
@@ -241,7 +241,7 @@ async def test_the_version_before_goes_on(old: Old) -> None:
         assert [True] == [worker.draining for worker in await store.live_workers(2.0)]
 
 
-@pytest.mark.parametrize("revision", ["0002"], indirect=True)
+@pytest.mark.parametrize("revision", ["0003"], indirect=True)
 async def test_limits_count_what_the_version_before_does(old: Old) -> None:
     """Requests of a limited key that an old worker draws, or an old API cancels, make room like any other."""
     await old.live()
@@ -263,6 +263,25 @@ async def test_limits_count_what_the_version_before_does(old: Old) -> None:
         await old.cancel(last.id)
         assert CancelAnswer.CANCELLED == await store.cancel(last.id, 1_000_003.0)
         assert State.QUEUED == (await store.submit(make_job(key=key))).state
+
+
+@pytest.mark.parametrize("revision", ["0003"], indirect=True)
+async def test_what_a_submit_asks_holds_for_the_version_before(old: Old) -> None:
+    """An input that is not to be kept is blanked though an old worker ends the request, an old worker's result is kept
+    for no longer than was asked, and an old process can read the failure of what did not begin in time."""
+    await old.migrate()
+    async with old.opened() as store:
+        job = await store.submit(replace(make_job(), keeps_input=False, keep_seconds=10.0))
+        assert job.id == await old.claim()
+        await old.succeed(job.id)
+        ended = await store.get(job.id)
+        assert ended is not None
+        assert "" == ended.spec.prompt
+        late = await store.submit(replace(make_job(), start_by=1_000_005.0))
+        assert 1 == await store.end_overdue(1_000_005.0, 1)
+        [row] = await old.execute("SELECT state, failure_kind FROM job WHERE id = :id", {"id": late.id})
+        assert ("failed", "internal_server_error") == (row["state"], row["failure_kind"])
+        assert 1 == await store.delete_finished(0.0, 1_000_012.0, 9)
 
 
 def test_every_revision_is_named_here() -> None:

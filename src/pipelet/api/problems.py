@@ -101,7 +101,8 @@ async def answer(request: Request, error: Exception) -> Response:
     if isinstance(error, errors.LimitReached):
         # fal's clients make the request again for a while, by this status alone; `X-Fal-Needs-Retry` is for others.
         headers = {"X-Fal-Needs-Retry": "1"}
-        return problem_response(status, str(error), error_type="queued_images_limit", headers=headers)
+        error_type = "queue_too_long" if isinstance(error, errors.QueueTooLong) else "queued_images_limit"
+        return problem_response(status, str(error), error_type=error_type, headers=headers)
     more = {"status": "NOT_FOUND"} if status == 404 else None
     return problem_response(status, str(error), more=more)
 

@@ -6,7 +6,8 @@ PipeletError
 │   ├── KeyMalformed
 │   └── KeyRefused
 ├── NotFound              there is no such thing, or not for the one who asks
-├── LimitReached          the key's limit leaves no room now; later the same request is taken
+├── LimitReached          there is no room now; later the same request is taken
+│   └── QueueTooLong      more wait than its user puts up with; otherwise it is the key's limit
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
 │   ├── StoreUnusable
@@ -48,6 +49,10 @@ class NotFound(PipeletError):
 
 
 class LimitReached(PipeletError):
+    pass
+
+
+class QueueTooLong(LimitReached):
     pass
 
 

@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import asyncpg
 
 from pipelet.domain.errors import StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
+from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, State
 from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome, Succeeded
@@ -67,14 +69,34 @@ class PostgresStore:
         return replace(job, seq=seq)
 
     async def _insert(self, job: Job) -> int:
-        row = await self._one("submit_limited_job" if job.is_limited else "submit_job", **rows.job_columns(job))
-        if row is None:
-            raise StoreUnusable("The database did not say whether it took the request. Submit it again.")
-        seq: int | None = row["seq"]
-        if seq is None:
-            allowed = row["max_queued_images"]
-            raise queued_limit_reached(queued=row["queued_images"], allowed=allowed, images=job.spec.batch_size)
-        return seq
+        query = "submit_limited_job" if job.is_limited else "submit_job"
+        return _seq_of(job, await self._all(query, **rows.job_columns(job)))
+
+    async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
+        known = await self._connections.run(partial(self._insert_once, job, key))
+        try:
+            await self._flush.wait()
+        except StoreUnusable:  # as in `submit`
+            known = await self._connections.run(partial(self._insert_once, job, key))
+            await self._flush.wait()
+        self._notifications.send()
+        return known
+
+    async def _insert_once(self, job: Job, key: IdempotencyKey, connection: Connection) -> IdempotencyKey:
+        wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
+        async with connection.transaction():
+            # Another who takes the key right now is waited for: the constraint decides, and then its row can be read.
+            while not await _fetch(connection, "take_idempotency_key", wanted):
+                if known := await _fetch(connection, "find_idempotency_key", wanted):
+                    return rows.idempotency_key_from(known[0])
+                # It has expired for somebody whose clock is ahead, and was deleted between the two looks.
+            query = "submit_limited_job" if job.is_limited else "submit_job"
+            _seq_of(job, await _fetch(connection, query, rows.job_columns(job)))
+        return key
+
+    async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None:
+        row = await self._one("find_idempotency_key", owner=user, key=key, now=now)
+        return None if row is None else rows.idempotency_key_from(row)
 
     async def get(self, job_id: str) -> Job | None:
         row = await self._one("get_job", id=job_id)
@@ -97,13 +119,16 @@ class PostgresStore:
         asked = {"key_id": job.key_id, "image_count": job.spec.batch_size}
         return job.is_limited and await self._one("key_is_full", **asked) is not None
 
-    async def cancel(self, job_id: str, now: float) -> CancelAnswer:
+    async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelAnswer:
         reason = {**endings.CANCELLED, "message": endings.CANCELLED_LINE}
         while True:
             if await self._durably("cancel_job", id=job_id, now=now, **reason):
                 return CancelAnswer.CANCELLED
+            if running and await self._durably("ask_cancel", id=job_id, now=now):
+                self._notifications.send()
+                return CancelAnswer.STOPPING
             row = await self._one("state_of_job", id=job_id)
-            if row is None or row["state"] != State.QUEUED:
+            if row is None or row["state"] not in (State.QUEUED, State.RUNNING if running else State.QUEUED):
                 return endings.CANCEL_ANSWERS[None if row is None else row["state"]]
             # It was running, and its worker was lost between the two looks: now it can be cancelled.
 
@@ -118,7 +143,7 @@ class PostgresStore:
             "message": "Started, attempt %s.",
         }
         for _ in range(_CLAIM_TRIES):
-            heads = await self._all("heads_of_queues", apps=list(want.apps))
+            heads = await self._all("heads_of_queues", apps=list(want.apps), now=want.now)
             for head in heads:
                 # None: others have just taken all there was, or all that the key of this one may run.
                 row = await self._one("claim_job", app=head["app"], **values)
@@ -135,6 +160,9 @@ class PostgresStore:
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         held = {"id": lease.job.id, "token": lease.token}
         return bool(await self._all("report_progress", done=progress.done, total=progress.total, **held))
+
+    async def cancels(self, worker: str) -> set[str]:
+        return {row["lease_token"] for row in await self._all("cancels_of_worker", worker=worker)}
 
     async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
         try:
@@ -186,6 +214,27 @@ class PostgresStore:
             self._notifications.send()
         return ended
 
+    async def end_overdue(self, now: float, limit: int) -> int:
+        """One transaction each, as in `_end_attempts`."""
+
+        async def end_one(connection: Connection) -> bool:
+            async with connection.transaction():
+                found = await _fetch(connection, "overdue_jobs", {"now": now, "limit": 1})
+                for row in found:
+                    at = {"id": row["id"], "now": now}
+                    if row["cancel_asked_at"] is None:
+                        end = endings.TIMED_OUT | {"message": endings.TIMED_OUT_LINE}
+                        await _fetch(connection, "expire_job", at | end)
+                    else:
+                        end = endings.CANCELLED | {"message": endings.CANCELLED_LINE}
+                        await _fetch(connection, "cancel_job", at | end)
+                return bool(found)
+
+        ended = 0
+        while ended < limit and await self._connections.run(end_one):
+            ended += 1
+        return ended
+
     async def running(self, apps: Sequence[str]) -> list[Running]:
         return [rows.running_from(row) for row in await self._all("running_jobs", apps=list(apps))]
 
@@ -200,6 +249,9 @@ class PostgresStore:
         gone = await self._all("delete_finished", before=before, now=now, limit=limit)
         await self._all("forget_dead_workers", before=now - endings.WORKER_MEMORY)
         return len(gone)
+
+    async def delete_idempotency_keys(self, now: float, limit: int) -> int:
+        return len(await self._all("delete_idempotency_keys", now=now, limit=limit))
 
     async def unclaimed_files(self, now: float, limit: int) -> list[str]:
         return [row["key"] for row in await self._all("unclaimed_files", now=now, limit=limit)]
@@ -276,6 +328,19 @@ class PostgresStore:
 
     async def learned(self) -> dict[tuple[str, str], Learned]:
         return {(row["kind"], row["phase"]): rows.learned_from(row) for row in await self._all("list_learned")}
+
+
+def _seq_of(job: Job, found: list[asyncpg.Record]) -> int:
+    """What a submit's statement answers: where `job` stands, or that its key is full."""
+    if not found:
+        raise StoreUnusable("The database did not say whether it took the request. Submit it again.")
+    seq: int | None = found[0]["seq"]
+    if seq is None:
+        full = found[0]
+        raise queued_limit_reached(
+            queued=full["queued_images"], allowed=full["max_queued_images"], images=job.spec.batch_size
+        )
+    return seq
 
 
 async def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> list[asyncpg.Record]:
