@@ -74,6 +74,7 @@ class Service:
             problem=None,
             seen_at=now,
             expires_at=now + 600,
+            incarnation=new_token(),
         )
         await self.store.report_worker(replace(report, **facts))
 

@@ -15,6 +15,7 @@ from pipelet.domain.errors import LimitReached
 from pipelet.domain.estimate import Work, work_of
 from pipelet.domain.job import CancelAnswer, Job, State
 from pipelet.domain.ports import JobStore
+from pipelet.domain.workers import ReportAnswer
 from pipelet.store import migrations
 from pipelet.store.migrations.run import migrate_postgres, migrate_sqlite, statements
 from pipelet.store.postgres import open_postgres
@@ -25,9 +26,9 @@ from tests.databases import Opener
 from tests.jobs import APP, make_job, make_key, wanting
 from tests.postgres_server import Server
 
-FILES = {"0001": "0001_initial", "0002": "0002_shorter_runs", "0003": "0003_operating"}
+FILES = {"0001": "0001_initial", "0002": "0002_shorter_runs", "0003": "0003_operating", "0004": "0004_incarnations"}
 
-# As revision 0002's code has them, but for the parts that differ between the databases.
+# As revision 0002's code has them, but for the parts that differ between the databases. That of 0003 says no less.
 SUBMIT = """
 INSERT INTO job (id, app, owner, priority, spec, steps, megapixels, megapixel_steps, attention,
                  state, attempt, submitted_at, expected_seconds)
@@ -208,6 +209,7 @@ async def test_a_waiting_queue_survives_an_upgrade(old: Old) -> None:
         assert expected[0].id == lease.job.id
 
 
+@pytest.mark.parametrize("revision", ["0001", "0002"], indirect=True)
 async def test_waiting_batches_count_their_images(old: Old) -> None:
     """What waited or ran during the upgrade is known with as many images as its batch has."""
     for batch_size in (3, 2):
@@ -221,7 +223,7 @@ async def test_waiting_batches_count_their_images(old: Old) -> None:
         assert 3 == (await store.drawn_since(0.0))[APP].images
 
 
-@pytest.mark.parametrize("revision", ["0003"], indirect=True)
+@pytest.mark.parametrize("revision", ["0002", "0003"], indirect=True)
 async def test_the_version_before_goes_on(old: Old) -> None:
     """A process that has the database open during the upgrade submits, cancels, claims, finishes and reports as before,
     and what it did is right for the new version."""
@@ -238,10 +240,13 @@ async def test_the_version_before_goes_on(old: Old) -> None:
         assert ["old"] == [worker.name for worker in await store.live_workers(2.0)]
         assert await store.drain_worker("old", 2.0)
         await old.report()
-        assert [True] == [worker.draining for worker in await store.live_workers(2.0)]
+        [worker] = await store.live_workers(2.0)
+        assert worker.draining
+        namesake = replace(worker, incarnation="new", seen_at=3.0)
+        assert ReportAnswer.NAME_TAKEN == await store.report_worker(namesake)
 
 
-@pytest.mark.parametrize("revision", ["0003"], indirect=True)
+@pytest.mark.parametrize("revision", ["0002", "0003"], indirect=True)
 async def test_limits_count_what_the_version_before_does(old: Old) -> None:
     """Requests of a limited key that an old worker draws, or an old API cancels, make room like any other."""
     await old.live()
@@ -265,7 +270,7 @@ async def test_limits_count_what_the_version_before_does(old: Old) -> None:
         assert State.QUEUED == (await store.submit(make_job(key=key))).state
 
 
-@pytest.mark.parametrize("revision", ["0003"], indirect=True)
+@pytest.mark.parametrize("revision", ["0004"], indirect=True)
 async def test_what_a_submit_asks_holds_for_the_version_before(old: Old) -> None:
     """An input that is not to be kept is blanked though an old worker ends the request, an old worker's result is kept
     for no longer than was asked, and an old process can read the failure of what did not begin in time."""

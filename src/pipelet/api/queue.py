@@ -170,7 +170,7 @@ def _served_app(parts: Parts, name: str) -> App:
     served = ", ".join(parts.catalog.served_apps())
     if app is None:
         raise NotFound(f"There is no app of this name. Apps that take requests: {served}.")
-    raise NotFound(f"The app {name} is known, but nothing serves it here yet. Apps that take requests: {served}.")
+    raise NotFound(f"The app {name} is known, but the model here cannot serve it. Apps that take requests: {served}.")
 
 
 async def find(parts: Parts, request: Request) -> tuple[str, Job]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelet.api.parts import Parts
+from pipelet.domain.catalog import Model
 from pipelet.domain.estimate import Ahead
 from pipelet.domain.job import Job, LogLine, State
 from pipelet.domain.parts import split
@@ -90,10 +91,10 @@ def _tasks(parts: Parts, job: Job) -> int:
     """What the worker will count to, said before it has said so itself."""
     app = parts.catalog.apps.get(job.app)
     if app is None or app.model is None:
-        return tasks_of_job(job.spec.num_inference_steps, 0, 1)
+        return tasks_of_job(job.spec, Model(name="", source=""), 1)
     model = parts.catalog.model_of(app)
-    runs = split(job.spec.batch_size, model.handed_over(job.spec).megapixels, model.megapixels_per_run)
-    return tasks_of_job(job.spec.num_inference_steps, model.refine_steps(job.spec), len(runs))
+    runs = split(job.spec.batch_size, model.megapixels_held(job.spec), model.megapixels_per_run)
+    return tasks_of_job(job.spec, model, len(runs))
 
 
 def _log_entry(line: LogLine) -> dict[str, str]:

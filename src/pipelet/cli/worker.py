@@ -38,7 +38,7 @@ def worker(
     Parameters
     ----------
     name
-        How it is called in logs and reports; it must be unique. [default: the host's name and random letters]
+        How it is called in logs and reports; no two workers share one. [default: the host's name and random letters]
     device
         Where the model runs: auto, cpu, cuda, cuda:1, mps. [default: auto]
     model

@@ -8,6 +8,7 @@ PipeletError
 ├── NotFound              there is no such thing, or not for the one who asks
 ├── LimitReached          there is no room now; later the same request is taken
 │   └── QueueTooLong      more wait than its user puts up with; otherwise it is the key's limit
+├── AddressRefused        a user's URL leads to where we do not go
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
 │   ├── StoreUnusable
@@ -45,6 +46,10 @@ class KeyRefused(NotAllowed):
 
 
 class NotFound(PipeletError):
+    pass
+
+
+class AddressRefused(PipeletError):
     pass
 
 

@@ -61,7 +61,7 @@ class ImageSpec:
     @property
     def megapixels(self) -> float:
         """Of one image."""
-        return self.width * self.height / 1e6
+        return self.size.megapixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Outcome
 from pipelet.domain.progress import Progress
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.workers import ReportAnswer, WorkerReport
 
 
 class Clock(Protocol):
@@ -139,7 +139,7 @@ class JobStore(Protocol):
         """End the attempts whose lease has run out, as interrupted. Answers the jobs as they are afterwards."""
 
     async def abandon(self, worker: str, now: float) -> list[Job]:
-        """End the attempts of a worker that is known to be dead, without waiting for its leases."""
+        """End the attempts of a worker that is known to be dead, without waiting for its leases, and free its name."""
 
     async def end_overdue(self, now: float, limit: int) -> int:
         """End up to `limit` queued jobs whose `start_by` has passed; answers how many. Either this wins or the claim.
@@ -203,8 +203,8 @@ class JobStore(Protocol):
 
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
-    async def report_worker(self, report: WorkerReport) -> bool:
-        """True: it is to drain."""
+    async def report_worker(self, report: WorkerReport) -> ReportAnswer:
+        """Note that the worker lives, unless its name belongs to another process whose last report has not run out."""
 
     async def drain_worker(self, name: str, now: float) -> bool:
         """Have a worker claim nothing more, and end when what it draws is done: it learns so with its next report.
@@ -212,7 +212,8 @@ class JobStore(Protocol):
         False: no live worker has this name.
         """
 
-    async def forget_worker(self, name: str) -> None: ...
+    async def forget_worker(self, name: str, incarnation: str) -> None:
+        """Free the name, unless another process has it by now."""
 
     async def live_workers(self, now: float) -> list[WorkerReport]: ...
 

@@ -20,7 +20,7 @@ from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome, Succeeded
 from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.workers import ReportAnswer, WorkerReport
 from pipelet.store import endings, migrations, queries, rows
 from pipelet.store.database_clock import DatabaseClock
 from pipelet.store.notifications import Notifications
@@ -193,7 +193,9 @@ class PostgresStore:
         return await self._end_attempts("expired_leases", {"now": now}, endings.EXPIRED, now)
 
     async def abandon(self, worker: str, now: float) -> list[Job]:
-        return await self._end_attempts("leases_of_worker", {"worker": worker}, endings.ABANDONED, now)
+        ended = await self._end_attempts("leases_of_worker", {"worker": worker}, endings.ABANDONED, now)
+        await self._all("forget_name", name=worker)
+        return ended
 
     async def _end_attempts(self, query: str, values: dict[str, Any], outcome: Outcome, now: float) -> list[Job]:
         """One transaction each: one for all would hold the counters of several priorities, and could meet another that
@@ -301,15 +303,14 @@ class PostgresStore:
 
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
-    async def report_worker(self, report: WorkerReport) -> bool:
-        row = await self._one("report_worker", **rows.worker_columns(report))
-        return row is not None and row["draining"]
+    async def report_worker(self, report: WorkerReport) -> ReportAnswer:
+        return rows.report_answer_from(await self._one("report_worker", **rows.worker_columns(report)))
 
     async def drain_worker(self, name: str, now: float) -> bool:
         return bool(await self._durably("drain_worker", name=name, now=now))
 
-    async def forget_worker(self, name: str) -> None:
-        await self._all("forget_worker", name=name)
+    async def forget_worker(self, name: str, incarnation: str) -> None:
+        await self._all("forget_worker", name=name, incarnation=incarnation)
 
     async def live_workers(self, now: float) -> list[WorkerReport]:
         return [rows.worker_from(row) for row in await self._all("live_workers", now=now)]

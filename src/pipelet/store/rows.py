@@ -14,7 +14,7 @@ from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Failure, FailureKind
 from pipelet.domain.ports import Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.workers import ReportAnswer, WorkerReport
 
 _SPEC_FIELDS = tuple(field.name for field in fields(ImageSpec) if field.default is MISSING)
 
@@ -176,12 +176,19 @@ def worker_from(row: Row) -> WorkerReport:
         problem=row["problem"],
         seen_at=row["seen_at"],
         expires_at=row["expires_at"],
+        incarnation=row["incarnation"],
         draining=bool(row["draining"]),
     )
 
 
 def worker_columns(report: WorkerReport) -> dict[str, Any]:
     return asdict(report) | {"apps": json.dumps(report.apps)}
+
+
+def report_answer_from(row: Row | None) -> ReportAnswer:
+    if row is None:
+        return ReportAnswer.NAME_TAKEN
+    return ReportAnswer.DRAIN if row["draining"] else ReportAnswer.GO_ON
 
 
 def counts_from(running: Iterable[Row], queued: Iterable[Row]) -> dict[str, QueueCounts]:

@@ -22,7 +22,7 @@ from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome
 from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.workers import ReportAnswer, WorkerReport
 from pipelet.store import endings, migrations, queries, rows
 from pipelet.store.bell import Bell
 from pipelet.store.group_commit import LOCK_SECONDS, GroupCommit, explain
@@ -200,7 +200,9 @@ class SqliteStore:
         return await self._end_attempts("expired_leases", {"now": now}, endings.EXPIRED, now)
 
     async def abandon(self, worker: str, now: float) -> list[Job]:
-        return await self._end_attempts("leases_of_worker", {"worker": worker}, endings.ABANDONED, now)
+        ended = await self._end_attempts("leases_of_worker", {"worker": worker}, endings.ABANDONED, now)
+        await self._writer.write(lambda db: db.execute(SQL["forget_name"], {"name": worker}) and None)
+        return ended
 
     async def _end_attempts(self, query: str, values: dict[str, Any], outcome: Outcome, now: float) -> list[Job]:
         if not self._all(query, **values):
@@ -314,16 +316,18 @@ class SqliteStore:
 
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
-    async def report_worker(self, report: WorkerReport) -> bool:
+    async def report_worker(self, report: WorkerReport) -> ReportAnswer:
         columns = rows.worker_columns(report)
-        return bool(await self._writer.write(lambda db: _scalar(db, "report_worker", columns), durable=False))
+        row = await self._writer.write(lambda db: _row(db, "report_worker", columns), durable=False)
+        return rows.report_answer_from(row)
 
     async def drain_worker(self, name: str, now: float) -> bool:
         values = {"name": name, "now": now}
         return bool(await self._writer.write(lambda db: _scalar(db, "drain_worker", values)))
 
-    async def forget_worker(self, name: str) -> None:
-        await self._writer.write(lambda db: db.execute(SQL["forget_worker"], {"name": name}) and None)
+    async def forget_worker(self, name: str, incarnation: str) -> None:
+        values = {"name": name, "incarnation": incarnation}
+        await self._writer.write(lambda db: db.execute(SQL["forget_worker"], values) and None)
 
     async def live_workers(self, now: float) -> list[WorkerReport]:
         return [rows.worker_from(row) for row in self._all("live_workers", now=now)]

@@ -8,8 +8,8 @@ import numpy as np
 
 from pipelet.domain.catalog import Model
 from pipelet.domain.ids import new_file_prefix
-from pipelet.domain.image import ImageSpec, StoredImage, file_key
-from pipelet.domain.job import Lease
+from pipelet.domain.image import StoredImage, file_key
+from pipelet.domain.job import Job, Lease
 from pipelet.domain.outcome import Succeeded
 from pipelet.domain.parts import split
 from pipelet.domain.ports import BlobStore, DrawnPart, Engine, JobStore, Part
@@ -55,9 +55,8 @@ class Attempt:
         self._blobs = blobs
         self._engine = engine
         self._story = story
-        self._parts = _plan(lease.job.id, model.handed_over(self._job.spec), megapixels_per_run)
-        refine_steps = model.refine_steps(self._job.spec)
-        self._tally = Tally(lease, parts=len(self._parts), refine_steps=refine_steps, store=store)
+        self._parts = _plan(self._job, model, megapixels_per_run)
+        self._tally = Tally(lease, model=model, parts=len(self._parts), store=store)
         self._reporting = asyncio.create_task(self._tally.report())
         self._filing: list[asyncio.Task[list[StoredImage]]] = []
         self._keys: asyncio.Task[list[str]] | None = None
@@ -146,9 +145,9 @@ class Attempt:
         )
 
 
-def _plan(job_id: str, spec: ImageSpec, megapixels_per_run: float) -> list[Part]:
+def _plan(job: Job, model: Model, megapixels_per_run: float) -> list[Part]:
     parts, first = [], 0
-    for count in split(spec.batch_size, spec.megapixels, megapixels_per_run):
-        parts.append(Part(job_id=job_id, spec=spec, first=first, count=count))
+    for count in split(job.spec.batch_size, model.megapixels_held(job.spec), megapixels_per_run):
+        parts.append(Part(job_id=job.id, spec=model.handed_over(job.spec), first=first, count=count))
         first += count
     return parts

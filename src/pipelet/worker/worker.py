@@ -14,10 +14,11 @@ from pipelet.domain.image import ImageSpec
 from pipelet.domain.job import Job, Lease, NewLease
 from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded
 from pipelet.domain.ports import BlobStore, Clock, Engine, JobStore
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.workers import ReportAnswer, WorkerReport
 from pipelet.worker.attempt import Attempt, LeaseLost
 from pipelet.worker.every import every
 from pipelet.worker.lease import LeaseKeeper
+from pipelet.worker.name import OWN_NAMES, take_name
 from pipelet.worker.outcomes import outcome_of
 from pipelet.worker.persist import persist
 from pipelet.worker.unless import unless
@@ -57,6 +58,8 @@ class Worker:
         self._problem: str | None = "The model is being loaded."
         self._stopping = asyncio.Event()
         self._told_to_stop = False
+        self._incarnation = new_token()
+        self._lost_its_name = False
         self._hurry = asyncio.Event()
         self._news = asyncio.Event()
         self._backlog = asyncio.Semaphore(_BACKLOG)
@@ -91,10 +94,13 @@ class Worker:
         """Work until `stop`, or until an operator has the worker drained; then leave nothing behind.
 
         Raises:
-            Unusable: other workers draw the same apps with another model.
+            Unusable: other workers draw the same apps with another model, or another one has this one's name.
         """
         await self._refuse_another_model()
         beat = self._config.lease_seconds / 4
+        if not await unless(take_name(self._store, self._about_itself, look_every=beat / 2), self._stopping):
+            await self._sign_off()
+            return
         beside = [
             asyncio.create_task(every(beat, self._leases.beat, name="leases")),
             asyncio.create_task(every(0, partial(self._report_after, beat), name="worker_report")),
@@ -110,12 +116,16 @@ class Worker:
             await self._engine.stop()
             await self._sign_off()
             log.info("worker.stopped", worker=self._config.name)
+        if self._lost_its_name:
+            raise Unusable(
+                f"Another worker has taken the name {self._config.name} while this one was not heard of. {OWN_NAMES}"
+            )
 
     async def _refuse_another_model(self) -> None:
         """Which worker gets a request is chance; which model draws it must not be."""
         mine = self._config.model.name
         for other in await self._store.live_workers(self._clock.now()):
-            if other.model != mine and set(other.apps) & set(self._config.apps):
+            if other.model != mine and other.name != self._config.name and set(other.apps) & set(self._config.apps):
                 raise Unusable(
                     f"The worker {other.name} draws the same apps with the model {other.model}, this one would with "
                     f"{mine}. Start this one with --model {other.model}, or stop the others first."
@@ -227,8 +237,8 @@ class Worker:
         except EngineError as error:
             if isinstance(error, DrawOutOfMemory):
                 # Such sizes one by one from now on; the next attempt will show whether that fits.
-                handed_over = self._config.model.handed_over(attempt.lease.job.spec)
-                self._megapixels_per_run = min(self._megapixels_per_run, handed_over.megapixels)
+                held = self._config.model.megapixels_held(attempt.lease.job.spec)
+                self._megapixels_per_run = min(self._megapixels_per_run, held)
             if error.last_words:
                 log.warning("engine.last_words", request_id=attempt.lease.job.id, printed=error.last_words)
             return outcome_of(error, images_at_once=attempt.images_at_once)
@@ -292,13 +302,22 @@ class Worker:
 
     async def _sign_off(self) -> None:
         try:
-            await self._store.forget_worker(self._config.name)
+            await self._store.forget_worker(self._config.name, self._incarnation)
         except StoreUnusable as error:  # its last report runs out
             log.warning("worker.not_signed_off", worker=self._config.name, reason=str(error))
 
     async def _report(self) -> None:
+        match await self._store.report_worker(self._about_itself()):
+            case ReportAnswer.DRAIN:
+                self._drain()
+            case ReportAnswer.NAME_TAKEN if not self._lost_its_name:
+                log.error("worker.lost_its_name", worker=self._config.name, running=len(self._attempts))
+                self._lost_its_name = True  # what runs is its own all the same, by its leases, and is finished
+                self._stopping.set()
+
+    def _about_itself(self) -> WorkerReport:
         now = self._clock.now()
-        report = WorkerReport(
+        return WorkerReport(
             name=self._config.name,
             model=self._config.model.name,
             kind=self._kind,
@@ -308,6 +327,5 @@ class Worker:
             problem=self._problem,
             seen_at=now,
             expires_at=now + self._config.lease_seconds,
+            incarnation=self._incarnation,
         )
-        if await self._store.report_worker(report):
-            self._drain()

@@ -89,5 +89,6 @@ def statements(dialect: str, name: str) -> Iterator[str]:
 
 
 def _is_complete(statement: str) -> bool:
-    """A semicolon at a line's end, outside of a function's body."""
-    return statement.rstrip().endswith(";") and statement.count("$$") % 2 == 0
+    """A semicolon at a line's end, outside of comments and of a function's body."""
+    line = statement.rstrip().rpartition("\n")[2]
+    return line.endswith(";") and not line.startswith("--") and statement.count("$$") % 2 == 0

@@ -4,11 +4,11 @@ from alembic import op
 
 from pipelet.store.migrations.run import statements
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
     bind = op.get_bind()
-    for statement in statements(bind.dialect.name, "0004_contract"):
+    for statement in statements(bind.dialect.name, "0005_contract"):
         bind.exec_driver_sql(statement)

@@ -1,5 +1,5 @@
 -- Keys that make a submit safe to repeat, deadlines for a start, inputs and results that are kept for less time, and cancels
--- of what runs; `sql/sqlite/0004_contract.sql` tells what the columns are for.
+-- of what runs; `sql/sqlite/0005_contract.sql` tells what the columns are for.
 
 ALTER TABLE job
   ADD COLUMN start_by double precision,
