@@ -129,6 +129,8 @@ class NewLease:
     token: str
     now: float
     expires_at: float
+    passed_over: tuple[str, ...] = ()
+    """Ids of jobs that this worker cannot draw: they are left to others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,8 +108,8 @@ class JobStore(Protocol):
     async def claim(self, want: NewLease) -> Lease | None:
         """Begin the first queued job of the wanted apps: highest priority, then earliest arrival.
 
-        Passed over are paused apps, jobs of a key that would then run more images than it may, and jobs whose
-        `start_by` has passed.
+        Passed over are paused apps, the jobs that `want` names, jobs of a key that would then run more images than it
+        may, and jobs whose `start_by` has passed.
         """
 
     async def extend(self, lease: Lease, expires_at: float) -> bool:

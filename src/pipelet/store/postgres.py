@@ -141,9 +141,12 @@ class PostgresStore:
             "now": want.now,
             "expires_at": want.expires_at,
             "message": "Started, attempt %s.",
+            "passed_over": list(want.passed_over),
         }
         for _ in range(_CLAIM_TRIES):
-            heads = await self._all("heads_of_queues", apps=list(want.apps), now=want.now)
+            heads = await self._all(
+                "heads_of_queues", apps=list(want.apps), now=want.now, passed_over=list(want.passed_over)
+            )
             for head in heads:
                 # None: others have just taken all there was, or all that the key of this one may run.
                 row = await self._one("claim_job", app=head["app"], **values)

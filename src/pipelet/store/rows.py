@@ -79,10 +79,22 @@ def job_columns(job: Job) -> dict[str, Any]:
 
 @lru_cache(4096)  # the same few requests are polled again and again, and a spec never changes
 def _spec_from(text: str) -> ImageSpec:
-    fields = json.loads(text)
-    fields["output_format"] = OutputFormat(fields["output_format"])
-    fields["references"] = tuple(Reference(**each) for each in fields.get("references", ()))
-    return ImageSpec(**fields)
+    """Whatever a newer version wrote is passed by and named, so that users are told of their requests all the same."""
+    found, unread = _known(ImageSpec, json.loads(text))
+    references = [_known(Reference, each) for each in found.get("references", ())]
+    unread |= {name for _, names in references for name in names}
+    if found["output_format"] not in [*OutputFormat]:
+        unread.add("output_format")
+        found["output_format"] = OutputFormat.PNG
+    found["output_format"] = OutputFormat(found["output_format"])
+    found["references"] = tuple(Reference(**each) for each, _ in references)
+    return ImageSpec(**found, unread=tuple(sorted(unread)))
+
+
+def _known(kind: type, found: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """The fields of the dataclass `kind`, and the names of all others."""
+    names = {field.name for field in fields(kind)} - {"unread"}
+    return {name: value for name, value in found.items() if name in names}, found.keys() - names
 
 
 def _spec_column(spec: ImageSpec) -> str:
@@ -96,8 +108,10 @@ def _spec_column(spec: ImageSpec) -> str:
 
 
 def _failure_from(row: Row) -> Failure | None:
-    kind = row["error_type"] or row["failure_kind"]
-    return None if kind is None else Failure(FailureKind(kind), row["failure_message"])
+    kind: str | None = row["failure_kind"]
+    if kind is None:
+        return None
+    return Failure(FailureKind(kind) if kind in [*FailureKind] else FailureKind.INTERNAL, row["failure_message"])
 
 
 def _progress_from(row: Row) -> Progress | None:
@@ -105,7 +119,7 @@ def _progress_from(row: Row) -> Progress | None:
 
 
 def images_from(text: str | None) -> tuple[StoredImage, ...]:
-    return tuple(StoredImage(**image) for image in json.loads(text)) if text else ()
+    return tuple(StoredImage(**_known(StoredImage, image)[0]) for image in json.loads(text)) if text else ()
 
 
 def images_column(images: tuple[StoredImage, ...]) -> str:

@@ -146,13 +146,13 @@ class SqliteStore:
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def claim(self, want: NewLease) -> Lease | None:
-        apps = _as_json(want.apps)
-        if not self._all("any_claimable", apps=apps, now=want.now)[0][0]:
+        wanted = {"apps": _as_json(want.apps), "passed_over": _as_json(want.passed_over), "now": want.now}
+        if not self._all("any_claimable", **wanted)[0][0]:
             return None  # an idle worker that looks around must not take the write lock
 
         def operation(db: sqlite3.Connection) -> Job | None:
-            wanted = {"apps": apps, "worker": want.worker, "token": want.token}
-            row = _row(db, "claim_job", {**wanted, "now": want.now, "expires_at": want.expires_at})
+            lease = {"worker": want.worker, "token": want.token, "now": want.now, "expires_at": want.expires_at}
+            row = _row(db, "claim_job", wanted | lease)
             if row is None:
                 return None
             job = rows.job_from(row)

@@ -1,6 +1,7 @@
 """The worker: one engine, one job drawn at a time, the last one's files being stored meanwhile."""
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 
 _LOOK_AROUND = 0.5
 """Seconds after which an idle worker looks by itself, should it have missed the call."""
+_PASSED_OVER = 1000
+"""So many requests that need a newer worker are remembered; before that many wait, the workers should be upgraded."""
 _BACKLOG = 3
 """Attempts at once: one that draws, the others with files on their way to the store."""
 _LONGEST_RESTART_PAUSE = 60.0
@@ -60,6 +63,7 @@ class Worker:
         self._told_to_stop = False
         self._incarnation = new_token()
         self._lost_its_name = False
+        self._passed_over: deque[str] = deque(maxlen=_PASSED_OVER)
         self._hurry = asyncio.Event()
         self._news = asyncio.Event()
         self._backlog = asyncio.Semaphore(_BACKLOG)
@@ -183,6 +187,7 @@ class Worker:
             token=new_token(),
             now=now,
             expires_at=now + self._config.lease_seconds,
+            passed_over=tuple(self._passed_over),
         )
         try:
             lease = await self._store.claim(want)
@@ -192,7 +197,26 @@ class Worker:
             return None
         if lease is None:
             await unless(asyncio.sleep(_LOOK_AROUND), self._stopping, work_arrived)
+        elif lease.job.spec.unread:
+            await unless(self._leave_to_newer(lease), self._hurry)
+            return None
         return lease
+
+    async def _leave_to_newer(self, lease: Lease) -> None:
+        """What a newer version asks for would be drawn wrongly: it waits for a worker that knows it, at no cost."""
+        job = lease.job
+        log.error(
+            "request.needs_newer_worker",
+            request_id=job.id,
+            worker=self._config.name,
+            version=self._config.version,
+            unread=job.spec.unread,
+            reason="It was submitted to a newer version of Pipelet. Upgrade this worker.",
+        )
+        self._passed_over.append(job.id)
+        with self._leases.hold(lease):
+            back = HandedBack("this worker's version is too old for it")
+            await persist(lambda: self._store.finish(lease, back, self._clock.now()), request_id=job.id)
 
     async def _attempt(self, lease: Lease, engine_is_free: asyncio.Event) -> None:
         """From claim to verdict. Never raises: what happens is a row in the store and a line in the log."""

@@ -1,8 +1,7 @@
 -- Differs from SQLite's because one statement is one transaction, and one trip to the server: it writes the log, too.
 WITH expired AS (
   UPDATE job
-  SET state = 'failed', finished_at = :now, failure_kind = :failure_kind, error_type = :error_type,
-      failure_message = :failure_message
+  SET state = 'failed', finished_at = :now, failure_kind = :failure_kind, failure_message = :failure_message
   WHERE id = :id AND state = 'queued'
   RETURNING id
 ), noted AS (

@@ -7,7 +7,6 @@ ALTER TABLE job
   ADD COLUMN single_attempt boolean NOT NULL DEFAULT false,
   ADD COLUMN keep_input boolean NOT NULL DEFAULT true,
   ADD COLUMN keep_seconds double precision,
-  ADD COLUMN error_type text,
   ADD COLUMN finished_images text;
 
 CREATE INDEX job_start_deadlines ON job (start_by) WHERE state = 'queued' AND start_by IS NOT NULL;

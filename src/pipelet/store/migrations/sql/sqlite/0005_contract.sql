@@ -12,8 +12,6 @@ ALTER TABLE job ADD COLUMN single_attempt INTEGER NOT NULL DEFAULT 0 CHECK (sing
 ALTER TABLE job ADD COLUMN keep_input INTEGER NOT NULL DEFAULT 1 CHECK (keep_input IN (0, 1));
 -- From its end; the operator's retention time is the upper limit.
 ALTER TABLE job ADD COLUMN keep_seconds REAL;
--- A kind of failure that the version before does not know: it reads the nearest one that it does know in `failure_kind`.
-ALTER TABLE job ADD COLUMN error_type TEXT;
 -- Of a request that was cancelled while it ran; `images` belongs to those that succeeded.
 ALTER TABLE job ADD COLUMN finished_images TEXT;
 
