@@ -8,7 +8,7 @@ import pytest
 from pipelet.domain.errors import LimitReached
 from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, Lease, State
-from pipelet.domain.outcome import Failure, FailureKind, HandedBack, Interrupted
+from pipelet.domain.outcome import Cancelled, Failure, FailureKind, HandedBack, Interrupted
 from pipelet.domain.ports import JobStore
 from tests.jobs import APP, make_job, make_key, success, wanting
 
@@ -240,3 +240,86 @@ async def test_what_its_user_wants_kept_for_less_is_forgotten_early(store: JobSt
     assert ["outputs/a.png"] == await store.unclaimed_files(NOW + 11, 10)
     assert 2 == await store.delete_finished(NOW + 2, NOW + 12, 10)
     assert [None, None] == [await store.get(job.id) for job in (long, plain)]
+
+
+async def test_what_runs_is_stopped_only_when_asked(store: JobStore, second_store: JobStore) -> None:
+    """Then its worker is told, and nobody else's; asking again gets the same answer, until the request has ended."""
+    job, other = await store.submit(make_job()), await store.submit(make_job())
+    lease = await claimed(store)
+    await claimed(store)
+    assert CancelAnswer.ALREADY_RUNNING == await second_store.cancel(job.id, NOW)
+    assert set() == await store.cancels("w1")
+
+    for _ in range(2):
+        assert CancelAnswer.STOPPING == await second_store.cancel(job.id, NOW, running=True)
+        assert {lease.token} == await store.cancels("w1")
+    assert CancelAnswer.ALREADY_RUNNING == await second_store.cancel(job.id, NOW)
+    assert set() == await store.cancels("w2")
+
+    images = success("outputs/a.png").images
+    await store.reserve_files(lease, ["outputs/a.png", "outputs/b.png"])
+    assert await store.finish(lease, Cancelled(images), NOW + 1)
+    assert set() == await store.cancels("w1")
+    ended = await read(store, job)
+    assert (State.CANCELLED, images) == (ended.state, ended.images)
+    assert Failure(FailureKind.CANCELLED, "Request cancelled by the client.") == ended.failure
+    assert ["outputs/b.png"] == await store.unclaimed_files(NOW + DAY, 10)
+    assert CancelAnswer.CANCELLED == await store.cancel(job.id, NOW + 2, running=True)
+    assert State.RUNNING == (await read(store, other)).state
+
+
+async def test_a_cancel_of_what_waits_needs_no_worker(store: JobStore) -> None:
+    """Also where what runs may be stopped."""
+    job = await store.submit(make_job())
+
+    assert CancelAnswer.CANCELLED == await store.cancel(job.id, NOW, running=True)
+
+    assert await store.claim(wanting()) is None
+    assert CancelAnswer.UNKNOWN == await store.cancel("x" * 20, NOW, running=True)
+
+
+async def test_exactly_one_of_finish_and_cancel_wins(store: JobStore) -> None:
+    """Whatever ends the attempt first is the verdict, and the other learns that it came too late."""
+    job = await store.submit(make_job())
+    lease = await claimed(store)
+    await store.cancel(job.id, NOW, running=True)
+
+    assert await store.finish(lease, success("outputs/a.png"), NOW + 1)
+    assert not await store.finish(lease, Cancelled(()), NOW + 1)
+
+    assert State.SUCCEEDED == (await read(store, job)).state
+    assert CancelAnswer.ALREADY_FINISHED == await store.cancel(job.id, NOW + 2, running=True)
+
+
+@pytest.mark.parametrize("end", ["lost", "handed back", "expired"])
+async def test_what_is_to_stop_never_begins_again(store: JobStore, end: str) -> None:
+    """Where its attempt is cut short before its worker has heard of the cancel, the request is over."""
+    job = await store.submit(make_job())
+    lease = await claimed(store)
+    await store.cancel(job.id, NOW, running=True)
+    match end:
+        case "lost":
+            await store.finish(lease, LOST, NOW + 1)
+        case "handed back":
+            await store.finish(lease, HandedBack("stopping"), NOW + 1)
+        case "expired":
+            await store.requeue_expired(NOW + 11)
+
+    assert await store.claim(wanting(now=NOW + 11)) is None
+    assert 1 == await store.end_overdue(NOW + 11, 10)
+    ended = await read(store, job)
+    assert (State.CANCELLED, FailureKind.CANCELLED) == (ended.state, ended.failure and ended.failure.kind)
+    assert {} == await store.counts()
+
+
+async def test_a_cancel_of_what_runs_rings(store: JobStore, second_store: JobStore) -> None:
+    """The worker need not wait for its next look."""
+    async with store.work_arrived() as rung, asyncio.timeout(10):
+        job = await store.submit(make_job())
+        await rung.wait()
+        await claimed(store)
+        rung.clear()
+
+        await second_store.cancel(job.id, NOW, running=True)
+
+        await rung.wait()

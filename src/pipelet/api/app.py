@@ -104,9 +104,9 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
         f"{request}/cancel",
         queue.cancel,
         202,
-        summary="Cancel while it waits",
+        summary="Cancel",
         responses=description.CANCEL,
-        openapi_extra=plain,
+        openapi_extra=description.of_read(catalog, description.IN_PROGRESS),
     )
 
 

@@ -61,7 +61,7 @@ STATUS: dict[int | str, dict[str, Any]] = {
 }
 CANCEL: dict[int | str, dict[str, Any]] = {
     **_FIND,
-    202: _answer(schemas.CancelAccepted, "It will never run. Asking again gets the same answer."),
+    202: _answer(schemas.CancelAccepted, "It will never run, or is told to stop. Asking again gets the same answer."),
     400: _refusal("Too late: `ALREADY_IN_PROGRESS` or `ALREADY_COMPLETED`."),
 }
 RESULT: dict[int | str, dict[str, Any]] = {
@@ -74,6 +74,13 @@ RESULT: dict[int | str, dict[str, Any]] = {
     504: _refusal("It did not begin in the time that was set for it."),
 }
 
+IN_PROGRESS = {
+    "name": "in_progress",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "`1` or `true` stops a request that has begun, too.",
+}
 LOGS = {
     "name": "logs",
     "in": "query",

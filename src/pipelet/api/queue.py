@@ -68,13 +68,16 @@ async def status(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     parts = parts_of(request)
     _, job = await find(parts, request)
-    match await parts.store.cancel(job.id, parts.clock.now()):
+    also_running = request.query_params.get("in_progress", "").lower() in ("1", "true")
+    match await parts.store.cancel(job.id, parts.clock.now(), running=also_running):
         case CancelAnswer.CANCELLED | CancelAnswer.STOPPING:
             log.info("request.cancelled", request_id=job.id, user=job.user)
             return json_response(202, {"status": "CANCELLATION_REQUESTED"}, names(job))
         case CancelAnswer.ALREADY_RUNNING:
             return _too_late(
-                "ALREADY_IN_PROGRESS", "The request has begun; only waiting requests can be cancelled.", job
+                "ALREADY_IN_PROGRESS",
+                "The request has begun; to stop it all the same, cancel it with ?in_progress=true.",
+                job,
             )
         case CancelAnswer.ALREADY_FINISHED:
             return _too_late("ALREADY_COMPLETED", "The request has ended already.", job)
@@ -86,10 +89,10 @@ async def result(request: Request) -> Response:
     parts = parts_of(request)
     _, job = await find(parts, request)
     if job.state is State.SUCCEEDED:
-        return json_response(200, _output(parts, request, job), names(job))
+        return json_response(200, _output(job, _images(parts, request, job)), names(job))
     if job.failure is None:
         return problem_response(400, "Request is still in progress", headers=names(job))
-    return _failed(job)
+    return _failed(job, _images(parts, request, job))
 
 
 async def unknown_app(request: Request) -> Response:
@@ -189,10 +192,10 @@ async def find(parts: Parts, request: Request) -> tuple[str, Job]:
     return app, job
 
 
-def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
+def _images(parts: Parts, request: Request, job: Job) -> list[dict[str, Any]]:
     now, base_url = parts.clock.now(), addresses.base_url(parts.public_url, request.scope)
     urls = [parts.blobs.url(image.key, now=now, base_url=base_url) for image in job.images]
-    images = [
+    return [
         {
             "url": url,
             "file_name": image.file_name,
@@ -204,8 +207,12 @@ def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
         }
         for url, image in zip(urls, job.images, strict=True)
     ]
+
+
+def _output(job: Job, images: list[dict[str, Any]]) -> dict[str, Any]:
+    urls = [image["url"] for image in images]
     return {
-        "image": {"data_uri": urls[0], "file_name": job.images[0].file_name},
+        "image": {"data_uri": urls[0], "file_name": images[0]["file_name"]},
         "results": urls,
         "images": images,
         "seed": job.spec.seed,
@@ -214,7 +221,8 @@ def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
     }
 
 
-def _failed(job: Job) -> Response:
+def _failed(job: Job, images: list[dict[str, Any]]) -> Response:
+    """`images` were finished before it ended."""
     assert job.failure is not None  # noqa: S101 - the caller looked
     kind, message = job.failure.kind, job.failure.message
     if kind is FailureKind.INVALID_INPUT:
@@ -225,7 +233,8 @@ def _failed(job: Job) -> Response:
         headers = names(job) | {"X-Fal-Request-Timeout-Type": "user"}
         return problem_response(504, message, error_type=kind.value, headers=headers)
     status = 499 if kind is FailureKind.CANCELLED else 500
-    return problem_response(status, message, error_type=kind.value, headers=names(job))
+    more = {"images": images} if images else None
+    return problem_response(status, message, error_type=kind.value, more=more, headers=names(job))
 
 
 def _too_late(status: str, detail: str, job: Job) -> Response:

@@ -296,3 +296,4 @@ class Refusal(BaseModel):
     message: str
     status: str | None = None
     error_type: str | None = None
+    images: list[Image] | None = Field(None, description="Of a request cancelled while it ran: what was finished.")
