@@ -9,6 +9,7 @@ PipeletError
 ├── LimitReached          there is no room now; later the same request is taken
 │   └── QueueTooLong      more wait than its user puts up with; otherwise it is the key's limit
 ├── AddressRefused        a user's URL leads to where we do not go
+├── InputsGone            pictures that a request starts from are not stored any more
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
 │   ├── StoreUnusable
@@ -50,6 +51,10 @@ class NotFound(PipeletError):
 
 
 class AddressRefused(PipeletError):
+    pass
+
+
+class InputsGone(PipeletError):
     pass
 
 

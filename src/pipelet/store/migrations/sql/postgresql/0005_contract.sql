@@ -16,6 +16,7 @@ WHERE finished_at IS NOT NULL AND keep_seconds IS NOT NULL;
 CREATE FUNCTION job_forgets_input() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   NEW.spec := ((NEW.spec::jsonb || '{"prompt": "", "negative_prompt": null}') - 'references')::text;
+  UPDATE file SET delete_after = NEW.finished_at WHERE job_id = NEW.id AND lease_token = '';
   RETURN NEW;
 END $$;
 

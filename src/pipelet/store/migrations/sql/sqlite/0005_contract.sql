@@ -21,6 +21,7 @@ CREATE INDEX job_early_ends ON job (finished_at + keep_seconds) WHERE finished_a
 CREATE TRIGGER job_forgets_input AFTER UPDATE OF state ON job WHEN NEW.finished_at IS NOT NULL AND NOT NEW.keep_input BEGIN
   UPDATE job SET spec = json_remove(json_set(NEW.spec, '$.prompt', '', '$.negative_prompt', NULL), '$.references')
   WHERE seq = NEW.seq;
+  UPDATE file SET delete_after = NEW.finished_at WHERE job_id = NEW.id AND lease_token = '';
 END;
 
 CREATE TABLE idempotency_key (
