@@ -57,7 +57,9 @@ async def test_a_submitted_job_reads_back_as_it_was(store: JobStore) -> None:
 async def test_the_references_of_an_edit_keep_their_order(store: JobStore) -> None:
     """Which picture is the first and which the second is all that an edit says of them."""
     references = tuple(Reference(key=f"inputs/{name}.png", width=64, height=96) for name in ("b", "a", "c"))
-    job = await store.submit(make_job(references=references, strength=0.6))
+    wanted = make_job(references=references, strength=0.6)
+    await store.note_inputs(wanted.id, [each.key for each in references], 1_000_900.0)
+    job = await store.submit(wanted)
 
     assert job == await store.get(job.id)
 

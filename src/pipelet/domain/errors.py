@@ -7,6 +7,7 @@ PipeletError
 │   └── KeyRefused
 ├── NotFound              there is no such thing, or not for the one who asks
 ├── AddressRefused        a user's URL leads to where we do not go
+├── InputsGone            pictures that a request starts from are not stored any more
 ├── LimitReached          the key's limit leaves no room now; later the same request is taken
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
@@ -49,6 +50,10 @@ class NotFound(PipeletError):
 
 
 class AddressRefused(PipeletError):
+    pass
+
+
+class InputsGone(PipeletError):
     pass
 
 

@@ -5,6 +5,7 @@ On the wire the unit of work is a *request*; in the code it is a `Job`, because 
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from pipelet.domain.estimate import Work
 from pipelet.domain.image import ImageSpec, StoredImage
@@ -91,6 +92,20 @@ class Job:
             inference_seconds=None,
             failure=None,
         )
+
+
+class Version(NamedTuple):
+    """What tells one snapshot of a job from the next: all else never changes, or only together with the state."""
+
+    state: str
+    attempt: int
+    started_at: float | None
+    tasks_done: int | None
+    tasks_total: int | None
+    priority: int
+    seq: int
+    lines: int
+    """Of its log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

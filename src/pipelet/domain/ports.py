@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.image import ImageSpec
-from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Outcome
 from pipelet.domain.progress import Progress
@@ -69,15 +69,35 @@ class JobStore(Protocol):
         Raises:
             LimitReached: its key is limited, and its images would be more than may wait. Of several who submit at the
                 same time, no two get the last room.
+            InputsGone: a picture that it starts from is deleted, or will be soon.
         """
 
+    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+        """Note the pictures that are about to be stored for a job that is not submitted yet: none is ever orphaned.
+
+        `submit` makes the references of its job part of it: they are deleted with it. What no job has taken by then is
+        unclaimed from `delete_after` on, and no longer taken some minutes before.
+        """
+
+    async def release_inputs(self, job_id: str, now: float) -> None:
+        """Let pictures that were noted for a job which was refused be deleted now."""
+
     async def get(self, job_id: str) -> Job | None: ...
+
+    async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
+        """By id; those that are not there are left out."""
+
+    async def versions(self, ids: Sequence[str]) -> dict[str, Version]:
+        """Of many at once, for much less than reading them; those that are not there are left out."""
 
     async def log(self, job: Job) -> list[LogLine]:
         """What happened to `job`, oldest first. It only grows."""
 
     async def ahead(self, job: Job, apps: Sequence[str]) -> Ahead:
         """What starts before the queued `job`, counting the apps that share its workers. Exact at any depth."""
+
+    async def ahead_of_many(self, jobs: Sequence[Job], apps: Sequence[str]) -> dict[str, Ahead]:
+        """As `ahead`, by id, in one query; those that do not wait any more are left out."""
 
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
         """What would start before a request of `priority` that arrived now."""
@@ -127,6 +147,10 @@ class JobStore(Protocol):
 
     def work_arrived(self) -> AbstractAsyncContextManager[asyncio.Event]:
         """An event that is set soon after somebody submits. A hint: it may come late or, rarely, not at all."""
+
+    def changes(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        """An event that is set soon after what the status of any request says may have changed: submits, claims,
+        progress, ends, moves, pauses. A hint, as `work_arrived`; several changes may be one."""
 
     # -- housekeeping ------------------------------------------------------------------------------------------------
 
@@ -200,6 +224,13 @@ class BlobStore(Protocol):
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store under `key`; afterwards the file is there whole and durable, or not at all."""
+
+    async def get(self, key: str) -> bytes:
+        """What was stored under `key`.
+
+        Raises:
+            NotFound: there is no such file.
+        """
 
     def url(self, key: str, *, now: float, base_url: str) -> str:
         """A URL that fetches the file without a key, for a limited time from `now`. `base_url` is our own address."""

@@ -13,13 +13,13 @@ import asyncpg
 
 from pipelet.domain.errors import StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
-from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, State
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, State, Version
 from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome, Succeeded
 from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import ReportAnswer, WorkerReport
-from pipelet.store import endings, migrations, queries, rows
+from pipelet.store import endings, inputs, migrations, queries, rows
 from pipelet.store.database_clock import DatabaseClock
 from pipelet.store.notifications import Notifications
 from pipelet.store.postgres_connection import Connection, Connections
@@ -30,6 +30,8 @@ SQL = {name: queries.numbered(text) for name, text in queries.load("postgresql")
 OLDEST_SERVER = 15
 _CLAIM_TRIES = 3
 """Where others were quicker with what a limited key may run: the next look passes its requests over."""
+_CHANGES_PAUSE = 0.1
+"""Seconds. A quick worker reports progress hundreds of times a second, and nobody reads so quickly."""
 
 
 class PostgresStore:
@@ -39,11 +41,12 @@ class PostgresStore:
         self.clock = clock
         self._connections = connections
         self._flush = WalFlush(connections)
-        self._notifications = Notifications(connections)
+        self._work = Notifications(connections, "pipelet_work")
+        self._news = Notifications(connections, "pipelet_changes", pause=_CHANGES_PAUSE)
 
     async def close(self) -> None:
         """Nobody may still be waiting for an answer."""
-        await self._notifications.close()
+        await asyncio.gather(self._work.close(), self._news.close())
 
     async def _all(self, query: str, **values: Any) -> list[asyncpg.Record]:
         return await self._connections.run(lambda connection: _fetch(connection, query, values))
@@ -67,11 +70,17 @@ class PostgresStore:
                 break
         else:
             await self._flush.wait()
-        self._notifications.send()
+        self._work.send()
+        self._news.send()
         return replace(job, seq=seq)
 
     async def _insert(self, job: Job) -> int:
-        row = await self._one("submit_limited_job" if job.is_limited else "submit_job", **rows.job_columns(job))
+        taken = inputs.to_take(job)
+        query = "submit_limited_job" if job.is_limited else "submit_job"
+        if taken is None:
+            row = await self._one(query, **rows.job_columns(job))
+        else:
+            row = await self._connections.run(lambda connection: _insert_and_take(connection, query, job, taken))
         if row is None:
             raise StoreUnusable("The database did not say whether it took the request. Submit it again.")
         seq: int | None = row["seq"]
@@ -80,9 +89,21 @@ class PostgresStore:
             raise queued_limit_reached(queued=row["queued_images"], allowed=allowed, images=job.spec.batch_size)
         return seq
 
+    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+        await self._durably("note_inputs", job_id=job_id, keys=list(keys), delete_after=delete_after)
+
+    async def release_inputs(self, job_id: str, now: float) -> None:
+        await self._all("release_inputs", job_id=job_id, now=now)
+
     async def get(self, job_id: str) -> Job | None:
         row = await self._one("get_job", id=job_id)
         return None if row is None else rows.job_from(row)
+
+    async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
+        return {row["id"]: rows.job_from(row) for row in await self._all("get_jobs", ids=ids)}
+
+    async def versions(self, ids: Sequence[str]) -> dict[str, Version]:
+        return {row["id"]: rows.version_from(row) for row in await self._all("versions_of_jobs", ids=ids)}
 
     async def log(self, job: Job) -> list[LogLine]:
         return [rows.submitted_line(job), *map(rows.log_line_from, await self._all("read_log", job_id=job.id))]
@@ -91,6 +112,12 @@ class PostgresStore:
         row = await self._one("ahead_of_job", apps=list(apps), priority=job.priority, seq=job.seq)
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return rows.ahead_from(row)
+
+    async def ahead_of_many(self, jobs: Sequence[Job], apps: Sequence[str]) -> dict[str, Ahead]:
+        ids = {job.seq: job.id for job in jobs}
+        levels, places = [job.priority for job in jobs], [job.seq for job in jobs]
+        found = await self._all("ahead_of_jobs", apps=list(apps), levels=levels, places=places)
+        return {ids[row["seq"]]: rows.ahead_from(row) for row in found}
 
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
         row = await self._one("backlog", apps=list(apps), priority=priority)
@@ -105,6 +132,7 @@ class PostgresStore:
         reason = {**endings.CANCELLED, "message": endings.CANCELLED_LINE}
         while True:
             if await self._durably("cancel_job", id=job_id, now=now, **reason):
+                self._news.send()
                 return CancelAnswer.CANCELLED
             row = await self._one("state_of_job", id=job_id)
             if row is None or row["state"] != State.QUEUED:
@@ -128,6 +156,7 @@ class PostgresStore:
                 # None: others have just taken all there was, or all that the key of this one may run.
                 row = await self._one("claim_job", app=head["app"], **values)
                 if row is not None:
+                    self._news.send()
                     job = rows.job_from(row)
                     return Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)
             if not any(head["limited"] for head in heads):
@@ -139,7 +168,10 @@ class PostgresStore:
 
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         held = {"id": lease.job.id, "token": lease.token}
-        return bool(await self._all("report_progress", done=progress.done, total=progress.total, **held))
+        noted = bool(await self._all("report_progress", done=progress.done, total=progress.total, **held))
+        if noted:
+            self._news.send()
+        return noted
 
     async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
         try:
@@ -157,7 +189,8 @@ class PostgresStore:
 
         if await self._connections.durably(end):
             if lease.job.is_limited:  # where its key was full, others of its requests may begin now
-                self._notifications.send()
+                self._work.send()
+            self._news.send()
             return True
         # A connection can break after the commit and before its answer; then the second try finds the lease gone.
         return tries > 1 and isinstance(outcome, Succeeded) and await self._has_result(lease.job.id, outcome)
@@ -190,7 +223,8 @@ class PostgresStore:
         while (row := await self._connections.run(end_one)) is not None:
             ended.append(rows.job_from(row))
         if ended:
-            self._notifications.send()
+            self._work.send()
+            self._news.send()
         return ended
 
     async def running(self, apps: Sequence[str]) -> list[Running]:
@@ -198,7 +232,12 @@ class PostgresStore:
 
     @contextlib.asynccontextmanager
     async def work_arrived(self) -> AsyncIterator[asyncio.Event]:
-        async with self._notifications.listen() as event:
+        async with self._work.listen() as event:
+            yield event
+
+    @contextlib.asynccontextmanager
+    async def changes(self) -> AsyncIterator[asyncio.Event]:
+        async with self._news.listen() as event:
             yield event
 
     # -- housekeeping ------------------------------------------------------------------------------------------------
@@ -224,17 +263,22 @@ class PostgresStore:
 
     async def pause(self, app: str, now: float) -> None:
         await self._durably("pause_app", app=app, now=now)
+        self._news.send()
 
     async def resume(self, app: str) -> bool:
         resumed = bool(await self._durably("resume_app", app=app))
-        self._notifications.send()
+        self._work.send()
+        self._news.send()
         return resumed
 
     async def paused(self) -> dict[str, float]:
         return {row["app"]: row["since"] for row in await self._all("paused_apps")}
 
     async def move_to_front(self, job_id: str, now: float) -> bool:
-        return bool(await self._durably("move_to_front", id=job_id, now=now, message=endings.MOVED_LINE))
+        moved = bool(await self._durably("move_to_front", id=job_id, now=now, message=endings.MOVED_LINE))
+        if moved:
+            self._news.send()
+        return moved
 
     async def drawn_since(self, since: float) -> dict[str, Drawn]:
         return rows.drawn_from(await self._all("count_finished", since=since))
@@ -288,6 +332,16 @@ async def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> 
     text, names = SQL[query]
     found: list[asyncpg.Record] = await connection.fetch(text, *(values[name] for name in names))
     return found
+
+
+async def _insert_and_take(connection: Connection, query: str, job: Job, taken: inputs.Taken) -> asyncpg.Record | None:
+    async with connection.transaction():
+        row = next(iter(await _fetch(connection, query, rows.job_columns(job))), None)
+        if row is None or row["seq"] is None:  # nothing was queued
+            return row
+        if len(await _fetch(connection, "take_inputs", {**taken})) < len(taken["keys"]):
+            raise inputs.gone()
+        return row
 
 
 async def _end_attempt(connection: Connection, job: Job, token: str, outcome: Outcome, now: float) -> bool:

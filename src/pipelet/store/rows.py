@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.image import ImageSpec, OutputFormat, Reference, StoredImage
-from pipelet.domain.job import Job, LogLine, State
+from pipelet.domain.job import Job, LogLine, State, Version
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Failure, FailureKind
 from pipelet.domain.ports import Drawn, QueueCounts, Running
@@ -66,6 +66,19 @@ def job_columns(job: Job) -> dict[str, Any]:
         "limited": job.is_limited,
         "image_count": job.spec.batch_size,
     }
+
+
+def version_from(row: Row) -> Version:
+    return Version(
+        row["state"],
+        row["attempt"],
+        row["started_at"],
+        row["tasks_done"],
+        row["tasks_total"],
+        row["priority"],
+        row["seq"],
+        1 + row["written_lines"],  # see `submitted_line`
+    )
 
 
 @lru_cache(4096)  # the same few requests are polled again and again, and a spec never changes
