@@ -63,8 +63,7 @@ async def test_a_server_without_a_connection_left_is_named(few: str) -> None:
     async with open_postgres(few, most_connections=2) as store:
         taken = await store.submit(make_job())
         async with contextlib.AsyncExitStack() as others:
-            for _ in range(2):
-                await _occupy(few, others)
+            await _occupy_the_rest(few, others)
             with pytest.raises(StoreAway, match="PIPELET_DATABASE_CONNECTIONS"):
                 await schema_version(few)
         assert await schema_version(few) is not None
@@ -73,9 +72,10 @@ async def test_a_server_without_a_connection_left_is_named(few: str) -> None:
         assert await store.submit(make_job())
 
 
-async def _occupy(url: str, exits: contextlib.AsyncExitStack) -> None:
-    connection = await asyncpg.connect(url)
-    exits.push_async_callback(connection.close)
+async def _occupy_the_rest(url: str, exits: contextlib.AsyncExitStack) -> None:
+    with contextlib.suppress(asyncpg.TooManyConnectionsError):
+        while True:
+            exits.push_async_callback((await asyncpg.connect(url)).close)
 
 
 # -- silence on the line ---------------------------------------------------------------------------------------------
