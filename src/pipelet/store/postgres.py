@@ -63,10 +63,14 @@ class PostgresStore:
 
     async def submit(self, job: Job) -> Job:
         seq = await self._insert(job)
-        try:
-            await self._flush.wait()
-        except StoreUnusable:  # the server died meanwhile, perhaps with the row not yet on disk
-            seq = await self._insert(job)
+        for _ in range(self._connections.most):  # so many connections may have died with the server
+            try:
+                await self._flush.wait()
+            except StoreUnusable:  # the server died meanwhile, perhaps with the row not yet on disk
+                seq = await self._insert(job)
+            else:
+                break
+        else:
             await self._flush.wait()
         self._work.send()
         self._news.send()
