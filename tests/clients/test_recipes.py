@@ -61,8 +61,10 @@ def test_javascript_from_the_documentation_draws(
 ) -> None:
     """It prints the URL of a picture."""
     script = tmp_path / "recipe.mjs"
-    script.write_text(_put({"http://127.0.0.1:8000": service[0].url}, JAVASCRIPT[number]))
-    process = start_node(tmp_path / "node", script, service=service[0])
+    running, _, trusted = service
+    script.write_text(_put({"http://127.0.0.1:8000": running.url}, JAVASCRIPT[number]))
+    # Whoever follows the URLs in answers comes to the public one, which is behind TLS here.
+    process = start_node(tmp_path / "node", script, service=running, NODE_EXTRA_CA_CERTS=str(trusted))
     out, errors = process.communicate(timeout=60)
 
     assert process.returncode == 0, errors
