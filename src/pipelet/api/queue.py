@@ -13,9 +13,10 @@ from pipelet.api.inputs import Wanted, echo, read_input
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
 from pipelet.domain.catalog import App
-from pipelet.domain.errors import NotFound
+from pipelet.domain.errors import LimitReached, NotFound
 from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import is_request_id, new_request_id
+from pipelet.domain.image import ImageSpec, Reference
 from pipelet.domain.job import CancelAnswer, Job, State
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import FailureKind
@@ -32,8 +33,10 @@ async def submit(request: Request) -> Response:
     fields = await read_object(request, max_bytes=app.limits.max_body_bytes)
     _refuse_webhook(request)
     wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority, max_batch=key.max_batch)
+    job_id = new_request_id()
+    spec = wanted.spec(app.limits, await _references(parts, request, app, job_id, wanted) if wanted.pictures else ())
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
-    job = await parts.store.submit(await _new_job(parts, app, key, wanted, backlog))
+    job = await _queued(parts, await _new_job(parts, app, key, job_id, wanted.priority, spec, backlog))
     parts.metrics.submitted(app.name)
     log.info("request.submitted", request_id=job.id, app=job.app, user=job.user, priority=job.priority)
     body: dict[str, Any] = {
@@ -104,13 +107,29 @@ def _refuse_webhook(request: Request) -> None:
         raise Problem(422, [fault], message=detail)
 
 
-async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, backlog: Ahead) -> Job:
-    spec, work = wanted.spec, drawing(wanted.spec, parts.catalog.model_of(app))
+async def _references(parts: Parts, request: Request, app: App, job_id: str, wanted: Wanted) -> tuple[Reference, ...]:
+    base_url = addresses.base_url(parts.public_url, request.scope)
+    return await parts.references.collect(app, job_id, wanted.pictures, base_url=base_url)
+
+
+async def _queued(parts: Parts, job: Job) -> Job:
+    try:
+        return await parts.store.submit(job)
+    except LimitReached:
+        if job.spec.references:
+            await parts.references.release(job.id)
+        raise
+
+
+async def _new_job(
+    parts: Parts, app: App, key: ApiKey, job_id: str, priority: int, spec: ImageSpec, backlog: Ahead
+) -> Job:
+    work = drawing(spec, parts.catalog.model_of(app))
     return Job(
-        id=new_request_id(),
+        id=job_id,
         app=app.name,
         user=key.user,
-        priority=wanted.priority,
+        priority=priority,
         spec=spec,
         work=work,
         submitted_at=parts.clock.now(),
