@@ -1,5 +1,6 @@
 """What a submit of an image edit takes and refuses; its pictures come as data: URIs and as files of our own."""
 
+import asyncio
 import base64
 import io
 import json
@@ -238,6 +239,21 @@ async def test_pictures_of_a_request_over_the_limit_go_at_once(service: Service)
 
     assert [200, 429] == codes
     assert 1 == len(await service.store.unclaimed_files(service.clock.now(), 10))
+
+
+async def test_a_submit_made_again_stores_no_more_pictures(service: Service) -> None:
+    """It is the same request; where two arrive at once, what the second one brought may go."""
+    body = {"prompt": "x", "image_urls": [RED]}
+
+    def send() -> Any:
+        return service.client.post(f"/fal/queue/{EDIT}", json=body, headers={"Idempotency-Key": "once"})
+
+    both = [await each for each in [asyncio.create_task(send()) for _ in range(2)]]
+
+    assert 1 == len({answer.json()["request_id"] for answer in [*both, await send()]})
+    assert 1 == await service.queued()
+    await _clear_up(service)
+    assert 1 == len([each for each in (service.blobs._folder / "inputs").rglob("*") if each.is_file()])
 
 
 async def test_a_file_of_our_own_is_read_without_a_request(service: Service) -> None:
