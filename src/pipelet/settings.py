@@ -90,8 +90,8 @@ class Settings(BaseSettings):
     )
     model: str = Field(
         "",
-        description="What the apps draw with: a name in the catalog, a hub id or a folder. An image-edit app that names "
-        "a model of its own keeps it; an app that the model cannot serve is not served.",
+        description="What the apps draw with: a name in the catalog, a hub id or a folder. An image-edit app that "
+        "names a model of its own keeps it; an app that the model cannot serve is not served.",
     )
     app: str = Field(
         "",
