@@ -30,6 +30,18 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    if value in ("*", "none"):
+        return () if value == "none" else ("*",)
+    origins = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+    if not origins or not all(map(_ORIGIN.fullmatch, origins)):
+        raise ValueError("must be `*`, `none`, or look like https://app.example.com,http://localhost:3000")
+    return origins
+
+
 def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
@@ -75,6 +87,11 @@ class Settings(BaseSettings):
         "",
         description="Networks that URLs in requests (pictures to edit, webhooks) may lead to although they are not "
         "public, such as `127.0.0.0/8,::1/128,10.1.0.0/16`; empty: none.",
+    )
+    allowed_origins: str = Field(
+        "*",
+        description="Whose web pages may call the API from a browser, with a key: `*` for any, `none`, or origins such "
+        "as `https://app.example.com,http://localhost:3000`.",
     )
     url: str = Field("", description="Where the command line finds the service; empty: this machine, at `port`.")
     key: str = Field(
@@ -129,6 +146,12 @@ class Settings(BaseSettings):
         _networks(value)
         return value
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        _origins(value)
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _is_a_known_database(cls, value: str) -> str:
@@ -162,6 +185,11 @@ class Settings(BaseSettings):
     def networks_beside_public(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """What `allowed_networks` names."""
         return _networks(self.allowed_networks)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """What `allowed_origins` names; `*` for any."""
+        return _origins(self.allowed_origins)
 
     @property
     def is_shared(self) -> bool:

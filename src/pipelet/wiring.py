@@ -211,6 +211,7 @@ def build_api(settings: Settings, *, store: JobStore, blobs: BlobStore, catalog:
         catalog=catalog,
         clock=store.clock,
         public_url=settings.public_url or None,
+        allowed_origins=settings.origins,
         version=__version__,
     )
 
