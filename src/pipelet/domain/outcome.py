@@ -17,6 +17,8 @@ class FailureKind(StrEnum):
     WORKER_LOST = "runner_disconnected"
     CANCELLED = "client_cancelled"
     OUT_OF_MEMORY = "out_of_memory"
+    REFERENCE_LOST = "image_load_error"
+    """A picture that the edit starts from is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)

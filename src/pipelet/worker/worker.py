@@ -21,6 +21,7 @@ from pipelet.worker.lease import LeaseKeeper
 from pipelet.worker.name import OWN_NAMES, take_name
 from pipelet.worker.outcomes import outcome_of
 from pipelet.worker.persist import persist
+from pipelet.worker.references import ReferenceLost
 from pipelet.worker.unless import unless
 
 log = structlog.get_logger()
@@ -242,6 +243,8 @@ class Worker:
             if error.last_words:
                 log.warning("engine.last_words", request_id=attempt.lease.job.id, printed=error.last_words)
             return outcome_of(error, images_at_once=attempt.images_at_once)
+        except ReferenceLost as error:
+            return Failed(Failure(FailureKind.REFERENCE_LOST, str(error)))
         except LeaseLost:
             raise
         except Exception:
