@@ -104,10 +104,19 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
         f"{request}/cancel",
         queue.cancel,
         202,
-        summary="Cancel while it waits",
+        summary="Cancel",
         responses=description.CANCEL,
-        openapi_extra=plain,
+        openapi_extra=description.of_read(catalog, description.IN_PROGRESS),
     )
+    # fal's own examples keep the rest of a longer app name in these paths; its clients leave it out.
+    longer = "/fal/queue/{app}/{rest:path}/requests/{request_id}"
+    for method, path, handler in (
+        ("GET", "/status", queue.status),
+        ("GET", "", queue.result),
+        ("GET", "/response", queue.result),
+        ("PUT", "/cancel", queue.cancel),
+    ):
+        _add(app, method, longer + path, handler, include_in_schema=False)
 
 
 def _add_submits(app: FastAPI, parts: Parts) -> None:

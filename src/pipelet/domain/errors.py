@@ -6,8 +6,10 @@ PipeletError
 │   ├── KeyMalformed
 │   └── KeyRefused
 ├── NotFound              there is no such thing, or not for the one who asks
+├── LimitReached          there is no room now; later the same request is taken
+│   └── QueueTooLong      more wait than its user puts up with; otherwise it is the key's limit
 ├── AddressRefused        a user's URL leads to where we do not go
-├── LimitReached          the key's limit leaves no room now; later the same request is taken
+├── InputsGone            pictures that a request starts from are not stored any more
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
 │   ├── StoreUnusable
@@ -52,7 +54,15 @@ class AddressRefused(PipeletError):
     pass
 
 
+class InputsGone(PipeletError):
+    pass
+
+
 class LimitReached(PipeletError):
+    pass
+
+
+class QueueTooLong(LimitReached):
     pass
 
 
