@@ -125,5 +125,6 @@ def _spec(content: dict[str, Any]) -> ImageSpec:
     changes = {
         "output_format": OutputFormat(content["output_format"]),
         "references": tuple(Reference(**each) for each in content["references"]),
+        "unread": tuple(content["unread"]),
     }
     return ImageSpec(**{**content, **changes})

@@ -28,7 +28,9 @@ def placed(pixels: NDArray[np.uint8], asked: Size, drawn: Size) -> NDArray[np.ui
     What is cut off there is their mirrored edges here. Of another aspect ratio than `asked`, they cover it, cropped.
     """
     scale = max(asked.width / drawn.width, asked.height / drawn.height)
-    seen = Size(min(round(asked.width / scale), drawn.width), min(round(asked.height / scale), drawn.height))
+    seen = Size(
+        min(max(1, round(asked.width / scale)), drawn.width), min(max(1, round(asked.height / scale)), drawn.height)
+    )
     left, top = (drawn.width - seen.width) // 2, (drawn.height - seen.height) // 2
     edges = ((top, drawn.height - seen.height - top), (left, drawn.width - seen.width - left), (0, 0))
     return np.pad(resample(pixels, seen), edges, mode="symmetric")

@@ -325,6 +325,7 @@ class Worker:
     def _story(self, job: Job, drawn: ImageSpec) -> dict[str, str]:
         """What is written into the files; of an input that is not to be kept, nothing."""
         spec, refined = job.spec, self._config.model.refine_steps(job.spec) > 0
+        strength = self._config.model.strength_of(spec)
         story = {
             "prompt": spec.prompt if job.keeps_input else "",
             "negative_prompt": (spec.negative_prompt or "") if job.keeps_input else "",
@@ -333,6 +334,8 @@ class Worker:
             "refine_strength": f"{self._config.model.refine_strength:g}" if refined else "",
             "num_inference_steps": str(spec.num_inference_steps),
             "guidance_scale": f"{spec.guidance_scale:g}",
+            "references": str(len(spec.references)) if spec.references else "",
+            "strength": "" if strength is None else f"{strength:g}",
             "model": self._config.model.name,
             "request_id": job.id,
             "software": f"Pipelet {self._config.version}",
