@@ -17,7 +17,7 @@ from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
 from pipelet.api.schemas import MIN_PRIORITY
 from pipelet.domain.catalog import App
-from pipelet.domain.errors import NotFound, QueueTooLong
+from pipelet.domain.errors import LimitReached, NotFound, QueueTooLong
 from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import is_request_id, new_request_id
 from pipelet.domain.job import CancelAnswer, Job, State
@@ -45,10 +45,14 @@ async def submit(request: Request) -> Response:
     await _refuse_long_queue(parts, app, options)
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
     job = await _new_job(parts, app, key, wanted, options, backlog)
-    if once is None:
-        await parts.store.submit(job)
-    elif (repeated := await once.submit(parts, job)) is not None:
-        return _submitted(parts, request, *repeated, is_repeated=True)
+    try:
+        if once is None:
+            await parts.store.submit(job)
+        elif (repeated := await once.submit(parts, job)) is not None:
+            return _submitted(parts, request, *repeated, is_repeated=True)
+    except LimitReached:
+        parts.metrics.refused("queued_images")
+        raise
     parts.metrics.submitted(app.name)
     log.info("request.submitted", request_id=job.id, app=job.app, user=job.user, priority=job.priority)
     return _submitted(parts, request, job, backlog.requests)
