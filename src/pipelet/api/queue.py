@@ -17,7 +17,7 @@ from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
 from pipelet.api.schemas import MIN_PRIORITY
 from pipelet.domain.catalog import App
-from pipelet.domain.errors import NotFound, PipeletError, QueueTooLong
+from pipelet.domain.errors import LimitReached, NotFound, PipeletError, QueueTooLong
 from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import is_request_id, new_request_id
 from pipelet.domain.image import ImageSpec, Reference
@@ -153,7 +153,9 @@ async def _queue(parts: Parts, job: Job, once: Once | None) -> tuple[Job, int] |
             await parts.store.submit(job)
             return None
         repeated = await once.submit(parts, job)
-    except PipeletError:
+    except PipeletError as error:
+        if isinstance(error, LimitReached):
+            parts.metrics.refused("queued_images")
         await _let_go(parts, job)
         raise
     if repeated is not None:
