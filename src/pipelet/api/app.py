@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 
-from pipelet.api import description, files, health, problems, queue, run
+from pipelet.api import description, events, files, health, problems, queue, run
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.cross_origin import CrossOrigin
 from pipelet.api.estimates import Estimates
@@ -19,6 +19,7 @@ from pipelet.api.parts import LocalFiles, Parts
 from pipelet.api.proxy import Proxy
 from pipelet.api.recent import Recent
 from pipelet.api.schemas import input_model
+from pipelet.api.watcher import Watcher
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 
@@ -51,6 +52,7 @@ def build_api(
         redirect_slashes=False,  # fal's clients do not follow redirects
     )
     app.router.route_class = Direct
+    estimates, paused = Estimates(store, catalog, clock), Recent(store.paused, seconds=0.5, clock=clock)
     app.state.parts = Parts(
         store=store,
         blobs=blobs,
@@ -64,10 +66,11 @@ def build_api(
             for name in catalog.served_apps()
         },
         doorkeeper=Doorkeeper(store, clock),
-        estimates=Estimates(store, catalog, clock),
+        estimates=estimates,
         metrics=Metrics(store, catalog, clock),
-        paused=Recent(store.paused, seconds=0.5, clock=clock),
+        paused=paused,
         blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
+        watcher=Watcher(store, estimates, paused),
     )
     problems.add_handlers(app)
     app.add_middleware(FastPath, submit=queue.submit, status=queue.status, served=app.state.parts.inputs)
@@ -83,6 +86,11 @@ def build_api(
     return app
 
 
+def end_streams(app: FastAPI) -> None:
+    """Break off every open stream, and those to come: for a server that is about to stop."""
+    app.state.parts.watcher.close()
+
+
 def _add_reads(app: FastAPI, catalog: Catalog) -> None:
     request = "/fal/queue/{app}/requests/{request_id}"
     plain = description.of_read(catalog)
@@ -95,6 +103,15 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
         summary="How far it is",
         responses=description.STATUS,
         openapi_extra=with_logs,
+    )
+    _add(
+        app,
+        "GET",
+        f"{request}/status/stream",
+        events.stream,
+        summary="How far it is, as it happens",
+        responses=description.STREAM,
+        openapi_extra=description.of_read(catalog, description.LOGS, description.LAST_EVENT_ID),
     )
     _add(app, "GET", request, queue.result, summary="The result", responses=description.RESULT, openapi_extra=plain)
     _add(app, "GET", f"{request}/response", queue.result, include_in_schema=False)

@@ -12,6 +12,7 @@ from pipelet.api.body import read_object
 from pipelet.api.inputs import Wanted, echo, read_input
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
+from pipelet.api.sight import WIRE_STATES
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import NotFound
 from pipelet.domain.estimate import Ahead, drawing
@@ -39,7 +40,7 @@ async def submit(request: Request) -> Response:
     body: dict[str, Any] = {
         "request_id": job.id,
         **addresses.of_request(parts.public_url, request.scope, app.name, job.id),
-        "status": statuses.WIRE_STATES[State.QUEUED],
+        "status": WIRE_STATES[State.QUEUED],
         "queue_position": backlog.requests,
         "logs": None,
         "metrics": {},
