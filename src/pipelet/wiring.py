@@ -162,8 +162,13 @@ def _open_s3(settings: Settings, bucket: str, prefix: str) -> BlobStore:
     )
 
 
-async def ensure_local_key(settings: Settings, store: JobStore) -> str:
-    """The key of the user `local`, made at the first start and kept in a file that only its owner reads."""
+async def ensure_local_key(settings: Settings, store: JobStore) -> str | None:
+    """The key of the user `local`, made at the first start and kept in a file that only its owner reads.
+
+    None on a shared database, where one would be added for good with every machine and container that comes and goes.
+    """
+    if settings.is_shared:
+        return None
     secret = _secret_file(settings.local_key_file, new_secret())
     if not looks_like_key(secret):
         raise Unusable(f"{settings.local_key_file} holds no key. Delete the file: a new key is made at the next start.")

@@ -14,7 +14,17 @@ def row(spec: dict[str, Any], **columns: Any) -> dict[str, Any]:
     """Of a finished job, whose spec has those fields, too."""
     known = rows.job_columns(make_job(references=(Reference(key="inputs/a.png", width=8, height=8),)))
     return {
-        **dict.fromkeys(("asked_priority", "started_at", "finished_at", "inference_seconds", "images", "failure_kind")),
+        **dict.fromkeys(
+            (
+                "asked_priority",
+                "started_at",
+                "finished_at",
+                "inference_seconds",
+                "images",
+                "finished_images",
+                "failure_kind",
+            )
+        ),
         **known,
         "seq": 1,
         "state": "failed",

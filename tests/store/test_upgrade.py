@@ -26,7 +26,7 @@ from tests.databases import Opener
 from tests.jobs import APP, make_job, make_key, wanting
 from tests.postgres_server import Server
 
-FILES = {"0001": "0001_initial", "0002": "0002_shorter_runs", "0003": "0003_operating"}
+FILES = {"0001": "0001_initial", "0002": "0002_shorter_runs", "0003": "0003_operating", "0004": "0004_incarnations"}
 
 # As revision 0002's code has them, but for the parts that differ between the databases. That of 0003 says no less.
 SUBMIT = """
@@ -268,6 +268,21 @@ async def test_limits_count_what_the_version_before_does(old: Old) -> None:
         await old.cancel(last.id)
         assert CancelAnswer.CANCELLED == await store.cancel(last.id, 1_000_003.0)
         assert State.QUEUED == (await store.submit(make_job(key=key))).state
+
+
+@pytest.mark.parametrize("revision", ["0004"], indirect=True)
+async def test_what_a_submit_asks_holds_for_the_version_before(old: Old) -> None:
+    """An input that is not to be kept is blanked though an old worker ends the request, and its result is kept for no
+    longer than was asked."""
+    await old.migrate()
+    async with old.opened() as store:
+        job = await store.submit(replace(make_job(), keeps_input=False, keep_seconds=10.0))
+        assert job.id == await old.claim()
+        await old.succeed(job.id)
+        ended = await store.get(job.id)
+        assert ended is not None
+        assert "" == ended.spec.prompt
+        assert 1 == await store.delete_finished(0.0, 1_000_012.0, 9)
 
 
 def test_every_revision_is_named_here() -> None:

@@ -1,6 +1,6 @@
 """The application: which path leads to which handler."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -52,7 +52,8 @@ def build_api(
         redirect_slashes=False,  # fal's clients do not follow redirects
     )
     app.router.route_class = Direct
-    estimates, paused = Estimates(store, catalog, clock), Recent(store.paused, seconds=0.5, clock=clock)
+    estimates = Estimates(store, catalog, clock)
+    paused: Recent[Mapping[str, float]] = Recent(store.paused, seconds=0.5, clock=clock)
     app.state.parts = Parts(
         store=store,
         blobs=blobs,
@@ -121,10 +122,19 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
         f"{request}/cancel",
         queue.cancel,
         202,
-        summary="Cancel while it waits",
+        summary="Cancel",
         responses=description.CANCEL,
-        openapi_extra=plain,
+        openapi_extra=description.of_read(catalog, description.IN_PROGRESS),
     )
+    # fal's own examples keep the rest of a longer app name in these paths; its clients leave it out.
+    longer = "/fal/queue/{app}/{rest:path}/requests/{request_id}"
+    for method, path, handler in (
+        ("GET", "/status", queue.status),
+        ("GET", "", queue.result),
+        ("GET", "/response", queue.result),
+        ("PUT", "/cancel", queue.cancel),
+    ):
+        _add(app, method, longer + path, handler, include_in_schema=False)
 
 
 def _add_submits(app: FastAPI, parts: Parts) -> None:

@@ -1,5 +1,6 @@
 """fal's queue routes: submit, status, cancel, result."""
 
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -10,11 +11,14 @@ from pipelet.api import addresses
 from pipelet.api import status as statuses
 from pipelet.api.body import read_object
 from pipelet.api.inputs import Wanted, echo, read_input
+from pipelet.api.once import Once
+from pipelet.api.options import Options, read_options
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
+from pipelet.api.schemas import MIN_PRIORITY
 from pipelet.api.sight import WIRE_STATES
 from pipelet.domain.catalog import App
-from pipelet.domain.errors import NotFound
+from pipelet.domain.errors import NotFound, QueueTooLong
 from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import is_request_id, new_request_id
 from pipelet.domain.job import CancelAnswer, Job, State
@@ -31,21 +35,24 @@ async def submit(request: Request) -> Response:
     key = await parts.doorkeeper.admit(request.scope["headers"])
     app = _served_app(parts, _called_app(request))
     fields = await read_object(request, max_bytes=app.limits.max_body_bytes)
+    options = read_options(request.scope)
     _refuse_webhook(request)
+    once = Once.of(options, app, key, fields, parts.clock.now())
+    if once is not None and (repeated := await once.repeated(parts)) is not None:
+        return _submitted(parts, request, *repeated, is_repeated=True)
     wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority, max_batch=key.max_batch)
+    if options.is_low and fields.get("priority") is None:
+        wanted = replace(wanted, priority=max(wanted.priority - 1, MIN_PRIORITY))
+    await _refuse_long_queue(parts, app, options)
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
-    job = await parts.store.submit(await _new_job(parts, app, key, wanted, backlog))
+    job = await _new_job(parts, app, key, wanted, options, backlog)
+    if once is None:
+        await parts.store.submit(job)
+    elif (repeated := await once.submit(parts, job)) is not None:
+        return _submitted(parts, request, *repeated, is_repeated=True)
     parts.metrics.submitted(app.name)
     log.info("request.submitted", request_id=job.id, app=job.app, user=job.user, priority=job.priority)
-    body: dict[str, Any] = {
-        "request_id": job.id,
-        **addresses.of_request(parts.public_url, request.scope, app.name, job.id),
-        "status": WIRE_STATES[State.QUEUED],
-        "queue_position": backlog.requests,
-        "logs": None,
-        "metrics": {},
-    }
-    return json_response(200, body, names(job))
+    return _submitted(parts, request, job, backlog.requests)
 
 
 async def status(request: Request) -> Response:
@@ -62,13 +69,16 @@ async def status(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     parts = parts_of(request)
     _, job = await find(parts, request)
-    match await parts.store.cancel(job.id, parts.clock.now()):
-        case CancelAnswer.CANCELLED:
+    also_running = request.query_params.get("in_progress", "").lower() in ("1", "true")
+    match await parts.store.cancel(job.id, parts.clock.now(), running=also_running):
+        case CancelAnswer.CANCELLED | CancelAnswer.STOPPING:
             log.info("request.cancelled", request_id=job.id, user=job.user)
             return json_response(202, {"status": "CANCELLATION_REQUESTED"}, names(job))
         case CancelAnswer.ALREADY_RUNNING:
             return _too_late(
-                "ALREADY_IN_PROGRESS", "The request has begun; only waiting requests can be cancelled.", job
+                "ALREADY_IN_PROGRESS",
+                "The request has begun; to stop it all the same, cancel it with ?in_progress=true.",
+                job,
             )
         case CancelAnswer.ALREADY_FINISHED:
             return _too_late("ALREADY_COMPLETED", "The request has ended already.", job)
@@ -80,10 +90,10 @@ async def result(request: Request) -> Response:
     parts = parts_of(request)
     _, job = await find(parts, request)
     if job.state is State.SUCCEEDED:
-        return json_response(200, _output(parts, request, job), names(job))
+        return json_response(200, _output(job, _images(parts, request, job)), names(job))
     if job.failure is None:
         return problem_response(400, "Request is still in progress", headers=names(job))
-    return _failed(job)
+    return _failed(job, _images(parts, request, job))
 
 
 async def unknown_app(request: Request) -> Response:
@@ -92,6 +102,31 @@ async def unknown_app(request: Request) -> Response:
     await parts.doorkeeper.admit(request.scope["headers"])
     _served_app(parts, _called_app(request))
     raise NotFound("There is nothing at this path.")
+
+
+def _submitted(parts: Parts, request: Request, job: Job, position: int, *, is_repeated: bool = False) -> Response:
+    body: dict[str, Any] = {
+        "request_id": job.id,
+        "gateway_request_id": job.id,
+        **addresses.of_request(parts.public_url, request.scope, job.app, job.id),
+        "status": WIRE_STATES[job.state],
+        "queue_position": position,
+        "logs": None,
+        "metrics": {},
+    }
+    return json_response(200, body, names(job) | ({"Idempotent-Replayed": "true"} if is_repeated else {}))
+
+
+async def _refuse_long_queue(parts: Parts, app: App, options: Options) -> None:
+    """By the requests of everybody that wait for this app; others may arrive at the same moment."""
+    if options.max_queue_length is None:
+        return
+    waiting = (await parts.store.backlog(MIN_PRIORITY, [app.name])).requests
+    if waiting > options.max_queue_length:
+        raise QueueTooLong(
+            f"{waiting} requests wait for {app.name}, more than the {options.max_queue_length} that "
+            "fal_max_queue_length allows. Submit it again later, or allow more."
+        )
 
 
 def _refuse_webhook(request: Request) -> None:
@@ -105,7 +140,8 @@ def _refuse_webhook(request: Request) -> None:
         raise Problem(422, [fault], message=detail)
 
 
-async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, backlog: Ahead) -> Job:
+async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, options: Options, backlog: Ahead) -> Job:
+    now = parts.clock.now()
     spec, work = wanted.spec, drawing(wanted.spec, parts.catalog.model_of(app))
     return Job(
         id=new_request_id(),
@@ -114,10 +150,14 @@ async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, backlog:
         priority=wanted.priority,
         spec=spec,
         work=work,
-        submitted_at=parts.clock.now(),
+        submitted_at=now,
         expected_seconds=await parts.estimates.expected_seconds(app.name, spec, work, backlog),
         key_id=key.id,
         is_limited=key.has_limits,
+        start_by=None if options.start_timeout is None else now + options.start_timeout,
+        is_single_attempt=options.is_single_attempt,
+        keeps_input=options.keeps_input,
+        keep_seconds=options.keep_seconds,
     )
 
 
@@ -148,15 +188,15 @@ async def find(parts: Parts, request: Request) -> tuple[str, Job]:
     if app not in parts.catalog.apps:
         raise NotFound(f"There is no app of this name. Known apps: {', '.join(parts.catalog.apps)}.")
     job = await parts.store.get(job_id) if is_request_id(job_id) else None
-    if job is None or job.user != key.user:
+    if job is None or job.user != key.user or job.is_forgotten(parts.clock.now()):
         raise NotFound(_UNKNOWN)
     return app, job
 
 
-def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
+def _images(parts: Parts, request: Request, job: Job) -> list[dict[str, Any]]:
     now, base_url = parts.clock.now(), addresses.base_url(parts.public_url, request.scope)
     urls = [parts.blobs.url(image.key, now=now, base_url=base_url) for image in job.images]
-    images = [
+    return [
         {
             "url": url,
             "file_name": image.file_name,
@@ -168,8 +208,12 @@ def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
         }
         for url, image in zip(urls, job.images, strict=True)
     ]
+
+
+def _output(job: Job, images: list[dict[str, Any]]) -> dict[str, Any]:
+    urls = [image["url"] for image in images]
     return {
-        "image": {"data_uri": urls[0], "file_name": job.images[0].file_name},
+        "image": {"data_uri": urls[0], "file_name": images[0]["file_name"]},
         "results": urls,
         "images": images,
         "seed": job.spec.seed,
@@ -178,14 +222,20 @@ def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
     }
 
 
-def _failed(job: Job) -> Response:
+def _failed(job: Job, images: list[dict[str, Any]]) -> Response:
+    """`images` were finished before it ended."""
     assert job.failure is not None  # noqa: S101 - the caller looked
     kind, message = job.failure.kind, job.failure.message
     if kind is FailureKind.INVALID_INPUT:
         fault = {"loc": ["body"], "msg": message, "type": kind.value, "input": None}
         return problem_response(422, [fault], message=message, error_type=kind.value, headers=names(job))
+    if kind is FailureKind.REQUEST_TIMEOUT:
+        # By this header fal's clients know that it is final, and do not ask again.
+        headers = names(job) | {"X-Fal-Request-Timeout-Type": "user"}
+        return problem_response(504, message, error_type=kind.value, headers=headers)
     status = 499 if kind is FailureKind.CANCELLED else 500
-    return problem_response(status, message, error_type=kind.value, headers=names(job))
+    more = {"images": images} if images else None
+    return problem_response(status, message, error_type=kind.value, more=more, headers=names(job))
 
 
 def _too_late(status: str, detail: str, job: Job) -> Response:

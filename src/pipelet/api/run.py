@@ -20,11 +20,14 @@ _FIRST_PAUSE, _LAST_PAUSE = 0.02, 0.5
 
 
 async def run(request: Request) -> Response:
-    """Whoever hangs up is not waited for: the request is cancelled, if it has not begun."""
+    """Whoever hangs up is not waited for: the request is cancelled, if it has not begun.
+
+    Unless it has an `Idempotency-Key`: then the same call may come again, and gets the result.
+    """
     parts = parts_of(request)
     submitted = await queue.submit(request)
     request_id = submitted.headers["x-fal-request-id"]
-    if not await _ends(parts, request, request_id):
+    if not await _ends(parts, request, request_id) and "idempotency-key" not in request.headers:
         await _cancel(parts, request_id)
     request.scope["path_params"] = {
         "app": request.scope["path"].rstrip("/").rpartition("/")[2],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work
+from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.image import ImageSpec
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
 from pipelet.domain.keys import ApiKey
@@ -72,6 +73,17 @@ class JobStore(Protocol):
             InputsGone: a picture that it starts from is deleted, or will be soon.
         """
 
+    async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
+        """Queue `job`, unless its user's key stands for a request already. Answers what the key stands for now.
+
+        Of several who submit with one key at the same time, exactly one queues its job.
+
+        Raises:
+            LimitReached, InputsGone: as `submit`; the key stays free.
+        """
+
+    async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None: ...
+
     async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
         """Note the pictures that are about to be stored for a job that is not submitted yet: none is ever orphaned.
 
@@ -105,16 +117,19 @@ class JobStore(Protocol):
     async def is_held_back(self, job: Job) -> bool:
         """Whether the queued `job` may not begin right now, because its key runs as many images as it may."""
 
-    async def cancel(self, job_id: str, now: float) -> CancelAnswer:
-        """Cancel if it has not begun. Either this wins or the claim does, never both and never neither."""
+    async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelAnswer:
+        """Cancel if it has not begun. Either this wins or the claim does, never both and never neither.
+
+        With `running` its worker is told to stop where it has begun: see `cancels`.
+        """
 
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def claim(self, want: NewLease) -> Lease | None:
         """Begin the first queued job of the wanted apps: highest priority, then earliest arrival.
 
-        Passed over are paused apps, the jobs that `want` names, and jobs of a key that would then run more images than
-        it may.
+        Passed over are paused apps, the jobs that `want` names, jobs of a key that would then run more images than it
+        may, and jobs whose `start_by` has passed.
         """
 
     async def extend(self, lease: Lease, expires_at: float) -> bool:
@@ -122,6 +137,9 @@ class JobStore(Protocol):
 
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         """False: the lease was lost."""
+
+    async def cancels(self, worker: str) -> set[str]:
+        """Tokens of the leases that `worker` has on jobs which are to stop."""
 
     async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
         """Note the files an attempt is about to write, all or none, so that none is ever orphaned.
@@ -143,10 +161,17 @@ class JobStore(Protocol):
     async def abandon(self, worker: str, now: float) -> list[Job]:
         """End the attempts of a worker that is known to be dead, without waiting for its leases, and free its name."""
 
+    async def end_overdue(self, now: float, limit: int) -> int:
+        """End up to `limit` queued jobs whose `start_by` has passed; answers how many. Either this wins or the claim.
+
+        Of a job that was to be cancelled while it ran, and whose attempt was cut short, this is the end, too.
+        """
+
     async def running(self, apps: Sequence[str]) -> list[Running]: ...
 
     def work_arrived(self) -> AbstractAsyncContextManager[asyncio.Event]:
-        """An event that is set soon after somebody submits. A hint: it may come late or, rarely, not at all."""
+        """An event that is set soon after somebody submits, or cancels what runs. A hint: it may come late or, rarely,
+        not at all."""
 
     def changes(self) -> AbstractAsyncContextManager[asyncio.Event]:
         """An event that is set soon after what the status of any request says may have changed: submits, claims,
@@ -155,7 +180,11 @@ class JobStore(Protocol):
     # -- housekeeping ------------------------------------------------------------------------------------------------
 
     async def delete_finished(self, before: float, now: float, limit: int) -> int:
-        """Forget up to `limit` jobs that ended before `before`; their files become unclaimed. Answers how many."""
+        """Forget jobs that ended before `before`, or that their users wanted kept no longer than `now`, up to `limit`
+        of each; their files become unclaimed. Answers how many."""
+
+    async def delete_idempotency_keys(self, now: float, limit: int) -> int:
+        """Forget up to `limit` that have expired. Answers how many."""
 
     async def unclaimed_files(self, now: float, limit: int) -> list[str]:
         """Keys that were reserved and belong to no result: of forgotten jobs and, after a grace time, dead attempts."""

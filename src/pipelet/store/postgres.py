@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import asyncpg
 
 from pipelet.domain.errors import StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
+from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, State, Version
 from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome, Succeeded
@@ -61,29 +63,47 @@ class PostgresStore:
 
     async def submit(self, job: Job) -> Job:
         seq = await self._insert(job)
-        try:
-            await self._flush.wait()
-        except StoreUnusable:  # the server died meanwhile, perhaps with the row not yet on disk
-            seq = await self._insert(job)
+        for _ in range(self._connections.most):  # so many connections may have died with the server
+            try:
+                await self._flush.wait()
+            except StoreUnusable:  # the server died meanwhile, perhaps with the row not yet on disk
+                seq = await self._insert(job)
+            else:
+                break
+        else:
             await self._flush.wait()
         self._work.send()
         self._news.send()
         return replace(job, seq=seq)
 
     async def _insert(self, job: Job) -> int:
-        taken = inputs.to_take(job)
-        query = "submit_limited_job" if job.is_limited else "submit_job"
-        if taken is None:
-            row = await self._one(query, **rows.job_columns(job))
-        else:
-            row = await self._connections.run(lambda connection: _insert_and_take(connection, query, job, taken))
-        if row is None:
-            raise StoreUnusable("The database did not say whether it took the request. Submit it again.")
-        seq: int | None = row["seq"]
-        if seq is None:
-            allowed = row["max_queued_images"]
-            raise queued_limit_reached(queued=row["queued_images"], allowed=allowed, images=job.spec.batch_size)
-        return seq
+        return _seq_of(job, await self._connections.run(partial(_queue, job)))
+
+    async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
+        known = await self._connections.run(partial(self._insert_once, job, key))
+        try:
+            await self._flush.wait()
+        except StoreUnusable:  # as in `submit`
+            known = await self._connections.run(partial(self._insert_once, job, key))
+            await self._flush.wait()
+        self._work.send()
+        self._news.send()
+        return known
+
+    async def _insert_once(self, job: Job, key: IdempotencyKey, connection: Connection) -> IdempotencyKey:
+        wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
+        async with connection.transaction():
+            # Another who takes the key right now is waited for: the constraint decides, and then its row can be read.
+            while not await _fetch(connection, "take_idempotency_key", wanted):
+                if known := await _fetch(connection, "find_idempotency_key", wanted):
+                    return rows.idempotency_key_from(known[0])
+                # It has expired for somebody whose clock is ahead, and was deleted between the two looks.
+            _seq_of(job, await _queue(job, connection))
+        return key
+
+    async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None:
+        row = await self._one("find_idempotency_key", owner=user, key=key, now=now)
+        return None if row is None else rows.idempotency_key_from(row)
 
     async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
         await self._durably("note_inputs", job_id=job_id, keys=list(keys), delete_after=delete_after)
@@ -124,14 +144,17 @@ class PostgresStore:
         asked = {"key_id": job.key_id, "image_count": job.spec.batch_size}
         return job.is_limited and await self._one("key_is_full", **asked) is not None
 
-    async def cancel(self, job_id: str, now: float) -> CancelAnswer:
+    async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelAnswer:
         reason = {**endings.CANCELLED, "message": endings.CANCELLED_LINE}
         while True:
             if await self._durably("cancel_job", id=job_id, now=now, **reason):
                 self._news.send()
                 return CancelAnswer.CANCELLED
+            if running and await self._durably("ask_cancel", id=job_id, now=now):
+                self._work.send()
+                return CancelAnswer.STOPPING
             row = await self._one("state_of_job", id=job_id)
-            if row is None or row["state"] != State.QUEUED:
+            if row is None or row["state"] not in (State.QUEUED, State.RUNNING if running else State.QUEUED):
                 return endings.CANCEL_ANSWERS[None if row is None else row["state"]]
             # It was running, and its worker was lost between the two looks: now it can be cancelled.
 
@@ -147,7 +170,9 @@ class PostgresStore:
             "passed_over": list(want.passed_over),
         }
         for _ in range(_CLAIM_TRIES):
-            heads = await self._all("heads_of_queues", apps=list(want.apps), passed_over=list(want.passed_over))
+            heads = await self._all(
+                "heads_of_queues", apps=list(want.apps), now=want.now, passed_over=list(want.passed_over)
+            )
             for head in heads:
                 # None: others have just taken all there was, or all that the key of this one may run.
                 row = await self._one("claim_job", app=head["app"], **values)
@@ -168,6 +193,9 @@ class PostgresStore:
         if noted:
             self._news.send()
         return noted
+
+    async def cancels(self, worker: str) -> set[str]:
+        return {row["lease_token"] for row in await self._all("cancels_of_worker", worker=worker)}
 
     async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
         try:
@@ -223,6 +251,29 @@ class PostgresStore:
             self._news.send()
         return ended
 
+    async def end_overdue(self, now: float, limit: int) -> int:
+        """One transaction each, as in `_end_attempts`."""
+
+        async def end_one(connection: Connection) -> bool:
+            async with connection.transaction():
+                found = await _fetch(connection, "overdue_jobs", {"now": now, "limit": 1})
+                for row in found:
+                    at = {"id": row["id"], "now": now}
+                    if row["cancel_asked_at"] is None:
+                        end = endings.TIMED_OUT | {"message": endings.TIMED_OUT_LINE}
+                        await _fetch(connection, "expire_job", at | end)
+                    else:
+                        end = endings.CANCELLED | {"message": endings.CANCELLED_LINE}
+                        await _fetch(connection, "cancel_job", at | end)
+                return bool(found)
+
+        ended = 0
+        while ended < limit and await self._connections.run(end_one):
+            ended += 1
+        if ended:
+            self._news.send()
+        return ended
+
     async def running(self, apps: Sequence[str]) -> list[Running]:
         return [rows.running_from(row) for row in await self._all("running_jobs", apps=list(apps))]
 
@@ -242,6 +293,9 @@ class PostgresStore:
         gone = await self._all("delete_finished", before=before, now=now, limit=limit)
         await self._all("forget_dead_workers", before=now - endings.WORKER_MEMORY)
         return len(gone)
+
+    async def delete_idempotency_keys(self, now: float, limit: int) -> int:
+        return len(await self._all("delete_idempotency_keys", now=now, limit=limit))
 
     async def unclaimed_files(self, now: float, limit: int) -> list[str]:
         return [row["key"] for row in await self._all("unclaimed_files", now=now, limit=limit)]
@@ -324,20 +378,36 @@ class PostgresStore:
         return {(row["kind"], row["phase"]): rows.learned_from(row) for row in await self._all("list_learned")}
 
 
+def _seq_of(job: Job, found: list[asyncpg.Record]) -> int:
+    """What a submit's statement answers: where `job` stands, or that its key is full."""
+    if not found:
+        raise StoreUnusable("The database did not say whether it took the request. Submit it again.")
+    seq: int | None = found[0]["seq"]
+    if seq is None:
+        full = found[0]
+        raise queued_limit_reached(
+            queued=full["queued_images"], allowed=full["max_queued_images"], images=job.spec.batch_size
+        )
+    return seq
+
+
 async def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> list[asyncpg.Record]:
     text, names = SQL[query]
     found: list[asyncpg.Record] = await connection.fetch(text, *(values[name] for name in names))
     return found
 
 
-async def _insert_and_take(connection: Connection, query: str, job: Job, taken: inputs.Taken) -> asyncpg.Record | None:
+async def _queue(job: Job, connection: Connection) -> list[asyncpg.Record]:
+    """What `_seq_of` reads. Raises InputsGone, and nothing happened."""
+    query, taken = "submit_limited_job" if job.is_limited else "submit_job", inputs.to_take(job)
+    if taken is None:
+        return await _fetch(connection, query, rows.job_columns(job))
     async with connection.transaction():
-        row = next(iter(await _fetch(connection, query, rows.job_columns(job))), None)
-        if row is None or row["seq"] is None:  # nothing was queued
-            return row
-        if len(await _fetch(connection, "take_inputs", {**taken})) < len(taken["keys"]):
+        found = await _fetch(connection, query, rows.job_columns(job))
+        is_queued = bool(found) and found[0]["seq"] is not None
+        if is_queued and len(await _fetch(connection, "take_inputs", {**taken})) < len(taken["keys"]):
             raise inputs.gone()
-        return row
+        return found
 
 
 async def _end_attempt(connection: Connection, job: Job, token: str, outcome: Outcome, now: float) -> bool:

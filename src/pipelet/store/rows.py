@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work
+from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.image import ImageSpec, OutputFormat, Reference, StoredImage
 from pipelet.domain.job import Job, LogLine, State, Version
 from pipelet.domain.keys import ApiKey
@@ -36,12 +37,16 @@ def job_from(row: Row) -> Job:
         key_id=row["key_id"],
         is_limited=bool(row["limited"]),
         asked_priority=row["asked_priority"],
+        start_by=row["start_by"],
+        is_single_attempt=bool(row["single_attempt"]),
+        keeps_input=bool(row["keep_input"]),
+        keep_seconds=row["keep_seconds"],
         state=State(row["state"]),
         attempt=row["attempt"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         progress=_progress_from(row),
-        images=images_from(row["images"]),
+        images=images_from(row["images"] or row["finished_images"]),
         inference_seconds=row["inference_seconds"],
         failure=_failure_from(row),
     )
@@ -65,6 +70,10 @@ def job_columns(job: Job) -> dict[str, Any]:
         "key_id": job.key_id,
         "limited": job.is_limited,
         "image_count": job.spec.batch_size,
+        "start_by": job.start_by,
+        "single_attempt": job.is_single_attempt,
+        "keep_input": job.keeps_input,
+        "keep_seconds": job.keep_seconds,
     }
 
 
@@ -144,6 +153,22 @@ def _work_from(row: Row, requests: float) -> Work:
 
 def log_line_from(row: Row) -> LogLine:
     return LogLine(at=row["at"], level=row["level"], message=row["message"])
+
+
+def idempotency_key_from(row: Row) -> IdempotencyKey:
+    return IdempotencyKey(
+        user=row["owner"],
+        key=row["key"],
+        fingerprint=row["fingerprint"],
+        job_id=row["job_id"],
+        expires_at=row["expires_at"],
+    )
+
+
+def idempotency_key_columns(key: IdempotencyKey) -> dict[str, Any]:
+    columns = asdict(key)
+    columns["owner"] = columns.pop("user")
+    return columns
 
 
 def key_from(row: Row) -> ApiKey:

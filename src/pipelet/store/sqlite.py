@@ -16,6 +16,7 @@ from typing import Any
 from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import InputsGone, LimitReached, PipeletError, StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
+from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
 from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome
@@ -65,18 +66,34 @@ class SqliteStore:
     async def submit(self, job: Job) -> Job:
         columns, taken = rows.job_columns(job), inputs.to_take(job)
 
-        def operation(db: sqlite3.Connection) -> int | LimitReached | InputsGone:
-            if job.is_limited and (full := _row(db, "over_limit", columns)):
-                # Answered, not raised: for an error the whole batch would run once more.
-                return queued_limit_reached(queued=full[0], allowed=full[1], images=job.spec.batch_size)
-            if taken and not _take_inputs(db, taken):
-                return inputs.gone()
-            return db.execute(SQL["submit_job"], columns).lastrowid or 0
+        answer = await self._writer.write(lambda db: _queue(db, job, columns, taken), announced=True)
+        if isinstance(answer, PipeletError):
+            raise answer
+        return replace(job, seq=answer)
+
+    async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
+        columns, taken = rows.job_columns(job), inputs.to_take(job)
+        wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
+
+        def operation(db: sqlite3.Connection) -> IdempotencyKey | PipeletError:
+            if _row(db, "take_idempotency_key", wanted) is None:
+                known = _row(db, "find_idempotency_key", wanted)
+                assert known is not None  # noqa: S101 - it was just in the way
+                return rows.idempotency_key_from(known)
+            queued = _queue(db, job, columns, taken)
+            if isinstance(queued, PipeletError):
+                db.execute(SQL["release_idempotency_key"], wanted)
+                return queued
+            return key
 
         answer = await self._writer.write(operation, announced=True)
         if isinstance(answer, PipeletError):
             raise answer
-        return replace(job, seq=answer)
+        return answer
+
+    async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None:
+        row = self._one("find_idempotency_key", owner=user, key=key, now=now)
+        return None if row is None else rows.idempotency_key_from(row)
 
     async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
         values = [{"key": key, "job_id": job_id, "delete_after": delete_after} for key in keys]
@@ -130,19 +147,21 @@ class SqliteStore:
         asked = {"key_id": job.key_id, "image_count": job.spec.batch_size}
         return job.is_limited and self._one("key_is_full", **asked) is not None
 
-    async def cancel(self, job_id: str, now: float) -> CancelAnswer:
+    async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelAnswer:
         def operation(db: sqlite3.Connection) -> CancelAnswer:
             if _scalar(db, "cancel_job", {"id": job_id, "now": now, **endings.CANCELLED}):
                 _log(db, job_id, now, "INFO", endings.CANCELLED_LINE)
                 return CancelAnswer.CANCELLED
+            if running and _scalar(db, "ask_cancel", {"id": job_id, "now": now}):
+                return CancelAnswer.STOPPING
             return endings.CANCEL_ANSWERS[_scalar(db, "state_of_job", {"id": job_id})]
 
-        return await self._writer.write(operation)
+        return await self._writer.write(operation, announced=running)
 
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def claim(self, want: NewLease) -> Lease | None:
-        wanted = {"apps": _as_json(want.apps), "passed_over": _as_json(want.passed_over)}
+        wanted = {"apps": _as_json(want.apps), "passed_over": _as_json(want.passed_over), "now": want.now}
         if not self._all("any_claimable", **wanted)[0][0]:
             return None  # an idle worker that looks around must not take the write lock
 
@@ -168,6 +187,9 @@ class SqliteStore:
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         values = {"id": lease.job.id, "token": lease.token, "done": progress.done, "total": progress.total}
         return bool(await self._writer.write(lambda db: _scalar(db, "report_progress", values), durable=False))
+
+    async def cancels(self, worker: str) -> set[str]:
+        return {row["lease_token"] for row in self._all("cancels_of_worker", worker=worker)}
 
     async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
         def operation(db: sqlite3.Connection) -> bool:
@@ -210,6 +232,24 @@ class SqliteStore:
 
         return await self._writer.write(operation, announced=True)
 
+    async def end_overdue(self, now: float, limit: int) -> int:
+        if not self._all("overdue_jobs", now=now, limit=1):
+            return 0  # looking around must not take the write lock
+
+        def operation(db: sqlite3.Connection) -> int:
+            found = db.execute(SQL["overdue_jobs"], {"now": now, "limit": limit}).fetchall()
+            for row in found:
+                at = {"id": row["id"], "now": now}
+                if row["cancel_asked_at"] is None:
+                    db.execute(SQL["expire_job"], at | endings.TIMED_OUT)
+                    _log(db, row["id"], now, "ERROR", endings.TIMED_OUT_LINE)
+                else:
+                    db.execute(SQL["cancel_job"], at | endings.CANCELLED)
+                    _log(db, row["id"], now, "INFO", endings.CANCELLED_LINE)
+            return len(found)
+
+        return await self._writer.write(operation)
+
     async def running(self, apps: Sequence[str]) -> list[Running]:
         return [rows.running_from(row) for row in self._all("running_jobs", apps=_as_json(tuple(apps)))]
 
@@ -227,13 +267,17 @@ class SqliteStore:
 
     async def delete_finished(self, before: float, now: float, limit: int) -> int:
         def operation(db: sqlite3.Connection) -> int:
-            gone = db.execute(SQL["delete_finished"], {"before": before, "limit": limit}).fetchall()
+            gone = db.execute(SQL["delete_finished"], {"before": before, "now": now, "limit": limit}).fetchall()
             for row in gone:
                 db.execute(SQL["release_files_of_job"], {"job_id": row["id"], "now": now})
             db.execute(SQL["forget_dead_workers"], {"before": now - endings.WORKER_MEMORY})
             return len(gone)
 
         return await self._writer.write(operation)
+
+    async def delete_idempotency_keys(self, now: float, limit: int) -> int:
+        values = {"now": now, "limit": limit}
+        return await self._writer.write(lambda db: len(db.execute(SQL["delete_idempotency_keys"], values).fetchall()))
 
     async def unclaimed_files(self, now: float, limit: int) -> list[str]:
         return [row["key"] for row in self._all("unclaimed_files", now=now, limit=limit)]
@@ -378,6 +422,17 @@ def _row(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> sqlite3.
 def _scalar(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> Any:
     row = _row(db, query, values)
     return row[0] if row else None
+
+
+def _queue(
+    db: sqlite3.Connection, job: Job, columns: dict[str, Any], taken: inputs.Taken | None
+) -> int | LimitReached | InputsGone:
+    """Answers the errors, and raises none: for one that is raised the whole batch would run once more."""
+    if job.is_limited and (full := _row(db, "over_limit", columns)):
+        return queued_limit_reached(queued=full[0], allowed=full[1], images=job.spec.batch_size)
+    if taken and not _take_inputs(db, taken):
+        return inputs.gone()
+    return db.execute(SQL["submit_job"], columns).lastrowid or 0
 
 
 def _take_inputs(db: sqlite3.Connection, taken: inputs.Taken) -> bool:

@@ -10,7 +10,7 @@ from pipelet.domain.catalog import Model
 from pipelet.domain.ids import new_file_prefix
 from pipelet.domain.image import StoredImage, file_key
 from pipelet.domain.job import Job, Lease
-from pipelet.domain.outcome import Succeeded
+from pipelet.domain.outcome import Cancelled, Succeeded
 from pipelet.domain.parts import split
 from pipelet.domain.ports import BlobStore, DrawnPart, Engine, JobStore, Part
 from pipelet.worker.encode import encode
@@ -73,13 +73,15 @@ class Attempt:
             self.draw_seconds += drawn.seconds
             self._filing.append(asyncio.create_task(self._file(part, drawn)))
 
-    async def record(self) -> Succeeded:
-        """Wait until every file is stored.
+    async def record(self) -> Succeeded | Cancelled:
+        """Wait until every file is stored of what was drawn. Where `draw` was stopped, that is not all there was to be.
 
         Raises:
             LeaseLost: somebody else has the job; what this attempt stored is deleted in time.
         """
         images = [image for filed in await asyncio.gather(*self._filing) for image in filed]
+        if len(self._filing) < len(self._parts):
+            return Cancelled(tuple(images))
         return Succeeded(tuple(images), self.draw_seconds)
 
     async def close(self) -> None:

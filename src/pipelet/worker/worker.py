@@ -13,10 +13,11 @@ from pipelet.domain.estimate import drawing, work_of
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import ImageSpec
 from pipelet.domain.job import Job, Lease, NewLease
-from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded
+from pipelet.domain.outcome import Cancelled, Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded
 from pipelet.domain.ports import BlobStore, Clock, Engine, JobStore
 from pipelet.domain.workers import ReportAnswer, WorkerReport
 from pipelet.worker.attempt import Attempt, LeaseLost
+from pipelet.worker.cancels import Cancels
 from pipelet.worker.every import every
 from pipelet.worker.lease import LeaseKeeper
 from pipelet.worker.name import OWN_NAMES, take_name
@@ -30,6 +31,10 @@ _LOOK_AROUND = 0.5
 """Seconds after which an idle worker looks by itself, should it have missed the call."""
 _PASSED_OVER = 1000
 """So many requests that need a newer worker are remembered; before that many wait, the workers should be upgraded."""
+_CANCELS_SECONDS = 1.0
+"""After which a worker that draws looks whether it is to stop, should it have missed the call."""
+_LEAST_BETWEEN_LOOKS = 0.2
+"""Every submit rings, too: a worker that draws need not look at each."""
 _BACKLOG = 3
 """Attempts at once: one that draws, the others with files on their way to the store."""
 _LONGEST_RESTART_PAUSE = 60.0
@@ -56,6 +61,7 @@ class Worker:
         self._engine = engine
         self._clock = clock
         self._leases = LeaseKeeper(store, clock, config.lease_seconds)
+        self._cancels = Cancels(store, config.name)
         self._megapixels_per_run = config.model.megapixels_per_run
         self._kind = config.model.name
         self._problem: str | None = "The model is being loaded."
@@ -110,7 +116,12 @@ class Worker:
             asyncio.create_task(every(0, partial(self._report_after, beat), name="worker_report")),
         ]
         try:
-            async with self._store.work_arrived() as work_arrived:
+            async with self._store.work_arrived() as rung:
+                work_arrived, look = asyncio.Event(), asyncio.Event()
+                beside.append(asyncio.create_task(_pass_on(rung, work_arrived, look)))
+                beside.append(
+                    asyncio.create_task(every(_LEAST_BETWEEN_LOOKS, partial(self._heed, look), name="cancels"))
+                )
                 await self._work(work_arrived)
             await asyncio.gather(*self._attempts)
         finally:
@@ -124,6 +135,11 @@ class Worker:
             raise Unusable(
                 f"Another worker has taken the name {self._config.name} while this one was not heard of. {OWN_NAMES}"
             )
+
+    async def _heed(self, look: asyncio.Event) -> None:
+        await unless(asyncio.sleep(_CANCELS_SECONDS), look)
+        look.clear()
+        await self._cancels.look()
 
     async def _refuse_another_model(self) -> None:
         """Which worker gets a request is chance; which model draws it must not be."""
@@ -231,7 +247,7 @@ class Worker:
             size=str(job.spec.size),
             drawn_at=str(drawn.size),
         )
-        with self._leases.hold(lease) as lost:
+        with self._leases.hold(lease) as lost, self._cancels.watch(lease) as cancelled:
             attempt = Attempt(
                 lease,
                 store=self._store,
@@ -242,7 +258,7 @@ class Worker:
                 story=self._story(job, drawn),
             )
             try:
-                outcome = await unless(self._outcome(attempt, engine_is_free), lost, self._hurry)
+                outcome = await unless(self._outcome(attempt, engine_is_free, cancelled), lost, self._hurry)
                 if not lost.is_set():
                     await self._end(attempt, outcome or HandedBack("the worker is shutting down"), lost)
             except LeaseLost:
@@ -253,9 +269,9 @@ class Worker:
         if lost.is_set():
             log.warning("attempt.lost_its_lease", request_id=job.id, worker=self._config.name, attempt=job.attempt)
 
-    async def _outcome(self, attempt: Attempt, engine_is_free: asyncio.Event) -> Outcome:
+    async def _outcome(self, attempt: Attempt, engine_is_free: asyncio.Event, cancelled: asyncio.Event) -> Outcome:
         try:
-            await attempt.draw()
+            await unless(attempt.draw(), cancelled)
             engine_is_free.set()
             return await attempt.record()
         except EngineError as error:
@@ -290,6 +306,8 @@ class Worker:
                 log.warning("attempt.failed", request_id=job.id, error_type=failure.kind, reason=failure.message)
             case Interrupted(failure):
                 log.error("attempt.interrupted", request_id=job.id, attempt=job.attempt, reason=failure.message)
+            case Cancelled(images):
+                log.info("attempt.cancelled", request_id=job.id, images=len(images))
             case HandedBack(reason):
                 log.info("attempt.handed_back", request_id=job.id, reason=reason)
 
@@ -302,11 +320,11 @@ class Worker:
             log.warning("learning.skipped", request_id=job.id, reason=str(error))
 
     def _story(self, job: Job, drawn: ImageSpec) -> dict[str, str]:
-        """What is written into the files."""
+        """What is written into the files; of an input that is not to be kept, nothing."""
         spec, refined = job.spec, self._config.model.refine_steps(job.spec) > 0
         story = {
-            "prompt": spec.prompt,
-            "negative_prompt": spec.negative_prompt or "",
+            "prompt": spec.prompt if job.keeps_input else "",
+            "negative_prompt": (spec.negative_prompt or "") if job.keeps_input else "",
             "size": str(spec.size),
             "drawn_at": "" if drawn.size == spec.size else str(drawn.size),
             "refine_strength": f"{self._config.model.refine_strength:g}" if refined else "",
@@ -353,3 +371,12 @@ class Worker:
             expires_at=now + self._config.lease_seconds,
             incarnation=self._incarnation,
         )
+
+
+async def _pass_on(rung: asyncio.Event, *ears: asyncio.Event) -> None:
+    """Each has to clear its own when it looks: one that several clear would keep news from the others."""
+    while True:
+        await rung.wait()
+        rung.clear()
+        for ear in ears:
+            ear.set()

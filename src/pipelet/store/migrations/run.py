@@ -12,8 +12,7 @@ from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from pipelet.domain.errors import StoreAway, StoreUnusable
-from pipelet.store.postgres_connection import AWAY, explain
+from pipelet.store.postgres_connection import AWAY, unusable
 
 _LOCK = 0x50495045  # "PIPE": any number that nobody else takes
 
@@ -40,7 +39,7 @@ def migrate_postgres(url: str) -> None:
     try:
         asyncio.run(_migrate_postgres(url))
     except (asyncpg.PostgresError, *AWAY) as error:
-        raise (StoreAway if isinstance(error, AWAY) else StoreUnusable)(explain(error, url)) from error
+        raise unusable(error, url) from error
 
 
 async def _migrate_postgres(url: str) -> None:
