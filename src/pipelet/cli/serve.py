@@ -75,10 +75,10 @@ def serve(
 
 
 async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) -> None:
-    async with wiring.open_store(chosen) as store:
+    async with wiring.open_store(chosen) as store, wiring.open_fetchers(chosen) as fetchers:
         blobs = wiring.open_blobs(chosen)
         secret = await wiring.ensure_local_key(chosen, store)
-        api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=catalog)
+        api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=catalog, fetchers=fetchers)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
         crew = wiring.build_crew(chosen, store=store)
         server = Server(api, on_ready=lambda: _greet(chosen, listener, secret), on_stop=lambda: end_streams(api))
