@@ -16,8 +16,9 @@ from pipelet.api.options import Options, read_options
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
 from pipelet.api.schemas import MIN_PRIORITY
+from pipelet.api.sight import WIRE_STATES
 from pipelet.domain.catalog import App
-from pipelet.domain.errors import NotFound, PipeletError, QueueTooLong
+from pipelet.domain.errors import LimitReached, NotFound, PipeletError, QueueTooLong
 from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import is_request_id, new_request_id
 from pipelet.domain.image import ImageSpec, Reference
@@ -110,7 +111,7 @@ def _submitted(parts: Parts, request: Request, job: Job, position: int, *, is_re
         "request_id": job.id,
         "gateway_request_id": job.id,
         **addresses.of_request(parts.public_url, request.scope, job.app, job.id),
-        "status": statuses.WIRE_STATES[job.state],
+        "status": WIRE_STATES[job.state],
         "queue_position": position,
         "logs": None,
         "metrics": {},
@@ -153,7 +154,9 @@ async def _queue(parts: Parts, job: Job, once: Once | None) -> tuple[Job, int] |
             await parts.store.submit(job)
             return None
         repeated = await once.submit(parts, job)
-    except PipeletError:
+    except PipeletError as error:
+        if isinstance(error, LimitReached):
+            parts.metrics.refused("queued_images")
         await _let_go(parts, job)
         raise
     if repeated is not None:
