@@ -1,4 +1,5 @@
-"""The whole way once: start a service, send the API document's own request and three more, fetch the pictures, stop.
+"""The whole way once: start a service, send the API document's own request and three more, fetch the pictures, have
+two of them edited, stop.
 
 What goes over the wire is made with the standard library only, so that every byte of it is to be seen here. Run by
 `make demo`.
@@ -19,7 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -39,6 +40,12 @@ MORE_PROMPTS = (
     "a ghost in the bottom left corner",
 )
 """What the model in the box knows how to draw."""
+EDITS = (
+    "a green apple on a light blue background",
+    "a lemon on a light blue background",
+)
+"""What the first of them becomes."""
+EDIT_BODY = '{"prompt": "%s", "image_urls": ["%s"]}'
 MORE_BODY = '{"width": 256, "height": 256, "prompt": "%s"}'
 CURLS_LABEL = "application/x-www-form-urlencoded"
 OUR_SETTINGS = {
@@ -67,8 +74,11 @@ def main() -> int:
             with running_service(Path(folder), log) as url:
                 key = (Path(folder) / "data" / "local-key").read_text().strip()
                 bodies = [BODY % (width, height, PROMPT), *(MORE_BODY % prompt for prompt in MORE_PROMPTS)]
-                pictures = [path for body in bodies for path in draw(url, key, body)]
-            say(f"All of them on one sheet: {contact_sheet(pictures)}")
+                drawn = [picture for body in bodies for picture in draw(url, key, "z-image-text-to-image", body)]
+                apple = drawn[-len(MORE_PROMPTS)]
+                for prompt in EDITS:
+                    drawn += draw(url, key, "z-image-image-edit", EDIT_BODY % (prompt, apple.url))
+            say(f"All of them on one sheet: {contact_sheet([picture.path for picture in drawn])}")
         except (Failed, OSError) as error:
             say(f"\nThe demo failed: {error}\nThe end of the service's log:\n{tail(log)}")
             return 1
@@ -138,10 +148,15 @@ def stop(service: "subprocess.Popen[str]") -> None:
         service.wait()
 
 
-def draw(url: str, key: str, body: str) -> list[Path]:
-    """The files of its pictures."""
-    say(f"$ curl -XPOST {url}/fal/queue/z-image-text-to-image -H 'Authorization: Bearer …' -d '{body}'")
-    code, submitted = call("POST", f"{url}/fal/queue/z-image-text-to-image", key, body.encode(), CURLS_LABEL)
+class Picture(NamedTuple):
+    path: Path
+    url: str
+    """Signed; the service reads its own pictures from there, too."""
+
+
+def draw(url: str, key: str, app: str, body: str) -> list[Picture]:
+    say(f"$ curl -XPOST {url}/fal/queue/{app} -H 'Authorization: Bearer …' -d '{body}'")
+    code, submitted = call("POST", f"{url}/fal/queue/{app}", key, body.encode(), CURLS_LABEL)
     if code != 200:
         raise Failed(submitted["message"])
     say(json.dumps({name: value for name, value in submitted.items() if name.endswith(("_id", "_url"))}, indent=2))
@@ -150,13 +165,13 @@ def draw(url: str, key: str, body: str) -> list[Path]:
     if code != 200:
         raise Failed(result["message"])
     say("")
-    paths = []
+    pictures = []
     for image in result["images"]:
         path = fetch(image["url"], image["file_name"])
         say(f"{path}  ({image['width']}×{image['height']}, {path.stat().st_size / 1e6:.1f} MB)")
-        paths.append(path)
+        pictures.append(Picture(path, image["url"]))
     say("")
-    return paths
+    return pictures
 
 
 def watch(status_url: str, key: str) -> None:

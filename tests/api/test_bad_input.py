@@ -218,7 +218,6 @@ async def test_too_large_by_its_own_word(service: Service, length: str) -> None:
     ("method", "path", "status"),
     [
         ("POST", "/fal/queue/no-such-app", 404),
-        ("POST", "/fal/queue/z-image-image-edit", 404),
         ("POST", "/fal/queue/%00", 404),
         ("POST", "/fal/queue/", 404),
         ("POST", "/fal/queue/a/b", 404),
@@ -252,11 +251,3 @@ async def test_wrong_paths_and_methods(
     assert ("allow" in answer.headers) == (status == 405)
     assert await service.queued() == 0
     assert not [line for line in log_lines if line["log_level"] == "error"]
-
-
-async def test_known_app_that_nothing_serves(service: Service) -> None:
-    """A request to an app that is known but not served is told so, and where requests go."""
-    refusal = (await service.client.post("/fal/queue/z-image-image-edit", json={"prompt": "a"})).json()
-
-    assert "z-image-image-edit is known" in refusal["message"]
-    assert APP in refusal["message"]

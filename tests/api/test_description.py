@@ -16,6 +16,7 @@ from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
 from tests.jobs import APP
 
+EDIT = "z-image-image-edit"
 SECRET = "pk_" + "s" * 43
 
 
@@ -30,8 +31,18 @@ def document(app: FastAPI, store: SqliteStore) -> Any:
 @pytest.mark.parametrize("number", range(5))
 def test_as_described(document: Any, store: SqliteStore, number: int, mode: GenerationMode) -> None:
     """What the document allows is accepted, what it forbids is refused, and every answer is one it lists."""
-    operation = list(document.get_all_operations())[number].ok()
+    operations = [found.ok() for found in document.get_all_operations()]
+    operation = [each for each in operations if EDIT not in each.path][number]
+    hold(operation, mode, store)
 
+
+def test_an_edit_is_as_described(document: Any, store: SqliteStore) -> None:
+    """What the document forbids is refused. What it allows may be refused as well: its pictures have to be there."""
+    [operation] = [found.ok() for found in document.get_all_operations() if EDIT in found.ok().path]
+    hold(operation, GenerationMode.NEGATIVE, store)
+
+
+def hold(operation: Any, mode: GenerationMode, store: SqliteStore) -> None:
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy(generation_mode=mode))
     def holds(case: Any) -> None:
@@ -48,6 +59,7 @@ async def test_routes(service: Service) -> None:
     read = "/fal/queue/{app}/requests/{request_id}"
     assert {(path, *methods) for path, methods in document["paths"].items()} == {
         (f"/fal/queue/{APP}", "post"),
+        (f"/fal/queue/{EDIT}", "post"),
         (f"{read}/status", "get"),
         (f"{read}/status/stream", "get"),
         (read, "get"),
