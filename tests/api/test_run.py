@@ -114,3 +114,15 @@ async def test_who_hangs_up_is_not_waited_for(
     request_id = await id_in(log_lines)
     status = (await service.client.get(service.status_path(request_id))).json()["status"]
     assert ("IN_PROGRESS" if has_begun else "COMPLETED") == status
+
+
+async def test_a_service_that_stops_says_where_the_result_will_be(service: Service, app: FastAPI) -> None:
+    """Calls that wait are answered at once, with the id of a request that stays in the queue."""
+    call = await called(service)
+    app.state.parts.watcher.close()
+    answer = await asyncio.wait_for(call, 5)
+
+    request_id = answer.headers["x-fal-request-id"]
+    assert (503, "service_stops") == (answer.status_code, answer.headers["x-fal-error-type"])
+    assert request_id in answer.json()["message"]
+    assert "IN_QUEUE" == (await service.client.get(service.status_path(request_id))).json()["status"]
