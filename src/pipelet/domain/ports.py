@@ -225,6 +225,12 @@ class JobStore(Protocol):
     async def revoke_key(self, key_id: str, now: float) -> bool:
         """False: there is no such key."""
 
+    async def limit_key(self, key_id: str, *, max_queued_images: int | None, max_running_images: int | None) -> bool:
+        """From now on these are the limits of a key. False: there is no such key.
+
+        Requests that were submitted while it had none do not count against them.
+        """
+
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
     async def report_worker(self, report: WorkerReport) -> ReportAnswer:
