@@ -47,7 +47,7 @@ def test_any_object(fields: dict[str, Any], ceiling: int | None, largest_batch: 
         assert len(sent.encode()) < 10_000
         return
 
-    spec = wanted.spec
+    spec = wanted.spec(APP_ENTRY.limits)
     assert all(type(side) is int and 64 <= side <= 4096 for side in (spec.width, spec.height))
     assert type(spec.batch_size) is int
     assert 1 <= spec.batch_size <= min(16, largest_batch or 16)
