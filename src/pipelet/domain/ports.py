@@ -285,6 +285,8 @@ class Part:
     spec: ImageSpec
     first: int
     count: int
+    references: tuple[memoryview, ...] = ()
+    """The pictures that an edit starts from, in their order: uint8, shape (height, width, 3), RGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +324,7 @@ class Engine(Protocol):
     async def draw(self, part: Part, on_task: Callable[[int], None]) -> DrawnPart:
         """Draw `part`. `on_task(k)` is called as k grows: prompt encoded 1, each step 1, decoded 1.
 
+        Where there are references: between prompt and steps, all of them encoded 1.
         Where the model makes a second pass: and then picture encoded 1, each of its steps 1, decoded 1.
 
         Raises:
