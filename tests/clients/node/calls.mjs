@@ -26,8 +26,8 @@ async function refusal(promise) {
   try {
     return { resolved: await promise };
   } catch (error) {
-    const { name, message, status, requestId, body } = error;
-    return { name, message, status, requestId, body, fieldErrors: error.fieldErrors };
+    const { name, message, status, requestId, body, isUserTimeout, fieldErrors } = error;
+    return { name, message, status, requestId, body, isUserTimeout, fieldErrors };
   }
 }
 
@@ -104,6 +104,18 @@ async function timedOut() {
   return { error, status };
 }
 
+async function late() {
+  const long = await fal.queue.submit(APP, { input: { prompt: "long sleep=0.2", ...SMALL } });
+  const input = { prompt: "waiting", ...SMALL };
+  const { request_id: requestId } = await fal.queue.submit(APP, { input, startTimeout: 1.1 });
+  const status = await ended(requestId);
+  const started = Date.now();
+  const result = await refusal(fal.queue.result(APP, { requestId }));
+  const waited = Date.now() - started;
+  await ended(long.request_id);
+  return { status, result, waited };
+}
+
 async function run() {
   const { data, requestId } = await fal.run(APP, { input: { prompt: "a hen", ...SMALL, batch_size: 2 } });
   const bad = await refusal(fal.run(APP, { input: { prompt: "" } }));
@@ -119,6 +131,7 @@ console.log(
     unable: await failed("refuse 狐 and 🦊"),
     broken: await failed("please"),
     timedOut: await timedOut(),
+    late: await late(),
     run: await run(),
   }),
 );
