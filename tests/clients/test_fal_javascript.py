@@ -80,6 +80,31 @@ def test_a_status_has_what_the_client_declares(seen: dict[str, Any]) -> None:
     assert status["response_url"].endswith(f"/requests/{seen['polled']['requestId']}")
 
 
+def test_subscribe_by_streaming_sees_what_polling_sees(seen: dict[str, Any]) -> None:
+    """Every state, each log line once, and the result; the stream ends when the request does."""
+    streamed = seen["streamed"]
+
+    assert ("COMPLETED", 1) == (streamed["statuses"][-1], streamed["images"])
+    assert "IN_PROGRESS" in streamed["statuses"]
+    assert set(streamed["statuses"]) <= {"IN_QUEUE", "IN_PROGRESS", "COMPLETED"}
+    assert streamed["polled"] == streamed["logs"][-1]
+
+
+def test_a_stream_of_events_can_be_read_by_hand(seen: dict[str, Any]) -> None:
+    """Each event is a status, the last one says how it ended, and characters of any length arrive whole."""
+    by_hand, reason = seen["streamedByHand"], "No pictures of this: refuse 狐 and 🦊"
+
+    assert by_hand["requestId"] == by_hand["id"] == by_hand["events"][0]["request_id"]
+    assert by_hand["last"] == by_hand["events"][-1]
+    assert ("COMPLETED", reason) == (by_hand["last"]["status"], by_hand["last"]["error"])
+    assert reason == by_hand["last"]["logs"][-1]["message"]
+
+
+def test_a_stream_of_an_unknown_request_is_refused(seen: dict[str, Any]) -> None:
+    """The client's `done` is rejected at once."""
+    assert (404, "ApiError") == (seen["streamedByHand"]["unknown"]["status"], seen["streamedByHand"]["unknown"]["name"])
+
+
 def test_a_result_asked_for_too_early_is_refused_for_now(seen: dict[str, Any]) -> None:
     """The client gets an error at once, with the reason as its message; later the result is there."""
     early = seen["early"]

@@ -54,6 +54,32 @@ async function polled() {
   return { statuses, counts, enqueued, requestId, status, data, again };
 }
 
+async function streamed() {
+  const statuses = [];
+  const logs = [];
+  const { data, requestId } = await fal.subscribe(APP, {
+    mode: "streaming",
+    input: { prompt: "a fox sleep=0.05", ...SMALL },
+    logs: true,
+    onQueueUpdate: (update) => {
+      statuses.push(update.status);
+      logs.push(update.logs.map((line) => line.message));
+    },
+  });
+  const polled = await fal.queue.status(APP, { requestId, logs: true });
+  return { statuses, logs, images: data.images.length, polled: polled.logs.map((line) => line.message) };
+}
+
+async function streamedByHand() {
+  const { request_id: requestId } = await fal.queue.submit(APP, { input: { prompt: "refuse 狐 and 🦊", ...SMALL } });
+  const stream = await fal.queue.streamStatus(APP, { requestId, logs: true });
+  const events = [];
+  for await (const event of stream) events.push(event);
+  const last = await stream.done();
+  const nobody = await fal.queue.streamStatus(APP, { requestId: UNKNOWN });
+  return { requestId, events, last, id: stream.requestId, unknown: await refusal(nobody.done()) };
+}
+
 async function early() {
   const { request_id: requestId } = await fal.queue.submit(APP, { input: { prompt: "long sleep=0.05", ...SMALL } });
   const tooSoon = await refusal(fal.queue.result(APP, { requestId }));
@@ -125,6 +151,8 @@ async function run() {
 console.log(
   JSON.stringify({
     polled: await polled(),
+    streamed: await streamed(),
+    streamedByHand: await streamedByHand(),
     early: await early(),
     cancelled: await cancelled(),
     refused: await refused(),
