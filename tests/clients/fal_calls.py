@@ -6,7 +6,6 @@ In a process of its own, because the client reads its host from the environment 
 import asyncio
 import json
 import os
-import time
 import warnings
 from collections.abc import Awaitable, Callable
 
@@ -135,15 +134,6 @@ def ran() -> dict[str, object]:
     return {"images": len(result["images"]), "refused": refusal(fal_client.run, APP, arguments={"prompt": ""})}
 
 
-def late() -> dict[str, object]:
-    """A deadline for the start passes while the only worker is busy."""
-    fal_client.submit(APP, arguments={"prompt": "long sleep=0.4", **SMALL})
-    waiting = fal_client.submit(APP, arguments={"prompt": "late", **SMALL}, start_timeout=1.1)
-    began = time.monotonic()
-    outcome: dict[str, object] = {"refusal": refusal(waiting.get), "seconds": time.monotonic() - began}
-    return outcome | {"status": [type(waiting.status()).__name__, waiting.status().error_type]}
-
-
 def limited() -> list[int]:
     """With a key of which one request may wait: the client makes those again that are refused for now."""
     client = fal_client.SyncClient(key=os.environ["LIMITED_KEY"])
@@ -201,7 +191,6 @@ print(  # noqa: T201 - this is what the test reads
             "timed_out": timed_out(),
             "late": late(),
             "ran": ran(),
-            "late": late(),
             "limited": limited(),
             "asynchronously": asyncio.run(asynchronously()),
         }

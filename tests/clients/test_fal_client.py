@@ -116,15 +116,6 @@ def test_run_answers_with_the_result(seen: dict[str, Any]) -> None:
     assert 422 == seen["ran"]["refused"][0]
 
 
-def test_a_deadline_for_the_start_is_final(seen: dict[str, Any]) -> None:
-    """`start_timeout` ends a request that did not begin: the client raises the 504 at once, and does not ask again."""
-    late = seen["late"]
-
-    assert [504, "request_timeout", "Request timed out"] == late["refusal"]
-    assert ["Completed", "request_timeout"] == late["status"]
-    assert late["seconds"] < 10
-
-
 def test_a_reached_limit_is_waited_out(seen: dict[str, Any]) -> None:
     """The client makes a submit again by itself until its key has room; none of the requests is lost."""
     assert [1, 1, 1, 1] == seen["limited"]
