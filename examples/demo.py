@@ -1,5 +1,5 @@
 """The whole way once: start a service, send the API document's own request and three more, fetch the pictures, have
-two of them edited, stop.
+one of them edited, stop.
 
 What goes over the wire is made with the standard library only, so that every byte of it is to be seen here. Run by
 `make demo`.
@@ -40,10 +40,7 @@ MORE_PROMPTS = (
     "a ghost in the bottom left corner",
 )
 """What the model in the box knows how to draw."""
-EDITS = (
-    "a green apple on a light blue background",
-    "a lemon on a light blue background",
-)
+EDIT = "a green apple on a light blue background"
 """What the first of them becomes."""
 EDIT_BODY = '{"prompt": "%s", "image_urls": ["%s"]}'
 MORE_BODY = '{"width": 256, "height": 256, "prompt": "%s"}'
@@ -76,8 +73,7 @@ def main() -> int:
                 bodies = [BODY % (width, height, PROMPT), *(MORE_BODY % prompt for prompt in MORE_PROMPTS)]
                 drawn = [picture for body in bodies for picture in draw(url, key, "z-image-text-to-image", body)]
                 apple = drawn[-len(MORE_PROMPTS)]
-                for prompt in EDITS:
-                    drawn += draw(url, key, "z-image-image-edit", EDIT_BODY % (prompt, apple.url))
+                drawn += draw(url, key, "z-image-image-edit", EDIT_BODY % (EDIT, apple.url))
             say(f"All of them on one sheet: {contact_sheet([picture.path for picture in drawn])}")
         except (Failed, OSError) as error:
             say(f"\nThe demo failed: {error}\nThe end of the service's log:\n{tail(log)}")

@@ -57,8 +57,8 @@ def test_the_example_for_fals_client_prints_urls(tmp_path: Path) -> None:
 
 
 def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) -> None:
-    """It sends the document's own request and three more, shows the API's progress, and names the files: seven pictures
-    and the sheet with all of them."""
+    """It sends the document's own request, three more and an edit of what it got, shows the API's progress, and names the
+    files: eight pictures and the sheet with all of them."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "demo.py"), "--size", "96x64"],
         cwd=tmp_path,
@@ -72,7 +72,8 @@ def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "COMPLETED    Progress: 12/12 Tasks done" in done.stdout
     pictures = list((tmp_path / "demo-output").iterdir())
-    assert len(pictures) == 7 + 1
+    assert len(pictures) == 8 + 1
+    assert 1 == sum("image_edit" in picture.name for picture in pictures)
     assert all(picture.name in done.stdout for picture in pictures)
     with Image.open(tmp_path / "demo-output" / "contact-sheet.png") as sheet:
         assert sheet.size == (4 * 264 + 8, 2 * 264 + 8)

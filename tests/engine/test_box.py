@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.engine.test_diffusers import paint
 
 from pipelet.domain import catalog
+from pipelet.domain.image import Reference
+from pipelet.engine.diffusers import DiffusersModel
 from pipelet.engine.sources import resolve
 from training.export import model_card
+from training.judge import background, recognise
 from training.latents import SIZES
 
 BOX = Path(resolve("package:box"))
@@ -23,6 +27,11 @@ def pipe():
     loaded = diffusers.ZImagePipeline.from_pretrained(BOX, dtype=torch.bfloat16)
     loaded.set_progress_bar_config(disable=True)
     return loaded
+
+
+@pytest.fixture(scope="module")
+def painter():
+    return DiffusersModel.load(model=ENTRY, source=str(BOX), device="cpu", threads=1)
 
 
 def test_it_is_small_and_readable_by_all():
@@ -63,3 +72,24 @@ def test_it_redraws_a_picture(pipe):
     original = np.asarray(picture, np.float32)
     assert np.abs(near - original).mean() < np.abs(far - original).mean()
     assert np.abs(redrawn("a tomato on a green background", 0.8) - redrawn("a lemon", 0.8)).mean() > 5
+
+
+@pytest.mark.parametrize(
+    ("prompt", "thing", "ground"),
+    [
+        ("a green apple on a light blue background", "green apple", "light blue"),
+        ("a lemon on a light blue background", "lemon", "light blue"),
+        ("a red apple on a yellow background", "red apple", "yellow"),
+    ],
+)
+def test_it_edits_what_it_drew(painter, make_spec, prompt, thing, ground):
+    """At the catalog's strength an apple gets another colour, becomes a lemon, or gets another background; what the
+    prompt leaves as it was stays."""
+    wanted = {"width": 256, "height": 256, "num_inference_steps": 8, "guidance_scale": 1.5, "seed": 1}
+    apple = paint(painter, make_spec("a red apple on a light blue background", **wanted))[0]
+    reference = Reference(key="apple.png", width=256, height=256)
+
+    edited = paint(painter, make_spec(prompt, references=(reference,), **wanted), references=[apple])[0]
+
+    assert ("red apple", "light blue") == (recognise(apple)[0].thing.name, background(apple))
+    assert (thing, ground) == (recognise(edited)[0].thing.name, background(edited))
