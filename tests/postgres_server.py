@@ -41,9 +41,9 @@ class Server:
         self.psql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
-    def psql(self, command: str) -> str:
-        """What the server answers."""
-        program = [str(self._package.bin_path / "psql"), self.url(), "-v", "ON_ERROR_STOP=1", "-qAtc", command]
+    def psql(self, command: str, url: str = "") -> str:
+        """What the server answers, or one of its databases."""
+        program = [str(self._package.bin_path / "psql"), url or self.url(), "-v", "ON_ERROR_STOP=1", "-qAtc", command]
         return subprocess.run(program, check=True, capture_output=True, text=True).stdout.strip()
 
     def start(self) -> None:

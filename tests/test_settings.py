@@ -70,6 +70,29 @@ def test_what_is_for_s3_alone_goes_first(monkeypatch: pytest.MonkeyPatch) -> Non
     assert ("http://s3:9000", "eu-central-1") == (settings.Aws().endpoint, settings.Aws().bucket_region)
 
 
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("*", ("*",)),
+        ("none", ()),
+        ("https://a.example.com, http://LOCALHOST:3000", ("https://a.example.com", "http://localhost:3000")),
+        ("http://[::1]:3000", ("http://[::1]:3000",)),
+    ],
+)
+def test_origins_are_any_none_or_named(value: str, origins: tuple[str, ...]) -> None:
+    """Spaces do not matter, and browsers write names in small letters."""
+    assert origins == settings.load(allowed_origins=value).origins
+
+
+@pytest.mark.parametrize(
+    "value", ["example.com", "https://example.com/", "https://*.example.com", "*,https://a.b", ","]
+)
+def test_what_is_no_origin_is_refused(value: str) -> None:
+    """It would never be equal to what a browser sends, and nobody would see why."""
+    with pytest.raises(Unusable, match="PIPELET_ALLOWED_ORIGINS"):
+        settings.load(allowed_origins=value)
+
+
 def test_settings_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A process in another folder, given them as its environment, comes to the same settings and AWS variables."""
     monkeypatch.chdir(tmp_path)

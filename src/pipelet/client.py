@@ -200,13 +200,17 @@ class Client:
             raise RequestFailed(_reasons(body), str(body.get("error_type", "")))
         return self._shaped(lambda: _result(body))
 
-    def cancel(self, request_id: str) -> None:
+    def cancel(self, request_id: str, *, running: bool = False) -> None:
         """
+        Args:
+            running: stop it also where it has begun; it may be finished before it hears of that.
+
         Raises:
             TooLate: it runs or has ended.
             UnknownRequest, ServiceAway, KeyNotAccepted.
         """
-        response = self._found(self._read("PUT", f"{_path(request_id)}/cancel"))
+        also_running = "?in_progress=true" if running else ""
+        response = self._found(self._read("PUT", f"{_path(request_id)}/cancel{also_running}"))
         if response.status_code != 202:
             raise TooLate(_reasons(self._object(response)))
 

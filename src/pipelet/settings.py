@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -27,6 +28,22 @@ def _base_url(value: str) -> str:
     if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
         raise ValueError("must look like https://api.example.com")
     return value.rstrip("/")
+
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    if value in ("*", "none"):
+        return () if value == "none" else ("*",)
+    origins = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+    if not origins or not all(map(_ORIGIN.fullmatch, origins)):
+        raise ValueError("must be `*`, `none`, or look like https://app.example.com,http://localhost:3000")
+    return origins
+
+
+def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
 
 class Settings(BaseSettings):
@@ -66,6 +83,16 @@ class Settings(BaseSettings):
         "",
         description="How clients reach the service, such as `https://api.example.com`; empty: as each request came in.",
     )
+    allowed_networks: str = Field(
+        "",
+        description="Networks that URLs in requests (pictures to edit, webhooks) may lead to although they are not "
+        "public, such as `127.0.0.0/8,::1/128,10.1.0.0/16`; empty: none.",
+    )
+    allowed_origins: str = Field(
+        "*",
+        description="Whose web pages may call the API from a browser, with a key: `*` for any, `none`, or origins such "
+        "as `https://app.example.com,http://localhost:3000`.",
+    )
     url: str = Field("", description="Where the command line finds the service; empty: this machine, at `port`.")
     key: str = Field(
         "", repr=False, description="API key of the command line; empty: the first key, from the data directory."
@@ -78,7 +105,11 @@ class Settings(BaseSettings):
         le=64,
         description="Workers beside the API; -1: one for each GPU, or one on the CPU; 0: the API alone.",
     )
-    model: str = Field("", description="What text-to-image draws with: a name in the catalog, a hub id or a folder.")
+    model: str = Field(
+        "",
+        description="What the apps draw with: a name in the catalog, a hub id or a folder. An app that it cannot serve, "
+        "or an image-edit app that names a model of its own, is left out.",
+    )
     app: str = Field(
         "",
         description="Where the catalog's apps have several models: an app whose model workers draw with. They serve "
@@ -109,6 +140,18 @@ class Settings(BaseSettings):
     def _is_a_base_url(cls, value: str) -> str:
         return _base_url(value)
 
+    @field_validator("allowed_networks")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        _networks(value)
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        _origins(value)
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _is_a_known_database(cls, value: str) -> str:
@@ -137,6 +180,16 @@ class Settings(BaseSettings):
         if self.catalog is not None:
             values["catalog"] = str(self.catalog.resolve())
         return {f"PIPELET_{name.upper()}": str(value) for name, value in values.items()}
+
+    @property
+    def networks_beside_public(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """What `allowed_networks` names."""
+        return _networks(self.allowed_networks)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """What `allowed_origins` names; `*` for any."""
+        return _origins(self.allowed_origins)
 
     @property
     def is_shared(self) -> bool:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def read_catalog(settings: Settings) -> Catalog:
-    """Our entries, the operator's over them, and the chosen model in the text-to-image apps."""
+    """Our entries, the operator's over them, and the chosen model in the apps that follow it."""
     documents = [(files("pipelet") / "catalog.toml").read_text("utf-8")]
     if settings.catalog is not None:
         try:
@@ -211,6 +211,7 @@ def build_api(settings: Settings, *, store: JobStore, blobs: BlobStore, catalog:
         catalog=catalog,
         clock=store.clock,
         public_url=settings.public_url or None,
+        allowed_origins=settings.origins,
         version=__version__,
     )
 
@@ -266,6 +267,7 @@ def find_model(model: Model) -> str | None:
 def build_crew(settings: Settings, *, store: JobStore) -> Crew:
     return Crew(
         crew_devices(settings),
+        host=socket.gethostname(),
         environment=settings.as_environment(),
         grace_seconds=settings.grace_seconds,
         store=store,

@@ -1,6 +1,8 @@
 """The service on PostgreSQL, when that is not there."""
 
 import contextlib
+import random
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import postgres_server
+from tests.disks import filled, small_disk
 from tests.postgres_server import Server
 from tests.service import APP, Service, eventually, pipelet
 
@@ -74,3 +77,39 @@ def test_a_database_that_refuses_stops_the_start(tmp_path: Path, server: Server)
     assert 3 == done.returncode
     assert "createdb" in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_a_full_disk_of_the_database_loses_nothing(tmp_path: Path, server: Server) -> None:
+    """Submits are refused with a 503 whose reason is in the log, what was taken is told of meanwhile, and all of it is
+    drawn once there is space."""
+    with small_disk(server.folder / "small", "24m") as disk:
+        shutil.chown(disk, server.folder.owner())
+        server.psql(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        server.psql("CREATE DATABASE small TABLESPACE small")
+        settings = {"database_url": server.url("small")}
+        with Service(tmp_path, arguments=("--workers", "0"), settings=settings) as service:
+            first = service.submit("before")
+            with filled(disk):
+                accepted = [first, *submit_until_refused(service)]
+                assert ["IN_QUEUE"] * len(accepted) == [service.status(each)["status"] for each in accepted]
+            assert "its disk is full. Free some space" in service.log()
+
+            accepted.append(service.submit("after"))
+            worker = service.start_worker()
+            assert not any("error" in service.wait(each) for each in accepted)
+            worker.terminate()
+            assert 0 == worker.wait(20)
+        server.psql("DROP DATABASE small")
+        server.psql("DROP TABLESPACE small")
+
+
+def submit_until_refused(service: Service) -> list[str]:
+    """Ids of what was accepted: the tables have some room of their own on a full disk."""
+    accepted: list[str] = []
+    while True:
+        prompt = random.Random(len(accepted)).randbytes(1500).hex()  # nothing that the server could make smaller
+        code, body = service.call("POST", f"/fal/queue/{APP}", {"prompt": prompt, "width": 64, "height": 64})
+        if code != 200:
+            assert (503, True) == (code, "again" in body["message"])
+            return accepted
+        accepted.append(body["request_id"])

@@ -50,7 +50,7 @@ class Service:
     async def succeed(self, lease: Lease, seconds: float = 1.5, data: bytes = b"png bytes") -> None:
         images = []
         for k in range(lease.job.spec.batch_size):
-            stored = _image(lease.job, k, len(data))
+            stored = stored_image(lease.job, k, len(data))
             await self.store.reserve_files(lease, [stored.key])
             await self.blobs.put(stored.key, data, stored.content_type)
             images.append(stored)
@@ -74,6 +74,7 @@ class Service:
             problem=None,
             seen_at=now,
             expires_at=now + 600,
+            incarnation=new_token(),
         )
         await self.store.report_worker(replace(report, **facts))
 
@@ -87,7 +88,7 @@ class Service:
         return f"/fal/queue/{APP}/requests/{request_id}"
 
 
-def _image(job: Job, number: int, size: int) -> StoredImage:
+def stored_image(job: Job, number: int, size: int) -> StoredImage:
     spec = job.spec
     return StoredImage(
         key=f"outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__{number + 1:05d}_.png",

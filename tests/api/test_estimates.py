@@ -31,9 +31,8 @@ def outlook(*speeds: Speed, running: int = 0, busy: float = 0.0) -> Outlook:
 
 
 def worker(kind: str, *, app: str = APP, problem: str | None = None) -> WorkerReport:
-    return WorkerReport(
-        name="w", model="m", kind=kind, apps=(app,), version="1", ready=True, problem=problem, seen_at=0, expires_at=1
-    )
+    facts = {"name": "w", "model": "m", "version": "1", "incarnation": "i", "seen_at": 0, "expires_at": 1}
+    return WorkerReport(kind=kind, apps=(app,), ready=True, problem=problem, **facts)
 
 
 def test_no_wait_while_a_worker_is_free() -> None:

@@ -19,6 +19,14 @@ async def test_both_schemes(service: Service, scheme: str) -> None:
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("id_", ["", "any", "any:other"])
+async def test_an_id_before_the_key_is_passed_over(service: Service, id_: str) -> None:
+    """fal's keys have an id before the secret, and its SDK sends no others: whatever stands there is not looked at."""
+    headers = {"Authorization": f"Key {id_}:{service.key}"}
+
+    assert 200 == (await service.client.post(URL, json={"prompt": "a"}, headers=headers)).status_code
+
+
 BAD: dict[str, list[bytes]] = {
     "none": [],
     "empty": [b""],
@@ -29,6 +37,8 @@ BAD: dict[str, list[bytes]] = {
     "a short key": [b"Bearer pk_abc"],
     "a key nobody has": [b"Bearer pk_" + b"a" * 43],
     "fal's key form": [b"Key id:secret"],
+    "an id after it": [b"Key pk_" + b"a" * 43 + b":id"],
+    "an id in the other scheme": [b"Bearer id:pk_" + b"a" * 43],
     "a long one": [b"Bearer " + b"a" * 50_000],
     "not ASCII": ["Bearer schlüssel".encode()],
     "two keys in one": [b"Bearer pk_" + b"a" * 43 + b", Bearer pk_" + b"a" * 43],

@@ -4,6 +4,7 @@ import pytest
 
 from pipelet.domain.outcome import FailureKind
 from tests.api.service import Service
+from tests.jobs import APP
 
 
 async def test_success(service: Service) -> None:
@@ -182,3 +183,42 @@ async def test_file_that_is_gone(service: Service) -> None:
     await service.blobs.delete("outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__00001_.png")
 
     assert (await service.client.get(url)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/turbo", "/turbo/lora"])
+async def test_the_rest_of_a_longer_app_name(service: Service, path: str) -> None:
+    """Reads and cancels answer as well where it is kept between the app and the request, as fal's own examples do."""
+    request_id = await service.submit()
+    longer = f"/fal/queue/{APP}{path}/requests/{request_id}"
+
+    status = await service.client.get(f"{longer}/status")
+    result = await service.client.get(longer)
+    cancel = await service.client.put(f"{longer}/cancel/")
+    over = await service.client.get(f"{longer}/response")
+
+    assert [202, 400, 202, 499] == [each.status_code for each in (status, result, cancel, over)]
+    assert status.json()["request_id"] == request_id
+
+
+async def test_every_error_tells_its_kind(service: Service) -> None:
+    """In the header that fal's clients read, also where the body is a list of faults, and whether to try again."""
+    request_id = await service.submit()
+    answers = [
+        await service.client.get(service.result_path(request_id)),
+        await service.client.get(service.result_path(request_id), headers={"Authorization": ""}),
+        await service.client.get(service.result_path("0" * 20)),
+        await service.client.delete(service.result_path(request_id)),
+        await service.client.post(f"/fal/queue/{APP}", json={"prompt": 5}),
+        await service.client.post(f"/fal/queue/{APP}?fal_max_queue_length=0", json={"prompt": "a"}),
+    ]
+
+    expected = [
+        (400, "bad_request", "0"),
+        (401, "unauthorized", "0"),
+        (404, "not_found", "0"),
+        (405, "method_not_allowed", "0"),
+        (422, "string_type", "0"),
+        (429, "queue_too_long", "1"),
+    ]
+    told = [(each.status_code, each.headers["x-fal-error-type"], each.headers["x-fal-needs-retry"]) for each in answers]
+    assert expected == told

@@ -60,6 +60,7 @@ async def test_answer(service: Service) -> None:
     url = f"http://pipelet.test{URL}/requests/{request_id}"
     assert answer.json() == {
         "request_id": request_id,
+        "gateway_request_id": request_id,
         "response_url": url,
         "status_url": f"{url}/status",
         "cancel_url": f"{url}/cancel",

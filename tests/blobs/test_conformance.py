@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from pipelet.domain.errors import NotFound
 from tests.blobs.conftest import Shelf
 
 KEY = "outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__00001_.png"
@@ -127,3 +128,15 @@ async def test_keys_may_hold_what_urls_may_not(shelf: Shelf, key: str) -> None:
     await shelf.blobs.put(key, b"pixels", "image/png")
 
     assert b"pixels" == (await shelf.fetch(shelf.url(key))).content
+
+
+async def test_a_file_is_read_back(shelf: Shelf) -> None:
+    """By its key, byte for byte; one that was never stored, or is deleted, is not found."""
+    pixels = os.urandom(12_000_000)
+    await shelf.blobs.put(KEY, pixels, "image/png")
+
+    assert pixels == await shelf.blobs.get(KEY)
+    await shelf.blobs.delete(KEY)
+    for key in (KEY, OTHER):
+        with pytest.raises(NotFound):
+            await shelf.blobs.get(key)

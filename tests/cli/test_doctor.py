@@ -31,7 +31,7 @@ def test_a_healthy_installation_passes(service: Service) -> None:
     assert done.returncode == 0, done.stdout
     assert "fail " not in done.stdout
     assert "gradient on cpu" in done.stdout
-    assert "revision 0003" in done.stdout
+    assert "revision 0004" in done.stdout
 
 
 def test_it_changes_nothing(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
     """A second run has nothing to do."""
     first, second = pipelet("migrate", cwd=tmp_path), pipelet("migrate", cwd=tmp_path)
 
-    assert "from nothing to revision 0003" in first.stdout
+    assert "from nothing to revision 0004" in first.stdout
     assert "nothing to do" in second.stdout
 
 

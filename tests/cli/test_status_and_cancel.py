@@ -83,3 +83,14 @@ def test_cancel_of_a_running_request_exits_with_1(service: Service) -> None:
     assert done.returncode == 1
     assert "begun" in done.stderr
     assert "error" not in service.wait(running)
+
+
+def test_cancel_running_stops_what_has_begun(service: Service) -> None:
+    """With --running it ends, long before it would be done."""
+    running = service.submit("slow sleep=0.5", num_inference_steps=100)
+    service.wait(running, status="IN_PROGRESS")
+
+    done = service.run("cancel", running, "--running")
+
+    assert done.returncode == 0, done.stderr
+    assert "client_cancelled" == service.wait(running, within=10)["error_type"]

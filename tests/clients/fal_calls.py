@@ -6,10 +6,33 @@ In a process of its own, because the client reads its host from the environment 
 import asyncio
 import json
 import os
+import warnings
+from collections.abc import Awaitable, Callable
 
 import fal_client
 
 APP = "queue/z-image-text-to-image"
+UNKNOWN = "rn5r12q9pdu6yvb3nxty"
+SMALL = {"width": 64, "height": 64}
+
+warnings.simplefilter("ignore", UserWarning)  # the client's own, where it gives up before the service would
+
+
+def refusal(call: Callable[..., object], *arguments: object, **named: object) -> list[object]:
+    """Status, machine-readable type and text of what a call is refused with."""
+    try:
+        call(*arguments, **named)
+    except fal_client.FalClientHTTPError as error:
+        return [error.status_code, error.error_type, str(error)]
+    return []
+
+
+async def refusal_async(call: Awaitable[object]) -> list[object]:
+    try:
+        await call
+    except fal_client.FalClientHTTPError as error:
+        return [error.status_code, error.error_type, str(error)]
+    return []
 
 
 def polled() -> dict[str, object]:
@@ -41,31 +64,65 @@ def subscribed() -> dict[str, object]:
 
 
 def cancelled() -> dict[str, object]:
-    """A request that waits behind a long one is cancelled; the long one cannot be."""
-    long = fal_client.submit(APP, arguments={"prompt": "long sleep=0.3", "width": 64, "height": 64})
-    waiting = fal_client.submit(APP, arguments={"prompt": "waiting", "width": 64, "height": 64})
+    """A request that waits behind a long one is cancelled, twice; the long one cannot be, nor what never was."""
+    long = fal_client.submit(APP, arguments={"prompt": "long sleep=0.2", **SMALL})
+    waiting = fal_client.submit(APP, arguments={"prompt": "waiting", **SMALL})
     place = waiting.status().position
     waiting.cancel()
+    fal_client.cancel(APP, waiting.request_id)
     ended = waiting.status()
-    outcome: dict[str, object] = {"place": place, "ended": type(ended).__name__, "error_type": ended.error_type}
     while isinstance(long.status(), fal_client.Queued):
         pass
-    for name, call in {"result_of_cancelled": waiting.get, "cancel_of_running": long.cancel}.items():
-        try:
-            call()
-        except fal_client.FalClientHTTPError as error:
-            outcome[name] = [error.status_code, error.error_type, str(error)]
+    running = refusal(long.cancel)
+    long.get()
+    return {
+        "place": place,
+        "ended": type(ended).__name__,
+        "error_type": ended.error_type,
+        "result_of_cancelled": refusal(waiting.get),
+        "cancel_of_running": running,
+        "cancel_of_finished": refusal(long.cancel),
+        "cancel_of_unknown": refusal(fal_client.cancel, APP, UNKNOWN),
+    }
+
+
+def refused() -> dict[str, object]:
+    """Bad input, and an id that there is not: errors at once, with the reason."""
+    return {
+        "input": refusal(fal_client.submit, APP, arguments={"prompt": "x", "heigth": 64}),
+        "status_of_unknown": refusal(fal_client.status, APP, UNKNOWN),
+        "result_of_unknown": refusal(fal_client.result, APP, UNKNOWN),
+    }
+
+
+def failed() -> dict[str, object]:
+    """What the model refuses and what breaks it: ended for the status, errors for the result."""
+    outcome: dict[str, object] = {}
+    for name, prompt in {"unable": "refuse 狐 and 🦊", "broken": "please"}.items():
+        handle = fal_client.submit(APP, arguments={"prompt": prompt, **SMALL})
+        result = refusal(handle.get)
+        status = handle.status(with_logs=True)
+        outcome[name] = {"result": result, "error": status.error, "log": status.logs[-1]["message"]}
+    return outcome
+
+
+def timed_out() -> dict[str, object]:
+    """Waiting for less time than the queue takes."""
+    long = fal_client.submit(APP, arguments={"prompt": "long sleep=0.15", **SMALL})
+    outcome: dict[str, object] = {}
+    try:
+        arguments = {"prompt": "waiting", **SMALL}
+        fal_client.subscribe(APP, arguments=arguments, client_timeout=0.3, start_timeout=60)
+    except fal_client.FalClientTimeoutError as error:
+        outcome = {"timeout": error.timeout, "then": fal_client.status(APP, error.request_id).error_type}
     long.get()
     return outcome
 
 
-def refused() -> list[object]:
-    """Bad input is an error at once, with the reason."""
-    try:
-        fal_client.submit(APP, arguments={"prompt": "x", "heigth": 64})
-    except fal_client.FalClientHTTPError as error:
-        return [error.status_code, str(error)]
-    return []
+def ran() -> dict[str, object]:
+    """The call without a queue."""
+    result = fal_client.run(APP, arguments={"prompt": "a hen", **SMALL})
+    return {"images": len(result["images"]), "refused": refusal(fal_client.run, APP, arguments={"prompt": ""})}
 
 
 def limited() -> list[int]:
@@ -77,10 +134,41 @@ def limited() -> list[int]:
 
 
 async def asynchronously() -> dict[str, object]:
-    """The asynchronous client, which follows no redirect."""
-    handle = await fal_client.submit_async(APP, arguments={"prompt": "an owl", "width": 64, "height": 64, "seed": None})
+    """The asynchronous client, which follows no redirect: all of the above."""
+    arguments = {"prompt": "an owl", "seed": None, **SMALL}
+    handle = await fal_client.submit_async(APP, arguments=arguments)
     events = [type(event).__name__ async for event in handle.iter_events(with_logs=True, interval=0.05)]
-    return {"last": events[-1], "images": len((await handle.get())["images"])}
+    images = len((await handle.get())["images"])
+    by_id = await fal_client.status_async(APP, handle.request_id, with_logs=True)
+    result = await fal_client.result_async(APP, handle.request_id)
+
+    long = await fal_client.submit_async(APP, arguments={"prompt": "long sleep=0.15", **SMALL})
+    waiting = await fal_client.submit_async(APP, arguments={"prompt": "waiting", **SMALL})
+    await fal_client.cancel_async(APP, waiting.request_id)
+    try:
+        await fal_client.subscribe_async(APP, arguments=arguments, client_timeout=0.3, start_timeout=60)
+        timed_out = ""
+    except fal_client.FalClientTimeoutError as error:
+        timed_out = (await fal_client.status_async(APP, error.request_id)).error_type
+    await long.get()
+
+    unable = await fal_client.submit_async(APP, arguments={"prompt": "refuse", **SMALL})
+    broken = await fal_client.submit_async(APP, arguments={"prompt": "please", **SMALL})
+    return {
+        "last": events[-1],
+        "images": images,
+        "by_id": [type(by_id).__name__, len(by_id.logs)],
+        "same": result["image"]["file_name"] == (await handle.get())["image"]["file_name"],
+        "subscribed": len((await fal_client.subscribe_async(APP, arguments=arguments))["images"]),
+        "ran": len((await fal_client.run_async(APP, arguments=arguments))["images"]),
+        "timed_out": timed_out,
+        "result_of_cancelled": await refusal_async(waiting.get()),
+        "cancel_of_finished": await refusal_async(long.cancel()),
+        "cancel_of_unknown": await refusal_async(fal_client.cancel_async(APP, UNKNOWN)),
+        "unable": await refusal_async(unable.get()),
+        "broken": await refusal_async(broken.get()),
+        "input": await refusal_async(fal_client.submit_async(APP, arguments={"prompt": "x", "heigth": 64})),
+    }
 
 
 print(  # noqa: T201 - this is what the test reads
@@ -90,6 +178,9 @@ print(  # noqa: T201 - this is what the test reads
             "subscribed": subscribed(),
             "cancelled": cancelled(),
             "refused": refused(),
+            "failed": failed(),
+            "timed_out": timed_out(),
+            "ran": ran(),
             "limited": limited(),
             "asynchronously": asyncio.run(asynchronously()),
         }

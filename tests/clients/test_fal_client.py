@@ -12,6 +12,8 @@ import pytest
 from tests.clients.tls import tls_in_front
 from tests.service import Service
 
+PAINTER = "tests.engine.zoo.raises_while_drawing:Painter"
+
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("fal")
     with (
         tls_in_front(folder) as tls,
-        Service(folder, settings={"public_url": f"https://127.0.0.1:{tls.port}"}) as service,
+        Service(folder, painter=PAINTER, settings={"public_url": f"https://127.0.0.1:{tls.port}"}) as service,
     ):
         tls.forward_to = int(service.url.rpartition(":")[2])
         environment = {
@@ -63,20 +65,49 @@ def test_subscribe_waits_for_the_result(seen: dict[str, Any]) -> None:
 
 
 def test_cancel_tells_the_truth(seen: dict[str, Any]) -> None:
-    """A waiting request is cancelled for good and its result says so; one that has begun is not."""
+    """A waiting request is cancelled for good and its result says so; one that has begun, ended or never was is not."""
     cancelled = seen["cancelled"]
 
     assert ("Completed", "client_cancelled") == (cancelled["ended"], cancelled["error_type"])
     assert [499, "client_cancelled"] == cancelled["result_of_cancelled"][:2]
     assert 400 == cancelled["cancel_of_running"][0]
+    assert 400 == cancelled["cancel_of_finished"][0]
+    assert 404 == cancelled["cancel_of_unknown"][0]
 
 
 def test_bad_input_is_an_error_at_once(seen: dict[str, Any]) -> None:
     """A misspelt field is refused at submit, and the message names the right one."""
-    code, message = seen["refused"]
+    code, _, message = seen["refused"]["input"]
 
     assert 422 == code
     assert "height" in message
+
+
+def test_an_unknown_id_is_an_error_at_once(seen: dict[str, Any]) -> None:
+    """Nothing is tried again for 40 seconds: 404 is final."""
+    assert 404 == seen["refused"]["status_of_unknown"][0] == seen["refused"]["result_of_unknown"][0]
+
+
+def test_a_failure_is_seen_in_status_result_and_log(seen: dict[str, Any]) -> None:
+    """What the model cannot draw is a 422 and what breaks is a 500; the reason is the same in all places."""
+    unable, broken = seen["failed"]["unable"], seen["failed"]["broken"]
+
+    assert [422, "value_error"] == unable["result"][:2]
+    assert "No pictures of this: refuse 狐 and 🦊" == unable["error"] == unable["log"]
+    assert unable["error"] in unable["result"][2]
+    assert [500, "internal_server_error"] == broken["result"][:2]
+    assert "ZeroDivisionError" in broken["error"]
+
+
+def test_a_client_that_waits_no_longer_cancels(seen: dict[str, Any]) -> None:
+    """`client_timeout` ends the waiting, and takes the request out of the queue."""
+    assert {"timeout": 0.3, "then": "client_cancelled"} == seen["timed_out"]
+
+
+def test_run_answers_with_the_result(seen: dict[str, Any]) -> None:
+    """The call without a queue gets the picture, and errors as everywhere."""
+    assert 1 == seen["ran"]["images"]
+    assert 422 == seen["ran"]["refused"][0]
 
 
 def test_a_reached_limit_is_waited_out(seen: dict[str, Any]) -> None:
@@ -84,6 +115,21 @@ def test_a_reached_limit_is_waited_out(seen: dict[str, Any]) -> None:
     assert [1, 1, 1, 1] == seen["limited"]
 
 
-def test_the_asynchronous_client_works(seen: dict[str, Any]) -> None:
-    """The asynchronous client gets the same."""
-    assert {"last": "Completed", "images": 1} == seen["asynchronously"]
+def test_the_asynchronous_client_gets_the_same(seen: dict[str, Any]) -> None:
+    """By handle and by id, submitted, subscribed and run."""
+    there = seen["asynchronously"]
+
+    assert ("Completed", 1, 1, 1) == (there["last"], there["images"], there["subscribed"], there["ran"])
+    assert "Completed" == there["by_id"][0]
+    assert there["by_id"][1] > 0
+    assert there["same"]
+
+
+def test_the_asynchronous_client_is_refused_in_the_same_way(seen: dict[str, Any]) -> None:
+    """Cancelled, failed, unknown, misspelt, and no longer waited for."""
+    there = seen["asynchronously"]
+
+    assert "client_cancelled" == there["timed_out"]
+    assert [499, "client_cancelled"] == there["result_of_cancelled"][:2]
+    assert [400, 404] == [there["cancel_of_finished"][0], there["cancel_of_unknown"][0]]
+    assert [422, 500, 422] == [there["unable"][0], there["broken"][0], there["input"][0]]

@@ -10,19 +10,25 @@ from pathlib import Path
 import trustme
 
 
+def context_for(trusted: Path) -> ssl.SSLContext:
+    """To end TLS with, for whoever trusts the authority that is written into the file `trusted`."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(trusted)
+    return context
+
+
 class Gate:
     """Ends TLS on `port`, for whoever trusts the authority in the file `trusted`; forwards to the port `forward_to`."""
 
     forward_to: int
 
     def __init__(self, listener: socket.socket, folder: Path) -> None:
-        authority = trustme.CA()
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1", "localhost").configure_cert(self._context)
         self._listener = listener
         self.port: int = listener.getsockname()[1]
         self.trusted = folder / "authority.pem"
-        authority.cert_pem.write_to_path(self.trusted)
+        self._context = context_for(self.trusted)
 
     def accept(self) -> None:
         with contextlib.suppress(OSError):  # the listener is closed at the end

@@ -62,4 +62,4 @@ def test_two_passes_are_the_work_and_the_tasks_of_both() -> None:
     )
     amounts = [a + b for a, b in zip(small.amounts()[1:], large.amounts()[1:], strict=True)]
     assert [1.0, *amounts] == pytest.approx(drawing(spec, refining()).amounts())
-    assert 12 + 3 + 2 == tasks_of_job(8, 3, 1)
+    assert 12 + 3 + 2 == tasks_of_job(spec, refining(), 1)

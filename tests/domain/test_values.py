@@ -42,7 +42,9 @@ def test_a_job_is_made_again_as_it_was_asked_for() -> None:
 
 def test_eight_steps_are_twelve_tasks() -> None:
     """The seed's example: 12 tasks for 8 steps; a batch in parts counts each part."""
-    assert [12, 48] == [tasks_of_job(8, 0, 1), tasks_of_job(8, 0, 4)]
+    spec, model = make_job(num_inference_steps=8).spec, catalog.Model(name="m", source="")
+
+    assert [12, 48] == [tasks_of_job(spec, model, 1), tasks_of_job(spec, model, 4)]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,20 @@ def test_keys_are_recognisable_and_expire() -> None:
         ('[models.m]\nsource = "x"\nnative_pixels = [1, 4]\nnative_sizes = ["64x64"]', "not both"),
         ('[models.m]\nsource = "x"\nnative_sizes = ["64x64"]\nrefine_strength = 1', "at least 0 and below 1"),
         ('[models.m]\nsource = "x"\nrefine_strength = 0.3', "needs native_sizes or native_pixels"),
+        ('[models.m]\nsource = "x"\nmax_references = -1', "max_references must not be negative"),
+        ('[models.m]\nsource = "x"\nmax_references = 1\nstrength = 1.5', "strength must be at least 0 and at most 1"),
+        ('[models.m]\nsource = "x"\nedit_pipeline = "ZImageImg2ImgPipeline"', "need max_references"),
+        ('[models.m]\nsource = "x"\nneeds_references = true', "needs max_references"),
+        (
+            '[models.m]\nsource = "x"\nmax_references = 1\nedit_pipeline = "A"\nneeds_references = true',
+            "leave needs_references out",
+        ),
+        (
+            '[models.m]\nsource = "x"\nmax_references = 1\nneeds_references = true\n'
+            '[apps.a]\ntask = "text-to-image"\nmodel = "m"',
+            "apps.a names the model 'm', which draws edits only",
+        ),
+        ('[models.m]\nsource = "x"\n[apps.a]\ntask = "image-edit"\nmodel = "m"', "takes no references"),
         ('[models.m]\nsource = "x"\nlong_prompts = "shorten"', "long_prompts must be refuse or cut"),
         ('[apps.a]\ntask = "text-to-image"\n[apps.a.limits]\nmax_side = 512', "default_side <= max_side"),
         ("[app.a]", "a table \\[app\\]"),

@@ -24,6 +24,7 @@ def live(kind: str) -> WorkerReport:
         problem=None,
         seen_at=NOW,
         expires_at=NOW + 15,
+        incarnation="i",
     )
 
 

@@ -11,7 +11,7 @@ from pipelet.domain.job import Job, Lease
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted
 from pipelet.domain.ports import Drawn, JobStore
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.workers import ReportAnswer, WorkerReport
 from tests.jobs import APP, make_job, make_key, success, wanting
 
 LOST = Interrupted(Failure(FailureKind.WORKER_LOST, "lost"))
@@ -37,9 +37,9 @@ async def drain(store: JobStore, *apps: str) -> list[str]:
     return ids
 
 
-def report(name: str, **times: float) -> WorkerReport:
+def report(name: str, incarnation: str = "i", **times: float) -> WorkerReport:
     facts = {"model": "m", "kind": "box on cpu", "apps": (APP,), "version": "0", "ready": True, "problem": None}
-    return WorkerReport(name=name, **facts, **{"seen_at": 1.0, "expires_at": 5.0, **times})
+    return WorkerReport(name=name, incarnation=incarnation, **facts, **{"seen_at": 1.0, "expires_at": 5.0, **times})
 
 
 async def test_a_job_remembers_its_key(store: JobStore) -> None:
@@ -288,15 +288,15 @@ async def test_the_log_tells_of_a_move_and_keeps_its_lines(store: JobStore, seco
 
 async def test_a_worker_learns_of_its_drain_when_it_reports(store: JobStore, second_store: JobStore) -> None:
     """Until then it knows nothing; each report from then on tells, and others see it."""
-    assert not await store.report_worker(report("w1"))
+    assert ReportAnswer.GO_ON == await store.report_worker(report("w1"))
     await store.report_worker(report("w2"))
 
     assert await second_store.drain_worker("w1", 2.0)
 
     assert [True, False] == [worker.draining for worker in await store.live_workers(2.0)]
-    assert await store.report_worker(report("w1", seen_at=3.0, expires_at=8.0))
-    assert await store.report_worker(report("w1", seen_at=4.0, expires_at=9.0))
-    assert not await store.report_worker(report("w2", seen_at=4.0, expires_at=9.0))
+    assert ReportAnswer.DRAIN == await store.report_worker(report("w1", seen_at=3.0, expires_at=8.0))
+    assert ReportAnswer.DRAIN == await store.report_worker(report("w1", seen_at=4.0, expires_at=9.0))
+    assert ReportAnswer.GO_ON == await store.report_worker(report("w2", seen_at=4.0, expires_at=9.0))
 
 
 async def test_only_live_workers_can_be_drained(store: JobStore) -> None:
@@ -305,6 +305,42 @@ async def test_only_live_workers_can_be_drained(store: JobStore) -> None:
 
     assert not await store.drain_worker("w1", 5.0)
     assert not await store.drain_worker("w2", 2.0)
+
+
+async def test_a_name_belongs_to_one_process_at_a_time(store: JobStore, second_store: JobStore) -> None:
+    """While a worker reports, another of its name is refused and changes nothing; once its last report has run out, the
+    name is the other's, and the first is refused."""
+    first, late = report("w1", "first"), report("w1", "first", seen_at=6.0, expires_at=11.0)
+    await store.report_worker(first)
+
+    assert ReportAnswer.NAME_TAKEN == await second_store.report_worker(report("w1", "other", seen_at=4.9))
+    assert [first] == await store.live_workers(2.0)
+
+    other = report("w1", "other", seen_at=5.0, expires_at=9.0)
+    assert ReportAnswer.GO_ON == await second_store.report_worker(other)
+    assert ReportAnswer.NAME_TAKEN == await store.report_worker(late)
+    assert [other] == await store.live_workers(5.0)
+
+
+async def test_of_several_that_take_a_name_one_gets_it(store: JobStore, second_store: JobStore) -> None:
+    """Processes that start together under one name do not both have it."""
+    stores = [store, second_store] * 4
+    answers = await asyncio.gather(*(each.report_worker(report("w1", str(k))) for k, each in enumerate(stores)))
+
+    assert [ReportAnswer.GO_ON] == [answer for answer in answers if answer is not ReportAnswer.NAME_TAKEN]
+
+
+async def test_whoever_signs_off_frees_no_name_of_another(store: JobStore) -> None:
+    """A name can be taken at once when its worker has signed off or is known to be dead, and by nobody else's word."""
+    await store.report_worker(report("w1", "first"))
+    await store.forget_worker("w1", "other")
+    assert ReportAnswer.NAME_TAKEN == await store.report_worker(report("w1", "other", seen_at=2.0))
+
+    await store.forget_worker("w1", "first")
+    assert ReportAnswer.GO_ON == await store.report_worker(report("w1", "other", seen_at=2.0))
+
+    await store.abandon("w1", 3.0)
+    assert ReportAnswer.GO_ON == await store.report_worker(report("w1", "third", seen_at=3.0))
 
 
 async def test_what_was_drawn_is_counted_by_app(store: JobStore) -> None:

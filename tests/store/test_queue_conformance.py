@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from pipelet.domain.estimate import Ahead, Work
+from pipelet.domain.ids import new_token
 from pipelet.domain.image import Reference
 from pipelet.domain.job import CancelAnswer, State
 from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted
 from pipelet.domain.ports import JobStore
 from pipelet.domain.progress import Progress
-from tests.jobs import APP, make_job, success, wanting
+from tests.jobs import APP, make_job, make_key, success, wanting
 
 BROKEN = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker was lost."))
 
@@ -23,6 +24,23 @@ async def drain(store: JobStore, *apps: str) -> list[str]:
     while lease := await store.claim(wanting(*apps)):
         ids.append(lease.job.id)
     return ids
+
+
+async def test_what_a_worker_cannot_draw_is_left_to_others(store: JobStore) -> None:
+    """A claim passes over the jobs it names, in every app, and takes the next; others take them in their turn."""
+    key = make_key(max_running_images=9)
+    await store.add_key(key)
+    first, second, elsewhere = [
+        await store.submit(each) for each in (make_job(), make_job(key=key), make_job(app="other", priority=-1))
+    ]
+    want = wanting(APP, "other")
+
+    for passed_over, expected in (((first.id,), second), ((first.id,), elsewhere), ((first.id, "unknown"), None)):
+        lease = await store.claim(replace(want, token=new_token(), passed_over=passed_over))
+        assert (lease and lease.job.id) == (expected and expected.id)
+    lease = await store.claim(want)
+    assert lease is not None
+    assert first.id == lease.job.id
 
 
 async def test_a_submitted_job_reads_back_as_it_was(store: JobStore) -> None:
@@ -39,7 +57,9 @@ async def test_a_submitted_job_reads_back_as_it_was(store: JobStore) -> None:
 async def test_the_references_of_an_edit_keep_their_order(store: JobStore) -> None:
     """Which picture is the first and which the second is all that an edit says of them."""
     references = tuple(Reference(key=f"inputs/{name}.png", width=64, height=96) for name in ("b", "a", "c"))
-    job = await store.submit(make_job(references=references, strength=0.6))
+    wanted = make_job(references=references, strength=0.6)
+    await store.note_inputs(wanted.id, [each.key for each in references], 1_000_900.0)
+    job = await store.submit(wanted)
 
     assert job == await store.get(job.id)
 

@@ -11,7 +11,16 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from pipelet.domain.errors import LimitReached
 from pipelet.domain.job import MOVES, CancelAnswer, Job, Lease, State
-from pipelet.domain.outcome import MAX_ATTEMPTS, Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome
+from pipelet.domain.outcome import (
+    MAX_ATTEMPTS,
+    Cancelled,
+    Failed,
+    Failure,
+    FailureKind,
+    HandedBack,
+    Interrupted,
+    Outcome,
+)
 from pipelet.domain.ports import JobStore
 from tests import databases
 from tests.jobs import APP, make_job, make_key, success, wanting
@@ -22,6 +31,7 @@ OUTCOMES: list[Outcome] = [
     Failed(Failure(FailureKind.INTERNAL, "broken")),
     Interrupted(Failure(FailureKind.WORKER_LOST, "lost")),
     HandedBack("stopping"),
+    Cancelled(()),
 ]
 
 
@@ -48,6 +58,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.holders: dict[str, Lease] = {}
         self.limited: dict[str, int] = {}
         self.fronts = 0
+        self.stopping: set[str] = set()
         self.is_paused = False
         self.key = make_key(max_queued_images=MAX_QUEUED, max_running_images=MAX_RUNNING)
         self.loop.run_until_complete(self.store.add_key(self.key))
@@ -122,6 +133,21 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             assert (CancelAnswer.ALREADY_RUNNING if state is State.RUNNING else CancelAnswer.ALREADY_FINISHED) == answer
 
+    @rule(job=jobs)
+    def cancel_also_running(self, job: Job) -> None:
+        if self.known[job.id][0] is not State.RUNNING:
+            return
+        answer = self.loop.run_until_complete(self.store.cancel(job.id, self.time, running=True))
+        assert CancelAnswer.STOPPING == answer
+        self.stopping.add(job.id)
+
+    @rule()
+    def end_overdue(self) -> None:
+        overdue = [job_id for job_id in self.waiting() if job_id in self.stopping]
+        assert len(overdue) == self.loop.run_until_complete(self.store.end_overdue(self.time, 1000))
+        for job_id in overdue:
+            self.move(job_id, State.CANCELLED, self.known[job_id][1])
+
     @rule(lease=leases, outcome=st.sampled_from(OUTCOMES))
     def finish(self, lease: Lease, outcome: Outcome) -> None:
         ended = self.loop.run_until_complete(self.store.finish(lease, outcome, self.time))
@@ -148,6 +174,8 @@ class QueueMachine(RuleBasedStateMachine):
                 self.move(job_id, State.QUEUED, attempt - 1)
             case Failed() | Interrupted():
                 self.move(job_id, State.FAILED, attempt)
+            case Cancelled():
+                self.move(job_id, State.CANCELLED, attempt)
             case _:
                 self.move(job_id, State.SUCCEEDED, attempt)
 
@@ -162,7 +190,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     def claimable(self) -> list[str]:
         room = MAX_RUNNING - self.images(State.RUNNING)
-        return [job_id for job_id in self.waiting() if self.limited.get(job_id, 0) <= room]
+        begins = [job_id for job_id in self.waiting() if job_id not in self.stopping]
+        return [job_id for job_id in begins if self.limited.get(job_id, 0) <= room]
 
     def images(self, state: State) -> int:
         return sum(images for job_id, images in self.limited.items() if self.known[job_id][0] is state)

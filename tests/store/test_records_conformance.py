@@ -113,6 +113,7 @@ async def test_workers_are_live_while_they_report(store: JobStore) -> None:
         problem="no model",
         seen_at=1.0,
         expires_at=5.0,
+        incarnation="i",
     )
     await store.report_worker(report)
     assert [report] == await store.live_workers(4.9)
@@ -129,11 +130,12 @@ async def test_workers_are_live_while_they_report(store: JobStore) -> None:
             problem=None,
             seen_at=4.0,
             expires_at=9.0,
+            incarnation="i",
         )
     )
     assert [True] == [worker.ready for worker in await store.live_workers(5.0)]
 
-    await store.forget_worker("w1")
+    await store.forget_worker("w1", "i")
     assert [] == await store.live_workers(5.0)
 
 

@@ -133,7 +133,8 @@ asyncio.run(main())
 async def test_one_failing_write_spares_its_neighbours(tmp_path: Path) -> None:
     """Writes that share a commit fail alone: what the others did is kept, and what the failing one did is not."""
     path = tmp_path / "plain.sqlite"
-    writer = GroupCommit(sqlite3.connect(path, isolation_level=None, check_same_thread=False), announce=lambda: None)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer = GroupCommit(connection, announce=lambda: None, tell=lambda: None)
     await writer.write(lambda db: db.execute("CREATE TABLE t (n INTEGER UNIQUE)") and None)
 
     def insert(*numbers: int) -> asyncio.Task[None]:

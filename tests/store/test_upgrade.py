@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pipelet.domain.errors import LimitReached
 from pipelet.domain.estimate import Work, work_of
 from pipelet.domain.job import CancelAnswer, Job, State
 from pipelet.domain.ports import JobStore
+from pipelet.domain.workers import ReportAnswer
 from pipelet.store import migrations
 from pipelet.store.migrations.run import migrate_postgres, migrate_sqlite, statements
 from pipelet.store.postgres import open_postgres
@@ -25,9 +26,9 @@ from tests.databases import Opener
 from tests.jobs import APP, make_job, make_key, wanting
 from tests.postgres_server import Server
 
-FILES = {"0001": "0001_initial", "0002": "0002_shorter_runs"}
+FILES = {"0001": "0001_initial", "0002": "0002_shorter_runs", "0003": "0003_operating", "0004": "0004_incarnations"}
 
-# As revision 0002's code has them, but for the parts that differ between the databases.
+# As revision 0002's code has them, but for the parts that differ between the databases. That of 0003 says no less.
 SUBMIT = """
 INSERT INTO job (id, app, owner, priority, spec, steps, megapixels, megapixel_steps, attention,
                  state, attempt, submitted_at, expected_seconds)
@@ -112,7 +113,7 @@ class Old:
         await self.report()
 
 
-@pytest.fixture(params=["0001", "0002"])
+@pytest.fixture(params=["0001", "0002", "0003"])
 def revision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -208,6 +209,7 @@ async def test_a_waiting_queue_survives_an_upgrade(old: Old) -> None:
         assert expected[0].id == lease.job.id
 
 
+@pytest.mark.parametrize("revision", ["0001", "0002"], indirect=True)
 async def test_waiting_batches_count_their_images(old: Old) -> None:
     """What waited or ran during the upgrade is known with as many images as its batch has."""
     for batch_size in (3, 2):
@@ -221,7 +223,7 @@ async def test_waiting_batches_count_their_images(old: Old) -> None:
         assert 3 == (await store.drawn_since(0.0))[APP].images
 
 
-@pytest.mark.parametrize("revision", ["0002"], indirect=True)
+@pytest.mark.parametrize("revision", ["0002", "0003"], indirect=True)
 async def test_the_version_before_goes_on(old: Old) -> None:
     """A process that has the database open during the upgrade submits, cancels, claims, finishes and reports as before,
     and what it did is right for the new version."""
@@ -238,10 +240,13 @@ async def test_the_version_before_goes_on(old: Old) -> None:
         assert ["old"] == [worker.name for worker in await store.live_workers(2.0)]
         assert await store.drain_worker("old", 2.0)
         await old.report()
-        assert [True] == [worker.draining for worker in await store.live_workers(2.0)]
+        [worker] = await store.live_workers(2.0)
+        assert worker.draining
+        namesake = replace(worker, incarnation="new", seen_at=3.0)
+        assert ReportAnswer.NAME_TAKEN == await store.report_worker(namesake)
 
 
-@pytest.mark.parametrize("revision", ["0002"], indirect=True)
+@pytest.mark.parametrize("revision", ["0002", "0003"], indirect=True)
 async def test_limits_count_what_the_version_before_does(old: Old) -> None:
     """Requests of a limited key that an old worker draws, or an old API cancels, make room like any other."""
     await old.live()
@@ -263,6 +268,21 @@ async def test_limits_count_what_the_version_before_does(old: Old) -> None:
         await old.cancel(last.id)
         assert CancelAnswer.CANCELLED == await store.cancel(last.id, 1_000_003.0)
         assert State.QUEUED == (await store.submit(make_job(key=key))).state
+
+
+@pytest.mark.parametrize("revision", ["0004"], indirect=True)
+async def test_what_a_submit_asks_holds_for_the_version_before(old: Old) -> None:
+    """An input that is not to be kept is blanked though an old worker ends the request, and its result is kept for no
+    longer than was asked."""
+    await old.migrate()
+    async with old.opened() as store:
+        job = await store.submit(replace(make_job(), keeps_input=False, keep_seconds=10.0))
+        assert job.id == await old.claim()
+        await old.succeed(job.id)
+        ended = await store.get(job.id)
+        assert ended is not None
+        assert "" == ended.spec.prompt
+        assert 1 == await store.delete_finished(0.0, 1_000_012.0, 9)
 
 
 def test_every_revision_is_named_here() -> None:

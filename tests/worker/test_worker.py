@@ -20,6 +20,7 @@ from pipelet.domain.image import OutputFormat
 from pipelet.domain.job import Job, State
 from pipelet.domain.outcome import FailureKind
 from pipelet.domain.progress import Progress
+from pipelet.domain.workers import ReportAnswer, WorkerReport
 from tests.engine.zoo.gradient import picture
 from tests.jobs import APP, make_job, make_spec, wanting
 from tests.worker.conftest import Workshop
@@ -421,11 +422,74 @@ async def test_a_locked_database_costs_a_worker_nothing(workshop: Workshop, tmp_
 async def test_a_worker_with_another_model_is_refused(workshop: Workshop) -> None:
     """Two workers that would draw the same app differently do not run beside each other."""
     async with workshop.worker():
-        async with asyncio.timeout(20):
-            while not await workshop.store.live_workers(time.time()):
-                await asyncio.sleep(0.01)
+        await live(workshop)
         with pytest.raises(Unusable, match="--model zoo"):
             await workshop.build(name="w2", model="another").run()
+
+
+async def live(shop: Workshop) -> WorkerReport:
+    """The first report of a worker."""
+    async with asyncio.timeout(20):
+        while not (workers := await shop.store.live_workers(time.time())):
+            await asyncio.sleep(0.01)
+    return workers[0]
+
+
+async def test_a_namesake_is_refused(workshop: Workshop) -> None:
+    """A worker whose name another one works under does not start, says what to do, and the other goes on."""
+    async with workshop.worker(lease_seconds=1.0):
+        first = await live(workshop)
+        with pytest.raises(Unusable, match=r"w1.*--name"):
+            await workshop.build(lease_seconds=1.0).run()
+        job = await workshop.store.submit(job_now())
+        assert_right_pictures(workshop, await workshop.ended(job))
+
+        assert first.incarnation == (await live(workshop)).incarnation
+
+
+async def test_whoever_takes_the_place_of_a_dead_worker_gets_its_name(workshop: Workshop) -> None:
+    """Under the name of one that was killed, a worker starts once the last report has run out, whatever that drew with,
+    and, where a clock was set back since, once nothing was heard for as long."""
+    now = time.time()
+    for told_at in (now, now + 3600):
+        facts = {"kind": "box", "apps": (APP,), "version": "0", "ready": True, "problem": None, "incarnation": "dead"}
+        dead = WorkerReport(name="w1", model="another", seen_at=told_at, expires_at=told_at + 0.6, **facts)
+        assert ReportAnswer.GO_ON == await workshop.store.report_worker(dead)
+        async with asyncio.timeout(10), workshop.worker():
+            job = await workshop.store.submit(job_now())
+            assert_right_pictures(workshop, await workshop.ended(job))
+
+
+async def test_a_worker_that_waits_for_its_name_can_be_stopped(workshop: Workshop) -> None:
+    """It ends at once, without an error, and leaves the name to its owner."""
+    async with workshop.worker():
+        first = await live(workshop)
+        waiting = workshop.build()
+        running = asyncio.create_task(waiting.run())
+        waiting.stop()
+        await asyncio.wait_for(running, timeout=10)
+
+        assert first.incarnation == (await live(workshop)).incarnation
+
+
+async def test_a_worker_that_lost_its_name_finishes_what_it_draws_and_ends(workshop: Workshop) -> None:
+    """One that was taken for dead meanwhile hands its name over, ends its request in the one attempt, and says why it
+    stops."""
+    losing = workshop.build(lease_seconds=1.0)
+    running = asyncio.create_task(losing.run())
+    job = await workshop.store.submit(job_now(prompt="sleep=0.1"))
+    await begun(workshop, job)
+    mine = await live(workshop)
+    await workshop.store.forget_worker(mine.name, mine.incarnation)
+    await workshop.store.report_worker(replace(mine, incarnation="other", expires_at=time.time() + 60))
+
+    with pytest.raises(Unusable, match="has taken the name w1"):
+        await running
+
+    done = await workshop.ended(job)
+    assert_right_pictures(workshop, done)
+    assert 1 == done.attempt
+    assert "other" == (await live(workshop)).incarnation
 
 
 async def test_very_long_texts_fit_into_the_exif_data(workshop: Workshop) -> None:

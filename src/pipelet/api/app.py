@@ -1,19 +1,22 @@
 """The application: which path leads to which handler."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
+from starlette.routing import Route
 
-from pipelet.api import description, files, health, problems, queue
+from pipelet.api import description, files, health, problems, queue, run
 from pipelet.api.auth import Doorkeeper
+from pipelet.api.cross_origin import CrossOrigin
 from pipelet.api.estimates import Estimates
 from pipelet.api.fast_path import FastPath, Handler
 from pipelet.api.metrics import Metrics
 from pipelet.api.parts import LocalFiles, Parts
+from pipelet.api.proxy import Proxy
 from pipelet.api.recent import Recent
 from pipelet.api.schemas import input_model
 from pipelet.domain.catalog import Catalog
@@ -36,6 +39,7 @@ def build_api(
     clock: Clock,
     public_url: str | None,
     local_files: LocalFiles | None = None,
+    allowed_origins: Sequence[str] = ("*",),
     version: str,
 ) -> FastAPI:
     """Connect the parts. Opening and closing them is the caller's."""
@@ -67,8 +71,11 @@ def build_api(
     )
     problems.add_handlers(app)
     app.add_middleware(FastPath, submit=queue.submit, status=queue.status, served=app.state.parts.inputs)
+    app.add_middleware(CrossOrigin, origins=allowed_origins)  # around the one before
     _add_reads(app, catalog)
     _add_submits(app, app.state.parts)
+    _add_runs(app, app.state.parts)
+    app.router.routes += [Route(path, Proxy(), include_in_schema=False) for path in ("/fal/proxy", "/fal/proxy/")]
     _add_operations(app)
     if local_files is not None:
         app.add_api_route("/files/{key:path}", files.fetch, methods=["GET", "HEAD"], include_in_schema=False)
@@ -97,10 +104,19 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
         f"{request}/cancel",
         queue.cancel,
         202,
-        summary="Cancel while it waits",
+        summary="Cancel",
         responses=description.CANCEL,
-        openapi_extra=plain,
+        openapi_extra=description.of_read(catalog, description.IN_PROGRESS),
     )
+    # fal's own examples keep the rest of a longer app name in these paths; its clients leave it out.
+    longer = "/fal/queue/{app}/{rest:path}/requests/{request_id}"
+    for method, path, handler in (
+        ("GET", "/status", queue.status),
+        ("GET", "", queue.result),
+        ("GET", "/response", queue.result),
+        ("PUT", "/cancel", queue.cancel),
+    ):
+        _add(app, method, longer + path, handler, include_in_schema=False)
 
 
 def _add_submits(app: FastAPI, parts: Parts) -> None:
@@ -116,6 +132,14 @@ def _add_submits(app: FastAPI, parts: Parts) -> None:
             openapi_extra=extra,
         )
     _add(app, "POST", "/fal/queue/{app}", queue.unknown_app, include_in_schema=False)
+
+
+def _add_runs(app: FastAPI, parts: Parts) -> None:
+    """Under both names: fal's clients put the owner of an app before it, and `queue` is that owner here."""
+    for root in ("/fal/run", "/fal/run/queue"):
+        for name in parts.inputs:
+            _add(app, "POST", f"{root}/{name}", run.run, include_in_schema=False)
+        _add(app, "POST", f"{root}/{{app}}", queue.unknown_app, include_in_schema=False)
 
 
 def _add_operations(app: FastAPI) -> None:

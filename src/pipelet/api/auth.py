@@ -1,4 +1,4 @@
-"""Who asks: `Authorization: Bearer <key>`, or `Key <key>` as fal's clients say it."""
+"""Who asks: `Authorization: Bearer <key>`, or `Key <key>` and `Key <any id>:<key>` as fal's clients say it."""
 
 from collections.abc import Iterable
 
@@ -58,7 +58,10 @@ def _secret_in(values: list[bytes]) -> str:
         raise KeyMalformed("The request has more than one Authorization header. Send exactly one.")
     scheme, _, secret = values[0].decode("latin-1").partition(" ")
     secret = secret.strip(" ")
-    if scheme.lower() not in ("bearer", "key"):
+    if scheme.lower() == "key":
+        # fal's keys have an id before the secret, and its SDK sends no other; ours need none, so any is passed over.
+        secret = secret.rpartition(":")[2]
+    elif scheme.lower() != "bearer":
         raise KeyMalformed("The Authorization header must read `Bearer <key>` or `Key <key>`.")
     if not looks_like_key(secret):
         raise KeyMalformed("The Authorization header holds no key of this service: keys start with `pk_`.")

@@ -5,6 +5,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from pipelet.api import schemas
+from pipelet.api.options import (
+    LEAST_START_TIMEOUT,
+    LONGEST_IDEMPOTENCY_KEY,
+    LONGEST_START_TIMEOUT,
+    MOST_IN_QUEUE,
+)
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ids import REQUEST_ID_PATTERN
 
@@ -46,7 +52,7 @@ SUBMIT: dict[int | str, dict[str, Any]] = {
     400: _refusal("The body is no JSON that can be read."),
     413: _refusal("The body is too large."),
     422: _refusal("The input is refused, with all reasons."),
-    429: _refusal("The key has as many images queued as it may; later the same request is taken."),
+    429: _refusal("The key has as many images queued as it may, or the queue is longer than was allowed; try later."),
 }
 STATUS: dict[int | str, dict[str, Any]] = {
     **_FIND,
@@ -55,7 +61,7 @@ STATUS: dict[int | str, dict[str, Any]] = {
 }
 CANCEL: dict[int | str, dict[str, Any]] = {
     **_FIND,
-    202: _answer(schemas.CancelAccepted, "It will never run. Asking again gets the same answer."),
+    202: _answer(schemas.CancelAccepted, "It will never run, or is told to stop. Asking again gets the same answer."),
     400: _refusal("Too late: `ALREADY_IN_PROGRESS` or `ALREADY_COMPLETED`."),
 }
 RESULT: dict[int | str, dict[str, Any]] = {
@@ -65,8 +71,16 @@ RESULT: dict[int | str, dict[str, Any]] = {
     422: _refusal("The model cannot draw this input."),
     499: _refusal("It was cancelled."),
     500: _refusal("It failed; `error_type` says how."),
+    504: _refusal("It did not begin in the time that was set for it."),
 }
 
+IN_PROGRESS = {
+    "name": "in_progress",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "`1` or `true` stops a request that has begun, too.",
+}
 LOGS = {
     "name": "logs",
     "in": "query",
@@ -88,9 +102,54 @@ def of_read(catalog: Catalog, *parameters: dict[str, Any]) -> dict[str, Any]:
     return {"security": SECURITY, "parameters": [app, request_id, *parameters]}
 
 
+def _parameter(where: str, name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": where, "required": False, "schema": schema, "description": description}
+
+
+_LIFECYCLE = {
+    "type": "object",
+    "properties": {"expiration_duration_seconds": {"type": "number", "exclusiveMinimum": 0}},
+}
+OPTIONS: list[dict[str, Any]] = [
+    _parameter(
+        "header",
+        "Idempotency-Key",
+        "The same key and input within 24 hours answer the same request.",
+        type="string",
+        pattern=f"^[!-~]{{1,{LONGEST_IDEMPOTENCY_KEY}}}$",
+    ),
+    _parameter(
+        "header",
+        "X-Fal-Request-Start-Timeout",
+        "Seconds in which it is to begin; `X-Fal-Request-Timeout` is its older name.",
+        type="number",
+        exclusiveMinimum=LEAST_START_TIMEOUT,
+        maximum=LONGEST_START_TIMEOUT,
+    ),
+    _parameter("header", "X-Fal-Queue-Priority", "`low` gives way to your other requests.", type="string"),
+    _parameter("header", "X-Fal-No-Retry", "`1`: an attempt that is cut short is not made again.", type="string"),
+    _parameter("header", "X-Fal-Store-IO", "`0`: prompt and pictures are forgotten at the end.", type="string"),
+    {
+        "name": "X-Fal-Object-Lifecycle-Preference",
+        "in": "header",
+        "required": False,
+        "description": "How long after its end it is kept.",
+        "content": {"application/json": {"schema": _LIFECYCLE}},
+    },
+    _parameter(
+        "query",
+        "fal_max_queue_length",
+        "Refuse with 429 where more requests wait.",
+        type="integer",
+        minimum=0,
+        maximum=MOST_IN_QUEUE,
+    ),
+]
+
+
 def of_submit(model: schemas.InputModel) -> dict[str, Any]:
     content = {"application/json": {"schema": model.model_json_schema(), "example": schemas.EXAMPLE}}
-    return {"security": SECURITY, "requestBody": {"required": True, "content": content}}
+    return {"security": SECURITY, "parameters": OPTIONS, "requestBody": {"required": True, "content": content}}
 
 
 def add_security(app: FastAPI) -> None:

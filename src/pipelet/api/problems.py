@@ -23,6 +23,7 @@ STATUSES: Mapping[type[errors.PipeletError], int] = {
     errors.KeyMalformed: 401,
     errors.KeyRefused: 401,
     errors.NotFound: 404,
+    errors.InputsGone: 503,
     errors.LimitReached: 429,
     errors.Unusable: 503,
 }
@@ -33,6 +34,18 @@ _HEADERS: Mapping[int, Mapping[str, str]] = {
     429: {"Retry-After": "5"},
     503: {"Retry-After": "5"},
 }
+
+
+_ERROR_TYPES: Mapping[int, str] = {
+    400: "bad_request",
+    401: "unauthorized",
+    404: "not_found",
+    405: "method_not_allowed",
+    503: "service_unavailable",
+}
+"""In the header alone, where nothing finer is known."""
+_NEEDS_RETRY = frozenset({429, 503})
+"""fal's clients go by the status alone; `X-Fal-Needs-Retry` is for others."""
 
 
 class Problem(errors.PipeletError):
@@ -71,9 +84,12 @@ def problem_response(
     """`more` are fields that come before the common ones."""
     body = {**(more or {}), "detail": detail, "message": message or str(detail)}
     headers = {**_HEADERS.get(status, {}), **(headers or {})}
+    headers.setdefault("X-Fal-Needs-Retry", "1" if status in _NEEDS_RETRY else "0")
     if error_type is not None:
         body["error_type"] = error_type
-        headers["X-Fal-Error-Type"] = error_type
+    kind = error_type or (str(detail[0]["type"]) if isinstance(detail, list) else _ERROR_TYPES.get(status))
+    if kind is not None:
+        headers["X-Fal-Error-Type"] = kind
     return json_response(status, body, headers)
 
 
@@ -99,9 +115,8 @@ async def answer(request: Request, error: Exception) -> Response:
         log.error("request.unservable", path=request.scope["path"], reason=str(error))
         return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
     if isinstance(error, errors.LimitReached):
-        # fal's clients make the request again for a while, by this status alone; `X-Fal-Needs-Retry` is for others.
-        headers = {"X-Fal-Needs-Retry": "1"}
-        return problem_response(status, str(error), error_type="queued_images_limit", headers=headers)
+        error_type = "queue_too_long" if isinstance(error, errors.QueueTooLong) else "queued_images_limit"
+        return problem_response(status, str(error), error_type=error_type)
     more = {"status": "NOT_FOUND"} if status == 404 else None
     return problem_response(status, str(error), more=more)
 

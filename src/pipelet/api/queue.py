@@ -1,6 +1,6 @@
 """fal's queue routes: submit, status, cancel, result."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -8,25 +8,24 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from pipelet.api import addresses
+from pipelet.api import status as statuses
 from pipelet.api.body import read_object
 from pipelet.api.inputs import Wanted, echo, read_input
+from pipelet.api.once import Once
+from pipelet.api.options import Options, read_options
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
+from pipelet.api.schemas import MIN_PRIORITY
 from pipelet.domain.catalog import App
-from pipelet.domain.errors import NotFound
+from pipelet.domain.errors import NotFound, QueueTooLong
 from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import is_request_id, new_request_id
-from pipelet.domain.job import CancelAnswer, Job, LogLine, State
+from pipelet.domain.job import CancelAnswer, Job, State
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import FailureKind
-from pipelet.domain.parts import split
-from pipelet.domain.progress import Progress, tasks_of_job
 
 log = structlog.get_logger()
 
-_PAUSED = ". The operator has paused this app; requests wait until it is resumed"
-_HELD_BACK = ". The key runs as many images as it may; this begins when enough of them are done"
-_WIRE = {State.QUEUED: "IN_QUEUE", State.RUNNING: "IN_PROGRESS"}
 _UNKNOWN = "There is no request with this id. It may have expired, or belong to another user."
 
 
@@ -35,57 +34,50 @@ async def submit(request: Request) -> Response:
     key = await parts.doorkeeper.admit(request.scope["headers"])
     app = _served_app(parts, _called_app(request))
     fields = await read_object(request, max_bytes=app.limits.max_body_bytes)
+    options = read_options(request.scope)
     _refuse_webhook(request)
+    once = Once.of(options, app, key, fields, parts.clock.now())
+    if once is not None and (repeated := await once.repeated(parts)) is not None:
+        return _submitted(parts, request, *repeated, is_repeated=True)
     wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority, max_batch=key.max_batch)
+    if options.is_low and fields.get("priority") is None:
+        wanted = replace(wanted, priority=max(wanted.priority - 1, MIN_PRIORITY))
+    await _refuse_long_queue(parts, app, options)
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
-    job = await parts.store.submit(await _new_job(parts, app, key, wanted, backlog))
+    job = await _new_job(parts, app, key, wanted, options, backlog)
+    if once is None:
+        await parts.store.submit(job)
+    elif (repeated := await once.submit(parts, job)) is not None:
+        return _submitted(parts, request, *repeated, is_repeated=True)
     parts.metrics.submitted(app.name)
     log.info("request.submitted", request_id=job.id, app=job.app, user=job.user, priority=job.priority)
-    body: dict[str, Any] = {
-        "request_id": job.id,
-        **addresses.of_request(parts.public_url, request.scope, app.name, job.id),
-        "status": _WIRE[State.QUEUED],
-        "queue_position": backlog.requests,
-        "logs": None,
-        "metrics": {},
-    }
-    return json_response(200, body, _names(job))
+    return _submitted(parts, request, job, backlog.requests)
 
 
 async def status(request: Request) -> Response:
     """Polled ten times a second by each of fal's clients: no dependency injection, no response model."""
     parts = parts_of(request)
-    app, job = await _find(parts, request)
-    now = parts.clock.now()
-    ahead = await parts.estimates.ahead(job) if job.state is State.QUEUED else None
-    logs = await parts.store.log(job) if _wants_logs(request.scope["query_string"]) else None
-    body: dict[str, Any] = {
-        "status": _WIRE.get(job.state, "COMPLETED"),
-        "queue_position": ahead.requests if ahead else 0,
-        "statusMessages": {
-            "message": await _message(parts, job, ahead),
-            "estimatedTotalTimeSeconds": await parts.estimates.total_seconds(job, ahead, now),
-        },
-        "request_id": job.id,
-        **addresses.of_request(parts.public_url, request.scope, app, job.id),
-        "logs": None if logs is None else [_log_entry(line) for line in logs],
-        "metrics": {"inference_time": job.inference_seconds} if job.state.is_final else {},
-    }
-    if job.failure is not None:
-        body |= {"error": job.failure.message, "error_type": job.failure.kind.value}
-    return json_response(200 if job.state.is_final else 202, body, _names(job))
+    app, job = await find(parts, request)
+    sight = await statuses.see(parts, job)
+    logs = await parts.store.log(job) if statuses.wants_logs(request.scope["query_string"]) else None
+    urls = addresses.of_request(parts.public_url, request.scope, app, job.id)
+    body = await statuses.describe(parts, sight, urls=urls, logs=logs)
+    return json_response(200 if job.state.is_final else 202, body, names(job))
 
 
 async def cancel(request: Request) -> Response:
     parts = parts_of(request)
-    _, job = await _find(parts, request)
-    match await parts.store.cancel(job.id, parts.clock.now()):
-        case CancelAnswer.CANCELLED:
+    _, job = await find(parts, request)
+    also_running = request.query_params.get("in_progress", "").lower() in ("1", "true")
+    match await parts.store.cancel(job.id, parts.clock.now(), running=also_running):
+        case CancelAnswer.CANCELLED | CancelAnswer.STOPPING:
             log.info("request.cancelled", request_id=job.id, user=job.user)
-            return json_response(202, {"status": "CANCELLATION_REQUESTED"}, _names(job))
+            return json_response(202, {"status": "CANCELLATION_REQUESTED"}, names(job))
         case CancelAnswer.ALREADY_RUNNING:
             return _too_late(
-                "ALREADY_IN_PROGRESS", "The request has begun; only waiting requests can be cancelled.", job
+                "ALREADY_IN_PROGRESS",
+                "The request has begun; to stop it all the same, cancel it with ?in_progress=true.",
+                job,
             )
         case CancelAnswer.ALREADY_FINISHED:
             return _too_late("ALREADY_COMPLETED", "The request has ended already.", job)
@@ -95,12 +87,12 @@ async def cancel(request: Request) -> Response:
 
 async def result(request: Request) -> Response:
     parts = parts_of(request)
-    _, job = await _find(parts, request)
+    _, job = await find(parts, request)
     if job.state is State.SUCCEEDED:
-        return json_response(200, _output(parts, request, job), _names(job))
+        return json_response(200, _output(job, _images(parts, request, job)), names(job))
     if job.failure is None:
-        return problem_response(400, "Request is still in progress", headers=_names(job))
-    return _failed(job)
+        return problem_response(400, "Request is still in progress", headers=names(job))
+    return _failed(job, _images(parts, request, job))
 
 
 async def unknown_app(request: Request) -> Response:
@@ -109,6 +101,31 @@ async def unknown_app(request: Request) -> Response:
     await parts.doorkeeper.admit(request.scope["headers"])
     _served_app(parts, _called_app(request))
     raise NotFound("There is nothing at this path.")
+
+
+def _submitted(parts: Parts, request: Request, job: Job, position: int, *, is_repeated: bool = False) -> Response:
+    body: dict[str, Any] = {
+        "request_id": job.id,
+        "gateway_request_id": job.id,
+        **addresses.of_request(parts.public_url, request.scope, job.app, job.id),
+        "status": statuses.WIRE_STATES[job.state],
+        "queue_position": position,
+        "logs": None,
+        "metrics": {},
+    }
+    return json_response(200, body, names(job) | ({"Idempotent-Replayed": "true"} if is_repeated else {}))
+
+
+async def _refuse_long_queue(parts: Parts, app: App, options: Options) -> None:
+    """By the requests of everybody that wait for this app; others may arrive at the same moment."""
+    if options.max_queue_length is None:
+        return
+    waiting = (await parts.store.backlog(MIN_PRIORITY, [app.name])).requests
+    if waiting > options.max_queue_length:
+        raise QueueTooLong(
+            f"{waiting} requests wait for {app.name}, more than the {options.max_queue_length} that "
+            "fal_max_queue_length allows. Submit it again later, or allow more."
+        )
 
 
 def _refuse_webhook(request: Request) -> None:
@@ -122,7 +139,8 @@ def _refuse_webhook(request: Request) -> None:
         raise Problem(422, [fault], message=detail)
 
 
-async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, backlog: Ahead) -> Job:
+async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, options: Options, backlog: Ahead) -> Job:
+    now = parts.clock.now()
     spec, work = wanted.spec, drawing(wanted.spec, parts.catalog.model_of(app))
     return Job(
         id=new_request_id(),
@@ -131,10 +149,14 @@ async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, backlog:
         priority=wanted.priority,
         spec=spec,
         work=work,
-        submitted_at=parts.clock.now(),
+        submitted_at=now,
         expected_seconds=await parts.estimates.expected_seconds(app.name, spec, work, backlog),
         key_id=key.id,
         is_limited=key.has_limits,
+        start_by=None if options.start_timeout is None else now + options.start_timeout,
+        is_single_attempt=options.is_single_attempt,
+        keeps_input=options.keeps_input,
+        keep_seconds=options.keep_seconds,
     )
 
 
@@ -151,10 +173,10 @@ def _served_app(parts: Parts, name: str) -> App:
     served = ", ".join(parts.catalog.served_apps())
     if app is None:
         raise NotFound(f"There is no app of this name. Apps that take requests: {served}.")
-    raise NotFound(f"The app {name} is known, but nothing serves it here yet. Apps that take requests: {served}.")
+    raise NotFound(f"The app {name} is known, but the model here cannot serve it. Apps that take requests: {served}.")
 
 
-async def _find(parts: Parts, request: Request) -> tuple[str, Job]:
+async def find(parts: Parts, request: Request) -> tuple[str, Job]:
     """The called app, and the caller's request; a request answers under every app's path.
 
     Raises:
@@ -165,46 +187,15 @@ async def _find(parts: Parts, request: Request) -> tuple[str, Job]:
     if app not in parts.catalog.apps:
         raise NotFound(f"There is no app of this name. Known apps: {', '.join(parts.catalog.apps)}.")
     job = await parts.store.get(job_id) if is_request_id(job_id) else None
-    if job is None or job.user != key.user:
+    if job is None or job.user != key.user or job.is_forgotten(parts.clock.now()):
         raise NotFound(_UNKNOWN)
     return app, job
 
 
-async def _message(parts: Parts, job: Job, ahead: Ahead | None) -> str:
-    if ahead is not None:
-        message = f"Queued: {ahead.requests} request{'' if ahead.requests == 1 else 's'} ahead"
-        if job.app in await parts.paused.get():
-            return message + _PAUSED
-        return message + _HELD_BACK if await parts.store.is_held_back(job) else message
-    if job.failure is not None:
-        return job.failure.message
-    progress = job.progress or Progress(0, _tasks(parts, job))
-    return str(Progress(progress.total, progress.total) if job.state is State.SUCCEEDED else progress)
-
-
-def _tasks(parts: Parts, job: Job) -> int:
-    """What the worker will count to, said before it has said so itself."""
-    app = parts.catalog.apps.get(job.app)
-    if app is None or app.model is None:
-        return tasks_of_job(job.spec.num_inference_steps, 0, 1)
-    model = parts.catalog.model_of(app)
-    runs = split(job.spec.batch_size, model.handed_over(job.spec).megapixels, model.megapixels_per_run)
-    return tasks_of_job(job.spec.num_inference_steps, model.refine_steps(job.spec), len(runs))
-
-
-def _wants_logs(query: bytes) -> bool:
-    return any(pair.lower() in (b"logs=1", b"logs=true") for pair in query.split(b"&"))
-
-
-def _log_entry(line: LogLine) -> dict[str, str]:
-    at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"message": line.message, "level": line.level, "source": "USER", "timestamp": at}
-
-
-def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
+def _images(parts: Parts, request: Request, job: Job) -> list[dict[str, Any]]:
     now, base_url = parts.clock.now(), addresses.base_url(parts.public_url, request.scope)
     urls = [parts.blobs.url(image.key, now=now, base_url=base_url) for image in job.images]
-    images = [
+    return [
         {
             "url": url,
             "file_name": image.file_name,
@@ -216,8 +207,12 @@ def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
         }
         for url, image in zip(urls, job.images, strict=True)
     ]
+
+
+def _output(job: Job, images: list[dict[str, Any]]) -> dict[str, Any]:
+    urls = [image["url"] for image in images]
     return {
-        "image": {"data_uri": urls[0], "file_name": job.images[0].file_name},
+        "image": {"data_uri": urls[0], "file_name": images[0]["file_name"]},
         "results": urls,
         "images": images,
         "seed": job.spec.seed,
@@ -226,19 +221,25 @@ def _output(parts: Parts, request: Request, job: Job) -> dict[str, Any]:
     }
 
 
-def _failed(job: Job) -> Response:
+def _failed(job: Job, images: list[dict[str, Any]]) -> Response:
+    """`images` were finished before it ended."""
     assert job.failure is not None  # noqa: S101 - the caller looked
     kind, message = job.failure.kind, job.failure.message
     if kind is FailureKind.INVALID_INPUT:
         fault = {"loc": ["body"], "msg": message, "type": kind.value, "input": None}
-        return problem_response(422, [fault], message=message, error_type=kind.value, headers=_names(job))
+        return problem_response(422, [fault], message=message, error_type=kind.value, headers=names(job))
+    if kind is FailureKind.REQUEST_TIMEOUT:
+        # By this header fal's clients know that it is final, and do not ask again.
+        headers = names(job) | {"X-Fal-Request-Timeout-Type": "user"}
+        return problem_response(504, message, error_type=kind.value, headers=headers)
     status = 499 if kind is FailureKind.CANCELLED else 500
-    return problem_response(status, message, error_type=kind.value, headers=_names(job))
+    more = {"images": images} if images else None
+    return problem_response(status, message, error_type=kind.value, more=more, headers=names(job))
 
 
 def _too_late(status: str, detail: str, job: Job) -> Response:
-    return problem_response(400, detail, more={"status": status}, headers=_names(job))
+    return problem_response(400, detail, more={"status": status}, headers=names(job))
 
 
-def _names(job: Job) -> dict[str, str]:
+def names(job: Job) -> dict[str, str]:
     return {"x-fal-request-id": job.id}

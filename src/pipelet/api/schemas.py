@@ -219,10 +219,13 @@ class LogEntry(BaseModel):
 
 class Submitted(BaseModel):
     request_id: RequestId
+    gateway_request_id: RequestId
     response_url: str
     status_url: str
     cancel_url: str
-    status: Literal["IN_QUEUE"]
+    status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"] = Field(
+        description="`IN_QUEUE`, unless the submit repeats an earlier one, by its `Idempotency-Key`."
+    )
     queue_position: int = Field(ge=0, description="How many requests start before this one.")
     logs: None
     metrics: Metrics
@@ -293,3 +296,4 @@ class Refusal(BaseModel):
     message: str
     status: str | None = None
     error_type: str | None = None
+    images: list[Image] | None = Field(None, description="Of a request cancelled while it ran: what was finished.")

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pipelet.domain.errors import BlobsUnusable, KeyRefused, NotFound
 
 _DRAFT_SECONDS = 3600.0
+_GONE = "This file is no longer stored."
 
 
 class DiskBlobs:
@@ -40,6 +41,14 @@ class DiskBlobs:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(path)
             _sync_folder(path.parent)
+
+    async def get(self, key: str) -> bytes:
+        try:
+            return await asyncio.to_thread(self._path(key).read_bytes)
+        except FileNotFoundError as error:
+            raise NotFound(_GONE) from error
+        except OSError as error:
+            raise BlobsUnusable(f"{self._path(key)} cannot be read: {error.strerror or error}.") from error
 
     @contextlib.contextmanager
     def _drafted(self, data: bytes) -> Iterator[Path]:
@@ -82,7 +91,7 @@ class DiskBlobs:
             raise KeyRefused("This URL has expired. Read the result again for a fresh one.")
         path = self._path(key)
         if not path.is_file():
-            raise NotFound("This file is no longer stored.")
+            raise NotFound(_GONE)
         return path
 
     async def delete(self, key: str) -> None:

@@ -12,7 +12,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from pipelet.domain.errors import BlobsUnusable
+from pipelet.domain.errors import BlobsUnusable, NotFound
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
@@ -21,6 +21,8 @@ _PATIENCE = 20.0
 """Seconds that an answer may take."""
 _SLOWEST = 100_000
 """Bytes a second that an upload has to make: a batch's files share the line."""
+_LARGEST = 50_000_000
+"""Bytes of a file that is read back, about."""
 _CHECK_SECONDS = 3.0
 _CONNECT_SECONDS = 5.0
 _PROBE = ".pipelet-check"
@@ -126,6 +128,16 @@ class S3Blobs:
             await obstore.put_async(
                 self._store, key, data, attributes={"Content-Type": content_type}, use_multipart=False
             )
+
+    async def get(self, key: str) -> bytes:
+        async with self._request(_PATIENCE + _LARGEST / _SLOWEST):
+            try:
+                found = await obstore.get_async(self._store, key)
+                return bytes(await found.bytes_async())
+            except FileNotFoundError as error:  # also where the bucket is missing, or something else answers
+                if _code(error) != "NoSuchKey":
+                    raise
+                raise NotFound("This file is no longer stored.") from error
 
     def url(self, key: str, *, now: float, base_url: str) -> str:
         """Signed at this machine's time, which is `now` outside of tests. Clients do not come by `base_url`."""

@@ -1,9 +1,9 @@
-"""`pipelet cancel`: take a waiting request out of the queue."""
+"""`pipelet cancel`: take a request out of the queue, or stop it."""
 
 from pipelet.cli.connection import HERE, Connection, connect
 
 
-def cancel(request_id: str, /, *, connection: Connection = HERE) -> None:
+def cancel(request_id: str, /, *, running: bool = False, connection: Connection = HERE) -> None:
     """Cancel a request that still waits: it will never run. One that has begun goes on (then the exit code is 1).
 
     For example:
@@ -14,7 +14,9 @@ def cancel(request_id: str, /, *, connection: Connection = HERE) -> None:
     ----------
     request_id
         What `pipelet generate --no-wait` printed.
+    running
+        Stop it also where it has begun: within one step, and what is finished by then is kept.
     """
     with connect(connection) as client:
-        client.cancel(request_id)
-    print(f"Cancelled: {request_id} will not run.")
+        client.cancel(request_id, running=running)
+    print(f"Cancelled: {request_id} {'ends' if running else 'will not run'}.")

@@ -171,6 +171,10 @@ def retry(request_id: str, /, *, data_dir: Path | None = None) -> int:
         job = await store.get(request_id)
         if job is None or job.failure is None:
             return "", _has_not_failed(request_id, job)
+        if not job.keeps_input:
+            return "", f"The input of {request_id} was not to be kept, and is gone: only its user can submit it again."
+        if job.spec.unread:
+            return "", f"{request_id} was submitted to a newer version of Pipelet. Retry it with that version."
         return (await store.submit(await _again(store, catalog, job))).id, None
 
     new_id, refusal = in_store(chosen, submit_again)

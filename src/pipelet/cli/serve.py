@@ -85,6 +85,7 @@ async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) ->
         server = Server(api, on_ready=lambda: _greet(chosen, listener, secret))
         beside = [
             asyncio.create_task(every(TURN_SECONDS, housekeeping.take_back_expired, name="leases")),
+            asyncio.create_task(every(TURN_SECONDS, housekeeping.end_overdue, name="deadlines")),
             asyncio.create_task(every(60.0, housekeeping.delete_old, name="retention")),
         ]
 

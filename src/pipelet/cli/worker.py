@@ -38,7 +38,7 @@ def worker(
     Parameters
     ----------
     name
-        How it is called in logs and reports; it must be unique. [default: the host's name and random letters]
+        How it is called in logs and reports; no two workers share one. [default: the host's name and random letters]
     device
         Where the model runs: auto, cpu, cuda, cuda:1, mps. [default: auto]
     model
@@ -66,6 +66,7 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
         worker = wiring.build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
         leases = asyncio.create_task(every(TURN_SECONDS, housekeeping.take_back_expired, name="leases"))
+        deadlines = asyncio.create_task(every(TURN_SECONDS, housekeeping.end_overdue, name="deadlines"))
         trouble = asyncio.create_task(_tell_of_trouble(blobs))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -74,6 +75,7 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
             loop.add_reader(sys.stdin, _stop_at_end, worker)
         await worker.run()
         leases.cancel()
+        deadlines.cancel()
         trouble.cancel()
     return worker.was_drained
 

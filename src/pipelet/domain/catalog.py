@@ -7,7 +7,13 @@ from typing import Any, TypeVar, get_type_hints
 from pipelet.domain import refining
 from pipelet.domain.errors import Unusable
 from pipelet.domain.image import ImageSpec
-from pipelet.domain.sizes import Size, nearest, scaled_into
+from pipelet.domain.sizes import Size, nearest, scaled_into, shrunk_to
+
+TEXT, EDIT = "text-to-image", "image-edit"
+_LARGEST_LOOK = 1024 * 1024
+"""Pixels of a reference: what every pipeline that takes several would itself scale it down to."""
+
+_LEAST_STRENGTH = 0.01
 
 
 def _demand(condition: bool, demand: str) -> None:
@@ -43,6 +49,16 @@ class Model:
     refine_strength: float = 0.0
     """Where a picture is scaled up, how much of it a second pass draws anew, image-to-image at the size asked for; 0
     leaves that pass out. Higher adds more detail, and sooner things that are not in the picture."""
+    max_references: int = 0
+    """Pictures that an edit may start from; 0: it draws no edits."""
+    needs_references: bool = False
+    """Whether it draws edits only, as the edit pipelines of Qwen-Image do."""
+    edit_pipeline: str = ""
+    """The diffusers class that draws edits with the same weights, such as `ZImageImg2ImgPipeline`; empty where
+    `pipeline` itself takes references."""
+    strength: float = 0.0
+    """How much of its reference an edit draws anew, where a request does not say; 0: the model takes no strength, it
+    goes by the prompt alone."""
     max_prompt_tokens: int | None = None
     """Past it, the pipeline would cut the prompt silently or fail; None leaves the length to the pipeline."""
     long_prompts: str = "refuse"
@@ -75,13 +91,54 @@ class Model:
             self.refine_strength == 0 or bool(self.native_sizes or self.native_pixels),
             "refine_strength needs native_sizes or native_pixels: what is drawn at the size asked for is not refined",
         )
+        _demand(self.max_references >= 0, "max_references must not be negative")
+        _demand(0 <= self.strength <= 1, "strength must be at least 0 and at most 1")
+        _demand(
+            self.max_references > 0 or not (self.edit_pipeline or self.strength),
+            "edit_pipeline and strength need max_references: they are for edits",
+        )
+        _demand(
+            not self.needs_references or self.max_references > 0, "needs_references needs max_references, at least 1"
+        )
+        _demand(
+            not (self.needs_references and self.edit_pipeline),
+            "with an edit_pipeline beside it, pipeline draws from text alone; leave needs_references out",
+        )
         _demand(self.long_prompts in ("refuse", "cut"), "long_prompts must be refuse or cut")
         _demand(self.megapixels_per_run > 0, "megapixels_per_run must be positive")
+
+    def can(self, task: str) -> bool:
+        return self.max_references > 0 if task == EDIT else not self.needs_references
 
     def drawn(self, spec: ImageSpec) -> ImageSpec:
         """`spec` at the size that the model draws it at: as it is where the model was trained for that."""
         drawn = self._drawn_at(spec.size)
         return replace(spec, width=drawn.width, height=drawn.height)
+
+    def draw_steps(self, spec: ImageSpec) -> int:
+        """Of the pass that draws: fewer than `spec` says where an edit keeps some of its reference."""
+        strength = self.strength_of(spec)
+        if strength is None:
+            return spec.num_inference_steps
+        return refining.steps_taken(spec.num_inference_steps, strength)
+
+    def strength_of(self, spec: ImageSpec) -> float | None:
+        """How much of the reference is drawn anew; None where there is none, or the model goes by the prompt alone."""
+        if self.strength == 0 or not spec.references:
+            return None
+        return self.strength if spec.strength is None else max(spec.strength, _LEAST_STRENGTH)
+
+    def looked_at(self, spec: ImageSpec) -> tuple[Size, ...]:
+        """The sizes at which the references of `spec` are shown to the model."""
+        if self.strength > 0:  # what is drawn begins as a reference
+            return (self.drawn(spec).size,) * len(spec.references)
+        return tuple(shrunk_to(each.size, _LARGEST_LOOK) for each in spec.references)
+
+    def megapixels_held(self, spec: ImageSpec) -> float:
+        """By one image of `spec`, of the `megapixels_per_run`: references are held beside what is drawn, unless it
+        begins as one of them."""
+        held = self.handed_over(spec).megapixels
+        return held if self.strength > 0 else held + sum(size.megapixels for size in self.looked_at(spec))
 
     def refine_steps(self, spec: ImageSpec) -> int:
         """Of the second pass over what was drawn; 0 where there is none."""
@@ -146,14 +203,14 @@ class App:
     task: str
     """`text-to-image` or `image-edit`."""
     model: str | None
-    """Catalog name of its model; None while nothing serves the app: its requests can be read, not made."""
+    """Catalog name of its model. An image-edit app that names none shares that of the text-to-image apps, where they
+    have one and it takes references. Without a model its requests can be read, not made."""
     limits: Limits = Limits()
     title: str = ""
     """For people."""
 
     def __post_init__(self) -> None:
-        _demand(self.task in ("text-to-image", "image-edit"), "task must be text-to-image or image-edit")
-        _demand(self.task != "image-edit" or self.model is None, "nothing draws image-edit yet; leave its model out")
+        _demand(self.task in (TEXT, EDIT), f"task must be {TEXT} or {EDIT}")
 
     @property
     def is_served(self) -> bool:
@@ -164,6 +221,8 @@ class App:
 class Catalog:
     apps: dict[str, App]
     models: dict[str, Model]
+    sharing: frozenset[str] = frozenset()
+    """The image-edit apps that name no model of their own."""
 
     def model_of(self, app: App) -> Model:
         if app.model is None:
@@ -178,15 +237,23 @@ class Catalog:
         return tuple(app.name for app in self.apps.values() if app.model == model)
 
     def with_model(self, choice: str) -> "Catalog":
-        """Serve `choice` in every text-to-image app: a name in this catalog, else a hub id or a folder."""
+        """Serve `choice`, a name in this catalog, else a hub id or a folder, in every app that names no model of its
+        own and every text-to-image app. Those that it cannot serve are served by nothing.
+
+        Raises:
+            Unusable: it can serve none of them.
+        """
         models = self.models
         if choice not in models:
             models = models | {choice: replace(self.models["any"], name=choice, source=choice)}
-        apps = {
-            name: replace(app, model=choice) if app.task == "text-to-image" and app.is_served else app
-            for name, app in self.apps.items()
-        }
-        return Catalog(apps, models)
+        apps = {}
+        for name, app in self.apps.items():
+            follows = name in self.sharing or (app.task == TEXT and app.is_served)
+            apps[name] = replace(app, model=choice if models[choice].can(app.task) else None) if follows else app
+        catalog = Catalog(apps, models, self.sharing)
+        if not catalog.apps_of(choice):
+            raise Unusable(f"The model {choice} draws edits only, and the catalog has no image-edit app for it.")
+        return catalog
 
 
 def parse(*documents: str) -> Catalog:
@@ -204,11 +271,25 @@ def parse(*documents: str) -> Catalog:
     apps = {}
     for name, entry in tables["apps"].items():
         limits = _entry(Limits, f"apps.{name}.limits", entry.pop("limits", {}))
-        app = _entry(App, f"apps.{name}", {"name": name, "limits": limits, "model": None, **entry})
-        if app.model is not None and app.model not in models:
-            raise Unusable(f"Catalog entry apps.{name} names the model {app.model!r}, which has no entry in [models].")
-        apps[name] = app
-    return Catalog(apps, models)
+        apps[name] = _entry(App, f"apps.{name}", {"name": name, "limits": limits, "model": None, **entry})
+        _check_model(apps[name], models)
+    drawing = {app.model for app in apps.values() if app.task == TEXT and app.model is not None}
+    shared = drawing.pop() if len(drawing) == 1 else None
+    sharing = frozenset(app.name for app in apps.values() if app.task == EDIT and app.model is None)
+    if shared is not None and models[shared].can(EDIT):
+        apps |= {name: replace(apps[name], model=shared) for name in sharing}
+    return Catalog(apps, models, sharing)
+
+
+def _check_model(app: App, models: dict[str, Model]) -> None:
+    if app.model is None:
+        return
+    where = f"Catalog entry apps.{app.name} names the model {app.model!r}, which"
+    if app.model not in models:
+        raise Unusable(f"{where} has no entry in [models].")
+    if not models[app.model].can(app.task):
+        why = "takes no references: give that model max_references" if app.task == EDIT else "draws edits only"
+        raise Unusable(f"{where} {why}, or name another model.")
 
 
 _Entry = TypeVar("_Entry", Model, Limits, App)

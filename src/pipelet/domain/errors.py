@@ -6,7 +6,10 @@ PipeletError
 │   ├── KeyMalformed
 │   └── KeyRefused
 ├── NotFound              there is no such thing, or not for the one who asks
-├── LimitReached          the key's limit leaves no room now; later the same request is taken
+├── LimitReached          there is no room now; later the same request is taken
+│   └── QueueTooLong      more wait than its user puts up with; otherwise it is the key's limit
+├── AddressRefused        a user's URL leads to where we do not go
+├── InputsGone            pictures that a request starts from are not stored any more
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
 │   ├── StoreUnusable
@@ -47,7 +50,19 @@ class NotFound(PipeletError):
     pass
 
 
+class AddressRefused(PipeletError):
+    pass
+
+
+class InputsGone(PipeletError):
+    pass
+
+
 class LimitReached(PipeletError):
+    pass
+
+
+class QueueTooLong(LimitReached):
     pass
 
 

@@ -51,10 +51,24 @@ def work_of(spec: ImageSpec) -> Work:
 
 def drawing(spec: ImageSpec, model: Model) -> Work:
     """Of all passes that `model` makes for `spec`, each at its size."""
-    work, refine_steps = work_of(model.drawn(spec)), model.refine_steps(spec)
+    drawn = replace(model.drawn(spec), num_inference_steps=model.draw_steps(spec))
+    work, refine_steps = work_of(drawn), model.refine_steps(spec)
+    if spec.references:
+        work += _looking(drawn, model)
     if not refine_steps:
         return work
     return work + replace(work_of(replace(spec, num_inference_steps=refine_steps)), requests=0.0)
+
+
+def _looking(drawn: ImageSpec, model: Model) -> Work:
+    """At references, beside drawing `drawn`. Where an image begins as one, that is encoding it; else every step looks
+    at all of them, and attention goes between all that a step looks at."""
+    if model.strength_of(drawn) is not None:
+        return Work(megapixels=drawn.megapixels * drawn.batch_size)
+    steps = work_of(drawn).steps * drawn.batch_size
+    seen = sum(size.megapixels for size in model.looked_at(drawn))
+    attention = (drawn.megapixels + seen) ** 2 - drawn.megapixels**2
+    return Work(megapixels=seen, megapixel_steps=seen * steps, attention=attention * steps)
 
 
 PRIOR_DRAW = (0.05, 0.01, 0.4, 0.2, 0.02)

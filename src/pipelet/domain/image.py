@@ -54,6 +54,9 @@ class ImageSpec:
     strength: float | None = None
     """How much of the reference is drawn anew, 0 to 1; None where the model leaves that to the prompt."""
 
+    unread: tuple[str, ...] = ()
+    """What a newer version asks for here and this one does not know: it would draw something else."""
+
     @property
     def size(self) -> Size:
         return Size(self.width, self.height)
@@ -61,7 +64,7 @@ class ImageSpec:
     @property
     def megapixels(self) -> float:
         """Of one image."""
-        return self.width * self.height / 1e6
+        return self.size.megapixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,18 @@ from enum import StrEnum
 from pipelet.domain.image import StoredImage
 
 MAX_ATTEMPTS = 3
-"""A request that takes its worker down three times fails, before it takes a fourth."""
+"""A request that takes its worker down three times fails, before it takes a fourth; its user may allow less."""
 
 
 class FailureKind(StrEnum):
-    """Machine-readable reasons, as `error_type` on the wire. The first four are fal's own words."""
+    """Machine-readable reasons, as `error_type` on the wire. The first five are fal's own words."""
 
     INVALID_INPUT = "value_error"
     INTERNAL = "internal_server_error"
     WORKER_LOST = "runner_disconnected"
     CANCELLED = "client_cancelled"
+    REQUEST_TIMEOUT = "request_timeout"
+    """It had not begun by the time that its user had set."""
     OUT_OF_MEMORY = "out_of_memory"
 
 
@@ -40,6 +42,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The user had it stopped while it was drawn; what was finished by then stays."""
+
+    images: tuple[StoredImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """No verdict: the attempt was cut short. It is tried again while attempts are left."""
 
@@ -54,17 +63,17 @@ class HandedBack:
     reason: str
 
 
-Outcome = Succeeded | Failed | Interrupted | HandedBack
-Verdict = Succeeded | Failed
+Outcome = Succeeded | Failed | Cancelled | Interrupted | HandedBack
+Verdict = Succeeded | Failed | Cancelled
 
 
-def verdict(outcome: Outcome, attempt: int) -> Verdict | None:
+def verdict(outcome: Outcome, attempt: int, *, max_attempts: int = MAX_ATTEMPTS) -> Verdict | None:
     """The end of the job, or None where it goes back to the queue. `attempt` counts from 1."""
     match outcome:
-        case Succeeded() | Failed():
+        case Succeeded() | Failed() | Cancelled():
             return outcome
-        case Interrupted(failure) if attempt >= MAX_ATTEMPTS:
-            tried = Failure(failure.kind, f"{failure.message} (tried {attempt} times)")
+        case Interrupted(failure) if attempt >= max_attempts:
+            tried = Failure(failure.kind, f"{failure.message} (tried {attempt} time{'' if attempt == 1 else 's'})")
             return Failed(tried)
         case Interrupted() | HandedBack():
             return None

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work
+from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.image import ImageSpec
-from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Outcome
 from pipelet.domain.progress import Progress
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.workers import ReportAnswer, WorkerReport
 
 
 class Clock(Protocol):
@@ -69,9 +70,37 @@ class JobStore(Protocol):
         Raises:
             LimitReached: its key is limited, and its images would be more than may wait. Of several who submit at the
                 same time, no two get the last room.
+            InputsGone: a picture that it starts from is deleted, or will be soon.
         """
 
+    async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
+        """Queue `job`, unless its user's key stands for a request already. Answers what the key stands for now.
+
+        Of several who submit with one key at the same time, exactly one queues its job.
+
+        Raises:
+            LimitReached, InputsGone: as `submit`; the key stays free.
+        """
+
+    async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None: ...
+
+    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+        """Note the pictures that are about to be stored for a job that is not submitted yet: none is ever orphaned.
+
+        `submit` makes the references of its job part of it: they are deleted with it. What no job has taken by then is
+        unclaimed from `delete_after` on, and no longer taken some minutes before.
+        """
+
+    async def release_inputs(self, job_id: str, now: float) -> None:
+        """Let pictures that were noted for a job which was refused be deleted now."""
+
     async def get(self, job_id: str) -> Job | None: ...
+
+    async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
+        """By id; those that are not there are left out."""
+
+    async def versions(self, ids: Sequence[str]) -> dict[str, Version]:
+        """Of many at once, for much less than reading them; those that are not there are left out."""
 
     async def log(self, job: Job) -> list[LogLine]:
         """What happened to `job`, oldest first. It only grows."""
@@ -79,21 +108,28 @@ class JobStore(Protocol):
     async def ahead(self, job: Job, apps: Sequence[str]) -> Ahead:
         """What starts before the queued `job`, counting the apps that share its workers. Exact at any depth."""
 
+    async def ahead_of_many(self, jobs: Sequence[Job], apps: Sequence[str]) -> dict[str, Ahead]:
+        """As `ahead`, by id, in one query; those that do not wait any more are left out."""
+
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
         """What would start before a request of `priority` that arrived now."""
 
     async def is_held_back(self, job: Job) -> bool:
         """Whether the queued `job` may not begin right now, because its key runs as many images as it may."""
 
-    async def cancel(self, job_id: str, now: float) -> CancelAnswer:
-        """Cancel if it has not begun. Either this wins or the claim does, never both and never neither."""
+    async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelAnswer:
+        """Cancel if it has not begun. Either this wins or the claim does, never both and never neither.
+
+        With `running` its worker is told to stop where it has begun: see `cancels`.
+        """
 
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def claim(self, want: NewLease) -> Lease | None:
         """Begin the first queued job of the wanted apps: highest priority, then earliest arrival.
 
-        Passed over are paused apps, and jobs of a key that would then run more images than it may.
+        Passed over are paused apps, the jobs that `want` names, jobs of a key that would then run more images than it
+        may, and jobs whose `start_by` has passed.
         """
 
     async def extend(self, lease: Lease, expires_at: float) -> bool:
@@ -101,6 +137,9 @@ class JobStore(Protocol):
 
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         """False: the lease was lost."""
+
+    async def cancels(self, worker: str) -> set[str]:
+        """Tokens of the leases that `worker` has on jobs which are to stop."""
 
     async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
         """Note the files an attempt is about to write, all or none, so that none is ever orphaned.
@@ -120,17 +159,32 @@ class JobStore(Protocol):
         """End the attempts whose lease has run out, as interrupted. Answers the jobs as they are afterwards."""
 
     async def abandon(self, worker: str, now: float) -> list[Job]:
-        """End the attempts of a worker that is known to be dead, without waiting for its leases."""
+        """End the attempts of a worker that is known to be dead, without waiting for its leases, and free its name."""
+
+    async def end_overdue(self, now: float, limit: int) -> int:
+        """End up to `limit` queued jobs whose `start_by` has passed; answers how many. Either this wins or the claim.
+
+        Of a job that was to be cancelled while it ran, and whose attempt was cut short, this is the end, too.
+        """
 
     async def running(self, apps: Sequence[str]) -> list[Running]: ...
 
     def work_arrived(self) -> AbstractAsyncContextManager[asyncio.Event]:
-        """An event that is set soon after somebody submits. A hint: it may come late or, rarely, not at all."""
+        """An event that is set soon after somebody submits, or cancels what runs. A hint: it may come late or, rarely,
+        not at all."""
+
+    def changes(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        """An event that is set soon after what the status of any request says may have changed: submits, claims,
+        progress, ends, moves, pauses. A hint, as `work_arrived`; several changes may be one."""
 
     # -- housekeeping ------------------------------------------------------------------------------------------------
 
     async def delete_finished(self, before: float, now: float, limit: int) -> int:
-        """Forget up to `limit` jobs that ended before `before`; their files become unclaimed. Answers how many."""
+        """Forget jobs that ended before `before`, or that their users wanted kept no longer than `now`, up to `limit`
+        of each; their files become unclaimed. Answers how many."""
+
+    async def delete_idempotency_keys(self, now: float, limit: int) -> int:
+        """Forget up to `limit` that have expired. Answers how many."""
 
     async def unclaimed_files(self, now: float, limit: int) -> list[str]:
         """Keys that were reserved and belong to no result: of forgotten jobs and, after a grace time, dead attempts."""
@@ -173,8 +227,8 @@ class JobStore(Protocol):
 
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
-    async def report_worker(self, report: WorkerReport) -> bool:
-        """True: it is to drain."""
+    async def report_worker(self, report: WorkerReport) -> ReportAnswer:
+        """Note that the worker lives, unless its name belongs to another process whose last report has not run out."""
 
     async def drain_worker(self, name: str, now: float) -> bool:
         """Have a worker claim nothing more, and end when what it draws is done: it learns so with its next report.
@@ -182,7 +236,8 @@ class JobStore(Protocol):
         False: no live worker has this name.
         """
 
-    async def forget_worker(self, name: str) -> None: ...
+    async def forget_worker(self, name: str, incarnation: str) -> None:
+        """Free the name, unless another process has it by now."""
 
     async def live_workers(self, now: float) -> list[WorkerReport]: ...
 
@@ -198,6 +253,13 @@ class BlobStore(Protocol):
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store under `key`; afterwards the file is there whole and durable, or not at all."""
+
+    async def get(self, key: str) -> bytes:
+        """What was stored under `key`.
+
+        Raises:
+            NotFound: there is no such file.
+        """
 
     def url(self, key: str, *, now: float, base_url: str) -> str:
         """A URL that fetches the file without a key, for a limited time from `now`. `base_url` is our own address."""

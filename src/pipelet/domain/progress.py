@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from pipelet.domain.catalog import Model
+from pipelet.domain.image import ImageSpec
+
 ENCODE_PROMPT = 1
 ENCODE_PICTURE = 1
 DECODE = 1
@@ -21,14 +24,17 @@ class Progress:
         return f"Progress: {self.done}/{self.total} Tasks done"
 
 
-def tasks_of_part(steps: int, refine_steps: int) -> int:
+def tasks_of_part(steps: int, refine_steps: int, *, is_edit: bool) -> int:
     """Encoding the prompt, each denoising step, decoding, writing the files' bytes, storing them: 8 steps make 12.
 
-    A second pass, where there is one, adds encoding the picture, each of its steps, and decoding again.
+    An edit adds encoding its pictures. A second pass, where there is one, adds encoding what was drawn, each of its
+    steps, and decoding again.
     """
+    pictures = ENCODE_PICTURE if is_edit else 0
     second_pass = ENCODE_PICTURE + refine_steps + DECODE if refine_steps else 0
-    return steps + TASKS_BESIDE_STEPS + second_pass
+    return pictures + steps + TASKS_BESIDE_STEPS + second_pass
 
 
-def tasks_of_job(steps: int, refine_steps: int, parts: int) -> int:
-    return parts * tasks_of_part(steps, refine_steps)
+def tasks_of_job(spec: ImageSpec, model: Model, parts: int) -> int:
+    is_edit = bool(spec.references)
+    return parts * tasks_of_part(model.draw_steps(spec), model.refine_steps(spec), is_edit=is_edit)

@@ -28,6 +28,10 @@ class Size:
     def pixels(self) -> int:
         return self.width * self.height
 
+    @property
+    def megapixels(self) -> float:
+        return self.pixels / 1e6
+
     def rounded_up(self, multiple: int) -> "Size":
         return Size(_round_up(self.width, multiple), _round_up(self.height, multiple))
 
@@ -63,6 +67,14 @@ def scaled_into(asked: Size, pixels: tuple[int, int], multiple: int) -> Size:
         if long * short <= high or long <= multiple:
             return Size(short, long) if upright else Size(long, short)
         long -= multiple
+
+
+def shrunk_to(size: Size, pixels: int) -> Size:
+    """`size`, or of its aspect ratio what has no more than `pixels`."""
+    if size.pixels <= pixels:
+        return size
+    scale = math.sqrt(pixels / size.pixels)
+    return Size(max(1, int(size.width * scale)), max(1, int(size.height * scale)))
 
 
 def _unlikeness(a: Size, b: Size) -> float:

@@ -1,6 +1,7 @@
 """Who is there to do the work."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -8,7 +9,7 @@ class WorkerReport:
     """What a worker says of itself with every heartbeat."""
 
     name: str
-    """Unique to the process: two workers never share one."""
+    """Of one process at a time: see `incarnation`."""
     model: str
     """What it draws with. All live workers of an app draw with the same one."""
     kind: str
@@ -22,5 +23,17 @@ class WorkerReport:
     seen_at: float
     expires_at: float
     """Without another report by then it counts as gone."""
+    incarnation: str
+    """Drawn when the process starts: tells it from another one of its name. Empty where an earlier version reports."""
     draining: bool = False
     """An operator wants it to end: see `JobStore.drain_worker`. The store's word; a report does not change it."""
+
+
+class ReportAnswer(StrEnum):
+    """What a worker learns when it reports."""
+
+    GO_ON = "go_on"
+    DRAIN = "drain"
+    """An operator wants it to end."""
+    NAME_TAKEN = "name_taken"
+    """Another process was heard of under this name a moment ago; nothing was noted."""

@@ -1,4 +1,4 @@
-"""Wakes sleeping workers on this machine when work arrives.
+"""Wakes whoever listens on this machine: sleeping workers when work arrives, open streams when something changed.
 
 Each listener binds a datagram socket in a folder that belongs to the database; ringing sends a byte to every one.
 A poke takes 40 µs, where polling often enough to be as quick would cost a laptop 200 wake-ups a second. It is only a
@@ -21,10 +21,11 @@ log = structlog.get_logger()
 
 
 class Bell:
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, *, about: str = "") -> None:
+        """`about` keeps apart what is rung for: whoever listens hears only bells of the same."""
         # Not beside the database: a socket's path may have 107 characters at most, and a data directory can be deep.
         name = hashlib.sha256(os.fsencode(database.resolve())).hexdigest()[:16]
-        self._folder = Path(tempfile.gettempdir()) / f"pipelet-{os.getuid()}-{name}"
+        self._folder = Path(tempfile.gettempdir()) / f"pipelet-{os.getuid()}-{name}{about}"
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.setblocking(False)
 

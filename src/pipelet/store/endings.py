@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelet.domain.job import CancelAnswer, Job, State
-from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded, verdict
+from pipelet.domain.outcome import (
+    MAX_ATTEMPTS,
+    Cancelled,
+    Failed,
+    Failure,
+    FailureKind,
+    HandedBack,
+    Interrupted,
+    Outcome,
+    Succeeded,
+    verdict,
+)
 from pipelet.store import rows
 
 ORPHAN_GRACE = 600.0
@@ -15,6 +26,8 @@ EXPIRED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker that drew thi
 ABANDONED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker that drew this died. Submit the request again."))
 CANCELLED = {"failure_kind": FailureKind.CANCELLED, "failure_message": "Request cancelled by the client."}
 CANCELLED_LINE = "Cancelled before it began."
+TIMED_OUT = {"failure_kind": FailureKind.REQUEST_TIMEOUT, "failure_message": "Request timed out"}
+TIMED_OUT_LINE = "It had not begun by the time that was set for it."
 MOVED_LINE = "Moved to the front of the queue by the operator."
 
 CANCEL_ANSWERS = {
@@ -45,7 +58,7 @@ class Ending:
 
 
 def ending(job: Job, outcome: Outcome, now: float) -> Ending:
-    match verdict(outcome, job.attempt):
+    match verdict(outcome, job.attempt, max_attempts=1 if job.is_single_attempt else MAX_ATTEMPTS):
         case Succeeded(images, inference_seconds):
             columns = {"now": now, "images": rows.images_column(images), "inference_seconds": inference_seconds}
             message = f"Finished: {len(images)} image(s), {inference_seconds:.2f} s of inference."
@@ -53,6 +66,10 @@ def ending(job: Job, outcome: Outcome, now: float) -> Ending:
         case Failed(failure):
             columns = {"now": now, "failure_kind": failure.kind, "failure_message": failure.message}
             return Ending("fail_job", columns, [], "ERROR", failure.message)
+        case Cancelled(images):
+            columns = {"now": now, "finished_images": rows.images_column(images), **CANCELLED}
+            message = f"Cancelled while it ran; {len(images)} image(s) were finished."
+            return Ending("cancel_attempt", columns, [image.key for image in images], "INFO", message)
         case None:
             attempt = job.attempt - 1 if isinstance(outcome, HandedBack) else job.attempt
             message = f"Attempt {job.attempt} was cut short ({_why(outcome)}) and will be made again."

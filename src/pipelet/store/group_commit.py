@@ -32,6 +32,7 @@ class _Write:
     operation: Callable[[sqlite3.Connection], Any]
     durable: bool
     announced: bool
+    quiet: bool
     future: asyncio.Future[Any]
     result: Any = None
     error: Exception | None = None
@@ -46,25 +47,38 @@ class _Write:
 
 
 class GroupCommit:
-    """Owns the writing connection. `announce` is called once after a commit that held an announced write."""
+    """Owns the writing connection.
 
-    def __init__(self, connection: sqlite3.Connection, announce: Callable[[], None]) -> None:
+    Args:
+        announce: called once after a commit that held an announced write: there is work.
+        tell: called once after a commit that held any write that was not quiet: something changed.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, announce: Callable[[], None], tell: Callable[[], None]
+    ) -> None:
         self._connection = connection
         self._connection.execute("PRAGMA busy_timeout = 0")  # see `_begin`
         self._announce = announce
+        self._tell = tell
         self._waiting: deque[_Write] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pipelet-store")
 
     async def write(
-        self, operation: Callable[[sqlite3.Connection], Result], *, durable: bool = True, announced: bool = False
+        self,
+        operation: Callable[[sqlite3.Connection], Result],
+        *,
+        durable: bool = True,
+        announced: bool = False,
+        quiet: bool = False,
     ) -> Result:
         """Run `operation`, which must be quick, inside a transaction. With `durable=False` a power cut may undo it.
 
         Raises:
             StoreUnusable: the database did not take it: nothing of `operation` happened.
         """
-        write = _Write(operation, durable, announced, asyncio.get_running_loop().create_future())
+        write = _Write(operation, durable, announced, quiet, asyncio.get_running_loop().create_future())
         self._waiting.append(write)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
@@ -91,6 +105,8 @@ class GroupCommit:
                     self._give_up(batch, error)
                 if any(write.announced and write.error is None for write in batch):
                     self._announce()
+                if any(not write.quiet and write.error is None for write in batch):
+                    self._tell()
                 for write in batch:
                     write.resolve()
                 if self._waiting:

@@ -1,8 +1,9 @@
-"""Wakes sleeping workers on other machines when work arrives: PostgreSQL's NOTIFY, kept out of everybody's way.
+"""Wakes whoever listens on other machines, workers when work arrives and open streams when something changed:
+PostgreSQL's NOTIFY, kept out of everybody's way.
 
-Inside the transactions that submit it would make all of them queue for one lock of the server, ten times slower. So a
-connection of the pool sends it afterwards, once for all that arrived meanwhile. It is a hint: whoever listens also
-looks by itself now and then.
+Inside the transactions that change something it would make all of them queue for one lock of the server, ten times
+slower. So a connection of the pool sends it afterwards, once for all that came meanwhile. It is a hint: whoever listens
+also looks by itself now and then.
 """
 
 import asyncio
@@ -17,15 +18,22 @@ from pipelet.store.postgres_connection import AWAY, Connection, Connections
 
 log = structlog.get_logger()
 
-_CHANNEL = "pipelet_work"
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
 _GOOD_BYE_SECONDS = 1.0
 
 
 class Notifications:
-    def __init__(self, connections: Connections) -> None:
+    """Whoever listens hears what is sent on the same channel.
+
+    Args:
+        pause: seconds between two notifications of this process; all that is sent meanwhile becomes one.
+    """
+
+    def __init__(self, connections: Connections, channel: str, *, pause: float = 0.0) -> None:
         self._connections = connections
+        self._channel = channel
+        self._pause = pause
         self._due = False
         self._sending: asyncio.Task[None] | None = None
 
@@ -46,9 +54,14 @@ class Notifications:
         while self._due:
             self._due = False
             try:
-                await self._connections.run(_notify)
+                await self._connections.run(self._notify)
             except StoreUnusable as error:  # they look by themselves
                 log.warning("notification.lost", reason=str(error))
+            if self._pause:
+                await asyncio.sleep(self._pause)
+
+    async def _notify(self, connection: Connection) -> None:
+        await connection.execute(f"NOTIFY {self._channel}")
 
     @contextlib.asynccontextmanager
     async def listen(self) -> AsyncIterator[asyncio.Event]:
@@ -75,14 +88,10 @@ class Notifications:
             gone = asyncio.Event()
             try:
                 connection.add_termination_listener(lambda *_, gone=gone: gone.set())
-                await connection.add_listener(_CHANNEL, lambda *_: event.set())
+                await connection.add_listener(self._channel, lambda *_: event.set())
                 event.set()  # what came before the ear was open
                 await gone.wait()
             except (asyncpg.PostgresError, *AWAY):
                 await asyncio.sleep(_FIRST_PAUSE)
             finally:
                 connection.terminate()
-
-
-async def _notify(connection: Connection) -> None:
-    await connection.execute(f"NOTIFY {_CHANNEL}")

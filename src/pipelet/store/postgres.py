@@ -7,19 +7,21 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import asyncpg
 
 from pipelet.domain.errors import StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
-from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, State
+from pipelet.domain.idempotency import IdempotencyKey
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, State, Version
 from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome, Succeeded
 from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
-from pipelet.domain.workers import WorkerReport
-from pipelet.store import endings, migrations, queries, rows
+from pipelet.domain.workers import ReportAnswer, WorkerReport
+from pipelet.store import endings, inputs, migrations, queries, rows
 from pipelet.store.database_clock import DatabaseClock
 from pipelet.store.notifications import Notifications
 from pipelet.store.postgres_connection import Connection, Connections
@@ -30,6 +32,8 @@ SQL = {name: queries.numbered(text) for name, text in queries.load("postgresql")
 OLDEST_SERVER = 15
 _CLAIM_TRIES = 3
 """Where others were quicker with what a limited key may run: the next look passes its requests over."""
+_CHANGES_PAUSE = 0.1
+"""Seconds. A quick worker reports progress hundreds of times a second, and nobody reads so quickly."""
 
 
 class PostgresStore:
@@ -39,11 +43,12 @@ class PostgresStore:
         self.clock = clock
         self._connections = connections
         self._flush = WalFlush(connections)
-        self._notifications = Notifications(connections)
+        self._work = Notifications(connections, "pipelet_work")
+        self._news = Notifications(connections, "pipelet_changes", pause=_CHANGES_PAUSE)
 
     async def close(self) -> None:
         """Nobody may still be waiting for an answer."""
-        await self._notifications.close()
+        await asyncio.gather(self._work.close(), self._news.close())
 
     async def _all(self, query: str, **values: Any) -> list[asyncpg.Record]:
         return await self._connections.run(lambda connection: _fetch(connection, query, values))
@@ -58,27 +63,63 @@ class PostgresStore:
 
     async def submit(self, job: Job) -> Job:
         seq = await self._insert(job)
-        try:
+        for _ in range(self._connections.most):  # so many connections may have died with the server
+            try:
+                await self._flush.wait()
+            except StoreUnusable:  # the server died meanwhile, perhaps with the row not yet on disk
+                seq = await self._insert(job)
+            else:
+                break
+        else:
             await self._flush.wait()
-        except StoreUnusable:  # the server died meanwhile, perhaps with the row not yet on disk
-            seq = await self._insert(job)
-            await self._flush.wait()
-        self._notifications.send()
+        self._work.send()
+        self._news.send()
         return replace(job, seq=seq)
 
     async def _insert(self, job: Job) -> int:
-        row = await self._one("submit_limited_job" if job.is_limited else "submit_job", **rows.job_columns(job))
-        if row is None:
-            raise StoreUnusable("The database did not say whether it took the request. Submit it again.")
-        seq: int | None = row["seq"]
-        if seq is None:
-            allowed = row["max_queued_images"]
-            raise queued_limit_reached(queued=row["queued_images"], allowed=allowed, images=job.spec.batch_size)
-        return seq
+        return _seq_of(job, await self._connections.run(partial(_queue, job)))
+
+    async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
+        known = await self._connections.run(partial(self._insert_once, job, key))
+        try:
+            await self._flush.wait()
+        except StoreUnusable:  # as in `submit`
+            known = await self._connections.run(partial(self._insert_once, job, key))
+            await self._flush.wait()
+        self._work.send()
+        self._news.send()
+        return known
+
+    async def _insert_once(self, job: Job, key: IdempotencyKey, connection: Connection) -> IdempotencyKey:
+        wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
+        async with connection.transaction():
+            # Another who takes the key right now is waited for: the constraint decides, and then its row can be read.
+            while not await _fetch(connection, "take_idempotency_key", wanted):
+                if known := await _fetch(connection, "find_idempotency_key", wanted):
+                    return rows.idempotency_key_from(known[0])
+                # It has expired for somebody whose clock is ahead, and was deleted between the two looks.
+            _seq_of(job, await _queue(job, connection))
+        return key
+
+    async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None:
+        row = await self._one("find_idempotency_key", owner=user, key=key, now=now)
+        return None if row is None else rows.idempotency_key_from(row)
+
+    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+        await self._durably("note_inputs", job_id=job_id, keys=list(keys), delete_after=delete_after)
+
+    async def release_inputs(self, job_id: str, now: float) -> None:
+        await self._all("release_inputs", job_id=job_id, now=now)
 
     async def get(self, job_id: str) -> Job | None:
         row = await self._one("get_job", id=job_id)
         return None if row is None else rows.job_from(row)
+
+    async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
+        return {row["id"]: rows.job_from(row) for row in await self._all("get_jobs", ids=ids)}
+
+    async def versions(self, ids: Sequence[str]) -> dict[str, Version]:
+        return {row["id"]: rows.version_from(row) for row in await self._all("versions_of_jobs", ids=ids)}
 
     async def log(self, job: Job) -> list[LogLine]:
         return [rows.submitted_line(job), *map(rows.log_line_from, await self._all("read_log", job_id=job.id))]
@@ -87,6 +128,12 @@ class PostgresStore:
         row = await self._one("ahead_of_job", apps=list(apps), priority=job.priority, seq=job.seq)
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return rows.ahead_from(row)
+
+    async def ahead_of_many(self, jobs: Sequence[Job], apps: Sequence[str]) -> dict[str, Ahead]:
+        ids = {job.seq: job.id for job in jobs}
+        levels, places = [job.priority for job in jobs], [job.seq for job in jobs]
+        found = await self._all("ahead_of_jobs", apps=list(apps), levels=levels, places=places)
+        return {ids[row["seq"]]: rows.ahead_from(row) for row in found}
 
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
         row = await self._one("backlog", apps=list(apps), priority=priority)
@@ -97,13 +144,17 @@ class PostgresStore:
         asked = {"key_id": job.key_id, "image_count": job.spec.batch_size}
         return job.is_limited and await self._one("key_is_full", **asked) is not None
 
-    async def cancel(self, job_id: str, now: float) -> CancelAnswer:
+    async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelAnswer:
         reason = {**endings.CANCELLED, "message": endings.CANCELLED_LINE}
         while True:
             if await self._durably("cancel_job", id=job_id, now=now, **reason):
+                self._news.send()
                 return CancelAnswer.CANCELLED
+            if running and await self._durably("ask_cancel", id=job_id, now=now):
+                self._work.send()
+                return CancelAnswer.STOPPING
             row = await self._one("state_of_job", id=job_id)
-            if row is None or row["state"] != State.QUEUED:
+            if row is None or row["state"] not in (State.QUEUED, State.RUNNING if running else State.QUEUED):
                 return endings.CANCEL_ANSWERS[None if row is None else row["state"]]
             # It was running, and its worker was lost between the two looks: now it can be cancelled.
 
@@ -116,13 +167,17 @@ class PostgresStore:
             "now": want.now,
             "expires_at": want.expires_at,
             "message": "Started, attempt %s.",
+            "passed_over": list(want.passed_over),
         }
         for _ in range(_CLAIM_TRIES):
-            heads = await self._all("heads_of_queues", apps=list(want.apps))
+            heads = await self._all(
+                "heads_of_queues", apps=list(want.apps), now=want.now, passed_over=list(want.passed_over)
+            )
             for head in heads:
                 # None: others have just taken all there was, or all that the key of this one may run.
                 row = await self._one("claim_job", app=head["app"], **values)
                 if row is not None:
+                    self._news.send()
                     job = rows.job_from(row)
                     return Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)
             if not any(head["limited"] for head in heads):
@@ -134,7 +189,13 @@ class PostgresStore:
 
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         held = {"id": lease.job.id, "token": lease.token}
-        return bool(await self._all("report_progress", done=progress.done, total=progress.total, **held))
+        noted = bool(await self._all("report_progress", done=progress.done, total=progress.total, **held))
+        if noted:
+            self._news.send()
+        return noted
+
+    async def cancels(self, worker: str) -> set[str]:
+        return {row["lease_token"] for row in await self._all("cancels_of_worker", worker=worker)}
 
     async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
         try:
@@ -152,7 +213,8 @@ class PostgresStore:
 
         if await self._connections.durably(end):
             if lease.job.is_limited:  # where its key was full, others of its requests may begin now
-                self._notifications.send()
+                self._work.send()
+            self._news.send()
             return True
         # A connection can break after the commit and before its answer; then the second try finds the lease gone.
         return tries > 1 and isinstance(outcome, Succeeded) and await self._has_result(lease.job.id, outcome)
@@ -165,7 +227,9 @@ class PostgresStore:
         return await self._end_attempts("expired_leases", {"now": now}, endings.EXPIRED, now)
 
     async def abandon(self, worker: str, now: float) -> list[Job]:
-        return await self._end_attempts("leases_of_worker", {"worker": worker}, endings.ABANDONED, now)
+        ended = await self._end_attempts("leases_of_worker", {"worker": worker}, endings.ABANDONED, now)
+        await self._all("forget_name", name=worker)
+        return ended
 
     async def _end_attempts(self, query: str, values: dict[str, Any], outcome: Outcome, now: float) -> list[Job]:
         """One transaction each: one for all would hold the counters of several priorities, and could meet another that
@@ -183,7 +247,31 @@ class PostgresStore:
         while (row := await self._connections.run(end_one)) is not None:
             ended.append(rows.job_from(row))
         if ended:
-            self._notifications.send()
+            self._work.send()
+            self._news.send()
+        return ended
+
+    async def end_overdue(self, now: float, limit: int) -> int:
+        """One transaction each, as in `_end_attempts`."""
+
+        async def end_one(connection: Connection) -> bool:
+            async with connection.transaction():
+                found = await _fetch(connection, "overdue_jobs", {"now": now, "limit": 1})
+                for row in found:
+                    at = {"id": row["id"], "now": now}
+                    if row["cancel_asked_at"] is None:
+                        end = endings.TIMED_OUT | {"message": endings.TIMED_OUT_LINE}
+                        await _fetch(connection, "expire_job", at | end)
+                    else:
+                        end = endings.CANCELLED | {"message": endings.CANCELLED_LINE}
+                        await _fetch(connection, "cancel_job", at | end)
+                return bool(found)
+
+        ended = 0
+        while ended < limit and await self._connections.run(end_one):
+            ended += 1
+        if ended:
+            self._news.send()
         return ended
 
     async def running(self, apps: Sequence[str]) -> list[Running]:
@@ -191,7 +279,12 @@ class PostgresStore:
 
     @contextlib.asynccontextmanager
     async def work_arrived(self) -> AsyncIterator[asyncio.Event]:
-        async with self._notifications.listen() as event:
+        async with self._work.listen() as event:
+            yield event
+
+    @contextlib.asynccontextmanager
+    async def changes(self) -> AsyncIterator[asyncio.Event]:
+        async with self._news.listen() as event:
             yield event
 
     # -- housekeeping ------------------------------------------------------------------------------------------------
@@ -200,6 +293,9 @@ class PostgresStore:
         gone = await self._all("delete_finished", before=before, now=now, limit=limit)
         await self._all("forget_dead_workers", before=now - endings.WORKER_MEMORY)
         return len(gone)
+
+    async def delete_idempotency_keys(self, now: float, limit: int) -> int:
+        return len(await self._all("delete_idempotency_keys", now=now, limit=limit))
 
     async def unclaimed_files(self, now: float, limit: int) -> list[str]:
         return [row["key"] for row in await self._all("unclaimed_files", now=now, limit=limit)]
@@ -217,17 +313,22 @@ class PostgresStore:
 
     async def pause(self, app: str, now: float) -> None:
         await self._durably("pause_app", app=app, now=now)
+        self._news.send()
 
     async def resume(self, app: str) -> bool:
         resumed = bool(await self._durably("resume_app", app=app))
-        self._notifications.send()
+        self._work.send()
+        self._news.send()
         return resumed
 
     async def paused(self) -> dict[str, float]:
         return {row["app"]: row["since"] for row in await self._all("paused_apps")}
 
     async def move_to_front(self, job_id: str, now: float) -> bool:
-        return bool(await self._durably("move_to_front", id=job_id, now=now, message=endings.MOVED_LINE))
+        moved = bool(await self._durably("move_to_front", id=job_id, now=now, message=endings.MOVED_LINE))
+        if moved:
+            self._news.send()
+        return moved
 
     async def drawn_since(self, since: float) -> dict[str, Drawn]:
         return rows.drawn_from(await self._all("count_finished", since=since))
@@ -249,15 +350,14 @@ class PostgresStore:
 
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
-    async def report_worker(self, report: WorkerReport) -> bool:
-        row = await self._one("report_worker", **rows.worker_columns(report))
-        return row is not None and row["draining"]
+    async def report_worker(self, report: WorkerReport) -> ReportAnswer:
+        return rows.report_answer_from(await self._one("report_worker", **rows.worker_columns(report)))
 
     async def drain_worker(self, name: str, now: float) -> bool:
         return bool(await self._durably("drain_worker", name=name, now=now))
 
-    async def forget_worker(self, name: str) -> None:
-        await self._all("forget_worker", name=name)
+    async def forget_worker(self, name: str, incarnation: str) -> None:
+        await self._all("forget_worker", name=name, incarnation=incarnation)
 
     async def live_workers(self, now: float) -> list[WorkerReport]:
         return [rows.worker_from(row) for row in await self._all("live_workers", now=now)]
@@ -278,10 +378,36 @@ class PostgresStore:
         return {(row["kind"], row["phase"]): rows.learned_from(row) for row in await self._all("list_learned")}
 
 
+def _seq_of(job: Job, found: list[asyncpg.Record]) -> int:
+    """What a submit's statement answers: where `job` stands, or that its key is full."""
+    if not found:
+        raise StoreUnusable("The database did not say whether it took the request. Submit it again.")
+    seq: int | None = found[0]["seq"]
+    if seq is None:
+        full = found[0]
+        raise queued_limit_reached(
+            queued=full["queued_images"], allowed=full["max_queued_images"], images=job.spec.batch_size
+        )
+    return seq
+
+
 async def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> list[asyncpg.Record]:
     text, names = SQL[query]
     found: list[asyncpg.Record] = await connection.fetch(text, *(values[name] for name in names))
     return found
+
+
+async def _queue(job: Job, connection: Connection) -> list[asyncpg.Record]:
+    """What `_seq_of` reads. Raises InputsGone, and nothing happened."""
+    query, taken = "submit_limited_job" if job.is_limited else "submit_job", inputs.to_take(job)
+    if taken is None:
+        return await _fetch(connection, query, rows.job_columns(job))
+    async with connection.transaction():
+        found = await _fetch(connection, query, rows.job_columns(job))
+        is_queued = bool(found) and found[0]["seq"] is not None
+        if is_queued and len(await _fetch(connection, "take_inputs", {**taken})) < len(taken["keys"]):
+            raise inputs.gone()
+        return found
 
 
 async def _end_attempt(connection: Connection, job: Job, token: str, outcome: Outcome, now: float) -> bool:

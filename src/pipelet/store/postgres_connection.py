@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 _ANSWER_SECONDS = 15.0
 """Whoever does not answer for so long is gone, though the connection may look open for hours."""
 _CONNECT_SECONDS = 5.0
+_PAUSE = 0.1
 
 AWAY = (
     asyncpg.PostgresConnectionError,
@@ -29,6 +31,8 @@ AWAY = (
     TimeoutError,
 )
 """What a server that restarts, dies or is cut off looks like from here."""
+_REFUSALS = (asyncpg.ClientConfigurationError, ssl.SSLError)
+"""They are among `AWAY` by their ancestors, and last until somebody mends the URL or a certificate."""
 _OUR_FAULT = (asyncpg.SyntaxOrAccessError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _SESSION = "SELECT pg_backend_pid()"
 _SETTINGS = """
@@ -46,8 +50,10 @@ class _Broken(Exception):
 class Connections:
     """A pool that connects when it is first used, and again after the server was away."""
 
-    def __init__(self, url: str, *, most: int) -> None:
+    def __init__(self, url: str, *, most: int, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self.url = url
+        self._answer_seconds = answer_seconds
+        self._connect_seconds = min(_CONNECT_SECONDS, answer_seconds)
         self.most = most
         self._pool: asyncpg.Pool[Any] | None = None
         self._opening = asyncio.Lock()
@@ -56,27 +62,31 @@ class Connections:
     async def acquire(self) -> AsyncIterator[Connection]:
         """A connection for a while. Errors of the database pass through."""
         pool = self._pool or await self._open()
-        async with pool.acquire(timeout=_CONNECT_SECONDS) as connection:
+        connection = await _borrow(pool, self._connect_seconds)
+        try:
             yield connection
+        finally:
+            await pool.release(connection)
 
-    async def run(self, use: Callable[[Connection], Awaitable[Result]]) -> Result:
-        """Hand `use` a connection. If that turns out to be dead, do so once more with another: `use` may run twice or
-        more, and a run that raised may have come to its end unheard.
+    async def run(self, use: Callable[[Connection], Awaitable[Result]], *, again: bool = True) -> Result:
+        """Hand `use` a connection. If that turns out to be dead, do so once more with another, unless `again` is False:
+        `use` may run twice or more, and a run that raised may have come to its end unheard.
 
         Raises:
             StoreUnusable: the database cannot be reached, or refuses.
         """
         try:
-            for _ in range(self.most):  # after a restart of the server all that the pool holds may be dead
+            # After a restart of the server all that the pool holds may be dead.
+            for _ in range(self.most if again else 0):
                 with contextlib.suppress(_Broken):
                     return await self._run_once(use)
             return await self._run_once(use)
         except _Broken as error:
-            raise StoreAway(explain(error.__cause__ or error, self.url)) from error
+            raise unusable(error.__cause__ or error, self.url) from error
         except (asyncpg.PostgresError, *AWAY) as error:
             if isinstance(error, _OUR_FAULT) and not isinstance(error, _OPERATORS):
                 raise
-            raise (StoreAway if isinstance(error, AWAY) else StoreUnusable)(explain(error, self.url)) from error
+            raise unusable(error, self.url) from error
 
     async def _run_once(self, use: Callable[[Connection], Awaitable[Result]]) -> Result:
         async with self.acquire() as connection:
@@ -139,13 +149,25 @@ class Connections:
                     self.url,
                     min_size=0,
                     max_size=self.most,
-                    command_timeout=_ANSWER_SECONDS,
-                    timeout=_CONNECT_SECONDS,
+                    command_timeout=self._answer_seconds,
+                    timeout=self._connect_seconds,
                     server_settings=_name(),
                     init=_set_up,
                     reset=_leave,
                 )
             return self._pool
+
+
+async def _borrow(pool: "asyncpg.Pool[Any]", seconds: float) -> "PoolConnectionProxy[Any]":
+    """Where the server gives us no further connection, one of those that we have will soon be free."""
+    give_up_at = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            return await pool.acquire(timeout=seconds)
+        except asyncpg.TooManyConnectionsError:
+            if asyncio.get_running_loop().time() > give_up_at:
+                raise
+            await asyncio.sleep(_PAUSE)
 
 
 def _name() -> dict[str, str]:
@@ -194,10 +216,27 @@ _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] =
     (asyncpg.InsufficientPrivilegeError, "the user may not do that. Grant it the rights on Pipelet's tables."),
     ((asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError), "its tables do not fit. Run `pipelet migrate`."),
     ((asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError), _POOLER),
+    (
+        ssl.SSLCertVerificationError,
+        "its certificate is not one that sslrootcert in PIPELET_DATABASE_URL vouches for, or is for another host. Name "
+        "the file of the authority that signed it, and the server as the certificate does.",
+    ),
+    (ssl.SSLError, "TLS could not be agreed on. Check sslmode in PIPELET_DATABASE_URL, and ssl on the server."),
+    (asyncpg.ClientConfigurationError, "PIPELET_DATABASE_URL cannot be used. Check its parts and the files it names."),
+    (
+        FileNotFoundError,
+        "a file is missing: the socket of a server that is stopped, or a certificate that PIPELET_DATABASE_URL names.",
+    ),
     (asyncpg.CannotConnectNowError, "it is starting or stopping. Nothing needs to be done if that ends soon."),
     (TimeoutError, "it does not answer, or all connections are busy. Look at its load and at the network."),
     (AWAY, "it cannot be reached. Check that it runs, and the host and port in PIPELET_DATABASE_URL."),
 )
+
+
+def unusable(error: BaseException, url: str) -> StoreUnusable:
+    """StoreAway where waiting may help."""
+    may_pass = isinstance(error, (*AWAY, asyncpg.TooManyConnectionsError)) and not isinstance(error, _REFUSALS)
+    return (StoreAway if may_pass else StoreUnusable)(explain(error, url))
 
 
 def explain(error: BaseException, url: str) -> str:

@@ -7,13 +7,14 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work
+from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.image import ImageSpec, OutputFormat, Reference, StoredImage
-from pipelet.domain.job import Job, LogLine, State
+from pipelet.domain.job import Job, LogLine, State, Version
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Failure, FailureKind
 from pipelet.domain.ports import Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.workers import ReportAnswer, WorkerReport
 
 _SPEC_FIELDS = tuple(field.name for field in fields(ImageSpec) if field.default is MISSING)
 
@@ -36,14 +37,18 @@ def job_from(row: Row) -> Job:
         key_id=row["key_id"],
         is_limited=bool(row["limited"]),
         asked_priority=row["asked_priority"],
+        start_by=row["start_by"],
+        is_single_attempt=bool(row["single_attempt"]),
+        keeps_input=bool(row["keep_input"]),
+        keep_seconds=row["keep_seconds"],
         state=State(row["state"]),
         attempt=row["attempt"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         progress=_progress_from(row),
-        images=images_from(row["images"]),
+        images=images_from(row["images"] or row["finished_images"]),
         inference_seconds=row["inference_seconds"],
-        failure=Failure(FailureKind(row["failure_kind"]), row["failure_message"]) if row["failure_kind"] else None,
+        failure=_failure_from(row),
     )
 
 
@@ -65,15 +70,44 @@ def job_columns(job: Job) -> dict[str, Any]:
         "key_id": job.key_id,
         "limited": job.is_limited,
         "image_count": job.spec.batch_size,
+        "start_by": job.start_by,
+        "single_attempt": job.is_single_attempt,
+        "keep_input": job.keeps_input,
+        "keep_seconds": job.keep_seconds,
     }
+
+
+def version_from(row: Row) -> Version:
+    return Version(
+        row["state"],
+        row["attempt"],
+        row["started_at"],
+        row["tasks_done"],
+        row["tasks_total"],
+        row["priority"],
+        row["seq"],
+        1 + row["written_lines"],  # see `submitted_line`
+    )
 
 
 @lru_cache(4096)  # the same few requests are polled again and again, and a spec never changes
 def _spec_from(text: str) -> ImageSpec:
-    fields = json.loads(text)
-    fields["output_format"] = OutputFormat(fields["output_format"])
-    fields["references"] = tuple(Reference(**each) for each in fields.get("references", ()))
-    return ImageSpec(**fields)
+    """Whatever a newer version wrote is passed by and named, so that users are told of their requests all the same."""
+    found, unread = _known(ImageSpec, json.loads(text))
+    references = [_known(Reference, each) for each in found.get("references", ())]
+    unread |= {name for _, names in references for name in names}
+    if found["output_format"] not in [*OutputFormat]:
+        unread.add("output_format")
+        found["output_format"] = OutputFormat.PNG
+    found["output_format"] = OutputFormat(found["output_format"])
+    found["references"] = tuple(Reference(**each) for each, _ in references)
+    return ImageSpec(**found, unread=tuple(sorted(unread)))
+
+
+def _known(kind: type, found: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """The fields of the dataclass `kind`, and the names of all others."""
+    names = {field.name for field in fields(kind)} - {"unread"}
+    return {name: value for name, value in found.items() if name in names}, found.keys() - names
 
 
 def _spec_column(spec: ImageSpec) -> str:
@@ -86,12 +120,19 @@ def _spec_column(spec: ImageSpec) -> str:
     return json.dumps(columns, ensure_ascii=False)
 
 
+def _failure_from(row: Row) -> Failure | None:
+    kind: str | None = row["failure_kind"]
+    if kind is None:
+        return None
+    return Failure(FailureKind(kind) if kind in [*FailureKind] else FailureKind.INTERNAL, row["failure_message"])
+
+
 def _progress_from(row: Row) -> Progress | None:
     return None if row["tasks_total"] is None else Progress(row["tasks_done"], row["tasks_total"])
 
 
 def images_from(text: str | None) -> tuple[StoredImage, ...]:
-    return tuple(StoredImage(**image) for image in json.loads(text)) if text else ()
+    return tuple(StoredImage(**_known(StoredImage, image)[0]) for image in json.loads(text)) if text else ()
 
 
 def images_column(images: tuple[StoredImage, ...]) -> str:
@@ -112,6 +153,22 @@ def _work_from(row: Row, requests: float) -> Work:
 
 def log_line_from(row: Row) -> LogLine:
     return LogLine(at=row["at"], level=row["level"], message=row["message"])
+
+
+def idempotency_key_from(row: Row) -> IdempotencyKey:
+    return IdempotencyKey(
+        user=row["owner"],
+        key=row["key"],
+        fingerprint=row["fingerprint"],
+        job_id=row["job_id"],
+        expires_at=row["expires_at"],
+    )
+
+
+def idempotency_key_columns(key: IdempotencyKey) -> dict[str, Any]:
+    columns = asdict(key)
+    columns["owner"] = columns.pop("user")
+    return columns
 
 
 def key_from(row: Row) -> ApiKey:
@@ -146,12 +203,19 @@ def worker_from(row: Row) -> WorkerReport:
         problem=row["problem"],
         seen_at=row["seen_at"],
         expires_at=row["expires_at"],
+        incarnation=row["incarnation"],
         draining=bool(row["draining"]),
     )
 
 
 def worker_columns(report: WorkerReport) -> dict[str, Any]:
     return asdict(report) | {"apps": json.dumps(report.apps)}
+
+
+def report_answer_from(row: Row | None) -> ReportAnswer:
+    if row is None:
+        return ReportAnswer.NAME_TAKEN
+    return ReportAnswer.DRAIN if row["draining"] else ReportAnswer.GO_ON
 
 
 def counts_from(running: Iterable[Row], queued: Iterable[Row]) -> dict[str, QueueCounts]:

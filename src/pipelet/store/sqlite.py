@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from pipelet.domain.clock import SystemClock
-from pipelet.domain.errors import LimitReached, StoreNewer, StoreUnusable
+from pipelet.domain.errors import InputsGone, LimitReached, PipeletError, StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
-from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease
+from pipelet.domain.idempotency import IdempotencyKey
+from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
 from pipelet.domain.keys import ApiKey, queued_limit_reached
 from pipelet.domain.outcome import Outcome
 from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
-from pipelet.domain.workers import WorkerReport
-from pipelet.store import endings, migrations, queries, rows
+from pipelet.domain.workers import ReportAnswer, WorkerReport
+from pipelet.store import endings, inputs, migrations, queries, rows
 from pipelet.store.bell import Bell
 from pipelet.store.group_commit import LOCK_SECONDS, GroupCommit, explain
 
@@ -41,14 +42,15 @@ class SqliteStore:
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = ON")
         self._snapshots: dict[str, tuple[tuple[Any, ...], Job]] = {}
-        self._bell = Bell(path)
-        self._writer = GroupCommit(_connect(path), announce=self._bell.ring)
+        self._work, self._news = Bell(path), Bell(path, about="-changes")
+        self._writer = GroupCommit(_connect(path), announce=self._work.ring, tell=self._news.ring)
 
     def close(self) -> None:
         """What was asked for is committed first."""
         self._writer.close()
         self._reader.close()
-        self._bell.close()
+        self._work.close()
+        self._news.close()
 
     def _one(self, query: str, **values: Any) -> sqlite3.Row | None:
         return next(iter(self._all(query, **values)), None)
@@ -62,18 +64,44 @@ class SqliteStore:
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def submit(self, job: Job) -> Job:
-        columns = rows.job_columns(job)
+        columns, taken = rows.job_columns(job), inputs.to_take(job)
 
-        def operation(db: sqlite3.Connection) -> int | LimitReached:
-            if job.is_limited and (full := _row(db, "over_limit", columns)):
-                # Answered, not raised: for an error the whole batch would run once more.
-                return queued_limit_reached(queued=full[0], allowed=full[1], images=job.spec.batch_size)
-            return db.execute(SQL["submit_job"], columns).lastrowid or 0
-
-        answer = await self._writer.write(operation, announced=True)
-        if isinstance(answer, LimitReached):
+        answer = await self._writer.write(lambda db: _queue(db, job, columns, taken), announced=True)
+        if isinstance(answer, PipeletError):
             raise answer
         return replace(job, seq=answer)
+
+    async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
+        columns, taken = rows.job_columns(job), inputs.to_take(job)
+        wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
+
+        def operation(db: sqlite3.Connection) -> IdempotencyKey | PipeletError:
+            if _row(db, "take_idempotency_key", wanted) is None:
+                known = _row(db, "find_idempotency_key", wanted)
+                assert known is not None  # noqa: S101 - it was just in the way
+                return rows.idempotency_key_from(known)
+            queued = _queue(db, job, columns, taken)
+            if isinstance(queued, PipeletError):
+                db.execute(SQL["release_idempotency_key"], wanted)
+                return queued
+            return key
+
+        answer = await self._writer.write(operation, announced=True)
+        if isinstance(answer, PipeletError):
+            raise answer
+        return answer
+
+    async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None:
+        row = self._one("find_idempotency_key", owner=user, key=key, now=now)
+        return None if row is None else rows.idempotency_key_from(row)
+
+    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+        values = [{"key": key, "job_id": job_id, "delete_after": delete_after} for key in keys]
+        await self._writer.write(lambda db: db.executemany(SQL["note_input"], values) and None)
+
+    async def release_inputs(self, job_id: str, now: float) -> None:
+        values = {"job_id": job_id, "now": now}
+        await self._writer.write(lambda db: db.execute(SQL["release_inputs"], values) and None)
 
     async def get(self, job_id: str) -> Job | None:
         # A request is polled ten times a second and rarely changes in between: then its last snapshot is still true.
@@ -82,6 +110,12 @@ class SqliteStore:
             return known[1]
         row = self._one("get_job", id=job_id)
         return None if row is None else self._remember(row)
+
+    async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
+        return {row["id"]: rows.job_from(row) for row in self._all("get_jobs", ids=json.dumps(ids))}
+
+    async def versions(self, ids: Sequence[str]) -> dict[str, Version]:
+        return {row["id"]: rows.version_from(row) for row in self._all("versions_of_jobs", ids=json.dumps(ids))}
 
     def _remember(self, row: sqlite3.Row) -> Job:
         job = rows.job_from(row)
@@ -98,6 +132,12 @@ class SqliteStore:
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return rows.ahead_from(row)
 
+    async def ahead_of_many(self, jobs: Sequence[Job], apps: Sequence[str]) -> dict[str, Ahead]:
+        ids = {job.seq: job.id for job in jobs}
+        places = json.dumps([(job.priority, job.seq) for job in jobs])
+        found = self._all("ahead_of_jobs", apps=_as_json(tuple(apps)), places=places)
+        return {ids[row["seq"]]: rows.ahead_from(row) for row in found}
+
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
         row = self._one("backlog", apps=_as_json(tuple(apps)), priority=priority)
         assert row is not None  # noqa: S101 - an aggregate always has a row
@@ -107,25 +147,27 @@ class SqliteStore:
         asked = {"key_id": job.key_id, "image_count": job.spec.batch_size}
         return job.is_limited and self._one("key_is_full", **asked) is not None
 
-    async def cancel(self, job_id: str, now: float) -> CancelAnswer:
+    async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelAnswer:
         def operation(db: sqlite3.Connection) -> CancelAnswer:
             if _scalar(db, "cancel_job", {"id": job_id, "now": now, **endings.CANCELLED}):
                 _log(db, job_id, now, "INFO", endings.CANCELLED_LINE)
                 return CancelAnswer.CANCELLED
+            if running and _scalar(db, "ask_cancel", {"id": job_id, "now": now}):
+                return CancelAnswer.STOPPING
             return endings.CANCEL_ANSWERS[_scalar(db, "state_of_job", {"id": job_id})]
 
-        return await self._writer.write(operation)
+        return await self._writer.write(operation, announced=running)
 
     # -- work --------------------------------------------------------------------------------------------------------
 
     async def claim(self, want: NewLease) -> Lease | None:
-        apps = _as_json(want.apps)
-        if not self._all("any_claimable", apps=apps)[0][0]:
+        wanted = {"apps": _as_json(want.apps), "passed_over": _as_json(want.passed_over), "now": want.now}
+        if not self._all("any_claimable", **wanted)[0][0]:
             return None  # an idle worker that looks around must not take the write lock
 
         def operation(db: sqlite3.Connection) -> Job | None:
-            wanted = {"apps": apps, "worker": want.worker, "token": want.token}
-            row = _row(db, "claim_job", {**wanted, "now": want.now, "expires_at": want.expires_at})
+            lease = {"worker": want.worker, "token": want.token, "now": want.now, "expires_at": want.expires_at}
+            row = _row(db, "claim_job", wanted | lease)
             if row is None:
                 return None
             job = rows.job_from(row)
@@ -140,11 +182,14 @@ class SqliteStore:
 
     async def extend(self, lease: Lease, expires_at: float) -> bool:
         values = {"id": lease.job.id, "token": lease.token, "expires_at": expires_at}
-        return bool(await self._writer.write(lambda db: _scalar(db, "extend_lease", values), durable=False))
+        return bool(await self._writer.write(lambda db: _scalar(db, "extend_lease", values), durable=False, quiet=True))
 
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         values = {"id": lease.job.id, "token": lease.token, "done": progress.done, "total": progress.total}
         return bool(await self._writer.write(lambda db: _scalar(db, "report_progress", values), durable=False))
+
+    async def cancels(self, worker: str) -> set[str]:
+        return {row["lease_token"] for row in self._all("cancels_of_worker", worker=worker)}
 
     async def reserve_files(self, lease: Lease, keys: Sequence[str]) -> bool:
         def operation(db: sqlite3.Connection) -> bool:
@@ -157,7 +202,7 @@ class SqliteStore:
                 raise KeyError(f"A file name of {list(keys)} is taken.") from error
             return True
 
-        return await self._writer.write(operation)
+        return await self._writer.write(operation, quiet=True)
 
     async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
         # Where the key was full, others of its requests may begin now.
@@ -170,7 +215,9 @@ class SqliteStore:
         return await self._end_attempts("expired_leases", {"now": now}, endings.EXPIRED, now)
 
     async def abandon(self, worker: str, now: float) -> list[Job]:
-        return await self._end_attempts("leases_of_worker", {"worker": worker}, endings.ABANDONED, now)
+        ended = await self._end_attempts("leases_of_worker", {"worker": worker}, endings.ABANDONED, now)
+        await self._writer.write(lambda db: db.execute(SQL["forget_name"], {"name": worker}) and None)
+        return ended
 
     async def _end_attempts(self, query: str, values: dict[str, Any], outcome: Outcome, now: float) -> list[Job]:
         if not self._all(query, **values):
@@ -185,19 +232,42 @@ class SqliteStore:
 
         return await self._writer.write(operation, announced=True)
 
+    async def end_overdue(self, now: float, limit: int) -> int:
+        if not self._all("overdue_jobs", now=now, limit=1):
+            return 0  # looking around must not take the write lock
+
+        def operation(db: sqlite3.Connection) -> int:
+            found = db.execute(SQL["overdue_jobs"], {"now": now, "limit": limit}).fetchall()
+            for row in found:
+                at = {"id": row["id"], "now": now}
+                if row["cancel_asked_at"] is None:
+                    db.execute(SQL["expire_job"], at | endings.TIMED_OUT)
+                    _log(db, row["id"], now, "ERROR", endings.TIMED_OUT_LINE)
+                else:
+                    db.execute(SQL["cancel_job"], at | endings.CANCELLED)
+                    _log(db, row["id"], now, "INFO", endings.CANCELLED_LINE)
+            return len(found)
+
+        return await self._writer.write(operation)
+
     async def running(self, apps: Sequence[str]) -> list[Running]:
         return [rows.running_from(row) for row in self._all("running_jobs", apps=_as_json(tuple(apps)))]
 
     @contextlib.asynccontextmanager
     async def work_arrived(self) -> AsyncIterator[asyncio.Event]:
-        async with self._bell.listen() as event:
+        async with self._work.listen() as event:
+            yield event
+
+    @contextlib.asynccontextmanager
+    async def changes(self) -> AsyncIterator[asyncio.Event]:
+        async with self._news.listen() as event:
             yield event
 
     # -- housekeeping ------------------------------------------------------------------------------------------------
 
     async def delete_finished(self, before: float, now: float, limit: int) -> int:
         def operation(db: sqlite3.Connection) -> int:
-            gone = db.execute(SQL["delete_finished"], {"before": before, "limit": limit}).fetchall()
+            gone = db.execute(SQL["delete_finished"], {"before": before, "now": now, "limit": limit}).fetchall()
             for row in gone:
                 db.execute(SQL["release_files_of_job"], {"job_id": row["id"], "now": now})
             db.execute(SQL["forget_dead_workers"], {"before": now - endings.WORKER_MEMORY})
@@ -205,12 +275,16 @@ class SqliteStore:
 
         return await self._writer.write(operation)
 
+    async def delete_idempotency_keys(self, now: float, limit: int) -> int:
+        values = {"now": now, "limit": limit}
+        return await self._writer.write(lambda db: len(db.execute(SQL["delete_idempotency_keys"], values).fetchall()))
+
     async def unclaimed_files(self, now: float, limit: int) -> list[str]:
         return [row["key"] for row in self._all("unclaimed_files", now=now, limit=limit)]
 
     async def forget_files(self, keys: Sequence[str]) -> None:
         values = [{"key": key} for key in keys]
-        await self._writer.write(lambda db: db.executemany(SQL["forget_file"], values) and None)
+        await self._writer.write(lambda db: db.executemany(SQL["forget_file"], values) and None, quiet=True)
 
     async def finished_since(self, since: float, limit: int) -> list[Job]:
         return [rows.job_from(row) for row in self._all("finished_since", since=since, limit=limit)]
@@ -262,16 +336,18 @@ class SqliteStore:
 
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
-    async def report_worker(self, report: WorkerReport) -> bool:
+    async def report_worker(self, report: WorkerReport) -> ReportAnswer:
         columns = rows.worker_columns(report)
-        return bool(await self._writer.write(lambda db: _scalar(db, "report_worker", columns), durable=False))
+        row = await self._writer.write(lambda db: _row(db, "report_worker", columns), durable=False, quiet=True)
+        return rows.report_answer_from(row)
 
     async def drain_worker(self, name: str, now: float) -> bool:
         values = {"name": name, "now": now}
         return bool(await self._writer.write(lambda db: _scalar(db, "drain_worker", values)))
 
-    async def forget_worker(self, name: str) -> None:
-        await self._writer.write(lambda db: db.execute(SQL["forget_worker"], {"name": name}) and None)
+    async def forget_worker(self, name: str, incarnation: str) -> None:
+        values = {"name": name, "incarnation": incarnation}
+        await self._writer.write(lambda db: db.execute(SQL["forget_worker"], values) and None)
 
     async def live_workers(self, now: float) -> list[WorkerReport]:
         return [rows.worker_from(row) for row in self._all("live_workers", now=now)]
@@ -283,7 +359,7 @@ class SqliteStore:
             known = rows.learned_from(row) if row else Learned()
             db.execute(SQL["put_learned"], at | rows.learned_columns(known.observe(work, seconds)))
 
-        await self._writer.write(operation, durable=False)
+        await self._writer.write(operation, durable=False, quiet=True)
 
     async def learned(self) -> dict[tuple[str, str], Learned]:
         return {(row["kind"], row["phase"]): rows.learned_from(row) for row in self._all("list_learned")}
@@ -346,6 +422,26 @@ def _row(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> sqlite3.
 def _scalar(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> Any:
     row = _row(db, query, values)
     return row[0] if row else None
+
+
+def _queue(
+    db: sqlite3.Connection, job: Job, columns: dict[str, Any], taken: inputs.Taken | None
+) -> int | LimitReached | InputsGone:
+    """Answers the errors, and raises none: for one that is raised the whole batch would run once more."""
+    if job.is_limited and (full := _row(db, "over_limit", columns)):
+        return queued_limit_reached(queued=full[0], allowed=full[1], images=job.spec.batch_size)
+    if taken and not _take_inputs(db, taken):
+        return inputs.gone()
+    return db.execute(SQL["submit_job"], columns).lastrowid or 0
+
+
+def _take_inputs(db: sqlite3.Connection, taken: inputs.Taken) -> bool:
+    """All of them, or none."""
+    values = {**taken, "keys": json.dumps(taken["keys"])}
+    if _scalar(db, "count_inputs", values) < len(taken["keys"]):
+        return False
+    db.execute(SQL["take_inputs"], values)
+    return True
 
 
 def _log(db: sqlite3.Connection, job_id: str, at: float, level: str, message: str) -> None:

@@ -39,7 +39,8 @@ class WalFlush:
         if earlier is not None:
             await asyncio.wait([earlier])
         self._running, self._next = self._next, None
-        await self._connections.run(_flush)
+        # Never on a second connection: if the first one died with the server, what it was to make durable is gone.
+        await self._connections.run(_flush, again=False)
 
 
 async def _flush(connection: Connection) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 
 from pipelet.domain.catalog import Model
 from pipelet.domain.ids import new_file_prefix
-from pipelet.domain.image import ImageSpec, StoredImage, file_key
-from pipelet.domain.job import Lease
-from pipelet.domain.outcome import Succeeded
+from pipelet.domain.image import StoredImage, file_key
+from pipelet.domain.job import Job, Lease
+from pipelet.domain.outcome import Cancelled, Succeeded
 from pipelet.domain.parts import split
 from pipelet.domain.ports import BlobStore, DrawnPart, Engine, JobStore, Part
 from pipelet.worker.encode import encode
@@ -55,9 +55,8 @@ class Attempt:
         self._blobs = blobs
         self._engine = engine
         self._story = story
-        self._parts = _plan(lease.job.id, model.handed_over(self._job.spec), megapixels_per_run)
-        refine_steps = model.refine_steps(self._job.spec)
-        self._tally = Tally(lease, parts=len(self._parts), refine_steps=refine_steps, store=store)
+        self._parts = _plan(self._job, model, megapixels_per_run)
+        self._tally = Tally(lease, model=model, parts=len(self._parts), store=store)
         self._reporting = asyncio.create_task(self._tally.report())
         self._filing: list[asyncio.Task[list[StoredImage]]] = []
         self._keys: asyncio.Task[list[str]] | None = None
@@ -74,13 +73,15 @@ class Attempt:
             self.draw_seconds += drawn.seconds
             self._filing.append(asyncio.create_task(self._file(part, drawn)))
 
-    async def record(self) -> Succeeded:
-        """Wait until every file is stored.
+    async def record(self) -> Succeeded | Cancelled:
+        """Wait until every file is stored of what was drawn. Where `draw` was stopped, that is not all there was to be.
 
         Raises:
             LeaseLost: somebody else has the job; what this attempt stored is deleted in time.
         """
         images = [image for filed in await asyncio.gather(*self._filing) for image in filed]
+        if len(self._filing) < len(self._parts):
+            return Cancelled(tuple(images))
         return Succeeded(tuple(images), self.draw_seconds)
 
     async def close(self) -> None:
@@ -146,9 +147,9 @@ class Attempt:
         )
 
 
-def _plan(job_id: str, spec: ImageSpec, megapixels_per_run: float) -> list[Part]:
+def _plan(job: Job, model: Model, megapixels_per_run: float) -> list[Part]:
     parts, first = [], 0
-    for count in split(spec.batch_size, spec.megapixels, megapixels_per_run):
-        parts.append(Part(job_id=job_id, spec=spec, first=first, count=count))
+    for count in split(job.spec.batch_size, model.megapixels_held(job.spec), megapixels_per_run):
+        parts.append(Part(job_id=job.id, spec=model.handed_over(job.spec), first=first, count=count))
         first += count
     return parts

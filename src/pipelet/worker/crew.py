@@ -25,18 +25,20 @@ DRAINED = 10
 
 
 class Crew:
-    """One process for each of `devices`."""
+    """One process for each of `devices`. Their names begin with `host`, which tells the crews of two machines apart."""
 
     def __init__(
         self,
         devices: Sequence[str],
         *,
+        host: str,
         environment: Mapping[str, str],
         grace_seconds: float,
         store: JobStore,
         clock: Clock,
     ) -> None:
         self._devices = devices
+        self._host = host
         self._environment = {**os.environ, **environment}
         self._grace_seconds = grace_seconds
         self._store = store
@@ -58,7 +60,7 @@ class Crew:
     async def _keep(self, device: str) -> None:
         pause = _FIRST_PAUSE
         while not self._stopping.is_set():
-            name = f"{device}-{new_token()[:8]}"
+            name = f"{self._host}-{device}-{new_token()[:8]}"
             born = self._clock.now()
             status = await self._live(name, device)
             if self._stopping.is_set() and status in (0, -signal.SIGTERM):  # the latter before it could listen
@@ -116,6 +118,5 @@ class Crew:
         try:
             for job in await self._store.abandon(name, self._clock.now()):
                 log.warning("worker.left_a_request", worker=name, request_id=job.id, state=job.state)
-            await self._store.forget_worker(name)
         except StoreUnusable as error:  # then the leases do run out
             log.warning("worker.not_cleared_up", worker=name, reason=str(error))

@@ -46,11 +46,18 @@ class Housekeeping:
         for job in await self._store.requeue_expired(now):
             log.warning("lease.expired", request_id=job.id, attempt=job.attempt, state=job.state)
 
+    async def end_overdue(self) -> None:
+        """Requests that did not begin in the time that their users set. To be called every `TURN_SECONDS`."""
+        while ended := await self._store.end_overdue(self._clock.now(), _AT_ONCE):
+            log.info("deadline.passed", requests=ended)
+
     async def delete_old(self) -> None:
         """Requests first, files after: a result that can be read has its files."""
         now = self._clock.now()
         while forgotten := await self._store.delete_finished(now - self._retention_seconds, now, _AT_ONCE):
             log.info("retention.forgot", requests=forgotten)
+        while await self._store.delete_idempotency_keys(now, _AT_ONCE):
+            pass
         passed_over = 0
         while keys := (await self._store.unclaimed_files(now, passed_over + _AT_ONCE))[passed_over:]:
             outcomes = await asyncio.gather(*map(self._delete, keys))

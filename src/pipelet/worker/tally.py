@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from pipelet.domain.catalog import Model
 from pipelet.domain.errors import StoreUnusable
 from pipelet.domain.job import Lease
 from pipelet.domain.ports import JobStore
@@ -17,10 +18,10 @@ _SECONDS_BETWEEN_REPORTS = 0.1
 class Tally:
     """Reports are made at most ten times a second; the newest wins."""
 
-    def __init__(self, lease: Lease, *, parts: int, refine_steps: int, store: JobStore) -> None:
+    def __init__(self, lease: Lease, *, model: Model, parts: int, store: JobStore) -> None:
         self._lease = lease
         self._store = store
-        self._total = tasks_of_job(lease.job.spec.num_inference_steps, refine_steps, parts)
+        self._total = tasks_of_job(lease.job.spec, model, parts)
         self._drawing = [0] * parts
         self._filing = 0
         self._changed = asyncio.Event()

@@ -1,6 +1,7 @@
 """The worker: one engine, one job drawn at a time, the last one's files being stored meanwhile."""
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,12 +13,14 @@ from pipelet.domain.estimate import drawing, work_of
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import ImageSpec
 from pipelet.domain.job import Job, Lease, NewLease
-from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded
+from pipelet.domain.outcome import Cancelled, Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded
 from pipelet.domain.ports import BlobStore, Clock, Engine, JobStore
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.workers import ReportAnswer, WorkerReport
 from pipelet.worker.attempt import Attempt, LeaseLost
+from pipelet.worker.cancels import Cancels
 from pipelet.worker.every import every
 from pipelet.worker.lease import LeaseKeeper
+from pipelet.worker.name import OWN_NAMES, take_name
 from pipelet.worker.outcomes import outcome_of
 from pipelet.worker.persist import persist
 from pipelet.worker.unless import unless
@@ -26,6 +29,12 @@ log = structlog.get_logger()
 
 _LOOK_AROUND = 0.5
 """Seconds after which an idle worker looks by itself, should it have missed the call."""
+_PASSED_OVER = 1000
+"""So many requests that need a newer worker are remembered; before that many wait, the workers should be upgraded."""
+_CANCELS_SECONDS = 1.0
+"""After which a worker that draws looks whether it is to stop, should it have missed the call."""
+_LEAST_BETWEEN_LOOKS = 0.2
+"""Every submit rings, too: a worker that draws need not look at each."""
 _BACKLOG = 3
 """Attempts at once: one that draws, the others with files on their way to the store."""
 _LONGEST_RESTART_PAUSE = 60.0
@@ -52,11 +61,15 @@ class Worker:
         self._engine = engine
         self._clock = clock
         self._leases = LeaseKeeper(store, clock, config.lease_seconds)
+        self._cancels = Cancels(store, config.name)
         self._megapixels_per_run = config.model.megapixels_per_run
         self._kind = config.model.name
         self._problem: str | None = "The model is being loaded."
         self._stopping = asyncio.Event()
         self._told_to_stop = False
+        self._incarnation = new_token()
+        self._lost_its_name = False
+        self._passed_over: deque[str] = deque(maxlen=_PASSED_OVER)
         self._hurry = asyncio.Event()
         self._news = asyncio.Event()
         self._backlog = asyncio.Semaphore(_BACKLOG)
@@ -91,16 +104,24 @@ class Worker:
         """Work until `stop`, or until an operator has the worker drained; then leave nothing behind.
 
         Raises:
-            Unusable: other workers draw the same apps with another model.
+            Unusable: other workers draw the same apps with another model, or another one has this one's name.
         """
         await self._refuse_another_model()
         beat = self._config.lease_seconds / 4
+        if not await unless(take_name(self._store, self._about_itself, look_every=beat / 2), self._stopping):
+            await self._sign_off()
+            return
         beside = [
             asyncio.create_task(every(beat, self._leases.beat, name="leases")),
             asyncio.create_task(every(0, partial(self._report_after, beat), name="worker_report")),
         ]
         try:
-            async with self._store.work_arrived() as work_arrived:
+            async with self._store.work_arrived() as rung:
+                work_arrived, look = asyncio.Event(), asyncio.Event()
+                beside.append(asyncio.create_task(_pass_on(rung, work_arrived, look)))
+                beside.append(
+                    asyncio.create_task(every(_LEAST_BETWEEN_LOOKS, partial(self._heed, look), name="cancels"))
+                )
                 await self._work(work_arrived)
             await asyncio.gather(*self._attempts)
         finally:
@@ -110,12 +131,21 @@ class Worker:
             await self._engine.stop()
             await self._sign_off()
             log.info("worker.stopped", worker=self._config.name)
+        if self._lost_its_name:
+            raise Unusable(
+                f"Another worker has taken the name {self._config.name} while this one was not heard of. {OWN_NAMES}"
+            )
+
+    async def _heed(self, look: asyncio.Event) -> None:
+        await unless(asyncio.sleep(_CANCELS_SECONDS), look)
+        look.clear()
+        await self._cancels.look()
 
     async def _refuse_another_model(self) -> None:
         """Which worker gets a request is chance; which model draws it must not be."""
         mine = self._config.model.name
         for other in await self._store.live_workers(self._clock.now()):
-            if other.model != mine and set(other.apps) & set(self._config.apps):
+            if other.model != mine and other.name != self._config.name and set(other.apps) & set(self._config.apps):
                 raise Unusable(
                     f"The worker {other.name} draws the same apps with the model {other.model}, this one would with "
                     f"{mine}. Start this one with --model {other.model}, or stop the others first."
@@ -173,6 +203,7 @@ class Worker:
             token=new_token(),
             now=now,
             expires_at=now + self._config.lease_seconds,
+            passed_over=tuple(self._passed_over),
         )
         try:
             lease = await self._store.claim(want)
@@ -182,7 +213,26 @@ class Worker:
             return None
         if lease is None:
             await unless(asyncio.sleep(_LOOK_AROUND), self._stopping, work_arrived)
+        elif lease.job.spec.unread:
+            await unless(self._leave_to_newer(lease), self._hurry)
+            return None
         return lease
+
+    async def _leave_to_newer(self, lease: Lease) -> None:
+        """What a newer version asks for would be drawn wrongly: it waits for a worker that knows it, at no cost."""
+        job = lease.job
+        log.error(
+            "request.needs_newer_worker",
+            request_id=job.id,
+            worker=self._config.name,
+            version=self._config.version,
+            unread=job.spec.unread,
+            reason="It was submitted to a newer version of Pipelet. Upgrade this worker.",
+        )
+        self._passed_over.append(job.id)
+        with self._leases.hold(lease):
+            back = HandedBack("this worker's version is too old for it")
+            await persist(lambda: self._store.finish(lease, back, self._clock.now()), request_id=job.id)
 
     async def _attempt(self, lease: Lease, engine_is_free: asyncio.Event) -> None:
         """From claim to verdict. Never raises: what happens is a row in the store and a line in the log."""
@@ -197,7 +247,7 @@ class Worker:
             size=str(job.spec.size),
             drawn_at=str(drawn.size),
         )
-        with self._leases.hold(lease) as lost:
+        with self._leases.hold(lease) as lost, self._cancels.watch(lease) as cancelled:
             attempt = Attempt(
                 lease,
                 store=self._store,
@@ -208,7 +258,7 @@ class Worker:
                 story=self._story(job, drawn),
             )
             try:
-                outcome = await unless(self._outcome(attempt, engine_is_free), lost, self._hurry)
+                outcome = await unless(self._outcome(attempt, engine_is_free, cancelled), lost, self._hurry)
                 if not lost.is_set():
                     await self._end(attempt, outcome or HandedBack("the worker is shutting down"), lost)
             except LeaseLost:
@@ -219,16 +269,16 @@ class Worker:
         if lost.is_set():
             log.warning("attempt.lost_its_lease", request_id=job.id, worker=self._config.name, attempt=job.attempt)
 
-    async def _outcome(self, attempt: Attempt, engine_is_free: asyncio.Event) -> Outcome:
+    async def _outcome(self, attempt: Attempt, engine_is_free: asyncio.Event, cancelled: asyncio.Event) -> Outcome:
         try:
-            await attempt.draw()
+            await unless(attempt.draw(), cancelled)
             engine_is_free.set()
             return await attempt.record()
         except EngineError as error:
             if isinstance(error, DrawOutOfMemory):
                 # Such sizes one by one from now on; the next attempt will show whether that fits.
-                handed_over = self._config.model.handed_over(attempt.lease.job.spec)
-                self._megapixels_per_run = min(self._megapixels_per_run, handed_over.megapixels)
+                held = self._config.model.megapixels_held(attempt.lease.job.spec)
+                self._megapixels_per_run = min(self._megapixels_per_run, held)
             if error.last_words:
                 log.warning("engine.last_words", request_id=attempt.lease.job.id, printed=error.last_words)
             return outcome_of(error, images_at_once=attempt.images_at_once)
@@ -256,6 +306,8 @@ class Worker:
                 log.warning("attempt.failed", request_id=job.id, error_type=failure.kind, reason=failure.message)
             case Interrupted(failure):
                 log.error("attempt.interrupted", request_id=job.id, attempt=job.attempt, reason=failure.message)
+            case Cancelled(images):
+                log.info("attempt.cancelled", request_id=job.id, images=len(images))
             case HandedBack(reason):
                 log.info("attempt.handed_back", request_id=job.id, reason=reason)
 
@@ -268,11 +320,11 @@ class Worker:
             log.warning("learning.skipped", request_id=job.id, reason=str(error))
 
     def _story(self, job: Job, drawn: ImageSpec) -> dict[str, str]:
-        """What is written into the files."""
+        """What is written into the files; of an input that is not to be kept, nothing."""
         spec, refined = job.spec, self._config.model.refine_steps(job.spec) > 0
         story = {
-            "prompt": spec.prompt,
-            "negative_prompt": spec.negative_prompt or "",
+            "prompt": spec.prompt if job.keeps_input else "",
+            "negative_prompt": (spec.negative_prompt or "") if job.keeps_input else "",
             "size": str(spec.size),
             "drawn_at": "" if drawn.size == spec.size else str(drawn.size),
             "refine_strength": f"{self._config.model.refine_strength:g}" if refined else "",
@@ -292,13 +344,22 @@ class Worker:
 
     async def _sign_off(self) -> None:
         try:
-            await self._store.forget_worker(self._config.name)
+            await self._store.forget_worker(self._config.name, self._incarnation)
         except StoreUnusable as error:  # its last report runs out
             log.warning("worker.not_signed_off", worker=self._config.name, reason=str(error))
 
     async def _report(self) -> None:
+        match await self._store.report_worker(self._about_itself()):
+            case ReportAnswer.DRAIN:
+                self._drain()
+            case ReportAnswer.NAME_TAKEN if not self._lost_its_name:
+                log.error("worker.lost_its_name", worker=self._config.name, running=len(self._attempts))
+                self._lost_its_name = True  # what runs is its own all the same, by its leases, and is finished
+                self._stopping.set()
+
+    def _about_itself(self) -> WorkerReport:
         now = self._clock.now()
-        report = WorkerReport(
+        return WorkerReport(
             name=self._config.name,
             model=self._config.model.name,
             kind=self._kind,
@@ -308,6 +369,14 @@ class Worker:
             problem=self._problem,
             seen_at=now,
             expires_at=now + self._config.lease_seconds,
+            incarnation=self._incarnation,
         )
-        if await self._store.report_worker(report):
-            self._drain()
+
+
+async def _pass_on(rung: asyncio.Event, *ears: asyncio.Event) -> None:
+    """Each has to clear its own when it looks: one that several clear would keep news from the others."""
+    while True:
+        await rung.wait()
+        rung.clear()
+        for ear in ears:
+            ear.set()

@@ -8,5 +8,5 @@ class Painter(Gradient):
         if "please" in spec.prompt:
             raise ZeroDivisionError("steps / 0")
         if "refuse" in spec.prompt:
-            raise DrawRefused("No pictures of this.")
+            raise DrawRefused(f"No pictures of this: {spec.prompt}")
         return super().draw(spec=spec, **rest)

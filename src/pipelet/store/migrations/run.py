@@ -12,8 +12,7 @@ from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from pipelet.domain.errors import StoreAway, StoreUnusable
-from pipelet.store.postgres_connection import AWAY, explain
+from pipelet.store.postgres_connection import AWAY, unusable
 
 _LOCK = 0x50495045  # "PIPE": any number that nobody else takes
 
@@ -40,7 +39,7 @@ def migrate_postgres(url: str) -> None:
     try:
         asyncio.run(_migrate_postgres(url))
     except (asyncpg.PostgresError, *AWAY) as error:
-        raise (StoreAway if isinstance(error, AWAY) else StoreUnusable)(explain(error, url)) from error
+        raise unusable(error, url) from error
 
 
 async def _migrate_postgres(url: str) -> None:
@@ -89,5 +88,6 @@ def statements(dialect: str, name: str) -> Iterator[str]:
 
 
 def _is_complete(statement: str) -> bool:
-    """A semicolon at a line's end, outside of a function's body."""
-    return statement.rstrip().endswith(";") and statement.count("$$") % 2 == 0
+    """A semicolon at a line's end, outside of comments and of a function's body."""
+    line = statement.rstrip().rpartition("\n")[2]
+    return line.endswith(";") and not line.startswith("--") and statement.count("$$") % 2 == 0

@@ -3,9 +3,11 @@
 -- Where the key has limits, its row is locked and looked at once more: two claims at the same time would both find it free.
 WITH head AS MATERIALIZED (
   SELECT seq, limited, key_id, image_count FROM job
-  WHERE state = 'queued' AND app = :app AND NOT (limited AND EXISTS (
-    SELECT 1 FROM api_key WHERE api_key.id = job.key_id AND running_images + job.image_count > max_running_images
-  ))
+  WHERE state = 'queued' AND app = :app AND id <> ALL (:passed_over::text[])
+    AND COALESCE(start_by > :now, true)
+    AND NOT (limited AND EXISTS (
+      SELECT 1 FROM api_key WHERE api_key.id = job.key_id AND running_images + job.image_count > max_running_images
+    ))
   ORDER BY priority DESC, seq
   LIMIT 1
   FOR UPDATE OF job SKIP LOCKED

@@ -4,9 +4,11 @@ WITH key AS MATERIALIZED (
   SELECT queued_images, max_queued_images FROM api_key WHERE id = :key_id FOR UPDATE
 ), arrived AS (
   INSERT INTO job (id, app, owner, priority, spec, steps, megapixels, megapixel_steps, attention,
-                   state, attempt, submitted_at, expected_seconds, key_id, limited, image_count)
+                   state, attempt, submitted_at, expected_seconds, key_id, limited, image_count,
+                   start_by, single_attempt, keep_input, keep_seconds)
   SELECT :id, :app, :owner, :priority, :spec, :steps, :megapixels, :megapixel_steps, :attention,
-         'queued', 0, :submitted_at, :expected_seconds, :key_id, :limited, :image_count
+         'queued', 0, :submitted_at, :expected_seconds, :key_id, :limited, :image_count,
+         :start_by, :single_attempt, :keep_input, :keep_seconds
   FROM key
   WHERE COALESCE(queued_images + :image_count <= max_queued_images, true)
   ON CONFLICT (id) DO NOTHING

@@ -1,1 +1,1 @@
-DELETE FROM worker WHERE name = :name
+DELETE FROM worker WHERE name = :name AND incarnation = :incarnation

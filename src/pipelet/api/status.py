@@ -1,0 +1,102 @@
+"""What is said of a request on its way: one shape, whoever asks, by polling or by listening."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipelet.api.parts import Parts
+from pipelet.domain.catalog import Model
+from pipelet.domain.estimate import Ahead
+from pipelet.domain.job import Job, LogLine, State
+from pipelet.domain.parts import split
+from pipelet.domain.progress import Progress, tasks_of_job
+
+WIRE_STATES = {
+    State.QUEUED: "IN_QUEUE",
+    State.RUNNING: "IN_PROGRESS",
+    State.SUCCEEDED: "COMPLETED",
+    State.FAILED: "COMPLETED",
+    State.CANCELLED: "COMPLETED",
+}
+PAUSED = ". The operator has paused this app; requests wait until it is resumed"
+HELD_BACK = ". The key runs as many images as it may; this begins when enough of them are done"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A request, and what else its status tells."""
+
+    job: Job
+    ahead: Ahead | None = None
+    """None unless it waits."""
+    why_it_waits: str = ""
+    """Beside those ahead of it: `PAUSED`, `HELD_BACK` or nothing."""
+
+    @property
+    def status(self) -> str:
+        return WIRE_STATES[self.job.state]
+
+    @property
+    def position(self) -> int:
+        return self.ahead.requests if self.ahead else 0
+
+
+async def see(parts: Parts, job: Job) -> Sight:
+    if job.state is not State.QUEUED:
+        return Sight(job)
+    ahead = await parts.estimates.ahead(job)
+    if job.app in await parts.paused.get():
+        return Sight(job, ahead, PAUSED)
+    return Sight(job, ahead, HELD_BACK if await parts.store.is_held_back(job) else "")
+
+
+async def describe(
+    parts: Parts, sight: Sight, *, urls: Mapping[str, str], logs: Sequence[LogLine] | None
+) -> dict[str, Any]:
+    """The body of a status. `logs` is None where they were not asked for: then it is null, and never missing."""
+    job = sight.job
+    body: dict[str, Any] = {
+        "status": sight.status,
+        "queue_position": sight.position,
+        "statusMessages": {
+            "message": message(parts, sight),
+            "estimatedTotalTimeSeconds": await parts.estimates.total_seconds(job, sight.ahead, parts.clock.now()),
+        },
+        "request_id": job.id,
+        **urls,
+        "logs": None if logs is None else [_log_entry(line) for line in logs],
+        "metrics": {"inference_time": job.inference_seconds} if job.state.is_final else {},
+    }
+    if job.failure is not None:
+        body |= {"error": job.failure.message, "error_type": job.failure.kind.value}
+    return body
+
+
+def message(parts: Parts, sight: Sight) -> str:
+    job, ahead = sight.job, sight.ahead
+    if ahead is not None:
+        return f"Queued: {ahead.requests} request{'' if ahead.requests == 1 else 's'} ahead{sight.why_it_waits}"
+    if job.failure is not None:
+        return job.failure.message
+    progress = job.progress or Progress(0, _tasks(parts, job))
+    return str(Progress(progress.total, progress.total) if job.state is State.SUCCEEDED else progress)
+
+
+def wants_logs(query: bytes) -> bool:
+    return any(pair.lower() in (b"logs=1", b"logs=true") for pair in query.split(b"&"))
+
+
+def _tasks(parts: Parts, job: Job) -> int:
+    """What the worker will count to, said before it has said so itself."""
+    app = parts.catalog.apps.get(job.app)
+    if app is None or app.model is None:
+        return tasks_of_job(job.spec, Model(name="", source=""), 1)
+    model = parts.catalog.model_of(app)
+    runs = split(job.spec.batch_size, model.megapixels_held(job.spec), model.megapixels_per_run)
+    return tasks_of_job(job.spec, model, len(runs))
+
+
+def _log_entry(line: LogLine) -> dict[str, str]:
+    at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"message": line.message, "level": line.level, "source": "USER", "timestamp": at}

@@ -1,0 +1,27 @@
+"""Keys that make a submit safe to repeat: whoever never saw its answer sends it again, and gets the same request."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+KEPT_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """What `key` of `user` stands for until `expires_at`."""
+
+    user: str
+    key: str
+    fingerprint: str
+    """Of what was asked for: see `fingerprint_of`."""
+    job_id: str
+    expires_at: float
+
+
+def fingerprint_of(app: str, fields: Mapping[str, Any], webhook: str | None) -> str:
+    """The same for the same request, however its JSON is written: order, spaces and nulls do not count."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    return hashlib.sha256(json.dumps([app, webhook, given], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,165 @@
+"""HTTP to addresses that users chose: it goes to public ones alone.
+
+A user may name any URL for a picture or a webhook, and we stand where the user does not: beside the database, the
+metadata service of the cloud, the printer. So not the name is checked but the address that is connected to: the name is
+resolved once, and the connection made to an address that passed. A name that resolves to something else a moment later
+changes nothing, nor does another spelling (`0x7f.1`, `2130706433`), which the resolver turns into an address like any
+other. Redirects are requests of their own.
+
+Own code, since the libraries that do this (drawbridge, httpx-secure, safehttpx) are for httpx, which rests; safehttpx
+asks Google for every name besides.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ssl import SSLContext
+
+import httpx2
+
+from pipelet.domain.errors import AddressRefused
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
+"""From a host and a port to its addresses, best first. Raises OSError where there are none."""
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+"""What resolvers answer on networks without IPv4, for the rest of the world: the address is in the last four bytes."""
+
+_NOT_FOR_US = tuple(
+    map(
+        ip_network,
+        (
+            "168.63.129.16/32",  # Azure's metadata and control, at an address that looks public
+            "192.0.0.0/24",
+            "192.88.99.0/24",
+            "2001::/23",  # Teredo among them: an IPv4 address may be inside
+            "2002::/16",  # 6to4: likewise
+            "3fff::/20",
+        ),
+    )
+)
+"""Beside what Python itself does not call global; its list grew with its versions."""
+
+
+def is_public(address: Address) -> bool:
+    """Whether anybody on the internet could connect to the very same place."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address in _NAT64:
+            return is_public(IPv4Address(address.packed[-4:]))
+        if address not in _GLOBAL_UNICAST:
+            return False
+    return address.is_global and not address.is_multicast and not any(address in network for network in _NOT_FOR_US)
+
+
+def guarded_client(
+    *,
+    allowed: Sequence[Network] = (),
+    max_redirects: int = 0,
+    max_connections: int = 100,
+    timeout: float | httpx2.Timeout = 10.0,
+    tls: SSLContext | bool = True,
+    resolve: Resolve | None = None,
+) -> httpx2.AsyncClient:
+    """A client that raises AddressRefused where a URL leads to an address that is neither public nor in `allowed`.
+
+    It follows `max_redirects`, each with the same check, keeps no cookies and no connections, and uses no proxy. The
+    timeout is for a step (connecting, a read): the whole of a request is the caller's to bound. Close it when done.
+    """
+    return httpx2.AsyncClient(
+        transport=GuardedTransport(
+            httpx2.AsyncHTTPTransport(
+                verify=tls,
+                # Connections are kept by address, and one that was opened for a name must not serve another.
+                limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=0),
+            ),
+            allowed=allowed,
+            resolve=resolve,
+        ),
+        timeout=timeout,
+        follow_redirects=max_redirects > 0,
+        max_redirects=max_redirects,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # one user's would go along with another's request
+        trust_env=False,
+    )
+
+
+class GuardedTransport(httpx2.AsyncBaseTransport):
+    """Sends by `inner`, to an address in place of the name. TLS and the Host header keep the name."""
+
+    def __init__(
+        self, inner: httpx2.AsyncBaseTransport, *, allowed: Sequence[Network] = (), resolve: Resolve | None = None
+    ) -> None:
+        self._inner = inner
+        self._allowed = tuple(allowed)
+        # Threads of its own: a name server that does not answer holds one for long.
+        self._threads = ThreadPoolExecutor(32, thread_name_prefix="resolve")
+        self._resolve = resolve or partial(_ask_the_system, self._threads)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """
+        Raises:
+            AddressRefused: no address of the host may be reached.
+            httpx2.ConnectError: it has none, or none takes the connection.
+        """
+        addresses = await self._reachable(request)
+        for address in addresses[:-1]:
+            try:
+                return await self._send(request, address)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                continue  # nothing was sent yet
+        return await self._send(request, addresses[-1])
+
+    async def _reachable(self, request: httpx2.Request) -> list[Address]:
+        url = request.url
+        if url.scheme not in ("http", "https"):
+            raise AddressRefused(f"URLs must begin with https:// or http://, and not with {url.scheme}:.")
+        host = url.raw_host.decode("ascii")
+        try:
+            async with asyncio.timeout(request.extensions.get("timeout", {}).get("connect")):
+                addresses = await self._resolve(host, url.port or {"http": 80, "https": 443}[url.scheme])
+        except TimeoutError as error:
+            raise httpx2.ConnectTimeout(f"The name {host} was not resolved in time.", request=request) from error
+        except (OSError, ValueError) as error:
+            raise httpx2.ConnectError(f"The name {host} cannot be resolved.", request=request) from error
+        reachable = [address for address in addresses if is_public(address) or self._is_allowed(address)]
+        if not reachable:
+            # The address stays unsaid: what a name means inside is nothing to tell.
+            raise AddressRefused(
+                f"{host} is not on the public internet. Whoever runs this service can allow its network "
+                "(PIPELET_ALLOWED_NETWORKS)."
+            )
+        return reachable
+
+    def _is_allowed(self, address: Address) -> bool:
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return any((mapped or address) in network for network in self._allowed)
+
+    async def _send(self, request: httpx2.Request, address: Address) -> httpx2.Response:
+        return await self._inner.handle_async_request(
+            httpx2.Request(
+                request.method,
+                request.url.copy_with(host=str(address)),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": request.url.raw_host.decode("ascii")},
+            )
+        )
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def _ask_the_system(threads: ThreadPoolExecutor, host: str, port: int) -> Sequence[Address]:
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(threads, ask)
+    return [ip_address(place[0]) for *_, place in found]

@@ -1,0 +1,68 @@
+"""A worker that was not upgraded yet, beside an API that was."""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.postgres_server import Server
+from tests.service import APP, Service
+
+FROM_THE_FUTURE = "'{\"from_the_future\": 1, '"
+Execute = Callable[[str], str]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[dict[str, str], Execute]:
+    """The settings of a service on it, and what runs a statement in it and answers a number."""
+    if request.param == "sqlite":
+
+        def in_file(statement: str) -> str:
+            with contextlib.closing(sqlite3.connect(tmp_path / "data" / "pipelet.sqlite")) as connection:
+                found = connection.execute(statement).fetchone()
+                connection.commit()
+            return str(found[0]) if found else ""
+
+        return {}, in_file
+    server: Server = request.getfixturevalue("postgres_server")
+    url = server.new_database()
+    return {"database_url": url}, lambda statement: server.psql(statement, url)
+
+
+def test_a_worker_leaves_what_it_cannot_read_to_newer_ones(
+    tmp_path: Path, database: tuple[dict[str, str], Execute]
+) -> None:
+    """A request with a field that the worker does not know waits, at no cost and with its place, while the worker draws
+    those behind it; its status is told, the log says what to do, and a worker that knows it draws it."""
+    settings, execute = database
+    with Service(tmp_path, arguments=("--workers", "0"), settings=settings) as service:
+        newer = service.submit("of a newer version", priority=5)
+        execute(f"UPDATE job SET spec = {FROM_THE_FUTURE} || substr(spec, 2) WHERE id = '{newer}'")  # noqa: S608
+        workers = [service.start_worker("--name", "older")]
+        for number in range(3):
+            service.wait(service.submit(f"behind it {number}"))
+
+        code, status = service.call("GET", f"/fal/queue/{APP}/requests/{newer}/status?logs=1")
+        assert (202, "IN_QUEUE", 0) == (code, status["status"], status["queue_position"])
+        assert "too old" in status["logs"][-1]["message"]
+        assert "0" == execute(f"SELECT attempt FROM job WHERE id = '{newer}'")  # noqa: S608
+        [told] = [line for line in lines(service) if line["event"] == "request.needs_newer_worker"]
+        assert (newer, ["from_the_future"]) == (told["request_id"], told["unread"])
+        assert "Upgrade" in told["reason"]
+
+        execute(f"UPDATE job SET spec = replace(spec, {FROM_THE_FUTURE}, '{{') WHERE id = '{newer}'")  # noqa: S608
+        workers.append(service.start_worker("--name", "newer"))
+        assert "error" not in service.wait(newer)
+        [begun] = [line for line in lines(service, newer) if line["event"] == "attempt.started"]
+        assert ("newer", 1) == (begun["worker"], begun["attempt"])
+        for worker in workers:
+            worker.terminate()
+            assert 0 == worker.wait(20)
+
+
+def lines(service: Service, request_id: str = "") -> list[dict[str, object]]:
+    found = [json.loads(line) for line in service.log().splitlines()]
+    return [line for line in found if line.get("request_id") == request_id or not request_id]

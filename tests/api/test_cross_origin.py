@@ -1,0 +1,100 @@
+"""What browsers ask before a page of another origin may call."""
+
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from pipelet.api.app import build_api
+from pipelet.blobs.disk import DiskBlobs
+from pipelet.store.sqlite import SqliteStore
+from tests.api.service import CATALOG, Service
+from tests.jobs import APP, SetClock
+
+PAGE = {"Origin": "https://page.example.com"}
+URL = f"/fal/queue/{APP}"
+
+
+@pytest.fixture
+def client_of(store: SqliteStore, blobs: DiskBlobs, clock: SetClock) -> Callable[[str], httpx2.AsyncClient]:
+    """A client without a key, of a service whose operator allows these origins."""
+
+    def open_client(*origins: str) -> httpx2.AsyncClient:
+        app = build_api(
+            store=store,
+            blobs=blobs,
+            catalog=CATALOG,
+            clock=clock,
+            public_url=None,
+            local_files=blobs,
+            allowed_origins=origins,
+            version="0.1.0",
+        )
+        return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://pipelet.test")
+
+    return open_client
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+async def test_a_browser_may_send_what_fals_client_sends(service: Service, method: str) -> None:
+    """Every header and method of fal's client is allowed beforehand, without a key, and the answer can be kept."""
+    asked = "authorization,content-type,idempotency-key,x-fal-queue-priority,x-fal-target-url"
+    asks = PAGE | {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": asked}
+    del service.client.headers["Authorization"]
+
+    for path in (URL, f"{URL}/requests/rn5r12q9pdu6yvb3nxty/status", "/fal/proxy", f"/fal/run/{APP}"):
+        answer = await service.client.options(path, headers=asks)
+
+        assert 200 == answer.status_code
+        assert "*" == answer.headers["access-control-allow-origin"]
+        assert method in answer.headers["access-control-allow-methods"]
+        assert set(asked.split(",")) <= set(answer.headers["access-control-allow-headers"].split(","))
+        assert "access-control-allow-credentials" not in answer.headers
+        assert int(answer.headers["access-control-max-age"]) > 600
+
+
+async def test_a_page_reads_answers_and_refusals(service: Service) -> None:
+    """The busy routes, errors and files alike let the page read them, with the headers that fal's client looks at."""
+    request_id = await service.submit()
+    await service.succeed(await service.claim())
+    result = await service.client.get(service.result_path(request_id), headers=PAGE)
+    answers = [
+        result,
+        await service.client.post(URL, json={"prompt": "a"}, headers=PAGE),
+        await service.client.get(service.status_path(request_id), headers=PAGE),
+        await service.client.get(f"{URL}/requests/rn5r12q9pdu6yvb3nxty/status", headers=PAGE),
+        await service.client.post("/fal/proxy", headers=PAGE),
+        await service.client.get(result.json()["images"][0]["url"], headers=PAGE),
+    ]
+
+    for answer in answers:
+        assert "*" == answer.headers["access-control-allow-origin"]
+        assert {"x-fal-request-id", "x-fal-error-type", "x-fal-request-timeout-type", "retry-after"} <= set(
+            answer.headers["access-control-expose-headers"].split(", ")
+        )
+
+
+async def test_what_needs_no_key_is_not_for_other_pages(service: Service) -> None:
+    """A page that somebody on the operator's machine visits does not read metrics and health."""
+    for path in ("/metrics", "/health/ready", "/"):
+        assert "access-control-allow-origin" not in (await service.client.get(path, headers=PAGE)).headers
+
+
+async def test_an_operator_says_which_pages_may(client_of: Callable[..., httpx2.AsyncClient]) -> None:
+    """Named origins may, others may not, and no name is allowed by another that begins like it."""
+    async with client_of("https://page.example.com") as client:
+        mine = await client.get(f"{URL}/requests/x/status", headers=PAGE)
+        for other in ("https://evil.example.com", "https://page.example.com.evil.com", "null"):
+            theirs = await client.get(f"{URL}/requests/x/status", headers={"Origin": other})
+            assert "access-control-allow-origin" not in theirs.headers
+
+    assert "https://page.example.com" == mine.headers["access-control-allow-origin"]
+    assert "Origin" in mine.headers["vary"]
+
+
+async def test_an_operator_may_allow_none(client_of: Callable[..., httpx2.AsyncClient]) -> None:
+    """Without any origin no page may call."""
+    async with client_of() as client:
+        answer = await client.get(f"{URL}/requests/x/status", headers=PAGE)
+
+    assert "access-control-allow-origin" not in answer.headers

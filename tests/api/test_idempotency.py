@@ -1,0 +1,152 @@
+"""Submits that carry an `Idempotency-Key`."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+
+from pipelet.api import schemas
+from tests.api.service import Service
+from tests.jobs import APP
+
+URL = f"/fal/queue/{APP}"
+
+
+async def post(service: Service, body: Any, key: str = "k-1", *, query: str = "", **headers: str) -> httpx2.Response:
+    content = {"content": body} if isinstance(body, bytes) else {"json": body}
+    return await service.client.post(URL + query, headers={"Idempotency-Key": key, **headers}, **content)
+
+
+async def test_the_same_again_is_the_same_request(service: Service) -> None:
+    """The second answer names the first one's request, says so in a header, and nothing more is queued."""
+    await service.submit()
+    first = await post(service, {"prompt": "a cat", "width": 64})
+    again = await post(service, {"prompt": "a cat", "width": 64})
+
+    assert first.json() == again.json()
+    assert 1 == again.json()["queue_position"]
+    assert [None, "true"] == [answer.headers.get("idempotent-replayed") for answer in (first, again)]
+    assert first.headers["x-fal-request-id"] == again.headers["x-fal-request-id"]
+    assert 2 == await service.queued()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"width":64,"prompt":"a cat"}',
+        b'{"prompt" : "a\\u0020cat", "width": 64, "seed": null}',
+    ],
+)
+async def test_however_the_same_is_written(service: Service, body: bytes) -> None:
+    """Order, spaces, escapes and nulls make no other request."""
+    first = await post(service, {"prompt": "a cat", "width": 64})
+
+    assert first.json()["request_id"] == (await post(service, body)).json()["request_id"]
+
+
+@pytest.mark.parametrize(
+    "body", [{"prompt": "a dog"}, {"prompt": "a cat", "seed": 1}, {"prompt": "a cat", "width": 128}]
+)
+async def test_another_input_with_the_same_key_is_refused(service: Service, body: dict[str, Any]) -> None:
+    """With a 422 that names the header and says what to do; nothing is queued."""
+    await post(service, {"prompt": "a cat"})
+
+    answer = await post(service, body)
+
+    assert 422 == answer.status_code
+    refusal = schemas.Refusal.model_validate_json(answer.content, strict=True, extra="forbid")
+    assert isinstance(refusal.detail, list)
+    assert (["header", "Idempotency-Key"], "idempotency_key_reused") == (refusal.detail[0].loc, refusal.detail[0].type)
+    assert "new key" in refusal.message
+    assert 1 == await service.queued()
+
+
+async def test_a_repeated_submit_tells_how_far_it_is(service: Service) -> None:
+    """Also when the request has begun, and when it has ended."""
+    first = await post(service, {"prompt": "a"})
+    lease = await service.claim()
+    running = await post(service, {"prompt": "a"})
+    await service.succeed(lease)
+    done = await post(service, {"prompt": "a"})
+
+    assert ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"] == [each.json()["status"] for each in (first, running, done)]
+    assert 1 == len({each.json()["request_id"] for each in (first, running, done)})
+    schemas.Submitted.model_validate_json(done.content, extra="forbid")
+
+
+async def test_racing_submits_make_one_request(service: Service) -> None:
+    """However many arrive at the same moment."""
+    answers = await asyncio.gather(*(post(service, {"prompt": "a"}) for _ in range(20)))
+
+    assert {200} == {answer.status_code for answer in answers}
+    assert 1 == len({answer.json()["request_id"] for answer in answers})
+    assert 1 == await service.queued()
+
+
+async def test_keys_are_each_users_own(service: Service) -> None:
+    """Somebody else's key of the same name is another; two API keys of one user share theirs."""
+    mine = await post(service, {"prompt": "a"})
+    for user, same in (("bob", False), ("ada", True)):
+        secret = await service.new_key(user)
+        other = await post(service, {"prompt": "a"}, Authorization=f"Bearer {secret}")
+        assert same == (mine.json()["request_id"] == other.json()["request_id"])
+
+
+async def test_a_key_lasts_a_day(service: Service) -> None:
+    """Then it stands for a new request."""
+    first = await post(service, {"prompt": "a"})
+    service.clock.time += 86_399
+    again = await post(service, {"prompt": "a"})
+    service.clock.time += 2
+    later = await post(service, {"prompt": "other"})
+
+    assert first.json()["request_id"] == again.json()["request_id"]
+    assert 200 == later.status_code
+    assert first.json()["request_id"] != later.json()["request_id"]
+
+
+async def test_a_request_that_is_gone_is_not_drawn_again(service: Service) -> None:
+    """Where the request was forgotten within the day, its key answers that, and what to do."""
+    await post(service, {"prompt": "a"})
+    await service.succeed(await service.claim())
+    await service.store.delete_finished(service.clock.now() + 1, service.clock.now() + 1, 10)
+
+    answer = await post(service, {"prompt": "a"})
+
+    assert 404 == answer.status_code
+    assert "another key" in answer.json()["message"]
+    assert 0 == await service.queued()
+
+
+async def test_a_repeated_submit_needs_no_room(service: Service) -> None:
+    """Neither a limit that is reached by now nor a queue that has grown keep the answer from who missed it."""
+    secret = await service.new_key("bob", max_queued_images=1)
+    send = {"Authorization": f"Bearer {secret}"}
+    first = await post(service, {"prompt": "a"}, query="?fal_max_queue_length=0", **send)
+
+    again = await post(service, {"prompt": "a"}, query="?fal_max_queue_length=0", **send)
+
+    assert 200 == again.status_code
+    assert first.json()["request_id"] == again.json()["request_id"]
+
+
+@pytest.mark.parametrize("key", ["", "   ", "a b", "é", "x" * 256])
+async def test_what_is_no_key_is_refused(service: Service, key: str) -> None:
+    """Empty, with blanks, beyond ASCII, or too long: a 422 that says what a key is."""
+    headers = [(b"Idempotency-Key", key.encode("latin-1"))]
+    answer = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+
+    assert 422 == answer.status_code
+    assert answer.json()["message"].startswith("Idempotency-Key: Give 1 to 255 visible ASCII characters")
+    assert 0 == await service.queued()
+
+
+async def test_two_keys_are_refused(service: Service) -> None:
+    """Which of them is meant is not ours to guess."""
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+
+    answer = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+
+    assert 422 == answer.status_code
+    assert 0 == await service.queued()

@@ -1,0 +1,116 @@
+"""The call that answers with the result itself."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from pipelet.domain.outcome import FailureKind
+from tests.api.service import Service
+from tests.jobs import APP
+
+PATHS = [f"/fal/run/{APP}", f"/fal/run/{APP}/", f"/fal/run/queue/{APP}"]
+
+
+async def called(service: Service, path: str = PATHS[0]) -> asyncio.Task[httpx2.Response]:
+    """A call whose request is in the queue."""
+    call = asyncio.create_task(service.client.post(path, json={"prompt": "a", "batch_size": 2}))
+    await in_queue(service)
+    return call
+
+
+async def in_queue(service: Service) -> None:
+    async with asyncio.timeout(5):
+        while not await service.queued():
+            await asyncio.sleep(0)
+
+
+async def id_in(log_lines: list[Any]) -> str:
+    """Of the request that was submitted."""
+    async with asyncio.timeout(5):
+        while not (ids := [line["request_id"] for line in log_lines if line["event"] == "request.submitted"]):
+            await asyncio.sleep(0)
+    return str(ids[0])
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_the_answer_is_the_result(service: Service, path: str) -> None:
+    """It comes when the request has ended, is the same as the queue's, and names the request."""
+    call = await called(service, path)
+    assert not call.done()
+    await service.succeed(await service.claim())
+    answer = await call
+
+    result = await service.client.get(service.result_path(answer.headers["x-fal-request-id"]))
+    assert 200 == answer.status_code
+    assert result.json() == answer.json()
+    assert 2 == len(answer.json()["images"])
+
+
+async def test_a_failure_is_the_answer(service: Service) -> None:
+    """What ends badly answers with its own code and reason."""
+    call = await called(service)
+    await service.fail(await service.claim(), FailureKind.INVALID_INPUT, "No pictures of this.")
+    answer = await call
+
+    assert (422, "No pictures of this.") == (answer.status_code, answer.json()["message"])
+
+
+async def test_bad_calls_are_refused_at_once(service: Service) -> None:
+    """Input, app and key are looked at before anything waits."""
+    refused = await service.client.post(PATHS[0], json={"heigth": 64})
+    unknown = await service.client.post("/fal/run/queue/no-such-app", json={"prompt": "a"})
+    stranger = await service.client.post(PATHS[0], json={"prompt": "a"}, headers={"Authorization": "Bearer x"})
+
+    assert [422, 404, 401] == [refused.status_code, unknown.status_code, stranger.status_code]
+    assert 0 == await service.queued()
+
+
+async def test_it_can_be_cancelled_like_any_other(service: Service, log_lines: list[Any]) -> None:
+    """Somebody who knows its id cancels it, and the call ends with that."""
+    call = await called(service)
+    request_id = await id_in(log_lines)
+    assert 202 == (await service.client.put(f"{service.result_path(request_id)}/cancel")).status_code
+
+    assert 499 == (await call).status_code
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_who_hangs_up_is_not_waited_for(
+    service: Service, app: FastAPI, log_lines: list[Any], has_begun: bool
+) -> None:
+    """A request that nobody listens for any more is cancelled, unless it has begun: then it is finished."""
+    hung_up = asyncio.Event()
+    messages = [{"type": "http.request", "body": b'{"prompt": "a"}', "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if not messages:
+            await hung_up.wait()
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    async def send(_: object) -> None:
+        pass
+
+    headers = [(b"authorization", f"Bearer {service.key}".encode()), (b"host", b"pipelet.test")]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "http",
+        "path": PATHS[0],
+        "query_string": b"",
+        "headers": headers,
+    }
+    call = asyncio.create_task(app(scope, receive, send))
+    async with asyncio.timeout(5):
+        while not await service.queued():
+            await asyncio.sleep(0)
+        if has_begun:
+            await service.claim()
+        hung_up.set()
+        await call
+
+    request_id = await id_in(log_lines)
+    status = (await service.client.get(service.status_path(request_id))).json()["status"]
+    assert ("IN_PROGRESS" if has_begun else "COMPLETED") == status

@@ -1,0 +1,76 @@
+"""fal's SDK, unmodified: the third of fal's clients, with habits of its own."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.installed import sdk_python
+from tests.clients.tls import tls_in_front
+from tests.service import Service
+
+PAINTER = "tests.engine.zoo.raises_while_drawing:Painter"
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `sdk_calls.py` saw of a service behind TLS, in an environment of its own."""
+    folder, python = tmp_path_factory.mktemp("fal-sdk"), sdk_python()
+    with (
+        tls_in_front(folder) as tls,
+        Service(folder, painter=PAINTER, settings={"public_url": f"https://127.0.0.1:{tls.port}"}) as service,
+    ):
+        tls.forward_to = int(service.url.rpartition(":")[2])
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment = {
+            "HOME": str(folder),  # nobody's own account with fal
+            "FAL_KEY": f"any:{service.key}",  # it wants an id before the secret
+            "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{tls.port}/fal",
+            "FAL_RUN_HOST": f"127.0.0.1:{tls.port}/fal/run",
+            "SSL_CERT_FILE": str(tls.trusted),
+        }
+        done = subprocess.run(
+            [str(python), str(Path(__file__).with_name("sdk_calls.py"))],
+            env=inherited | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_the_code_of_a_status_says_when_it_has_ended(seen: dict[str, Any]) -> None:
+    """202 until then, under paths with a slash at the end; logs when asked for, else null; the result afterwards."""
+    submitted = seen["submitted"]
+
+    assert "InProgress" in submitted["events"]
+    assert set(submitted["events"]) <= {"Queued", "InProgress"}
+    assert ("Completed", None) == (submitted["ended"], submitted["logs_unasked"])
+    assert submitted["logs"] > 0
+    assert [64, 5] == [submitted["result"]["images"][0]["width"], submitted["result"]["seed"]]
+
+
+def test_run_waits_for_the_result(seen: dict[str, Any]) -> None:
+    """`fal.apps.run` submits, polls and fetches."""
+    assert 2 == seen["run"]
+
+
+def test_a_cancelled_request_ends_with_499(seen: dict[str, Any]) -> None:
+    """It is completed for the status, with the reason; its result is an error."""
+    cancelled = seen["cancelled"]
+
+    assert cancelled["place"] >= 0
+    assert ["Completed", "client_cancelled"] == cancelled["ended"]
+    assert 499 == cancelled["result"][0]
+    assert "Request cancelled by the client." in cancelled["result"][1]
+
+
+def test_what_the_model_cannot_draw_is_an_error_with_its_reason(seen: dict[str, Any]) -> None:
+    """The result answers 422, in JSON, which the SDK shows."""
+    assert 422 == seen["unable"][0]
+    assert "No pictures of this: refuse" in seen["unable"][1]

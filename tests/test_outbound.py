@@ -1,0 +1,211 @@
+"""Requests to addresses that users chose: real servers on this machine, and names that resolve as the test says."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import httpx2
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelet.domain.errors import AddressRefused
+from pipelet.outbound import Address, guarded_client, is_public
+
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+@pytest.mark.parametrize("text", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"])
+def test_the_internet_is_public(text: str) -> None:
+    """Also where IPv6 carries an address of IPv4."""
+    assert is_public(ip_address(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0.1.2.3", "10.0.0.1", "127.0.0.1", "127.255.255.254", "172.16.0.1", "192.168.1.1"),
+        *("169.254.169.254", "100.64.0.1", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
+        *("192.0.2.1", "198.18.0.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.88.99.1"),
+        *("::", "::1", "fe80::1", "fe80::1%1", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "ff0e::1"),
+        *("2001:db8::1", "3fff::1", "100::1", "0::2", "5f00::1", "4000::1", "64:ff9b:1::1.1.1.1"),
+        *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::10.0.0.1"),
+        *("2002:7f00:1::", "2001:0:4136:e378:8000:63bf:3fff:fdd2"),
+    ],
+)
+def test_what_only_we_could_reach_is_not_public(text: str) -> None:
+    """Private, loopback, shared, reserved, multicast, documentation, metadata of clouds; one inside the other."""
+    assert not is_public(ip_address(text))
+
+
+@given(st.integers(0, 2**32 - 1).map(IPv4Address))
+def test_ipv4_inside_ipv6_is_never_more_public(address: IPv4Address) -> None:
+    """Whatever form it is wrapped in."""
+    low = int(address)
+    wrapped = (0xFFFF << 32 | low, 0x64FF9B << 96 | low, low, 0x2002 << 112 | low << 80)
+
+    assert is_public(address) or not any(is_public(IPv6Address(number)) for number in wrapped)
+
+
+@contextlib.asynccontextmanager
+async def server(*answers: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Its port and the heads of the requests it got; it answers each connection with the next of `answers`."""
+    heads: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answers[min(len(heads), len(answers)) - 1])
+        await writer.drain()
+        writer.close()
+
+    serving = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
+    async with serving:
+        yield serving.sockets[0].getsockname()[1], heads
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b; Path=/\r\n\r\nhi"
+
+
+def redirect(url: str) -> bytes:
+    return f"HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+class Names:
+    """A resolver whose answers change: `each[host]` holds what it says the first time, the second time, …"""
+
+    def __init__(self, **each: Sequence[str]) -> None:
+        self.each = {host: list(texts) for host, texts in each.items()}
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[Address]:
+        self.asked.append(host)
+        texts = self.each[host.replace(".", "_")]
+        return [ip_address(text) for text in (texts.pop(0) if len(texts) > 1 else texts[0]).split()]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "127.0.0.1",
+            "localhost",
+            "127.1",
+            "2130706433",
+            "0x7f.0.0.1",
+            "0177.0.0.1",
+            "0",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+        ),
+        *("[::ffff:7f00:1]", "user:pass@127.0.0.1", "1.1.1.1@127.0.0.1", "LOCALHOST", "127.0.0.1.", "①②⑦.0.0.1"),
+    ],
+)
+async def test_this_machine_is_not_reached_however_it_is_spelt(host: str) -> None:
+    """No connection is made, whether the URL is refused or names nothing at all."""
+    async with server(OK) as (port, heads), guarded_client() as client:
+        with pytest.raises((AddressRefused, httpx2.ConnectError, httpx2.InvalidURL)):
+            await client.get(f"http://{host}:{port}/")
+
+    assert heads == []
+
+
+async def test_an_allowed_network_is_reached() -> None:
+    """As a laptop wants it; a name whose other addresses are not allowed is reached by the one that is."""
+    names = Names(mixed_test=["10.0.0.1 127.0.0.1"])
+    async with server(OK) as (port, heads), guarded_client(allowed=LOOPBACK, resolve=names) as client:
+        answer = await client.get(f"http://mixed.test:{port}/a?b=c")
+
+    assert b"hi" == answer.content
+    assert heads[0].startswith(b"GET /a?b=c HTTP/1.1\r\n")
+    assert f"host: mixed.test:{port}".encode() in heads[0].lower()
+
+
+async def test_a_name_is_asked_once_and_its_answer_is_what_is_connected_to() -> None:
+    """A name server with a harmless address for the check and ours for the connection is not asked a second time."""
+    names = Names(rebinding_test=["192.0.2.1", "127.0.0.1"])
+    async with (
+        server(OK) as (port, heads),
+        guarded_client(allowed=[ip_network("192.0.2.0/24")], resolve=names, timeout=0.2) as client,
+    ):
+        with pytest.raises((httpx2.ConnectError, httpx2.ConnectTimeout)):  # nobody is at 192.0.2.1
+            await client.get(f"http://rebinding.test:{port}/")
+        with pytest.raises(AddressRefused):
+            await client.get(f"http://rebinding.test:{port}/")
+
+    assert ["rebinding.test"] * 2 == names.asked
+    assert heads == []
+
+
+async def test_the_next_address_is_tried_where_one_takes_no_connection() -> None:
+    """Nothing was sent to the first, so a body goes out once."""
+    names = Names(two_test=["127.0.0.2 127.0.0.1"])
+    async with server(OK) as (port, heads), guarded_client(allowed=LOOPBACK, resolve=names) as client:
+        answer = await client.post(f"http://two.test:{port}/", content=b"")
+
+    assert 200 == answer.status_code
+    assert 1 == len(heads)
+
+
+async def test_redirects_are_checked_like_the_first_request() -> None:
+    """A public place that points at this machine leads nowhere; a file or a stranger protocol is no place at all."""
+    names = Names(public_test=["127.0.0.1"], inside_test=["127.0.0.9"], loopback_test=["::1"])
+    just_one = (ip_network("127.0.0.1/32"),)
+    for target in ("http://inside.test/", "http://loopback.test/", "file:///etc/passwd", "gopher://inside.test/"):
+        guarded = guarded_client(allowed=just_one, max_redirects=3, resolve=names)
+        async with server(redirect(target), OK) as (port, heads), guarded as client:
+            with pytest.raises(AddressRefused):
+                await client.get(f"http://public.test:{port}/")
+        assert 1 == len(heads)
+
+
+async def test_redirects_end() -> None:
+    """After as many as were agreed on; where none was, the redirect itself is the answer."""
+    async with server(redirect("/again")) as (port, heads):
+        async with guarded_client(allowed=LOOPBACK, max_redirects=3) as client:
+            with pytest.raises(httpx2.TooManyRedirects):
+                await client.get(f"http://127.0.0.1:{port}/")
+        assert 4 == len(heads)
+        async with guarded_client(allowed=LOOPBACK) as client:
+            assert 302 == (await client.get(f"http://127.0.0.1:{port}/")).status_code
+
+
+async def test_tls_is_with_the_name_and_for_it_alone() -> None:
+    """The certificate must fit the name in the URL, also right after another name was served at the same address."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("named.test").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    names = Names(named_test=["127.0.0.1"], other_test=["127.0.0.1"])
+    guarded = guarded_client(allowed=LOOPBACK, resolve=names, tls=trusting)
+    async with server(OK, tls=context) as (port, _), guarded as client:
+        assert b"hi" == (await client.get(f"https://named.test:{port}/")).content
+        with pytest.raises(httpx2.ConnectError, match=r"other\.test"):
+            await client.get(f"https://other.test:{port}/")
+
+
+async def test_no_proxy_and_no_cookies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy in the environment would connect where we do not; a cookie would tell one request about another."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with server(OK) as (port, heads), guarded_client(allowed=LOOPBACK) as client:
+        await client.get(f"http://127.0.0.1:{port}/")
+        await client.get(f"http://127.0.0.1:{port}/")
+
+    assert 2 == len(heads)
+    assert b"cookie" not in heads[1].lower()
+
+
+async def test_a_name_that_is_never_resolved_costs_the_time_to_connect() -> None:
+    """A name server that hangs is a connection that was not made in time."""
+
+    async def hang(host: str, port: int) -> Sequence[Address]:
+        return await asyncio.get_running_loop().create_future()
+
+    async with guarded_client(resolve=hang, timeout=0.05) as client:
+        with pytest.raises(httpx2.ConnectTimeout, match=r"slow\.test"):
+            await client.get("http://slow.test/")

@@ -1,0 +1,94 @@
+"""Cancels of what runs, with real engine processes."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+from PIL import Image
+
+from pipelet.domain.job import CancelAnswer, Job, State
+from pipelet.domain.outcome import FailureKind
+from tests.jobs import make_job
+from tests.worker.conftest import Workshop
+
+
+def job_now(**changes: object) -> Job:
+    return make_job(submitted_at=time.time(), **changes)  # type: ignore[arg-type]
+
+
+async def tasks_done(shop: Workshop, job: Job, tasks: int) -> None:
+    """Returns when so many are."""
+    async with asyncio.timeout(20):
+        while not (found := await shop.store.get(job.id)) or not found.progress or found.progress.done < tasks:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_cancelled_request_frees_the_engine_within_a_step(workshop: Workshop) -> None:
+    """Long before it would have been done; the next request is drawn by the same engine process."""
+    async with workshop.worker():
+        long = await workshop.store.submit(job_now(prompt="sleep=0.1", num_inference_steps=100))
+        behind = await workshop.store.submit(job_now())
+        await tasks_done(workshop, long, 3)
+        [engine] = workshop.engines
+        pid = engine.pid
+        asked = time.monotonic()
+
+        answers = [await workshop.store.cancel(long.id, time.time(), running=True) for _ in range(2)]
+        ended = await workshop.ended(long)
+        drawn = await workshop.ended(behind)
+
+        assert time.monotonic() - asked < 5
+        assert pid == engine.pid
+    assert [CancelAnswer.STOPPING] * 2 == answers
+    assert (State.CANCELLED, FailureKind.CANCELLED, 1) == (
+        ended.state,
+        ended.failure and ended.failure.kind,
+        ended.attempt,
+    )
+    assert () == ended.images
+    assert State.SUCCEEDED == drawn.state
+    assert {image.key for image in drawn.images} == workshop.stored()
+
+
+async def test_what_was_finished_is_kept(workshop: Workshop) -> None:
+    """Of a batch that is drawn in parts, the parts before the cancel; each file is whole, and known with its seed."""
+    async with workshop.worker(megapixels_per_run=96 * 64 / 1e6):
+        job = await workshop.store.submit(job_now(prompt="sleep=0.04", batch_size=9))
+        await tasks_done(workshop, job, 2 * 12 + 2)
+        await workshop.store.cancel(job.id, time.time(), running=True)
+        ended = await workshop.ended(job)
+
+    assert State.CANCELLED == ended.state
+    assert 2 <= len(ended.images) < 9
+    assert [42 + k for k in range(len(ended.images))] == [image.seed for image in ended.images]
+    assert {image.key for image in ended.images} == workshop.stored()
+    for image in ended.images:
+        with Image.open(workshop.files / image.key) as file:
+            file.load()
+    assert f"{len(ended.images)} image(s) were finished" in (await workshop.store.log(ended))[-1].message
+
+
+async def test_another_request_is_not_touched(workshop: Workshop) -> None:
+    """A cancel stops the request that it names, also where its worker is recording another."""
+    async with workshop.worker():
+        first = await workshop.store.submit(job_now(prompt="a"))
+        second = await workshop.store.submit(job_now(prompt="sleep=0.1", num_inference_steps=100))
+        third = await workshop.store.submit(job_now(prompt="b"))
+        await tasks_done(workshop, second, 1)
+        await workshop.store.cancel(second.id, time.time(), running=True)
+
+        states = [(await workshop.ended(job)).state for job in (first, second, third)]
+
+    assert [State.SUCCEEDED, State.CANCELLED, State.SUCCEEDED] == states
+
+
+async def test_an_input_that_is_not_kept_is_not_in_the_file_either(workshop: Workshop) -> None:
+    """Its story leaves out what was asked for, and tells the rest."""
+    words = job_now(prompt="a secret", negative_prompt="another")
+    async with workshop.worker():
+        done = await workshop.ended(await workshop.store.submit(replace(words, keeps_input=False)))
+
+    data = (workshop.files / done.images[0].key).read_bytes()
+    assert b"secret" not in data
+    assert b"another" not in data
+    assert done.id.encode() in data
