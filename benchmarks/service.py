@@ -27,6 +27,7 @@ class Service:
     port: int
     pid: int
     key: str
+    """Of the user `local`; empty on a shared database, which gets none by itself."""
     data_dir: Path
     seconds_to_listen: float
     """From the start of the process until it said that it listens."""
@@ -67,7 +68,8 @@ def serving(
         )
         try:
             port, seconds = _await_greeting(process, Path(log.name), began)
-            key = (data_dir / "local-key").read_text().strip()
+            key_file = data_dir / "local-key"
+            key = key_file.read_text().strip() if key_file.exists() else ""
             yield Service(port=port, pid=process.pid, key=key, data_dir=data_dir, seconds_to_listen=seconds)
         finally:
             process.send_signal(signal.SIGTERM)
