@@ -27,7 +27,6 @@ class Service:
     port: int
     pid: int
     key: str
-    """Of the user `local`; empty on a shared database, which gets none by itself."""
     data_dir: Path
     seconds_to_listen: float
     """From the start of the process until it said that it listens."""
@@ -68,9 +67,13 @@ def serving(
         )
         try:
             port, seconds = _await_greeting(process, Path(log.name), began)
-            key_file = data_dir / "local-key"
-            key = key_file.read_text().strip() if key_file.exists() else ""
-            yield Service(port=port, pid=process.pid, key=key, data_dir=data_dir, seconds_to_listen=seconds)
+            yield Service(
+                port=port,
+                pid=process.pid,
+                key=_key(data_dir, environment),
+                data_dir=data_dir,
+                seconds_to_listen=seconds,
+            )
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -78,6 +81,15 @@ def serving(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _key(data_dir: Path, environment: Mapping[str, str]) -> str:
+    """Of the user `local`; on PostgreSQL the service makes none."""
+    file = data_dir / "local-key"
+    if file.exists():
+        return file.read_text().strip()
+    made = [sys.executable, "-m", "pipelet", "keys", "create", "local"]
+    return subprocess.run(made, env=dict(environment), check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _environment(data_dir: Path, workers: int, painter: str | None) -> dict[str, str]:

@@ -209,8 +209,14 @@ class Service:
 
     @property
     def key(self) -> str:
-        """Of the user `local`."""
-        return (self.data_dir / "local-key").read_text().strip()
+        """Of the user `local`. On PostgreSQL it is made as the service advises."""
+        file = self.data_dir / "local-key"
+        if not file.exists():
+            made = self.run("keys", "create", "local")
+            assert 0 == made.returncode, made.stderr
+            file.write_text(made.stdout)
+            file.chmod(0o600)
+        return file.read_text().strip()
 
     def log(self) -> str:
         return self.log_file.read_text() if self.log_file.exists() else ""

@@ -17,7 +17,6 @@ from typing import Any
 import httpx2 as httpx
 import psutil
 from tests.postgres_server import Server
-from tests.service import pipelet
 
 from benchmarks import load
 from benchmarks.peers.handler import SIDE, STAMPS
@@ -127,11 +126,7 @@ class Pipelet(System):
             )
         )
         self.port, self._main = service.port, service.pid
-        if not self._key:
-            settings = {name.removeprefix("PIPELET_"): value for name, value in self._settings().items()}
-            place = str(service.data_dir)
-            created = pipelet("keys", "create", "benchmark", "--json", cwd=self.folder, data_dir=place, **settings)
-            self._key = json.loads(created.stdout)["key"]
+        self._key = self._key or service.key
 
     def _settings(self) -> dict[str, str]:
         return {}

@@ -107,8 +107,8 @@ class Settings(BaseSettings):
     )
     model: str = Field(
         "",
-        description="What the apps draw with: a name in the catalog, a hub id or a folder. An app that it cannot serve, "
-        "or an image-edit app that names a model of its own, is left out.",
+        description="What the apps draw with: a name in the catalog, a hub id or a folder. An image-edit app that "
+        "names a model of its own keeps it; an app that the model cannot serve is not served.",
     )
     app: str = Field(
         "",

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import httpx2
 from fastapi import FastAPI
 
 from pipelet import __version__, logs
 from pipelet.api.app import build_api as build_fastapi
+from pipelet.api.parts import Fetchers
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain import catalog as catalogs
 from pipelet.domain.catalog import Catalog, Model
@@ -28,6 +30,7 @@ from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key, new_secret
 from pipelet.domain.ports import BlobStore, JobStore
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
+from pipelet.outbound import guarded_client
 from pipelet.settings import Aws, Settings, load, visible_gpus
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import open_sqlite, schema_version
@@ -162,8 +165,13 @@ def _open_s3(settings: Settings, bucket: str, prefix: str) -> BlobStore:
     )
 
 
-async def ensure_local_key(settings: Settings, store: JobStore) -> str:
-    """The key of the user `local`, made at the first start and kept in a file that only its owner reads."""
+async def ensure_local_key(settings: Settings, store: JobStore) -> str | None:
+    """The key of the user `local`, made at the first start and kept in a file that only its owner reads.
+
+    None on a shared database, where one would be added for good with every machine and container that comes and goes.
+    """
+    if settings.is_shared:
+        return None
     secret = _secret_file(settings.local_key_file, new_secret())
     if not looks_like_key(secret):
         raise Unusable(f"{settings.local_key_file} holds no key. Delete the file: a new key is made at the next start.")
@@ -203,7 +211,17 @@ def _secret_file(path: Path, new: str) -> str:
         draft.unlink(missing_ok=True)
 
 
-def build_api(settings: Settings, *, store: JobStore, blobs: BlobStore, catalog: Catalog) -> FastAPI:
+@contextlib.asynccontextmanager
+async def open_fetchers(settings: Settings) -> AsyncIterator[Fetchers]:
+    """What fetches the pictures that an edit starts from."""
+    strangers = guarded_client(allowed=settings.networks_beside_public, max_redirects=3)
+    async with strangers, httpx2.AsyncClient(timeout=10.0) as storage:
+        yield Fetchers(strangers=strangers, storage=storage)
+
+
+def build_api(
+    settings: Settings, *, store: JobStore, blobs: BlobStore, catalog: Catalog, fetchers: Fetchers | None = None
+) -> FastAPI:
     return build_fastapi(
         store=store,
         blobs=blobs,
@@ -211,6 +229,7 @@ def build_api(settings: Settings, *, store: JobStore, blobs: BlobStore, catalog:
         catalog=catalog,
         clock=store.clock,
         public_url=settings.public_url or None,
+        fetchers=fetchers,
         allowed_origins=settings.origins,
         version=__version__,
     )

@@ -68,6 +68,17 @@ def test_while_the_database_is_away_callers_are_told_and_nothing_is_lost(tmp_pat
         assert ["postgres@" in str(body) for _, body in refused] == [False, False]
 
 
+def test_no_key_is_added_by_a_start(tmp_path: Path, server: Server) -> None:
+    """On a database that many share, each API that comes and goes would leave one: the operator makes them."""
+    database_url = server.new_database()
+    for number in range(2):
+        with Service(
+            tmp_path / str(number), arguments=("--workers", "0"), settings={"database_url": database_url}
+        ) as api:
+            listed = api.run("keys", "list", "--json")
+            assert ("[]", False) == (listed.stdout.strip(), (api.data_dir / "local-key").exists())
+
+
 def test_a_database_that_refuses_stops_the_start(tmp_path: Path, server: Server) -> None:
     """Waiting would not help: the reason is printed, and no password with it."""
     url = server.url("missing").replace("postgres@", "postgres:secret@")

@@ -39,6 +39,21 @@ async def test_a_reached_limit_is_a_429_that_says_what_lifts_it(
     assert not [line for line in log_lines if line["log_level"] == "error"]
 
 
+async def test_metrics_count_what_was_refused_and_what_is_paused(service: Service) -> None:
+    """By the limit, and by the app."""
+    headers = await limited(service, max_queued_images=1)
+    for _ in range(3):
+        await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+    await service.store.pause(APP, service.clock.now())
+
+    text = (await service.client.get("/metrics")).text
+
+    assert 'pipelet_submits_refused_total{limit="queued_images"} 2.0' in text
+    assert f'pipelet_app_paused{{app="{APP}"}} 1.0' in text
+    await service.store.resume(APP)
+    assert f'pipelet_app_paused{{app="{APP}"}} 0.0' in (await service.client.get("/metrics")).text
+
+
 async def test_the_same_request_is_taken_later(service: Service) -> None:
     """As soon as what waited has begun or was cancelled, there is room."""
     headers = await limited(service, max_queued_images=1)

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from pipelet.store.migrations import HEAD
 from tests.s3_server import BUCKET, S3Server
 from tests.service import REPOSITORY, Service, pipelet
 
@@ -31,7 +32,7 @@ def test_a_healthy_installation_passes(service: Service) -> None:
     assert done.returncode == 0, done.stdout
     assert "fail " not in done.stdout
     assert "gradient on cpu" in done.stdout
-    assert "revision 0004" in done.stdout
+    assert f"revision {HEAD}" in done.stdout
 
 
 def test_it_changes_nothing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelet.store.migrations import HEAD
 from tests.service import Service, pipelet
 
 
@@ -92,7 +93,7 @@ def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
     """A second run has nothing to do."""
     first, second = pipelet("migrate", cwd=tmp_path), pipelet("migrate", cwd=tmp_path)
 
-    assert "from nothing to revision 0004" in first.stdout
+    assert f"from nothing to revision {HEAD}" in first.stdout
     assert "nothing to do" in second.stdout
 
 

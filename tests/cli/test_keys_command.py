@@ -79,6 +79,22 @@ def test_a_key_can_have_limits(idle: Service) -> None:
     assert "more than 2 images at once" in too_large[1]
 
 
+def test_limits_of_a_key_can_be_changed(idle: Service) -> None:
+    """A running service goes by them within seconds; those that are left out are lifted; an unknown id is named."""
+    made = create(idle, "small", "--max-queued-images", "1", "--max-running-images", "1")
+    body = {"prompt": "x", "width": 64, "height": 64, "batch_size": 2}
+    assert 422 == idle.call("POST", f"/fal/queue/{APP}", body, key=made["key"])[0]
+
+    changed = idle.run("keys", "limit", made["id"], "--max-queued-images", "2")
+    assert (0, f"Limits of {made['id']}: max_queued_images 2, max_running_images any number.\n") == (
+        changed.returncode,
+        changed.stdout,
+    )
+    eventually(lambda: idle.call("POST", f"/fal/queue/{APP}", body, key=made["key"])[0] == 200, within=5)
+    assert 429 == idle.call("POST", f"/fal/queue/{APP}", body, key=made["key"])[0]
+    assert 1 == idle.run("keys", "limit", "unknown").returncode
+
+
 def test_the_list_knows_everything_but_the_keys(service: Service) -> None:
     """Names, users and states are shown; neither key nor hash is."""
     made = create(service, "listed", "--user", "eve", "--expires", "30d")

@@ -32,8 +32,14 @@ def make_spec():
 
 @pytest.fixture
 def make_part(make_spec):
-    def make(prompt="a red fox", *, first=0, count=1, **changes):
-        return Part(job_id="rn5r12q9pdu6yvb3nxty", spec=make_spec(prompt, **changes), first=first, count=count)
+    def make(prompt="a red fox", *, first=0, count=1, references=(), **changes):
+        return Part(
+            job_id="rn5r12q9pdu6yvb3nxty",
+            spec=make_spec(prompt, **changes),
+            first=first,
+            count=count,
+            references=tuple(map(memoryview, references)),
+        )
 
     return make
 

@@ -29,9 +29,17 @@ def plain(tiny_z_image):
     return pipe
 
 
-def paint(painter, spec, *, first=0, count=1, on_task=lambda done: None, is_cancelled=lambda: False):
+def paint(painter, spec, *, first=0, count=1, references=(), on_task=lambda done: None, is_cancelled=lambda: False):
     out = np.zeros((count, spec.height, spec.width, 3), np.uint8)
-    painter.draw(spec=spec, first=first, count=count, out=out, on_task=on_task, is_cancelled=is_cancelled)
+    painter.draw(
+        spec=spec,
+        first=first,
+        count=count,
+        references=references,
+        out=out,
+        on_task=on_task,
+        is_cancelled=is_cancelled,
+    )
     return out
 
 

@@ -24,7 +24,7 @@ def test_a_draw_arrives_as_it_was_sent_and_is_one_line(prompt, negative, seed, g
         references=(Reference(key="inputs/b.png", width=64, height=64),) * 2,
         strength=0.6,
     )
-    message = Draw(number=3, spec=spec, first=1, count=2, slot=0)
+    message = Draw(number=3, spec=spec, first=1, count=2, slot=0, references=((64, 96, 3), (64, 64, 3)))
 
     line = encode(message)
 

@@ -74,7 +74,8 @@ async def test_the_child_dies_with_a_parent_that_had_not_heard_all():
     ours, theirs = socket.socketpair()
     model = Model(name="zoo", source="zoo", painter="tests.engine.zoo.gradient:Gradient")
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pipelet.engine.child", "--control", str(theirs.fileno()), "--slots", "0"),
+        *(sys.executable, "-m", "pipelet.engine.child", "--control", str(theirs.fileno()), "--inbox", "0"),
+        *("--slots", "0"),
         pass_fds=[theirs.fileno()],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from tests.engine.conftest import until
-from tests.engine.zoo.gradient import picture
+from tests.engine.zoo.gradient import picture, show
 
 from pipelet.domain.errors import (
     DrawFailed,
@@ -56,6 +56,23 @@ async def test_draws_the_images_of_a_part_in_order(engine_of, make_part):
         expected = [picture(part.spec, part.spec.seed + k) for k in (1, 2)]
         np.testing.assert_array_equal(expected, np.asarray(result.pixels))
         assert 0 < result.seconds < 10
+
+
+async def test_references_arrive_in_their_order_pixel_by_pixel(engine_of, make_part):
+    """The child sees the pictures of this drawing alone, whatever sizes the one before had, and as they were sent."""
+    random = np.random.default_rng(0)
+    large, small = (random.integers(0, 256, shape, np.uint8) for shape in [(200, 300, 3), (8, 16, 3)])
+    async with engine_of("gradient:Gradient") as engine:
+        await engine.start()
+        for references in [(large, small), (small, large), (small,), ()]:
+            part = make_part(width=96, height=64, count=2, references=references)
+
+            pixels = await drawn(engine, part)
+
+            expected = np.stack([picture(part.spec, part.spec.seed + k) for k in range(2)])
+            for image in expected:
+                show(references, image)
+            np.testing.assert_array_equal(expected, pixels)
 
 
 async def test_start_tells_what_was_loaded(engine_of):

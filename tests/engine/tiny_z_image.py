@@ -141,8 +141,9 @@ def make_text_encoder(tokenizer: Qwen2Tokenizer) -> torch.nn.Module:
     return Qwen3Model(config)
 
 
-def make_transformer() -> torch.nn.Module:
+def make_transformer(siglip_feat_dim: int | None = None) -> torch.nn.Module:
     return ZImageTransformer2DModel(
+        siglip_feat_dim=siglip_feat_dim,
         dim=sum(_HEAD_AXES) * _HEADS,
         n_heads=_HEADS,
         n_kv_heads=_HEADS,

@@ -12,14 +12,16 @@ from starlette.routing import Route
 from pipelet.api import description, files, health, problems, queue, run
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.cross_origin import CrossOrigin
+from pipelet.api.downloads import Downloads
 from pipelet.api.estimates import Estimates
 from pipelet.api.fast_path import FastPath, Handler
 from pipelet.api.metrics import Metrics
-from pipelet.api.parts import LocalFiles, Parts
+from pipelet.api.parts import Fetchers, LocalFiles, Parts
 from pipelet.api.proxy import Proxy
 from pipelet.api.recent import Recent
-from pipelet.api.schemas import input_model
-from pipelet.domain.catalog import Catalog
+from pipelet.api.references import References
+from pipelet.api.schemas import edit_input_model, input_model
+from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 
 
@@ -39,6 +41,7 @@ def build_api(
     clock: Clock,
     public_url: str | None,
     local_files: LocalFiles | None = None,
+    fetchers: Fetchers | None = None,
     allowed_origins: Sequence[str] = ("*",),
     version: str,
 ) -> FastAPI:
@@ -60,9 +63,17 @@ def build_api(
         local_files=local_files,
         version=version,
         inputs={
-            name: input_model(catalog.apps[name].limits, catalog.model_of(catalog.apps[name]))
+            name: (edit_input_model if catalog.apps[name].task == EDIT else input_model)(
+                catalog.apps[name].limits, catalog.model_of(catalog.apps[name])
+            )
             for name in catalog.served_apps()
         },
+        references=References(
+            store,
+            blobs,
+            Downloads(fetchers=fetchers, blobs=blobs, local_files=local_files, clock=clock),
+            clock,
+        ),
         doorkeeper=Doorkeeper(store, clock),
         estimates=Estimates(store, catalog, clock),
         metrics=Metrics(store, catalog, clock),

@@ -4,12 +4,16 @@ The label is not looked at, because `curl -d` calls everything a form. The body 
 a limit holds while it arrives.
 """
 
+import asyncio
 import json
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
 from pipelet.api.problems import Problem
+
+_SMALL = 1024 * 1024
+"""Bytes, some milliseconds of parsing. Larger bodies, with pictures inside, are not parsed where others wait for it."""
 
 
 async def read_object(request: Request, *, max_bytes: int) -> dict[str, Any]:
@@ -18,7 +22,8 @@ async def read_object(request: Request, *, max_bytes: int) -> dict[str, Any]:
     Raises:
         Problem: 413 past `max_bytes`; 400 for what is not JSON, or cannot be read safely; 422 for any other value.
     """
-    return parse_object(await _read(request, max_bytes))
+    body = await _read(request, max_bytes)
+    return parse_object(body) if len(body) <= _SMALL else await asyncio.to_thread(parse_object, body)
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:

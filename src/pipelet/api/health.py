@@ -23,17 +23,21 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 where this process can do its part. Workers are others' part: they are told of, and do not decide."""
+    """200 where this process can do its part: take requests and tell of them.
+
+    Workers and the files' store are told of, and do not decide: every API would leave the load balancer at once, with
+    nobody left to take requests, which wait well, and to tell of those that are done.
+    """
     parts = parts_of(request)
     store_trouble, workers = await _look_at_store(parts)
-    checks = {"store": store_trouble or "ok", "blobs": await parts.blobs_trouble.get() or "ok"}
-    is_ready = all(found == "ok" for found in checks.values())
+    blobs_trouble = await parts.blobs_trouble.get()
+    is_ready = store_trouble is None
     body = {
         "status": "ready" if is_ready else "not ready",
         "version": parts.version,
-        "checks": checks,
+        "checks": {"store": store_trouble or "ok", "blobs": blobs_trouble or "ok"},
         "workers": [_worker(worker) for worker in workers],
-        "notes": _notes(workers) if store_trouble is None else [],
+        "notes": _notes(workers, blobs_trouble) if is_ready else [],
     }
     return json_response(200 if is_ready else 503, body)
 
@@ -61,9 +65,12 @@ def _worker(worker: WorkerReport) -> dict[str, Any]:
     return {"kind": worker.kind, "apps": worker.apps, "ready": worker.ready, "problem": worker.problem}
 
 
-def _notes(workers: list[WorkerReport]) -> list[str]:
+def _notes(workers: list[WorkerReport], blobs_trouble: str | None) -> list[str]:
+    notes = []
     if not workers:
-        return ["No worker is running: requests are accepted and wait. Start one with `pipelet worker`."]
-    if not any(worker.ready for worker in workers):
-        return ["No worker is ready yet: requests are accepted and wait until one has loaded its model."]
-    return []
+        notes.append("No worker is running: requests are accepted and wait. Start one with `pipelet worker`.")
+    elif not any(worker.ready for worker in workers):
+        notes.append("No worker is ready yet: requests are accepted and wait until one has loaded its model.")
+    if blobs_trouble is not None:
+        notes.append("Files cannot be stored: requests are accepted, and finished pictures wait. See checks.blobs.")
+    return notes

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from pipelet.api.body import name_of
 from pipelet.api.problems import Problem
-from pipelet.api.schemas import MAX_SEED, InputModel
-from pipelet.domain.image import ImageSpec
+from pipelet.api.schemas import IMAGE_URL, IMAGE_URLS, MAX_SEED, InputModel
+from pipelet.domain.catalog import Limits
+from pipelet.domain.image import ImageSpec, Reference
 
 _ECHO_CHARS = 200
 _MAX_UNKNOWN = 10
@@ -20,9 +21,27 @@ _NAME_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True)
+class PictureUrl:
+    """One of `image_urls`, and where in the body it stands."""
+
+    loc: list[str | int]
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    spec: ImageSpec
     priority: int
+    pictures: tuple[PictureUrl, ...]
+    """What an edit starts from; nothing elsewhere."""
+    values: dict[str, Any]
+
+    def spec(self, limits: Limits, references: tuple[Reference, ...] = ()) -> ImageSpec:
+        """`references` are the pictures once they were read: where no size was asked for, it is that of the first."""
+        values = self.values
+        if references and None in (values["width"], values["height"]):
+            size = references[0].size.within(limits.min_side, limits.max_side, values["width"], values["height"])
+            values = values | {"width": size.width, "height": size.height}
+        return ImageSpec(**values, references=references)
 
 
 def read_input(
@@ -38,9 +57,11 @@ def read_input(
         values = model.model_validate(known, context={"max_priority": max_priority, "max_batch": max_batch})
     except ValidationError as error:
         refused = error.errors(include_url=False, include_context=False)
-        faults = [_refused(str(each["loc"][0]), each["type"], each["msg"], known) for each in refused] + faults
+        faults = [_refused(each["loc"], each["type"], each["msg"], known) for each in refused] + faults
+    if IMAGE_URLS in names:
+        faults += _pictures_faults(known)
     if faults:
-        raise Problem(422, faults, message=_one_line(faults))
+        raise Problem(422, faults, message=one_line(faults))
     return _wanted({**vars(values)}, max_priority)
 
 
@@ -50,12 +71,32 @@ def _wanted(values: dict[str, Any], max_priority: int | None) -> Wanted:
         priority = 0 if max_priority is None else min(0, max_priority)
     if values["seed"] is None:
         values["seed"] = secrets.randbelow(MAX_SEED + 1 - values["batch_size"])
-    return Wanted(ImageSpec(**values), priority)
+    return Wanted(priority, _pictures(values), values)
 
 
-def _refused(name: str, kind: str, message: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _pictures(values: dict[str, Any]) -> tuple[PictureUrl, ...]:
+    several, one = values.pop(IMAGE_URLS, None) or (), values.pop(IMAGE_URL, None)
+    if one is not None:
+        return (PictureUrl(["body", IMAGE_URL], one),)
+    return tuple(PictureUrl(["body", IMAGE_URLS, number], url) for number, url in enumerate(several))
+
+
+def _pictures_faults(known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if (IMAGE_URLS in known) != (IMAGE_URL in known):
+        return []
+    if IMAGE_URLS in known:
+        message, kind = f"Give {IMAGE_URLS} or {IMAGE_URL}, not both.", "value_error"
+    else:
+        message, kind = "Name the pictures to edit: a list of URLs, or data: URIs.", "missing"
+    return [{"loc": ["body", IMAGE_URLS], "msg": message, "type": kind, "input": None}]
+
+
+def _refused(loc: tuple[str | int, ...], kind: str, message: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The input is what was sent, not what reading it made of it."""
-    return {"loc": ["body", name], "msg": message, "type": kind, "input": echo(given.get(name))}
+    sent = given.get(str(loc[0]))
+    if len(loc) > 1 and isinstance(sent, list) and isinstance(loc[1], int):
+        sent = sent[loc[1]]
+    return {"loc": ["body", *loc], "msg": message, "type": kind, "input": echo(sent)}
 
 
 def _unknown_faults(unknown: list[str], given: Mapping[str, Any], known: list[str]) -> list[dict[str, Any]]:
@@ -90,8 +131,8 @@ def echo(value: object) -> str | int | float | bool | None:
     return text if len(text) <= _ECHO_CHARS else text[: _ECHO_CHARS - 1] + "…"
 
 
-def _one_line(faults: list[dict[str, Any]]) -> str:
+def one_line(faults: list[dict[str, Any]]) -> str:
     first = faults[0]
-    where = "" if first["type"] == "extra_forbidden" else f"{'.'.join(first['loc'][1:])}: "
+    where = "" if first["type"] == "extra_forbidden" else f"{'.'.join(map(str, first['loc'][1:]))}: "
     more = f" ({len(faults) - 1} more in `detail`)" if len(faults) > 1 else ""
     return " ".join(f"{where}{first['msg']}{more}".split())

@@ -36,6 +36,8 @@ class Metrics:
         )
         self._workers = Gauge("pipelet_workers", "Live workers.", ["kind", "ready"], registry=registry)
         self._submitted = Counter("pipelet_requests_submitted", "Accepted requests.", app, registry=registry)
+        self._refused = Counter("pipelet_submits_refused", "429s, by the limit.", ["limit"], registry=registry)
+        self._paused = Gauge("pipelet_app_paused", "1 while the app is paused.", app, registry=registry)
         self._finished = Counter("pipelet_requests_finished", "Ended requests.", ["app", "state"], registry=registry)
         self._pickup = self._seconds("pipelet_pickup_seconds", "From submit to the first attempt.")
         self._inference = self._seconds("pipelet_inference_seconds", "Drawing.")
@@ -53,6 +55,9 @@ class Metrics:
 
     def submitted(self, app: str) -> None:
         self._submitted.labels(app).inc()
+
+    def refused(self, limit: str) -> None:
+        self._refused.labels(limit).inc()
 
     async def text(self) -> bytes:
         async with self._scraping:
@@ -104,6 +109,9 @@ class Metrics:
             self._requests.labels(app, "running").set(found.running if found else 0)
             oldest = found.oldest_submitted_at if found else None
             self._oldest.labels(app).set(0 if oldest is None else max(0.0, now - oldest))
+        paused = await self._store.paused()
+        for app in {*self._apps, *paused}:
+            self._paused.labels(app).set(app in paused)
         self._workers.clear()
         for worker in await self._store.live_workers(now):
             self._workers.labels(worker.kind, str(worker.ready).lower()).inc()

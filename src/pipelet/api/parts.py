@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
+import httpx2
 from starlette.requests import Request
 
 from pipelet.api.auth import Doorkeeper
@@ -14,6 +15,9 @@ from pipelet.api.recent import Recent
 from pipelet.api.schemas import InputModel
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
+
+if TYPE_CHECKING:
+    from pipelet.api.references import References
 
 
 class LocalFiles(Protocol):
@@ -29,6 +33,16 @@ class LocalFiles(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetchers:
+    """Clients for URLs that users send."""
+
+    strangers: httpx2.AsyncClient
+    """Raises AddressRefused for what is neither public nor allowed."""
+    storage: httpx2.AsyncClient
+    """For URLs of our own bucket, wherever that is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     store: JobStore
     blobs: BlobStore
@@ -40,6 +54,7 @@ class Parts:
     version: str
     inputs: dict[str, InputModel]
     """By served app."""
+    references: "References"
     doorkeeper: Doorkeeper
     estimates: Estimates
     metrics: Metrics

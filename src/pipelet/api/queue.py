@@ -17,9 +17,10 @@ from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
 from pipelet.api.schemas import MIN_PRIORITY
 from pipelet.domain.catalog import App
-from pipelet.domain.errors import NotFound, QueueTooLong
+from pipelet.domain.errors import LimitReached, NotFound, PipeletError, QueueTooLong
 from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import is_request_id, new_request_id
+from pipelet.domain.image import ImageSpec, Reference
 from pipelet.domain.job import CancelAnswer, Job, State
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import FailureKind
@@ -43,11 +44,12 @@ async def submit(request: Request) -> Response:
     if options.is_low and fields.get("priority") is None:
         wanted = replace(wanted, priority=max(wanted.priority - 1, MIN_PRIORITY))
     await _refuse_long_queue(parts, app, options)
+    job_id = new_request_id()
+    references = await _references(parts, request, app, job_id, wanted) if wanted.pictures else ()
+    spec = wanted.spec(app.limits, references)
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
-    job = await _new_job(parts, app, key, wanted, options, backlog)
-    if once is None:
-        await parts.store.submit(job)
-    elif (repeated := await once.submit(parts, job)) is not None:
+    job = await _new_job(parts, app, key, job_id, wanted.priority, spec, options, backlog)
+    if (repeated := await _queue(parts, job, once)) is not None:
         return _submitted(parts, request, *repeated, is_repeated=True)
     parts.metrics.submitted(app.name)
     log.info("request.submitted", request_id=job.id, app=job.app, user=job.user, priority=job.priority)
@@ -139,14 +141,50 @@ def _refuse_webhook(request: Request) -> None:
         raise Problem(422, [fault], message=detail)
 
 
-async def _new_job(parts: Parts, app: App, key: ApiKey, wanted: Wanted, options: Options, backlog: Ahead) -> Job:
-    now = parts.clock.now()
-    spec, work = wanted.spec, drawing(wanted.spec, parts.catalog.model_of(app))
+async def _references(parts: Parts, request: Request, app: App, job_id: str, wanted: Wanted) -> tuple[Reference, ...]:
+    base_url = addresses.base_url(parts.public_url, request.scope)
+    return await parts.references.collect(app, job_id, wanted.pictures, base_url=base_url)
+
+
+async def _queue(parts: Parts, job: Job, once: Once | None) -> tuple[Job, int] | None:
+    """None: it waits now. Otherwise the earlier request that its `Idempotency-Key` stands for."""
+    try:
+        if once is None:
+            await parts.store.submit(job)
+            return None
+        repeated = await once.submit(parts, job)
+    except PipeletError as error:
+        if isinstance(error, LimitReached):
+            parts.metrics.refused("queued_images")
+        await _let_go(parts, job)
+        raise
+    if repeated is not None:
+        await _let_go(parts, job)
+    return repeated
+
+
+async def _let_go(parts: Parts, job: Job) -> None:
+    """It is not queued: what was stored for it may go now, and not only when nobody can be about to take it."""
+    if job.spec.references:
+        await parts.references.release(job.id)
+
+
+async def _new_job(
+    parts: Parts,
+    app: App,
+    key: ApiKey,
+    job_id: str,
+    priority: int,
+    spec: ImageSpec,
+    options: Options,
+    backlog: Ahead,
+) -> Job:
+    now, work = parts.clock.now(), drawing(spec, parts.catalog.model_of(app))
     return Job(
-        id=new_request_id(),
+        id=job_id,
         app=app.name,
         user=key.user,
-        priority=wanted.priority,
+        priority=priority,
         spec=spec,
         work=work,
         submitted_at=now,

@@ -17,15 +17,45 @@ MAX_SEED = 2**53 - 1
 MIN_PRIORITY, MAX_PRIORITY = -(2**31), 2**31 - 1
 
 InputModel = type[BaseModel]
-"""What `input_model` makes; its fields are those of `ImageSpec`, and `priority`."""
+"""What `input_model` makes; its fields are those of `ImageSpec`, `priority`, and the pictures of an edit."""
 
 
 def input_model(limits: Limits, model: Model) -> InputModel:
     """The input of an app. Validate what a JSON parser returned, without nulls, with what the key allows as
     context: `max_priority` and `max_batch`."""
+    return _model("TextToImageInput", _fields(limits, model), {"examples": [EXAMPLE]})
+
+
+def edit_input_model(limits: Limits, model: Model) -> InputModel:
+    """The input of an image-edit app: that of text-to-image, the pictures, and `strength` where the model takes one.
+
+    Whether there are pictures at all is for the caller to check: either of two fields may name them.
+    """
+    most = min(MAX_PICTURES, model.max_references)
+    side = _whole(limits.min_side, limits.max_side)
+    size = "Pixels; honoured exactly. If not given, as the first picture's, or of its aspect ratio."
+    fields = _fields(limits, model) | {
+        "width": (side, Field(None, description=size)),
+        "height": (side, Field(None, description=size)),
+        IMAGE_URLS: (
+            _urls(most),
+            Field(
+                None, description=f"The pictures to edit, the first one first: 1 to {most}. https: URLs, or data: URIs."
+            ),
+        ),
+        IMAGE_URL: (_url(), Field(None, description=f"In place of `{IMAGE_URLS}`, where there is one picture.")),
+    }
+    if model.strength > 0:
+        about = "How much of the picture is drawn anew: above 0, which would leave it as it is, to 1."
+        fields["strength"] = (_share(), Field(model.strength, description=about))
+    either: dict[str, Any] = {"anyOf": [{"required": [IMAGE_URLS]}, {"required": [IMAGE_URL]}]}
+    return _model("ImageEditInput", fields, either | {"examples": [EDIT_EXAMPLE]})
+
+
+def _fields(limits: Limits, model: Model) -> dict[str, Any]:
     side = _whole(limits.min_side, limits.max_side)
     prompt = f"What to draw: 1 to {limits.max_prompt_chars} characters, not blank, without NUL."
-    fields: dict[str, Any] = {
+    return {
         "prompt": (_text(limits, model, blank=False), Field(description=prompt)),
         "width": (side, Field(limits.default_side, description="Pixels; honoured exactly.")),
         "height": (side, Field(limits.default_side, description="Pixels; honoured exactly.")),
@@ -43,10 +73,23 @@ def input_model(limits: Limits, model: Model) -> InputModel:
         "negative_prompt": (_text(limits, model, blank=True), Field(None, description="What to avoid.")),
         "output_format": (_output_format(), Field(OutputFormat.PNG, description="The files' format.")),
     }
-    config = ConfigDict(title="TextToImageInput", extra="forbid", json_schema_extra={"examples": [dict(EXAMPLE)]})
-    return create_model("TextToImageInput", __config__=config, **fields)
 
 
+def _model(title: str, fields: dict[str, Any], more: dict[str, Any]) -> InputModel:
+    config = ConfigDict(title=title, extra="forbid", json_schema_extra=more)
+    return create_model(title, __config__=config, **fields)
+
+
+IMAGE_URLS, IMAGE_URL = "image_urls", "image_url"
+MAX_PICTURES = 8
+"""Of one request, whatever its model could take."""
+_MAX_URL = 8192
+"""Characters of a URL that is to be fetched."""
+
+EDIT_EXAMPLE: dict[str, Any] = {
+    "prompt": "The girl from the first image is playing chess on the table from the second image.",
+    "image_urls": ["https://example.com/girl.png", "https://example.com/table.jpg"],
+}
 EXAMPLE: dict[str, str | int] = {
     "prompt": "The girl is playing chess on an ancient table.",
     "width": 1024,
@@ -77,6 +120,53 @@ def _decimal(high: float) -> Any:
     number = {"type": "number", "minimum": 0, "maximum": high}
     digits = {"type": "string", "pattern": decimal_pattern(math.floor(high))}
     return Annotated[float, Field(ge=0, le=high), BeforeValidator(_read_decimal), _any_of(number, digits)]
+
+
+def _share() -> Any:
+    number = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+    digits = {"type": "string", "pattern": decimal_pattern(1)}
+    return Annotated[float, Field(gt=0, le=1), BeforeValidator(_read_decimal), _any_of(number, digits)]
+
+
+def _urls(most: int) -> Any:
+    schema = {"type": "array", "items": _URL_SCHEMA, "minItems": 1, "maxItems": most}
+
+    def read(value: object) -> list[Any]:
+        if not isinstance(value, list):
+            raise PydanticCustomError("list_type", "Give a list of URLs; this is {found}.", {"found": name_of(value)})
+        if not value:
+            raise PydanticCustomError("sequence_too_short", "Name at least one picture.")
+        if len(value) > most:
+            found = {"max_length": most, "length": len(value)}
+            message = "This app takes at most {max_length} pictures a request; there are {length}."
+            if most == 1:
+                message = "The model of this app takes one picture; there are {length}."
+            raise PydanticCustomError("sequence_too_long", message, found)
+        return value
+
+    return Annotated[list[Annotated[str, BeforeValidator(_read_url)]], BeforeValidator(read), _any_of(schema)]
+
+
+def _url() -> Any:
+    return Annotated[str, BeforeValidator(_read_url), _any_of(_URL_SCHEMA)]
+
+
+_URL_SCHEMA: dict[str, Any] = {"type": "string", "format": "uri"}
+_FETCHED = re.compile(r"https?://[!-~]+", re.IGNORECASE)
+"""Of printable ASCII: whatever else a URL means has to be escaped."""
+
+
+def _read_url(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "Give a URL; this is {found}.", {"found": name_of(value)})
+    if value[:5].lower() == "data:":
+        return value
+    if len(value) > _MAX_URL:
+        raise PydanticCustomError("string_too_long", "A URL may have {most} characters.", {"most": _MAX_URL})
+    if not _FETCHED.fullmatch(value):
+        message = "Give a URL that begins with https://, http:// or data:, without blanks."
+        raise PydanticCustomError("url_parsing", message)
+    return value
 
 
 def _priority() -> Any:
@@ -287,6 +377,7 @@ class Fault(BaseModel):
     msg: str
     type: str
     input: Any = None
+    ctx: dict[str, Any] | None = Field(None, description="The figures of the fault, where it has any.")
 
 
 class Refusal(BaseModel):

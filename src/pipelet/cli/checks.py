@@ -118,7 +118,7 @@ def _files_on_s3(chosen: Settings) -> Finding:
 def _local_key(chosen: Settings) -> Finding:
     file = chosen.local_key_file
     if not file.exists():
-        return ok(f"{file} is not there yet: the first start makes it")
+        return ok(f"{file} is not there" + ("" if chosen.is_shared else " yet: the first start makes it"))
     try:
         secret, mode = file.read_text().strip(), file.stat().st_mode
     except OSError as error:

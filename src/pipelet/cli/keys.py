@@ -160,6 +160,43 @@ def revoke(key_id: str, /, *, data_dir: Path | None = None) -> int:
     return 0
 
 
+@app.command
+def limit(
+    key_id: str,
+    /,
+    *,
+    max_queued_images: Annotated[int | None, Parameter(validator=_positive)] = None,
+    max_running_images: Annotated[int | None, Parameter(validator=_positive)] = None,
+    data_dir: Path | None = None,
+) -> int:
+    """Give a key new limits; one that is left out is lifted. A running service goes by them within seconds.
+
+    Requests that were submitted while the key had no limit at all do not count against the new ones.
+
+    For example:
+
+        pipelet keys limit 0c94d2a7b1e3 --max-queued-images 40 --max-running-images 8
+
+    Parameters
+    ----------
+    key_id
+        Its id, as `pipelet keys list` shows it.
+    max_queued_images
+        How many images of its requests may wait; a batch of 4 counts 4. More are refused for now. [default: any number]
+    max_running_images
+        How many images of its requests may be drawn at once; more wait, and others go first. [default: any number]
+    data_dir
+        Where the database lies. [default: .pipelet]
+    """
+    limits = {"max_queued_images": max_queued_images, "max_running_images": max_running_images}
+    if not in_store(settings.load(data_dir=data_dir), lambda store: store.limit_key(key_id, **limits)):
+        print(f"pipelet: There is no key with the id {key_id}. See `pipelet keys list`.", file=sys.stderr)
+        return UNKNOWN
+    said = ", ".join(f"{name} {'any number' if value is None else value}" for name, value in limits.items())
+    print(f"Limits of {key_id}: {said}.")
+    return 0
+
+
 def _facts(key: ApiKey, now: float) -> dict[str, Any]:
     """Everything but its hash."""
     state = "revoked" if key.revoked_at is not None else "expired" if key.refusal(now) else "valid"

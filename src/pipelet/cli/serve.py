@@ -39,8 +39,8 @@ def serve(
     """Run the service: the API and, beside it, one worker for each GPU, or one on the CPU.
 
     Everything it keeps lies in the data directory. The first start makes a key for the user `local` and stores it
-    there, so that `pipelet generate` on this machine needs no flags. Stop it with Ctrl-C: running requests are finished
-    first, within a grace time.
+    there, so that `pipelet generate` on this machine needs no flags; on PostgreSQL, `pipelet keys create` makes the
+    first. Stop it with Ctrl-C: running requests are finished first, within a grace time.
 
     Parameters
     ----------
@@ -76,10 +76,10 @@ def serve(
 
 
 async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) -> None:
-    async with wiring.open_store(chosen) as store:
+    async with wiring.open_store(chosen) as store, wiring.open_fetchers(chosen) as fetchers:
         blobs = wiring.open_blobs(chosen)
         secret = await wiring.ensure_local_key(chosen, store)
-        api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=catalog)
+        api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=catalog, fetchers=fetchers)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
         crew = wiring.build_crew(chosen, store=store)
         server = Server(api, on_ready=lambda: _greet(chosen, listener, secret))
@@ -165,16 +165,17 @@ def _listen(chosen: Settings) -> socket.socket:
     return listener
 
 
-def _greet(chosen: Settings, listener: socket.socket, secret: str) -> None:
+def _greet(chosen: Settings, listener: socket.socket, secret: str | None) -> None:
     host, port = listener.getsockname()[:2]
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     here = f"http://{reachable}:{port}"
     base_url = chosen.public_url or here
     log.info("api.ready", url=here, public_url=base_url, pid=os.getpid())
+    make_key = f"with a key, which is made by: (umask 077; pipelet keys create local > {chosen.local_key_file})"
     text = (
         f"Pipelet listens on {here} (documentation: {base_url}/docs)\n"
-        "Try it:\n\n"
-        f"  curl {base_url}/fal/queue/z-image-text-to-image -H 'Authorization: Bearer {secret}' \\\n"
+        f"Try it{f', {make_key}' if secret is None else ':'}\n\n"
+        f"  curl {base_url}/fal/queue/z-image-text-to-image -H 'Authorization: Bearer {secret or 'KEY'}' \\\n"
         '    -d \'{"prompt": "a red apple on a light blue background", "width": 256, "height": 256}\'\n'
     )
     with contextlib.suppress(BrokenPipeError):  # whoever read our output has seen enough

@@ -19,6 +19,8 @@ class FailureKind(StrEnum):
     REQUEST_TIMEOUT = "request_timeout"
     """It had not begun by the time that its user had set."""
     OUT_OF_MEMORY = "out_of_memory"
+    REFERENCE_LOST = "image_load_error"
+    """A picture that the edit starts from is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,6 +225,12 @@ class JobStore(Protocol):
     async def revoke_key(self, key_id: str, now: float) -> bool:
         """False: there is no such key."""
 
+    async def limit_key(self, key_id: str, *, max_queued_images: int | None, max_running_images: int | None) -> bool:
+        """From now on these are the limits of a key. False: there is no such key.
+
+        Requests that were submitted while it had none do not count against them.
+        """
+
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
     async def report_worker(self, report: WorkerReport) -> ReportAnswer:
@@ -279,6 +285,8 @@ class Part:
     spec: ImageSpec
     first: int
     count: int
+    references: tuple[memoryview, ...] = ()
+    """The pictures that an edit starts from, in their order: uint8, shape (height, width, 3), RGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +324,7 @@ class Engine(Protocol):
     async def draw(self, part: Part, on_task: Callable[[int], None]) -> DrawnPart:
         """Draw `part`. `on_task(k)` is called as k grows: prompt encoded 1, each step 1, decoded 1.
 
+        Where there are references: between prompt and steps, all of them encoded 1.
         Where the model makes a second pass: and then picture encoded 1, each of its steps 1, decoded 1.
 
         Raises:

@@ -35,6 +35,17 @@ class Size:
     def rounded_up(self, multiple: int) -> "Size":
         return Size(_round_up(self.width, multiple), _round_up(self.height, multiple))
 
+    def within(self, low: int, high: int, width: int | None = None, height: int | None = None) -> "Size":
+        """Of this aspect ratio, as nearly as sides from `low` to `high` allow; where one side is given, with that."""
+        if width is not None or height is not None:
+            wide = width if width is not None else round((height or 0) * self.width / self.height)
+            high_ = height if height is not None else round((width or 0) * self.height / self.width)
+        else:
+            scale = max(1.0, low / min(self.width, self.height))
+            scale = min(scale, high / max(self.width, self.height))
+            wide, high_ = round(self.width * scale), round(self.height * scale)
+        return Size(min(max(wide, low), high), min(max(high_, low), high))
+
     def covers(self, other: "Size") -> bool:
         return self.width >= other.width and self.height >= other.height
 

@@ -20,7 +20,7 @@ from pipelet.domain.errors import ModelUnusable
 from pipelet.engine import messages
 from pipelet.engine.messages import Cancel, Draw, Drawn, Failed, Load, LoadFailed, Ready, TaskDone
 from pipelet.engine.painter import Implementation, Painter
-from pipelet.engine.pixels import writable
+from pipelet.engine.pixels import readable, writable
 
 _LONGEST_MESSAGE = 2000
 
@@ -64,22 +64,23 @@ class Parent:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelet.engine.child", description=__doc__)
     parser.add_argument("--control", type=int, required=True, help="descriptor of the socket to the parent")
+    parser.add_argument("--inbox", type=int, required=True, help="descriptor of the file for references")
     parser.add_argument("--slots", required=True, help="descriptors of the files for pixels, comma separated")
     options = parser.parse_args(arguments)
     slots = [int(slot) for slot in options.slots.split(",")]
-    for descriptor in (options.control, *slots):
+    for descriptor in (options.control, options.inbox, *slots):
         os.set_inheritable(descriptor, False)
     # A shell sends Ctrl-C to everyone; when to stop is the parent's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = Parent(socket.socket(fileno=options.control))
     parent.listen()
-    run(parent, slots)
+    run(parent, options.inbox, slots)
 
 
-def run(parent: Parent, slots: Sequence[int]) -> None:
+def run(parent: Parent, inbox: int, slots: Sequence[int]) -> None:
     painter = load(parent, cast(Load, parent.next()))
     while True:
-        parent.tell(draw(parent, painter, cast(Draw, parent.next()), slots))
+        parent.tell(draw(parent, painter, cast(Draw, parent.next()), inbox, slots))
 
 
 def load(parent: Parent, wanted: Load) -> Painter:
@@ -102,7 +103,7 @@ def load(parent: Parent, wanted: Load) -> Painter:
     sys.exit(1)
 
 
-def draw(parent: Parent, painter: Painter, wanted: Draw, slots: Sequence[int]) -> Drawn | Failed:
+def draw(parent: Parent, painter: Painter, wanted: Draw, inbox: int, slots: Sequence[int]) -> Drawn | Failed:
     number = wanted.number
     began = time.perf_counter()
     try:
@@ -110,6 +111,7 @@ def draw(parent: Parent, painter: Painter, wanted: Draw, slots: Sequence[int]) -
             spec=wanted.spec,
             first=wanted.first,
             count=wanted.count,
+            references=readable(inbox, wanted.references),
             out=writable(slots[wanted.slot], (wanted.count, wanted.spec.height, wanted.spec.width, 3)),
             on_task=lambda done: parent.tell(TaskDone(number=number, done=done)),
             is_cancelled=lambda: parent.has_cancelled(number),

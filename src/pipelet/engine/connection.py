@@ -13,7 +13,7 @@ import structlog
 
 from pipelet.domain.errors import EngineDied
 from pipelet.engine import messages
-from pipelet.engine.pixels import Slots
+from pipelet.engine.pixels import Inbox, Slots
 
 log = structlog.get_logger()
 
@@ -34,9 +34,11 @@ class Connection:
         writer: asyncio.StreamWriter,
         output: "Output",
         slots: Slots,
+        inbox: Inbox,
     ) -> None:
         self.process = process
         self.slots = slots
+        self.inbox = inbox
         self._reader = reader
         self._writer = writer
         self._output = output
@@ -91,6 +93,7 @@ class Connection:
             await self.kill()
         await self._output.finish()
         self.slots.close()
+        self.inbox.close()
 
     async def kill(self) -> None:
         """End the process and its own children at once."""
@@ -156,15 +159,18 @@ async def spawn() -> Connection:
     with ExitStack() as undo:
         slots = Slots(SLOTS)
         undo.callback(slots.close)
+        inbox = Inbox()
+        undo.callback(inbox.close)
         control, child_control = map(undo.enter_context, socket.socketpair())
         printed, child_printed = map(undo.enter_context, socket.socketpair())
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-u", "-m", "pipelet.engine.child"),
-            *("--control", str(child_control.fileno()), "--slots", ",".join(map(str, slots.descriptors))),
+            *("--control", str(child_control.fileno()), "--inbox", str(inbox.descriptor)),
+            *("--slots", ",".join(map(str, slots.descriptors))),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=child_printed.fileno(),
             stderr=child_printed.fileno(),
-            pass_fds=(child_control.fileno(), *slots.descriptors),
+            pass_fds=(child_control.fileno(), inbox.descriptor, *slots.descriptors),
             env=_environment(),
             start_new_session=True,
         )
@@ -173,7 +179,7 @@ async def spawn() -> Connection:
         child_control.close()
         child_printed.close()
         undo.pop_all()
-    return Connection(process, reader, writer, output, slots)
+    return Connection(process, reader, writer, output, slots, inbox)
 
 
 def _environment() -> dict[str, str]:

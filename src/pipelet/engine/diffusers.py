@@ -1,24 +1,25 @@
-"""Draws with a diffusers pipeline: any text-to-image class, loaded from a folder or the hub. The only user of torch."""
+"""Draws with a diffusers pipeline: any text-to-image or edit class, loaded from a folder or the hub."""
 
 import inspect
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
 
-import diffusers
 import numpy as np
 import torch
-import transformers
 from numpy.typing import NDArray
 
 from pipelet.domain import refining
 from pipelet.domain.catalog import Model
-from pipelet.domain.errors import DrawCancelled, DrawOutOfMemory, DrawRefused, ModelUnusable
+from pipelet.domain.errors import DrawOutOfMemory, DrawRefused, ModelUnusable
 from pipelet.domain.image import ImageSpec
-from pipelet.engine import checkpoint
+from pipelet.engine.calls import arguments_of
+from pipelet.engine.edits import Editor
+from pipelet.engine.loading import find_device, in_words, load_pipeline, sibling
 from pipelet.engine.prompts import Prompts
+from pipelet.engine.watch import Watch
 
 # What torch says where the memory of the machine, not of a GPU, is too small; it has no class of its own.
 _CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
@@ -28,10 +29,11 @@ class DiffusersModel:
     """A `painter.Painter`."""
 
     def __init__(self, pipe: Any, model: Model, device: torch.device) -> None:
-        self.device = _in_words(device)
+        self.device = in_words(device)
         self._model = model
         self._pipe = pipe
         self._refiner = _image_to_image(pipe) if model.refine_strength > 0 else None
+        self._editor = Editor.of(pipe, model)
         self._denoiser = getattr(pipe, "transformer", None) or getattr(pipe, "unet", None)
         self._multiple = _multiple(pipe, model)
         self._largest_side = _largest_side(pipe)
@@ -39,11 +41,11 @@ class DiffusersModel:
 
     @classmethod
     def load(cls, *, model: Model, source: str, device: str, threads: int | None) -> Self:
-        where = _device(device)
+        where = find_device(device)
         # Left alone, torch takes a thread for each core, which is right for large pictures.
         if threads is not None:
             torch.set_num_threads(threads)
-        pipe = _load_pipeline(source, model)
+        pipe = load_pipeline(source, model)
         if "prompt" not in inspect.signature(type(pipe).__call__).parameters:
             raise ModelUnusable(f"{type(pipe).__name__} takes no prompt; Pipelet needs a text-to-image pipeline.")
         pipe.to(where)
@@ -59,13 +61,14 @@ class DiffusersModel:
         spec: ImageSpec,
         first: int,
         count: int,
+        references: Sequence[NDArray[np.uint8]],
         out: NDArray[np.uint8],
         on_task: Callable[[int], None],
         is_cancelled: Callable[[], bool],
     ) -> None:
         spec = self._prompts.fitted(spec)
-        passes = self._passes(spec, first, count)
-        watch = _Watch(on_task, is_cancelled)
+        passes = self._passes(spec, first, count, references)
+        watch = Watch(on_task, is_cancelled)
         try:
             images = self._run(passes[0], None, watch)
             for each in passes[1:]:
@@ -90,33 +93,48 @@ class DiffusersModel:
             torch.cuda.empty_cache()
         raise DrawOutOfMemory(problem)
 
-    def _run(self, each: "_Pass", drawn: torch.Tensor | None, watch: "_Watch") -> torch.Tensor:
+    def _run(self, each: "_Pass", drawn: torch.Tensor | None, watch: "Watch") -> torch.Tensor:
         """float, shape (count, 3, height, width), values 0 to 1, on the device. `drawn` are the last pass's."""
-        watch.begin_pass(each.steps)
-        arguments = each.arguments | {"callback_on_step_end": watch.after_step}
+        watch.begin_pass(each.steps, encodings=each.encodings)
+        asked = each.arguments | {"callback_on_step_end": watch.after_step}
         if drawn is not None:
-            arguments["image"] = _covering(drawn, arguments["width"], arguments["height"])
-        accepted = inspect.signature(type(each.pipe).__call__).parameters
-        arguments = {name: value for name, value in arguments.items() if name in accepted and value is not None}
-        denoiser = self._denoiser
-        with denoiser.register_forward_pre_hook(watch.before_forward) if denoiser is not None else nullcontext():
-            return each.pipe(**arguments).images
+            asked["image"] = _covering(drawn, asked["width"], asked["height"])
+        with ExitStack() as hooks:
+            if self._denoiser is not None:
+                hooks.enter_context(self._denoiser.register_forward_pre_hook(watch.before_forward))
+            if each.encodings > 1:
+                hooks.enter_context(self._pipe.vae.encoder.register_forward_pre_hook(watch.before_picture))
+            return each.pipe(**arguments_of(each.pipe, asked)).images
 
-    def _passes(self, spec: ImageSpec, first: int, count: int) -> list["_Pass"]:
+    def _passes(
+        self, spec: ImageSpec, first: int, count: int, references: Sequence[NDArray[np.uint8]]
+    ) -> list["_Pass"]:
         """One, or where the model refines, two; DrawRefused for what would crash in any of them."""
         asked = self._arguments(spec, first, count)
         refine_steps = self._model.refine_steps(spec)
         if not refine_steps:
-            return [_Pass(self._pipe, spec.num_inference_steps, asked)]
+            return [self._first_pass(spec, asked, references)]
         strength = self._model.refine_strength
         second = asked | {
             "strength": strength,
             "num_inference_steps": refining.schedule(spec.num_inference_steps, strength),
         }
+        drawn = self._model.drawn(spec)
         return [
-            _Pass(self._pipe, spec.num_inference_steps, self._arguments(self._model.drawn(spec), first, count)),
+            self._first_pass(drawn, self._arguments(drawn, first, count), references),
             _Pass(self._refiner, refine_steps, second),
         ]
+
+    def _first_pass(self, spec: ImageSpec, asked: dict[str, Any], references: Sequence[NDArray[np.uint8]]) -> "_Pass":
+        steps = self._model.draw_steps(spec)
+        if references:
+            if self._editor is None:
+                raise DrawRefused("The model draws no edits: it takes no pictures.")
+            edit = self._editor.arguments(asked, spec, references)
+            return _Pass(self._editor.pipe, steps, edit, encodings=2)
+        if self._model.needs_references:
+            raise DrawRefused("The model draws edits only: it needs a picture to start from.")
+        return _Pass(self._pipe, steps, asked)
 
     def _arguments(self, spec: ImageSpec, first: int, count: int) -> dict[str, Any]:
         """What the pipeline takes of what a request says; DrawRefused for what would crash in it."""
@@ -151,47 +169,9 @@ class _Pass:
     steps: int
     """As they are counted; the pipeline may see another number."""
     arguments: dict[str, Any]
-    """Of which the pipeline is given those that it takes."""
-
-
-class _Watch:
-    """Counts the tasks of one drawing, pass by pass, and stops it where it is told to."""
-
-    def __init__(self, on_task: Callable[[int], None], is_cancelled: Callable[[], bool]) -> None:
-        self._on_task = on_task
-        self._is_cancelled = is_cancelled
-        self._done = 0
-        self._before = 0
-        self._steps = 0
-
-    def begin_pass(self, steps: int) -> None:
-        self._before = self._done
-        self._steps = steps
-
-    def end_pass(self) -> None:
-        self._reach(self._steps + 2)
-
-    def check(self) -> None:
-        # Raising is the only clean way out: the pipelines' own `interrupt` still decodes half a picture.
-        if self._is_cancelled():
-            raise DrawCancelled("Told to stop.")
-
-    def _reach(self, done: int) -> None:
-        """`done` of this pass."""
-        while self._done < self._before + done:
-            self._done += 1
-            self._on_task(self._done)
-
-    def before_forward(self, *_: Any) -> None:
-        self._reach(1)
-        self.check()
-
-    def after_step(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        # Second-order schedulers take more steps than were asked for.
-        planned = max(getattr(pipe, "num_timesteps", self._steps), 1)
-        self._reach(1 + min((step + 1) * self._steps // planned, self._steps))
-        self.check()
-        return {}
+    """By our names."""
+    encodings: int = 1
+    """Tasks before the first step."""
 
 
 def _copy(images: torch.Tensor, out: NDArray[np.uint8]) -> None:
@@ -212,75 +192,6 @@ def _covering(images: torch.Tensor, width: int, height: int) -> torch.Tensor:
     return torch.nn.functional.interpolate(visible, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def _load_pipeline(source: str, model: Model) -> Any:
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
-    folder = checkpoint.check(source)
-    pipeline = _pipeline_class(model.pipeline, folder)
-    try:
-        # Always with a dtype: without one a bfloat16 checkpoint is loaded half as bfloat16, half as float32.
-        return pipeline.from_pretrained(
-            folder or source, dtype=getattr(torch, model.dtype), local_files_only=folder is not None
-        )
-    except OSError as error:
-        if folder is not None:
-            raise ModelUnusable(
-                f"The model folder {folder} is incomplete, copy or download it again: {error}"
-            ) from error
-        raise ModelUnusable(
-            f"The model {source} is no folder, and could not be fetched from the hub. Without a way to the hub, "
-            f"copy the model into a folder and point PIPELET_MODEL at that. The hub's answer: {error}"
-        ) from error
-
-
-def _pipeline_class(name: str, folder: str | None) -> Any:
-    """The named class; `auto` is what the folder says, or for the hub what `DiffusionPipeline` finds there."""
-    if name == "auto":
-        name = "DiffusionPipeline" if folder is None else checkpoint.pipeline_of(folder)
-    found = getattr(diffusers, name, None)
-    if not (inspect.isclass(found) and issubclass(found, diffusers.DiffusionPipeline)):
-        raise ModelUnusable(
-            f"diffusers {diffusers.__version__} has no pipeline class {name}. "
-            "Name another one in the catalog's `pipeline`, or install a diffusers that has it."
-        )
-    return found
-
-
-def _image_to_image(pipe: Any) -> Any:
-    """The image-to-image pipeline of the same model, on the same weights."""
-    name = type(pipe).__name__.removesuffix("Pipeline") + "Img2ImgPipeline"
-    sibling = getattr(diffusers, name, None)
-    if sibling is None:
-        raise ModelUnusable(
-            f"diffusers {diffusers.__version__} has no {name}, which refine_strength in the catalog asks for. "
-            "Take that out, or name another `pipeline`."
-        )
-    # Not by `from_pipe`, which casts the weights to float32 unless told otherwise, and the other pipeline shares them;
-    # nor by `AutoPipelineForImage2Image`, which imports every pipeline there is.
-    taken = inspect.signature(sibling.__init__).parameters
-    found = sibling(**{name: part for name, part in pipe.components.items() if name in taken})
-    found.set_progress_bar_config(disable=True)
-    return found
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        found = torch.accelerator.current_accelerator(check_available=True)
-        wanted = str(found) if found is not None else "cpu"
-    try:
-        device = torch.device(wanted)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelUnusable(
-            f"The device {wanted} cannot be used: {str(error).splitlines()[0]} Set PIPELET_DEVICE to cpu or auto."
-        ) from error
-    return device
-
-
-def _in_words(device: torch.device) -> str:
-    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
-
-
 def _multiple(pipe: Any, model: Model) -> int:
     processor = getattr(pipe, "image_processor", None)
     of_pipeline = processor.config.vae_scale_factor if processor is not None else 1
@@ -293,3 +204,8 @@ def _largest_side(pipe: Any) -> float:
     if not positions:
         return math.inf
     return float(min(positions[1:]) * pipe.image_processor.config.vae_scale_factor)
+
+
+def _image_to_image(pipe: Any) -> Any:
+    """The image-to-image pipeline of the same model, on the same weights."""
+    return sibling(pipe, type(pipe).__name__.removesuffix("Pipeline") + "Img2ImgPipeline", asked_by="refine_strength")

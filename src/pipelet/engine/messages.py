@@ -36,6 +36,8 @@ class Draw:
     count: int
     slot: int
     """The file that takes the pixels."""
+    references: tuple[tuple[int, int, int], ...] = ()
+    """Height, width and 3 of each picture in the inbox."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,7 @@ def decode(line: bytes) -> Message:
         content["model"] = _model(content["model"])
     if kind is Draw:
         content["spec"] = _spec(content["spec"])
+        content["references"] = tuple(map(tuple, content["references"]))
     return kind(**content)
 
 
@@ -122,5 +125,6 @@ def _spec(content: dict[str, Any]) -> ImageSpec:
     changes = {
         "output_format": OutputFormat(content["output_format"]),
         "references": tuple(Reference(**each) for each in content["references"]),
+        "unread": tuple(content["unread"]),
     }
     return ImageSpec(**{**content, **changes})

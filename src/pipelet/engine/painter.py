@@ -1,6 +1,6 @@
 """What the child process asks of whatever draws in it. `diffusers` is the real one; tests bring others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -22,13 +22,15 @@ class Painter(Protocol):
         spec: ImageSpec,
         first: int,
         count: int,
+        references: Sequence[NDArray[np.uint8]],
         out: NDArray[np.uint8],
         on_task: Callable[[int], None],
         is_cancelled: Callable[[], bool],
     ) -> None:
         """Draw the images `first` to `first + count - 1` of `spec` into `out`, shape (count, height, width, 3), RGB.
 
-        `on_task(k)` tells that k tasks are done and `is_cancelled()` is asked, both at least once a step.
+        `references` are the pictures that an edit starts from, in their order: read-only, shape (height, width, 3),
+        RGB. `on_task(k)` tells that k tasks are done and `is_cancelled()` is asked, both at least once a step.
 
         Raises:
             DrawRefused, DrawFailed, DrawOutOfMemory, DrawCancelled: the painter can draw on afterwards.

@@ -1,13 +1,14 @@
-"""Pictures pass from the child to the parent through shared memory that no death can leak.
+"""Pictures pass between the child and the parent through shared memory that no death can leak.
 
 A slot is a file without a name: when the last process that has it open is gone, so is the file.
 """
 
 import asyncio
+import math
 import mmap
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,27 @@ class Slots:
         self.descriptors = []
 
 
+class Inbox:
+    """The references of the drawing that comes next, one behind the other."""
+
+    def __init__(self) -> None:
+        self.descriptor = _open_unnamed()
+
+    async def fill(self, pictures: Sequence[memoryview]) -> None:
+        """Nobody may be reading the pictures before."""
+        offset = 0
+        for picture in pictures:
+            os.pwrite(self.descriptor, picture.cast("B"), offset)
+            offset += picture.nbytes
+            await asyncio.sleep(0)  # leases want to be extended meanwhile
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
 @dataclass(slots=True)
 class Release:
     """Gives a slot back, once however often it is called."""
@@ -69,6 +91,18 @@ class Release:
 def writable(descriptor: int, shape: Shape) -> NDArray[np.uint8]:
     """The child's side of a slot."""
     return np.frombuffer(mmap.mmap(descriptor, _size(shape)), np.uint8).reshape(shape)
+
+
+def readable(descriptor: int, shapes: Sequence[tuple[int, int, int]]) -> list[NDArray[np.uint8]]:
+    """The child's side of the inbox."""
+    if not shapes:
+        return []
+    mapped, offset, pictures = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ), 0, []
+    for shape in shapes:
+        pixels = np.frombuffer(mapped, np.uint8, count=math.prod(shape), offset=offset)
+        pictures.append(pixels.reshape(shape))
+        offset += pixels.nbytes
+    return pictures
 
 
 def _size(shape: Shape) -> int:

@@ -125,10 +125,20 @@ class EngineProcess:
         shape = (part.count, part.spec.height, part.spec.width, 3)
         child.slots.make_room(slot, shape)
         pixels = child.slots.view(slot, shape)
+        await child.inbox.fill(part.references)
         self._number += 1
         number = self._number
         try:
-            child.send(Draw(number=number, spec=part.spec, first=part.first, count=part.count, slot=slot))
+            child.send(
+                Draw(
+                    number=number,
+                    spec=part.spec,
+                    first=part.first,
+                    count=part.count,
+                    slot=slot,
+                    references=tuple((each.shape[0], each.shape[1], 3) for each in part.references),  # type: ignore[index]
+                )
+            )
             seconds = await self._follow(child, part, on_task)
         except EngineError:
             raise

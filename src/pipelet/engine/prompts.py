@@ -11,7 +11,8 @@ from pipelet.domain.image import ImageSpec
 
 _BUCKETS = (64, 128, 256, 512, 1024)
 _PAD = 32
-"""Z-Image pads a caption to a multiple of it, and gives the image the position behind."""
+"""Z-Image pads a caption to a multiple of it, and gives the image the position behind. With pictures in between, each
+takes four more: two marks, and two positions of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +25,22 @@ class Prompts:
     cuts: bool
     """Whether what is longer is cut, not refused."""
     is_z_image: bool
+    thinks: bool
+    """Whether the pipeline's template leaves room for a thought before the answer."""
 
     @classmethod
     def of(cls, pipe: Any, model: Model) -> "Prompts":
         is_z_image = type(pipe).__name__.startswith("ZImage")
         limits = [model.max_prompt_tokens] if model.max_prompt_tokens is not None else []
         if is_z_image:
-            limits.append(pipe.transformer.config.axes_lens[0] - _PAD)
+            pictures = 4 * model.max_references + 8 if type(pipe).__name__ == "ZImageOmniPipeline" else 0
+            limits.append(pipe.transformer.config.axes_lens[0] - _PAD - pictures)
         return cls(
             tokenizer=getattr(pipe, "tokenizer", None),
             longest=min(limits, default=None),
             cuts=model.long_prompts == "cut",
             is_z_image=is_z_image,
+            thinks=not type(pipe).__name__.startswith("Flux2Klein"),
         )
 
     def fitted(self, spec: ImageSpec) -> ImageSpec:
@@ -78,19 +83,28 @@ class Prompts:
         raise DrawRefused(f"The prompt has {length} tokens, and the model takes at most {self.longest}. Shorten it.")
 
     def _refuse_marks(self, text: str) -> None:
-        if not self._has_template:
+        marks = self._marks
+        if not marks:
             return
-        marks = self.tokenizer.get_added_vocab()
         found = set(self.tokenizer(text, add_special_tokens=False).input_ids) & set(marks.values())
         if found:
             names = ", ".join(sorted(mark for mark, number in marks.items() if number in found))
             raise DrawRefused(f"The prompt holds {names}, which the model would read as markup, not as text.")
 
+    @property
+    def _marks(self) -> dict[str, int]:
+        """Of the template: the tokenizer's, or one that the pipeline has written into it."""
+        added: dict[str, int] = self.tokenizer.get_added_vocab() if self.tokenizer is not None else {}
+        return added if self._has_template or "<|im_start|>" in added else {}
+
     def _length(self, text: str) -> int:
         if self._has_template:
             # As `ZImagePipeline` does it.
             text = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
+                [{"role": "user", "content": text}],
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=self.thinks,
             )
         return len(self.tokenizer(text).input_ids)
 

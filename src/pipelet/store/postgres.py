@@ -359,6 +359,12 @@ class PostgresStore:
     async def revoke_key(self, key_id: str, now: float) -> bool:
         return bool(await self._durably("revoke_key", id=key_id, now=now))
 
+    async def limit_key(self, key_id: str, *, max_queued_images: int | None, max_running_images: int | None) -> bool:
+        limits = {"max_queued_images": max_queued_images, "max_running_images": max_running_images}
+        limited = bool(await self._durably("limit_key", id=key_id, **limits))
+        self._work.send()  # more of its requests may begin
+        return limited
+
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
     async def report_worker(self, report: WorkerReport) -> ReportAnswer:

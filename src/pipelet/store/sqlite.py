@@ -334,6 +334,10 @@ class SqliteStore:
         values = {"id": key_id, "now": now}
         return bool(await self._writer.write(lambda db: _scalar(db, "revoke_key", values)))
 
+    async def limit_key(self, key_id: str, *, max_queued_images: int | None, max_running_images: int | None) -> bool:
+        values = {"id": key_id, "max_queued_images": max_queued_images, "max_running_images": max_running_images}
+        return bool(await self._writer.write(lambda db: _scalar(db, "limit_key", values), announced=True))
+
     # -- workers and what they taught us -----------------------------------------------------------------------------
 
     async def report_worker(self, report: WorkerReport) -> ReportAnswer:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipelet.domain.parts import split
 from pipelet.domain.ports import BlobStore, DrawnPart, Engine, JobStore, Part
 from pipelet.worker.encode import encode
 from pipelet.worker.persist import persist
+from pipelet.worker.references import load_references
 from pipelet.worker.resample import resample
 from pipelet.worker.tally import Tally
 
@@ -54,6 +56,7 @@ class Attempt:
         self._store = store
         self._blobs = blobs
         self._engine = engine
+        self._model = model
         self._story = story
         self._parts = _plan(self._job, model, megapixels_per_run)
         self._tally = Tally(lease, model=model, parts=len(self._parts), store=store)
@@ -67,8 +70,14 @@ class Attempt:
         return max(part.count for part in self._parts)
 
     async def draw(self) -> None:
-        """Draw every part. What the engine raises passes through."""
-        for number, part in enumerate(self._parts):
+        """Draw every part. What the engine raises passes through.
+
+        Raises:
+            ReferenceLost: a picture that the edit starts from cannot be had.
+        """
+        spec = self._job.spec
+        references = tuple(await load_references(spec, self._model, self._blobs, request_id=self._job.id))
+        for number, part in enumerate(replace(part, references=references) for part in self._parts):
             drawn = await self._engine.draw(part, partial(self._tally.drawn, number))
             self.draw_seconds += drawn.seconds
             self._filing.append(asyncio.create_task(self._file(part, drawn)))

@@ -23,6 +23,7 @@ from pipelet.worker.lease import LeaseKeeper
 from pipelet.worker.name import OWN_NAMES, take_name
 from pipelet.worker.outcomes import outcome_of
 from pipelet.worker.persist import persist
+from pipelet.worker.references import ReferenceLost
 from pipelet.worker.unless import unless
 
 log = structlog.get_logger()
@@ -282,6 +283,8 @@ class Worker:
             if error.last_words:
                 log.warning("engine.last_words", request_id=attempt.lease.job.id, printed=error.last_words)
             return outcome_of(error, images_at_once=attempt.images_at_once)
+        except ReferenceLost as error:
+            return Failed(Failure(FailureKind.REFERENCE_LOST, str(error)))
         except LeaseLost:
             raise
         except Exception:
@@ -322,6 +325,7 @@ class Worker:
     def _story(self, job: Job, drawn: ImageSpec) -> dict[str, str]:
         """What is written into the files; of an input that is not to be kept, nothing."""
         spec, refined = job.spec, self._config.model.refine_steps(job.spec) > 0
+        strength = self._config.model.strength_of(spec)
         story = {
             "prompt": spec.prompt if job.keeps_input else "",
             "negative_prompt": (spec.negative_prompt or "") if job.keeps_input else "",
@@ -330,6 +334,8 @@ class Worker:
             "refine_strength": f"{self._config.model.refine_strength:g}" if refined else "",
             "num_inference_steps": str(spec.num_inference_steps),
             "guidance_scale": f"{spec.guidance_scale:g}",
+            "references": str(len(spec.references)) if spec.references else "",
+            "strength": "" if strength is None else f"{strength:g}",
             "model": self._config.model.name,
             "request_id": job.id,
             "software": f"Pipelet {self._config.version}",

@@ -1,7 +1,7 @@
 """A well-behaved painter without torch: smooth colours that depend on prompt, seed and size.
 
-A prompt may hold `sleep=0.05` (seconds a step takes) and `load` is immediate, so that tests of other rooms have a real
-and fast engine: `painter="tests.engine.zoo.gradient:Gradient"`.
+An edit shows its references above the colours. A prompt may hold `sleep=0.05` (seconds a step takes) and `load` is
+immediate, so that tests of other rooms have a real and fast engine: `painter="tests.engine.zoo.gradient:Gradient"`.
 """
 
 import re
@@ -20,22 +20,37 @@ class Gradient:
 
     @classmethod
     def load(cls, *, model, source, device, threads):
-        return cls()
+        painter = cls()
+        painter.model = model
+        return painter
 
-    def draw(self, *, spec, first, count, out, on_task, is_cancelled):
+    def draw(self, *, spec, first, count, references, out, on_task, is_cancelled):
         pause = float(match[1]) if (match := _SLEEP.search(spec.prompt)) else 0.0
-        on_task(1)
-        for step in range(spec.num_inference_steps):
+        before, steps = (2 if references else 1), self.model.draw_steps(spec)
+        for task in range(before):
+            on_task(task + 1)
+        for step in range(steps):
             self.step(pause, is_cancelled)
-            on_task(step + 2)
+            on_task(before + step + 1)
         for k in range(count):
             out[k] = picture(spec, spec.seed + first + k)
-        on_task(spec.num_inference_steps + 2)
+            show(references, out[k])
+        on_task(before + steps + 1)
 
     def step(self, pause, is_cancelled):
         if is_cancelled():
             raise DrawCancelled("Told to stop.")
         time.sleep(pause)
+
+
+def show(references, pixels):
+    """References in their order, as stripes beside each other over the upper half."""
+    height, width = pixels.shape[:2]
+    for number, reference in enumerate(references):
+        left, right = (width * edge // len(references) for edge in (number, number + 1))
+        rows = np.arange(height // 2) * reference.shape[0] // (height // 2)
+        columns = np.arange(right - left) * reference.shape[1] // (right - left)
+        pixels[: height // 2, left:right] = reference[rows][:, columns]
 
 
 def picture(spec, seed):

@@ -4,13 +4,6 @@ from tests.engine.zoo.gradient import Gradient
 class Painter(Gradient):
     """Says that it makes the second pass of its model, and draws as ever."""
 
-    def __init__(self, model):
-        self.model = model
-
-    @classmethod
-    def load(cls, *, model, source, device, threads):
-        return cls(model)
-
     def draw(self, *, spec, on_task, **rest):
         super().draw(spec=spec, on_task=on_task, **rest)
         refine_steps = self.model.refine_steps(spec)

@@ -1,0 +1,141 @@
+"""From the bytes of whatever a user sent to an upright RGB picture in a PNG file, or to what is wrong with it.
+
+Formats are those of the web. Of an animation the first frame counts. Nothing of the file but its pixels is kept: not
+the place where a photograph was taken, not a colour profile.
+"""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from pipelet.domain.errors import PipeletError
+
+MAX_PIXELS = 64_000_000
+"""Of a picture as it was sent. Decoded, it takes three or four bytes for each."""
+MIN_SIDE = 64
+"""Pixels; models see nothing in less."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
+_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By Exif's orientation: what turns it back."""
+
+
+class PictureRefused(PipeletError):
+    """`kind` is fal's name of the fault, `context` its figures."""
+
+    def __init__(self, kind: str, message: str, **context: Any) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.context = context
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    png: bytes
+    width: int
+    height: int
+    digest: bytes
+    """The same for the same pixels."""
+
+
+def read_picture(data: bytes, *, max_side: int) -> Picture:
+    """What is larger than `max_side` is scaled down into it.
+
+    Raises:
+        PictureRefused: it is none that can be used.
+    """
+    if not data:
+        raise PictureRefused("image_load_error", "The file is empty.")
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_many_pixels(f": {image.width}x{image.height}")
+            image.draft(None, (max_side, max_side))  # a JPEG is decoded at a fraction of its size, where that is enough
+            image.load()
+            picture = _upright(_flat(image, max_side), image)
+    except PictureRefused:
+        raise
+    except UnidentifiedImageError as error:
+        raise _unidentified(data) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels() from error
+    except Exception as error:
+        raise PictureRefused("image_load_error", "The file is damaged or incomplete: it cannot be decoded.") from error
+    if min(picture.size) < MIN_SIDE:
+        message = f"The picture is too small: {picture.width}x{picture.height}. Each side needs {MIN_SIDE} pixels."
+        raise PictureRefused("image_too_small", message, min_width=MIN_SIDE, min_height=MIN_SIDE)
+    png = _png(picture)
+    return Picture(png, picture.width, picture.height, hashlib.sha256(png).digest())
+
+
+def _flat(image: Image.Image, max_side: int) -> Image.Image:
+    """RGB, scaled; what is transparent lies on white."""
+    has_alpha = image.has_transparency_data
+    picture = _of_eight_bits(image)
+    wanted = "RGBA" if has_alpha else "RGB"
+    if picture.mode != wanted:
+        picture = picture.convert(wanted)
+    picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    if not has_alpha:
+        return picture
+    paper = Image.new("RGB", picture.size, "white")
+    paper.paste(picture, mask=picture.getchannel("A"))
+    return paper
+
+
+def _of_eight_bits(image: Image.Image) -> Image.Image:
+    """Pillow's own way from 16 bits to eight cuts off all that is brighter than the darkest."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    return image
+
+
+def _upright(picture: Image.Image, image: Image.Image) -> Image.Image:
+    turn = _UPRIGHT.get(_orientation(image))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> Any:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001 - a picture is none the worse for what some program wrote beside it
+        return None
+
+
+def _png(picture: Image.Image) -> bytes:
+    picture.info.clear()  # or Pillow would write a part of it
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _too_many_pixels(found: str = "") -> PictureRefused:
+    message = f"The picture is too large{found}. At most {MAX_PIXELS // 1_000_000} megapixels are read."
+    return PictureRefused("image_too_large", message, max_pixels=MAX_PIXELS)
+
+
+def _unidentified(data: bytes) -> PictureRefused:
+    if data.startswith(_BEGINNINGS) or data[4:12] == b"ftypavif":
+        return PictureRefused("image_load_error", "The file is damaged or incomplete: it cannot be decoded.")
+    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    found = "something else"
+    if start.startswith((b"<!doctype html", b"<html")):
+        found = "a web page"
+    elif b"<svg" in start:
+        found = "SVG"
+    formats = ", ".join(_FORMATS)
+    message = f"The file is no picture that can be read here: it is {found}. Send one of {formats}."
+    return PictureRefused("unsupported_image_format", message, supported_formats=[each.lower() for each in _FORMATS])

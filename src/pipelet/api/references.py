@@ -1,0 +1,128 @@
+"""The pictures that an edit starts from: fetched, checked and stored before its request is queued.
+
+At submit, so that what is wrong with one is said at once, its size is known, and no worker waits for somebody's web
+server.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from pipelet.api.downloads import Downloads
+from pipelet.api.inputs import PictureUrl, echo, one_line
+from pipelet.api.pictures import Picture, PictureRefused, read_picture
+from pipelet.api.problems import Problem
+from pipelet.domain.catalog import App
+from pipelet.domain.ids import new_token
+from pipelet.domain.image import Reference
+from pipelet.domain.ports import BlobStore, Clock, JobStore
+
+_PATIENCE = 80.0
+"""Seconds, for all that is done with them."""
+_AT_ONCE = 24
+"""Pictures in the hands of this process, each of up to 20 MiB."""
+_DECODED_AT_ONCE = 2
+"""Each takes up to 64 million pixels of four bytes, twice."""
+_UNTAKEN_SECONDS = 900.0
+"""Until a picture is deleted whose request was never queued; longer than a submit takes by far."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The pictures of one submit; those of the same pixels are stored once."""
+
+    app: App
+    job_id: str
+    kept: dict[bytes, "asyncio.Task[Reference]"] = field(default_factory=dict)
+
+    async def once(self, picture: Picture, keep: Callable[[], Coroutine[Any, Any, Reference]]) -> Reference:
+        task = self.kept.get(picture.digest)
+        if task is None:
+            task = self.kept[picture.digest] = asyncio.create_task(keep())
+        return await task
+
+
+class References:
+    def __init__(
+        self,
+        store: JobStore,
+        blobs: BlobStore,
+        downloads: Downloads,
+        clock: Clock,
+        *,
+        fetch_seconds: float = 20.0,
+    ) -> None:
+        """`fetch_seconds` is for all pictures of a submit together: fal's clients wait 120 for its answer."""
+        self._store = store
+        self._blobs = blobs
+        self._downloads = downloads
+        self._clock = clock
+        self._fetch_seconds = fetch_seconds
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._threads = ThreadPoolExecutor(_DECODED_AT_ONCE, thread_name_prefix="decode")
+
+    async def collect(
+        self, app: App, job_id: str, pictures: Sequence[PictureUrl], *, base_url: str
+    ) -> tuple[Reference, ...]:
+        """Stored and noted for `job_id`, in the order of `pictures`. Whoever does not submit it calls `release`.
+
+        Raises:
+            Problem: 422 with what is wrong with each picture; 503 where too many others are in work.
+        """
+        deadline = asyncio.get_running_loop().time() + self._fetch_seconds
+        batch = _Batch(app, job_id)
+        urls = dict.fromkeys(each.url for each in pictures)  # what is named twice is fetched once
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                found = await asyncio.gather(
+                    *(self._one(batch, url, base_url, deadline) for url in urls), return_exceptions=True
+                )
+        except TimeoutError as error:
+            message = "Too many pictures of other requests are being read. Try again in a few seconds."
+            raise Problem(503, message) from error
+        outcomes = dict(zip(urls, found, strict=True))
+        if any(isinstance(each, BaseException) for each in found):
+            await self.release(job_id)
+            raise _refusal(pictures, outcomes)
+        return tuple(outcomes[each.url] for each in pictures)  # type: ignore[misc]
+
+    async def release(self, job_id: str) -> None:
+        """Its request was refused: what was stored for it may go."""
+        await self._store.release_inputs(job_id, self._clock.now())
+
+    async def _one(self, batch: _Batch, url: str, base_url: str, deadline: float) -> Reference:
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await held.enter_async_context(self._slots)
+                    data = await self._downloads.read(url, base_url=base_url)
+            except TimeoutError as error:
+                message = f"The picture was not there after {self._fetch_seconds:g} seconds."
+                raise PictureRefused("file_download_error", message) from error
+            read = partial(read_picture, data, max_side=batch.app.limits.max_side)
+            picture = await asyncio.get_running_loop().run_in_executor(self._threads, read)
+            return await batch.once(picture, partial(self._keep, batch, picture))
+
+    async def _keep(self, batch: _Batch, picture: Picture) -> Reference:
+        name = batch.app.name.replace("-", "_")
+        key = f"inputs/{name}_api/{new_token()}.png"
+        await self._store.note_inputs(batch.job_id, [key], self._clock.now() + _UNTAKEN_SECONDS)
+        await self._blobs.put(key, picture.png, "image/png")
+        return Reference(key=key, width=picture.width, height=picture.height)
+
+
+def _refusal(pictures: Sequence[PictureUrl], outcomes: Mapping[str, Reference | BaseException]) -> BaseException:
+    """What is wrong with each picture, or the first error that is no picture's."""
+    faults: list[dict[str, Any]] = []
+    for each in pictures:
+        error = outcomes[each.url]
+        if isinstance(error, PictureRefused):
+            fault = {"loc": each.loc, "msg": str(error), "type": error.kind, "input": echo(each.url)}
+            faults.append(fault | ({"ctx": error.context} if error.context else {}))
+        elif isinstance(error, BaseException):
+            return error
+    return Problem(422, faults, message=one_line(faults))

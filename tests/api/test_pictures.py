@@ -1,0 +1,184 @@
+"""What becomes of the bytes that a user sends as a picture."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipelet.api.pictures import PictureRefused, read_picture
+from tests.pictures import encoded, picture, png
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def read(data: bytes, max_side: int = 4096) -> Image.Image:
+    found = read_picture(data, max_side=max_side)
+    image = Image.open(io.BytesIO(found.png))
+    image.load()
+    assert ("PNG", "RGB", (found.width, found.height)) == (image.format, image.mode, image.size)
+    return image
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "AVIF"])
+def test_formats_of_the_web(name: str) -> None:
+    """Each is read, whatever its file is called."""
+    image = read(encoded(picture(), name))
+
+    assert (96, 64) == image.size
+    assert np.allclose(RED, image.getpixel((50, 30)), atol=6)
+
+
+@pytest.mark.parametrize(
+    ("image", "colour"),
+    [
+        (picture(colour=(255, 0, 0, 0), mode="RGBA"), WHITE),
+        (picture(colour=(255, 0, 0, 255), mode="RGBA"), RED),
+        (picture(colour=(0, 0, 0, 128), mode="RGBA"), (127, 127, 127)),
+        (picture(colour=(0, 0), mode="LA"), WHITE),
+        (picture(colour=77, mode="L"), (77, 77, 77)),
+        (picture(colour=1, mode="1"), WHITE),
+        (picture().convert("P"), RED),
+        (Image.fromarray(np.full((64, 96), 0x8000, np.uint16)), (128, 128, 128)),
+    ],
+    ids=["transparent", "opaque", "half", "grey and alpha", "grey", "black and white", "palette", "16 bits"],
+)
+def test_pixels_become_rgb(image: Image.Image, colour: tuple[int, int, int]) -> None:
+    """What is transparent lies on white; what has more bits is rounded, not cut off."""
+    assert colour == read(encoded(image)).getpixel((50, 30))
+
+
+def test_a_colour_that_stands_for_nothing_is_white() -> None:
+    """Also in a palette, and in a picture without an alpha channel."""
+    palette = picture().convert("P")
+    blank = palette.getpixel((0, 0))
+
+    assert read(encoded(palette, transparency=blank)).getpixel((0, 0)) == WHITE
+    assert read(encoded(picture(), transparency=RED)).getpixel((0, 0)) == WHITE
+
+
+def test_print_colours_are_read() -> None:
+    """A JPEG for the press."""
+    assert np.allclose(
+        RED, read(encoded(picture(colour=(0, 255, 255, 0), mode="CMYK"), "JPEG")).getpixel((9, 9)), atol=6
+    )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_stand_upright(orientation: int) -> None:
+    """However the camera was held: the corner that was red is the upper left one again."""
+    upright = picture((128, 96), "blue")
+    upright.paste("red", (0, 0, 64, 48))
+    turned = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    shot = upright.transpose(turned[orientation]) if orientation in turned else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+
+    image = read(encoded(shot, exif=exif))
+
+    assert (128, 96) == image.size
+    assert RED == image.getpixel((5, 5))
+    assert {(0, 0, 255)} == {image.getpixel(at) for at in ((120, 5), (5, 90), (120, 90))}
+
+
+def test_nothing_but_pixels_is_kept() -> None:
+    """Neither where a photograph was taken nor what somebody wrote into the file."""
+    exif = Image.Exif()
+    exif[0x010E] = "my home"
+    kept = read(encoded(picture(), exif=exif, icc_profile=b"x" * 200, dpi=(300, 300)))
+
+    assert {} == kept.info
+    assert read_picture(png(), max_side=4096) == read_picture(encoded(picture(), "GIF"), max_side=4096)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_damaged_notes_beside_the_picture_do_no_harm() -> None:
+    """Exif that is no Exif says nothing about how the camera was held."""
+    assert (96, 64) == read(encoded(picture(), "JPEG", exif=b"Exif\0\0MM\0\x2a\0\0\0\x08\xff\xff")).size
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG"])
+def test_large_pictures_are_scaled_down(name: str) -> None:
+    """Into the largest side, at their aspect ratio."""
+    assert (512, 256) == read(encoded(picture((2000, 1000)), name), max_side=512).size
+
+
+def test_the_first_frame_of_an_animation_counts() -> None:
+    """The others cost nothing."""
+    frames = [picture(colour=(number, 0, 0)) for number in range(100)]
+    data = encoded(picture(), "GIF", save_all=True, append_images=frames, duration=20)
+
+    assert RED == read(data).getpixel((0, 0))
+
+
+def header_alone(width: int, height: int) -> bytes:
+    """A PNG that says it is so large, and ends there."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(each) - 4) + each + struct.pack(">I", zlib.crc32(each)) for each in (chunk, data)
+    )
+
+
+NOISE = encoded(Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 96, 3), np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "says"),
+    [
+        (b"", "image_load_error", "empty"),
+        (NOISE[:4000], "image_load_error", "incomplete"),
+        (NOISE[:20], "image_load_error", "incomplete"),
+        (encoded(picture(), "JPEG")[:200], "image_load_error", "incomplete"),
+        (encoded(picture(), "WEBP")[:30], "image_load_error", "incomplete"),
+        (header_alone(9000, 8000), "image_too_large", "9000x8000.*64 megapixels"),
+        (header_alone(12_000, 10_000), "image_too_large", "64 megapixels"),
+        (header_alone(30_000, 30_000), "image_too_large", "64 megapixels"),
+        (png((64, 63)), "image_too_small", "64x63.*64 pixels"),
+        (png((9000, 70)), "image_too_small", "4096x32"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unsupported_image_format", "SVG.*PNG, JPEG, WEBP, GIF, AVIF"),
+        (b"<?xml version='1.0'?>\n<svg/>", "unsupported_image_format", "SVG"),
+        (b"\xef\xbb\xbf <!DOCTYPE html><p>Not found", "unsupported_image_format", "web page"),
+        (b"%PDF-1.7", "unsupported_image_format", "PNG, JPEG, WEBP"),
+        (encoded(picture(), "TIFF"), "unsupported_image_format", "PNG, JPEG, WEBP"),
+        (encoded(picture(), "BMP"), "unsupported_image_format", "PNG, JPEG, WEBP"),
+        (b"just text", "unsupported_image_format", "PNG, JPEG, WEBP"),
+    ],
+)
+def test_what_is_no_picture_is_refused(data: bytes, kind: str, says: str) -> None:
+    """By fal's name for it, and with what to do; sizes are looked at before anything is decoded."""
+    with pytest.raises(PictureRefused, match=says) as caught:
+        read_picture(data, max_side=4096)
+
+    assert kind == caught.value.kind
+
+
+WHOLE = [encoded(picture(), name) for name in ("PNG", "JPEG", "WEBP", "GIF", "AVIF")] + [NOISE]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(WHOLE), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4)), max_size=6), st.floats(0, 1))
+def test_damage_is_refused_or_read(data: bytes, changes: list[tuple[float, bytes]], end: float) -> None:
+    """Whatever is changed or cut off, there is a picture or a clear fault."""
+    damaged = bytearray(data[: len(data) - int(end * len(data) / 3)])
+    for where, change in changes:
+        at = int(where * len(damaged))
+        damaged[at : at + len(change)] = change
+    try:
+        found = read_picture(bytes(damaged), max_side=128)
+    except PictureRefused as error:
+        assert error.kind.startswith(("image_", "unsupported_"))
+    else:
+        assert max(found.width, found.height) <= 128

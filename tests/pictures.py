@@ -1,0 +1,25 @@
+"""Pictures as users send them."""
+
+import base64
+import io
+from typing import Any
+
+from PIL import Image
+
+
+def picture(size: tuple[int, int] = (96, 64), colour: Any = "red", mode: str = "RGB") -> Image.Image:
+    return Image.new(mode, size, colour)
+
+
+def encoded(image: Image.Image, name: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, name, **options)
+    return file.getvalue()
+
+
+def png(size: tuple[int, int] = (96, 64), colour: Any = "red") -> bytes:
+    return encoded(picture(size, colour))
+
+
+def data_uri(data: bytes, kind: str = "image/png") -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
