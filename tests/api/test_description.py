@@ -27,7 +27,7 @@ def document(app: FastAPI, store: SqliteStore) -> Any:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_as_described(document: Any, store: SqliteStore, number: int, mode: GenerationMode) -> None:
     """What the document allows is accepted, what it forbids is refused, and every answer is one it lists."""
     operation = list(document.get_all_operations())[number].ok()
@@ -49,6 +49,7 @@ async def test_routes(service: Service) -> None:
     assert {(path, *methods) for path, methods in document["paths"].items()} == {
         (f"/fal/queue/{APP}", "post"),
         (f"{read}/status", "get"),
+        (f"{read}/status/stream", "get"),
         (read, "get"),
         (f"{read}/cancel", "put"),
     }

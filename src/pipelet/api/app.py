@@ -1,6 +1,6 @@
 """The application: which path leads to which handler."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 
-from pipelet.api import description, files, health, problems, queue, run
+from pipelet.api import description, events, files, health, problems, queue, run
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.cross_origin import CrossOrigin
 from pipelet.api.downloads import Downloads
@@ -21,6 +21,7 @@ from pipelet.api.proxy import Proxy
 from pipelet.api.recent import Recent
 from pipelet.api.references import References
 from pipelet.api.schemas import edit_input_model, input_model
+from pipelet.api.watcher import Watcher
 from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 
@@ -54,6 +55,8 @@ def build_api(
         redirect_slashes=False,  # fal's clients do not follow redirects
     )
     app.router.route_class = Direct
+    estimates = Estimates(store, catalog, clock)
+    paused: Recent[Mapping[str, float]] = Recent(store.paused, seconds=0.5, clock=clock)
     app.state.parts = Parts(
         store=store,
         blobs=blobs,
@@ -75,10 +78,11 @@ def build_api(
             clock,
         ),
         doorkeeper=Doorkeeper(store, clock),
-        estimates=Estimates(store, catalog, clock),
+        estimates=estimates,
         metrics=Metrics(store, catalog, clock),
-        paused=Recent(store.paused, seconds=0.5, clock=clock),
+        paused=paused,
         blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
+        watcher=Watcher(store, estimates, paused),
     )
     problems.add_handlers(app)
     app.add_middleware(FastPath, submit=queue.submit, status=queue.status, served=app.state.parts.inputs)
@@ -94,6 +98,11 @@ def build_api(
     return app
 
 
+def end_streams(app: FastAPI) -> None:
+    """Break off every open stream, and those to come: for a server that is about to stop."""
+    app.state.parts.watcher.close()
+
+
 def _add_reads(app: FastAPI, catalog: Catalog) -> None:
     request = "/fal/queue/{app}/requests/{request_id}"
     plain = description.of_read(catalog)
@@ -106,6 +115,15 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
         summary="How far it is",
         responses=description.STATUS,
         openapi_extra=with_logs,
+    )
+    _add(
+        app,
+        "GET",
+        f"{request}/status/stream",
+        events.stream,
+        summary="How far it is, as it happens",
+        responses=description.STREAM,
+        openapi_extra=description.of_read(catalog, description.LOGS, description.LAST_EVENT_ID),
     )
     _add(app, "GET", request, queue.result, summary="The result", responses=description.RESULT, openapi_extra=plain)
     _add(app, "GET", f"{request}/response", queue.result, include_in_schema=False)

@@ -59,6 +59,15 @@ STATUS: dict[int | str, dict[str, Any]] = {
     200: _answer(schemas.Status, "It has ended: well, badly, or cancelled."),
     202: _answer(schemas.Status, "It waits or runs."),
 }
+STREAM: dict[int | str, dict[str, Any]] = {
+    **_FIND,
+    200: {
+        "description": "Server-sent events until `COMPLETED`; each `data` is what a poll of the status would answer.",
+        "headers": _REQUEST_ID_HEADER,
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "`Last-Event-ID` is that of the last event: there is nothing more to tell."},
+}
 CANCEL: dict[int | str, dict[str, Any]] = {
     **_FIND,
     202: _answer(schemas.CancelAccepted, "It will never run, or is told to stop. Asking again gets the same answer."),
@@ -87,6 +96,14 @@ LOGS = {
     "required": False,
     "schema": {"type": "string"},
     "description": "`1` or `true` turns `logs` into a list of what happened so far.",
+}
+
+LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The `id` of the last event that arrived: the stream goes on after it.",
 }
 
 

@@ -13,6 +13,7 @@ from pipelet.api.estimates import Estimates
 from pipelet.api.metrics import Metrics
 from pipelet.api.recent import Recent
 from pipelet.api.schemas import InputModel
+from pipelet.api.watcher import Watcher
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 
@@ -62,6 +63,7 @@ class Parts:
     """Apps of which nothing begins right now, and since when."""
     blobs_trouble: Recent[str | None]
     """Why no file could be stored a moment ago, or None."""
+    watcher: Watcher
 
 
 def parts_of(request: Request) -> Parts:

@@ -66,10 +66,13 @@ class Problem(errors.PipeletError):
 
 
 def json_response(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """Escaped to ASCII, because fal's JavaScript client decodes each network chunk on its own."""
+    return Response(as_json(body), status, headers, "application/json")
+
+
+def as_json(body: Mapping[str, Any]) -> bytes:
+    """One line, escaped to ASCII, because fal's JavaScript client decodes each network chunk on its own."""
     # The standard library makes an encoder for every answer, which costs more than the encoding.
-    encoded = to_json(body, ensure_ascii=True, inf_nan_mode="null")
-    return Response(encoded, status, headers, "application/json")
+    return to_json(body, ensure_ascii=True, inf_nan_mode="null")
 
 
 def problem_response(

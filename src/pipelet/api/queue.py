@@ -16,6 +16,7 @@ from pipelet.api.options import Options, read_options
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import Problem, json_response, problem_response
 from pipelet.api.schemas import MIN_PRIORITY
+from pipelet.api.sight import WIRE_STATES
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import LimitReached, NotFound, PipeletError, QueueTooLong
 from pipelet.domain.estimate import Ahead, drawing
@@ -110,7 +111,7 @@ def _submitted(parts: Parts, request: Request, job: Job, position: int, *, is_re
         "request_id": job.id,
         "gateway_request_id": job.id,
         **addresses.of_request(parts.public_url, request.scope, job.app, job.id),
-        "status": statuses.WIRE_STATES[job.state],
+        "status": WIRE_STATES[job.state],
         "queue_position": position,
         "logs": None,
         "metrics": {},

@@ -1,54 +1,21 @@
 """What is said of a request on its way: one shape, whoever asks, by polling or by listening."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from pipelet.api.parts import Parts
+from pipelet.api.sight import Sight, why_it_waits
 from pipelet.domain.catalog import Model
-from pipelet.domain.estimate import Ahead
 from pipelet.domain.job import Job, LogLine, State
 from pipelet.domain.parts import split
 from pipelet.domain.progress import Progress, tasks_of_job
-
-WIRE_STATES = {
-    State.QUEUED: "IN_QUEUE",
-    State.RUNNING: "IN_PROGRESS",
-    State.SUCCEEDED: "COMPLETED",
-    State.FAILED: "COMPLETED",
-    State.CANCELLED: "COMPLETED",
-}
-PAUSED = ". The operator has paused this app; requests wait until it is resumed"
-HELD_BACK = ". The key runs as many images as it may; this begins when enough of them are done"
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """A request, and what else its status tells."""
-
-    job: Job
-    ahead: Ahead | None = None
-    """None unless it waits."""
-    why_it_waits: str = ""
-    """Beside those ahead of it: `PAUSED`, `HELD_BACK` or nothing."""
-
-    @property
-    def status(self) -> str:
-        return WIRE_STATES[self.job.state]
-
-    @property
-    def position(self) -> int:
-        return self.ahead.requests if self.ahead else 0
 
 
 async def see(parts: Parts, job: Job) -> Sight:
     if job.state is not State.QUEUED:
         return Sight(job)
-    ahead = await parts.estimates.ahead(job)
-    if job.app in await parts.paused.get():
-        return Sight(job, ahead, PAUSED)
-    return Sight(job, ahead, HELD_BACK if await parts.store.is_held_back(job) else "")
+    return Sight(job, await parts.estimates.ahead(job), await why_it_waits(job, parts.store, parts.paused))
 
 
 async def describe(

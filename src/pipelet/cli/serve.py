@@ -9,13 +9,12 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import structlog
-import uvicorn
-from fastapi import FastAPI
 
 from pipelet import logs, settings, wiring
+from pipelet.api.app import end_streams
+from pipelet.cli.server import Server
 from pipelet.cli.waiting import wait_for_database
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import Unusable
@@ -82,7 +81,7 @@ async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) ->
         api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=catalog, fetchers=fetchers)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
         crew = wiring.build_crew(chosen, store=store)
-        server = Server(api, on_ready=lambda: _greet(chosen, listener, secret))
+        server = Server(api, on_ready=lambda: _greet(chosen, listener, secret), on_stop=lambda: end_streams(api))
         beside = [
             asyncio.create_task(every(TURN_SECONDS, housekeeping.take_back_expired, name="leases")),
             asyncio.create_task(every(TURN_SECONDS, housekeeping.end_overdue, name="deadlines")),
@@ -98,31 +97,6 @@ async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) ->
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-
-
-class Server(uvicorn.Server):
-    """uvicorn, as one part among others: signals are not its business, and it tells when it answers."""
-
-    def __init__(self, api: FastAPI, *, on_ready: Callable[[], None]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                cast(Any, api),  # uvicorn's and Starlette's types of an application differ in name only
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=75,  # longer than proxies do, so that they never reuse one that we just closed
-                timeout_graceful_shutdown=5,
-            )
-        )
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _allow_many_connections() -> None:

@@ -1,0 +1,53 @@
+"""The HTTP server."""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pipelet.api.events import ABORT
+
+
+class Server(uvicorn.Server):
+    """uvicorn, as one part among others: signals are not its business, it tells when it answers, and when it ends."""
+
+    def __init__(self, api: FastAPI, *, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                cast(Any, api),  # uvicorn's and Starlette's types of an application differ in name only
+                http=_Protocol,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=75,  # longer than proxies do, so that they never reuse one that we just closed
+                timeout_graceful_shutdown=5,
+            )
+        )
+        self._on_ready = on_ready
+        self._on_stop = on_stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in self.servers:
+            listening.close()  # now already: whoever is sent away and comes again must not come to us
+        self._on_stop()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets the application break its connection off, for which ASGI has no word."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"now": self.transport.abort}}
