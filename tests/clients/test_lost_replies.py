@@ -1,4 +1,4 @@
-"""Replies that are lost on the way: fal's client sends the submit again by itself."""
+"""Replies that are lost on the way: fal's clients send the submit again by themselves."""
 
 import contextlib
 import json
@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.clients.cutting_proxy import CuttingProxy, cutting_proxy
+from tests.clients.installed import HERE, javascript_client
+from tests.clients.test_fal_javascript import start_node
 from tests.clients.tls import context_for
 from tests.service import Service
 
 CUTS = 2
+CLIENTS = ["python", "javascript"]
 CALL = """
 import json, sys, fal_client
 arguments = {"prompt": "a fox", "width": 64, "height": 64}
@@ -30,23 +33,35 @@ class Lossy:
     """A service whose answers to submits are lost `CUTS` times, after it has taken the request."""
 
     service: Service
-    proxy: CuttingProxy
+    proxies: dict[str, CuttingProxy]
+    """By client: Python's speaks TLS."""
     trusted: Path
 
-    def submit(self, headers: dict[str, str]) -> tuple[str, int]:
+    def submit(self, client: str, headers: dict[str, str]) -> tuple[str, int]:
         """By an unmodified client: the id, and the number of images."""
-        self.proxy.cut, self.proxy.cuts_left = 0, CUTS
+        proxy = self.proxies[client]
+        proxy.cut, proxy.cuts_left = 0, CUTS
+        start = self._start_python if client == "python" else self._start_node
+        with start(proxy, json.dumps(headers)) as process:
+            out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert CUTS == proxy.cut
+        request_id, images = json.loads(out)
+        return request_id, images
+
+    def _start_python(self, proxy: CuttingProxy, headers: str) -> "subprocess.Popen[str]":
         environment = os.environ | {
             "FAL_KEY": self.service.key,
-            "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{self.proxy.port}/fal",
+            "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{proxy.port}/fal",
             "SSL_CERT_FILE": str(self.trusted),
         }
-        command = [sys.executable, "-c", CALL, json.dumps(headers)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        assert CUTS == self.proxy.cut
-        request_id, images = json.loads(done.stdout)
-        return request_id, images
+        command = [sys.executable, "-c", CALL, headers]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def _start_node(self, proxy: CuttingProxy, headers: str) -> "subprocess.Popen[str]":
+        url = f"http://127.0.0.1:{proxy.port}"
+        folder = self.service.folder / f"node-{len(self.requests())}"
+        return start_node(folder, HERE / "node" / "submit.mjs", headers, service=self.service, SERVICE_URL=url)
 
     def requests(self) -> list[str]:
         """The ids of all that were ever taken, in order."""
@@ -56,32 +71,38 @@ class Lossy:
 
 @pytest.fixture(scope="module")
 def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lossy]:
+    javascript_client()
     folder = tmp_path_factory.mktemp("lossy")
     trusted = folder / "authority.pem"
     with (
-        cutting_proxy(0, context=context_for(trusted)) as proxy,
-        Service(folder, settings={"public_url": f"https://127.0.0.1:{proxy.port}"}) as service,
+        cutting_proxy(0, context=context_for(trusted)) as behind_tls,
+        cutting_proxy(0) as plain,
+        Service(folder, settings={"public_url": f"https://127.0.0.1:{behind_tls.port}"}) as service,
     ):
-        proxy.forward_to = int(service.url.rpartition(":")[2])
-        yield Lossy(service, proxy, trusted)
+        proxies = {"python": behind_tls, "javascript": plain}
+        for proxy in proxies.values():
+            proxy.forward_to = int(service.url.rpartition(":")[2])
+        yield Lossy(service, proxies, trusted)
 
 
-def test_with_a_key_a_lost_reply_makes_no_second_request(lossy: Lossy) -> None:
-    """fal's Python client repeats the POST until it is answered; with an `Idempotency-Key` exactly one request exists,
-    and that is the one whose result the client gets."""
+@pytest.mark.parametrize("client", CLIENTS)
+def test_with_a_key_a_lost_reply_makes_no_second_request(lossy: Lossy, client: str) -> None:
+    """The client repeats the POST until it is answered; with an `Idempotency-Key` exactly one request exists, and that
+    is the one whose result the client gets."""
     before = lossy.requests()
 
-    request_id, images = lossy.submit({"Idempotency-Key": "4f2e3d1c-lost"})
+    request_id, images = lossy.submit(client, {"Idempotency-Key": f"4f2e3d1c-lost-{client}"})
 
     assert 1 == images
     assert [*before, request_id] == lossy.requests()
 
 
-def test_without_a_key_every_lost_reply_leaves_a_request_behind(lossy: Lossy) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_without_a_key_every_lost_reply_leaves_a_request_behind(lossy: Lossy, client: str) -> None:
     """The same client without the header: each of its POSTs is a request of its own. So the proxy does lose replies."""
     before = lossy.requests()
 
-    request_id, _ = lossy.submit({})
+    request_id, _ = lossy.submit(client, {})
 
     assert [*before] == lossy.requests()[: len(before)]
     assert len(before) + CUTS + 1 == len(lossy.requests())

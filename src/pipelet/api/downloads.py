@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import binascii
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
@@ -19,7 +18,7 @@ MAX_BYTES = 20 * 1024 * 1024
 _MAX_OWN_BYTES = 64 * 1024 * 1024
 """Of what we drew ourselves: as large as the largest picture gets."""
 _HEADERS = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", "User-Agent": "Pipelet"}
-_BLANK = re.compile(r"[ \t\r\n]+")
+_BLANKS = b" \t\r\n"
 _PROBE = "outputs/_"
 
 
@@ -93,8 +92,9 @@ def _decoded(url: str) -> bytes:
 
 
 def _from_base64(text: str) -> bytes:
-    text = _BLANK.sub("", unquote(text) if "%" in text else text)
-    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    data = unquote_to_bytes(text) if "%" in text else text.encode("ascii")
+    data = data.translate(None, _BLANKS)  # many times as quick as a regular expression, which all others wait for
+    return base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
 
 
 async def _download(client: httpx2.AsyncClient, url: str, *, max_bytes: int) -> bytes:

@@ -26,8 +26,8 @@ async function refusal(promise) {
   try {
     return { resolved: await promise };
   } catch (error) {
-    const { name, message, status, requestId, body } = error;
-    return { name, message, status, requestId, body, fieldErrors: error.fieldErrors };
+    const { name, message, status, requestId, body, isUserTimeout, fieldErrors } = error;
+    return { name, message, status, requestId, body, isUserTimeout, fieldErrors };
   }
 }
 
@@ -52,6 +52,32 @@ async function polled() {
   const status = await fal.queue.status(APP, { requestId });
   const again = await fal.queue.result(APP, { requestId });
   return { statuses, counts, enqueued, requestId, status, data, again };
+}
+
+async function streamed() {
+  const statuses = [];
+  const logs = [];
+  const { data, requestId } = await fal.subscribe(APP, {
+    mode: "streaming",
+    input: { prompt: "a fox sleep=0.05", ...SMALL },
+    logs: true,
+    onQueueUpdate: (update) => {
+      statuses.push(update.status);
+      logs.push(update.logs.map((line) => line.message));
+    },
+  });
+  const polled = await fal.queue.status(APP, { requestId, logs: true });
+  return { statuses, logs, images: data.images.length, polled: polled.logs.map((line) => line.message) };
+}
+
+async function streamedByHand() {
+  const { request_id: requestId } = await fal.queue.submit(APP, { input: { prompt: "refuse 狐 and 🦊", ...SMALL } });
+  const stream = await fal.queue.streamStatus(APP, { requestId, logs: true });
+  const events = [];
+  for await (const event of stream) events.push(event);
+  const last = await stream.done();
+  const nobody = await fal.queue.streamStatus(APP, { requestId: UNKNOWN });
+  return { requestId, events, last, id: stream.requestId, unknown: await refusal(nobody.done()) };
 }
 
 async function early() {
@@ -104,6 +130,18 @@ async function timedOut() {
   return { error, status };
 }
 
+async function late() {
+  const long = await fal.queue.submit(APP, { input: { prompt: "long sleep=0.2", ...SMALL } });
+  const input = { prompt: "waiting", ...SMALL };
+  const { request_id: requestId } = await fal.queue.submit(APP, { input, startTimeout: 1.1 });
+  const status = await ended(requestId);
+  const started = Date.now();
+  const result = await refusal(fal.queue.result(APP, { requestId }));
+  const waited = Date.now() - started;
+  await ended(long.request_id);
+  return { status, result, waited };
+}
+
 async function run() {
   const { data, requestId } = await fal.run(APP, { input: { prompt: "a hen", ...SMALL, batch_size: 2 } });
   const bad = await refusal(fal.run(APP, { input: { prompt: "" } }));
@@ -113,12 +151,15 @@ async function run() {
 console.log(
   JSON.stringify({
     polled: await polled(),
+    streamed: await streamed(),
+    streamedByHand: await streamedByHand(),
     early: await early(),
     cancelled: await cancelled(),
     refused: await refused(),
     unable: await failed("refuse 狐 and 🦊"),
     broken: await failed("please"),
     timedOut: await timedOut(),
+    late: await late(),
     run: await run(),
   }),
 );
