@@ -115,9 +115,8 @@ async def _move(store: SqliteStore, listeners: dict[str, Listener], seconds: flo
     written: list[tuple[str, str, float]] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
-        leases: list[Lease] = [
-            lease for _ in range(4) if (lease := await store.claim(wanting(now=time.time(), seconds=600)))
-        ]
+        claims = [await store.claim(wanting(now=time.time(), seconds=600)) for _ in range(4)]
+        leases = [lease for lease in claims if lease is not None]
         for done in range(1, 13):
             for lease in leases:
                 await store.report_progress(lease, Progress(done, 12))
