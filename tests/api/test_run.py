@@ -68,6 +68,23 @@ async def test_bad_calls_are_refused_at_once(service: Service) -> None:
     assert 0 == await service.queued()
 
 
+async def test_a_call_with_a_key_finds_its_request_again(service: Service) -> None:
+    """Made again with the same `Idempotency-Key`, it waits for the first one's request, and gets the same result."""
+    headers = {"Idempotency-Key": "k"}
+    calls = [
+        asyncio.create_task(service.client.post(PATHS[0], json={"prompt": "a"}, headers=headers)) for _ in range(2)
+    ]
+    async with asyncio.timeout(5):
+        while not await service.queued():
+            await asyncio.sleep(0)
+    await service.succeed(await service.claim())
+    answers = [await call for call in calls]
+
+    assert [200, 200] == [answer.status_code for answer in answers]
+    assert answers[0].headers["x-fal-request-id"] == answers[1].headers["x-fal-request-id"]
+    assert 0 == await service.queued()
+
+
 async def test_it_can_be_cancelled_like_any_other(service: Service, log_lines: list[Any]) -> None:
     """Somebody who knows its id cancels it, and the call ends with that."""
     call = await called(service)
@@ -114,3 +131,15 @@ async def test_who_hangs_up_is_not_waited_for(
     request_id = await id_in(log_lines)
     status = (await service.client.get(service.status_path(request_id))).json()["status"]
     assert ("IN_PROGRESS" if has_begun else "COMPLETED") == status
+
+
+async def test_a_service_that_stops_says_where_the_result_will_be(service: Service, app: FastAPI) -> None:
+    """Calls that wait are answered at once, with the id of a request that stays in the queue."""
+    call = await called(service)
+    app.state.parts.watcher.close()
+    answer = await asyncio.wait_for(call, 5)
+
+    request_id = answer.headers["x-fal-request-id"]
+    assert (503, "service_stops") == (answer.status_code, answer.headers["x-fal-error-type"])
+    assert request_id in answer.json()["message"]
+    assert "IN_QUEUE" == (await service.client.get(service.status_path(request_id))).json()["status"]

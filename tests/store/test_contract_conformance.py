@@ -291,6 +291,32 @@ async def test_exactly_one_of_finish_and_cancel_wins(store: JobStore) -> None:
     assert CancelAnswer.ALREADY_FINISHED == await store.cancel(job.id, NOW + 2, running=True)
 
 
+async def test_cancels_race_starts_and_ends(store: JobStore, second_store: JobStore) -> None:
+    """A cancel of whatever state meets claims and ends in another process: each request has one end, and a cancel that
+    was accepted never leaves one that begins later."""
+    jobs = [await store.submit(make_job(priority=k % 3)) for k in range(60)]
+
+    async def work() -> None:
+        while lease := await second_store.claim(wanting()):
+            is_to_stop = lease.token in await second_store.cancels("w1")
+            await second_store.finish(lease, Cancelled(()) if is_to_stop else success(), NOW + 1)
+
+    async def cancel(job: Job) -> CancelAnswer:
+        return await store.cancel(job.id, NOW, running=True)
+
+    *answers, _, _ = await asyncio.gather(*map(cancel, jobs), work(), work())
+    await store.end_overdue(NOW + 1, 100)
+
+    ends = {
+        CancelAnswer.CANCELLED: {State.CANCELLED},
+        CancelAnswer.STOPPING: {State.CANCELLED, State.SUCCEEDED},
+        CancelAnswer.ALREADY_FINISHED: {State.SUCCEEDED},
+    }
+    for job, answer in zip(jobs, answers, strict=True):
+        assert (await read(store, job)).state in ends[answer]
+    assert {} == await store.counts()
+
+
 @pytest.mark.parametrize("end", ["lost", "handed back", "expired"])
 async def test_what_is_to_stop_never_begins_again(store: JobStore, end: str) -> None:
     """Where its attempt is cut short before its worker has heard of the cancel, the request is over."""

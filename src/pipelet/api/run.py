@@ -11,12 +11,13 @@ from fastapi.responses import Response
 
 from pipelet.api import queue
 from pipelet.api.parts import Parts, parts_of
+from pipelet.api.problems import problem_response
+from pipelet.api.status import see
 from pipelet.domain.job import CancelAnswer
 
 log = structlog.get_logger()
 
-_FIRST_PAUSE, _LAST_PAUSE = 0.02, 0.5
-"""Seconds between two looks. A request takes seconds to minutes, and a look costs less than a client's poll."""
+_STOPS = "The service stops, and the request {} goes on: its result can be read by this id."
 
 
 async def run(request: Request) -> Response:
@@ -27,24 +28,37 @@ async def run(request: Request) -> Response:
     parts = parts_of(request)
     submitted = await queue.submit(request)
     request_id = submitted.headers["x-fal-request-id"]
-    if not await _ends(parts, request, request_id) and "idempotency-key" not in request.headers:
+    app = request.scope["path"].rstrip("/").rpartition("/")[2]
+    request.scope["path_params"] = {"app": app, "request_id": request_id}
+    hung_up = asyncio.create_task(_until_hung_up(request))
+    try:
+        has_ended = await _ends(parts, request, hung_up)
+    finally:
+        hung_up.cancel()
+    if hung_up.done() and "idempotency-key" not in request.headers:
         await _cancel(parts, request_id)
-    request.scope["path_params"] = {
-        "app": request.scope["path"].rstrip("/").rpartition("/")[2],
-        "request_id": request_id,
-    }
+    if not has_ended and parts.watcher.is_closed:
+        headers = {"x-fal-request-id": request_id}
+        return problem_response(503, _STOPS.format(request_id), error_type="service_stops", headers=headers)
     return await queue.result(request)
 
 
-async def _ends(parts: Parts, request: Request, request_id: str) -> bool:
-    """Waits until it has ended. False: nobody listens any more."""
-    pause = _FIRST_PAUSE
-    while (job := await parts.store.get(request_id)) is not None and not job.state.is_final:
-        if await request.is_disconnected():
-            return False
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.3, _LAST_PAUSE)
-    return True
+async def _ends(parts: Parts, request: Request, hung_up: "asyncio.Task[None]") -> bool:
+    """Waits until it does. False: nobody waits for it any more, or we stop."""
+    _, job = await queue.find(parts, request)
+    sight = await see(parts, job)
+    with parts.watcher.watch(sight) as watch:
+        hung_up.add_done_callback(lambda _: watch.news.set())
+        while not (sight.job.state.is_final or hung_up.done() or parts.watcher.is_closed or not watch.is_there):
+            await watch.news.wait()
+            watch.news.clear()
+            sight = watch.sight
+        return sight.job.state.is_final or not watch.is_there
+
+
+async def _until_hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _cancel(parts: Parts, request_id: str) -> None:

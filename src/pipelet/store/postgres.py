@@ -5,7 +5,7 @@ Every change is one statement, and so one transaction and one trip to the server
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from pipelet.domain.workers import ReportAnswer, WorkerReport
 from pipelet.store import endings, inputs, migrations, queries, rows
 from pipelet.store.database_clock import DatabaseClock
 from pipelet.store.notifications import Notifications
-from pipelet.store.postgres_connection import Connection, Connections
+from pipelet.store.postgres_connection import Connection, Connections, Result
 from pipelet.store.wal_flush import WalFlush
 
 SQL = {name: queries.numbered(text) for name, text in queries.load("postgresql").items()}
@@ -62,44 +62,26 @@ class PostgresStore:
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def submit(self, job: Job) -> Job:
-        seq = await self._insert(job)
+        return replace(job, seq=await self._durable_at_last(partial(_queue, job)))
+
+    async def _durable_at_last(self, insert: Callable[[Connection], Awaitable[Result]]) -> Result:
+        """Run `insert`, which may be run again, and answer when what it queued is on disk."""
+        inserted = await self._connections.run(insert)
         for _ in range(self._connections.most):  # so many connections may have died with the server
             try:
                 await self._flush.wait()
             except StoreUnusable:  # the server died meanwhile, perhaps with the row not yet on disk
-                seq = await self._insert(job)
+                inserted = await self._connections.run(insert)
             else:
                 break
         else:
             await self._flush.wait()
         self._work.send()
         self._news.send()
-        return replace(job, seq=seq)
-
-    async def _insert(self, job: Job) -> int:
-        return _seq_of(job, await self._connections.run(partial(_queue, job)))
+        return inserted
 
     async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
-        known = await self._connections.run(partial(self._insert_once, job, key))
-        try:
-            await self._flush.wait()
-        except StoreUnusable:  # as in `submit`
-            known = await self._connections.run(partial(self._insert_once, job, key))
-            await self._flush.wait()
-        self._work.send()
-        self._news.send()
-        return known
-
-    async def _insert_once(self, job: Job, key: IdempotencyKey, connection: Connection) -> IdempotencyKey:
-        wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
-        async with connection.transaction():
-            # Another who takes the key right now is waited for: the constraint decides, and then its row can be read.
-            while not await _fetch(connection, "take_idempotency_key", wanted):
-                if known := await _fetch(connection, "find_idempotency_key", wanted):
-                    return rows.idempotency_key_from(known[0])
-                # It has expired for somebody whose clock is ahead, and was deleted between the two looks.
-            _seq_of(job, await _queue(job, connection))
-        return key
+        return await self._durable_at_last(partial(_queue_once, job, key))
 
     async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None:
         row = await self._one("find_idempotency_key", owner=user, key=key, now=now)
@@ -403,17 +385,28 @@ async def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> 
     return found
 
 
-async def _queue(job: Job, connection: Connection) -> list[asyncpg.Record]:
-    """What `_seq_of` reads. Raises InputsGone, and nothing happened."""
+async def _queue(job: Job, connection: Connection) -> int:
+    """Its `seq`. Raises LimitReached or InputsGone, and nothing happened."""
     query, taken = "submit_limited_job" if job.is_limited else "submit_job", inputs.to_take(job)
     if taken is None:
-        return await _fetch(connection, query, rows.job_columns(job))
+        return _seq_of(job, await _fetch(connection, query, rows.job_columns(job)))
     async with connection.transaction():
-        found = await _fetch(connection, query, rows.job_columns(job))
-        is_queued = bool(found) and found[0]["seq"] is not None
-        if is_queued and len(await _fetch(connection, "take_inputs", {**taken})) < len(taken["keys"]):
+        seq = _seq_of(job, await _fetch(connection, query, rows.job_columns(job)))
+        if len(await _fetch(connection, "take_inputs", {**taken})) < len(taken["keys"]):
             raise inputs.gone()
-        return found
+        return seq
+
+
+async def _queue_once(job: Job, key: IdempotencyKey, connection: Connection) -> IdempotencyKey:
+    wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
+    async with connection.transaction():
+        # Another who takes the key right now is waited for: the constraint decides, and then its row can be read.
+        while not await _fetch(connection, "take_idempotency_key", wanted):
+            if known := await _fetch(connection, "find_idempotency_key", wanted):
+                return rows.idempotency_key_from(known[0])
+            # It has expired for somebody whose clock is ahead, and was deleted between the two looks.
+        await _queue(job, connection)
+    return key
 
 
 async def _end_attempt(connection: Connection, job: Job, token: str, outcome: Outcome, now: float) -> bool:
