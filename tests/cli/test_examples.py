@@ -57,8 +57,8 @@ def test_the_example_for_fals_client_prints_urls(tmp_path: Path) -> None:
 
 
 def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) -> None:
-    """It sends the document's own request, three more and an edit of what it got, shows the API's progress, and names the
-    files: eight pictures and the sheet with all of them."""
+    """It sends the document's own request, three more and an edit of what it got, shows the API's progress, and names
+    the files: eight pictures and the sheet with all of them."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "demo.py"), "--size", "96x64"],
         cwd=tmp_path,
