@@ -10,6 +10,7 @@ _ALL = (
     "engine",
     "throughput",
     "depth",
+    "streams",
     "postgres",
     "estimates",
     "kill",

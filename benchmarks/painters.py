@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.engine.zoo.gradient import Gradient
 
+from benchmarks.peers import handler
 from benchmarks.service import STAMPS
 
 
@@ -22,6 +23,20 @@ class Stamping:
 
 
 class StampedGradient(Stamping, Gradient):
+    pass
+
+
+class Noise(Gradient):
+    """What the peers do in `peers/handler.py`, where the worker writes the PNG."""
+
+    def draw(self, *, spec: Any, out: Any, on_task: Any, **rest: Any) -> None:
+        on_task(1)
+        time.sleep(handler.SECONDS)
+        out[:] = handler.NOISE
+        on_task(spec.num_inference_steps + 2)
+
+
+class StampedNoise(Stamping, Noise):
     pass
 
 

@@ -6,16 +6,20 @@ A server of its own, that waits for the disk as any server does. `--rows 1000000
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 import cyclopts
 from tests import databases, postgres_server
 from tests.jobs import APP, make_job, success, wanting
-from tests.postgres_server import Server
 
+from benchmarks import load
+from benchmarks.service import scratch, serving
 from benchmarks.table import Line, in_us, load_now, median, percentile, show
 from pipelet.domain.job import Job
+from pipelet.domain.keys import ApiKey, hash_secret, new_secret
 from pipelet.store import rows
 from pipelet.store.postgres import SQL, PostgresStore, open_postgres
 
@@ -46,10 +50,10 @@ def main(*, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: 
         Requests that come, begin and end while 1,000 wait.
     """
     before = load_now()
-    with postgres_server.running() as server:
+    with postgres_server.running(options="-c max_connections=200") as server, scratch() as folder:
         urls = {name: databases.new_postgres_url(server) for name in ("commits", "empty", "deep", "churn")}
         lines = asyncio.run(_commits(urls["commits"], seconds))
-        lines += asyncio.run(_depth(server, urls["empty"], urls["deep"], rows, samples))
+        lines += asyncio.run(_depth(folder, urls["empty"], urls["deep"], rows, samples))
         lines += asyncio.run(_churn(urls["churn"], churn))
     show(f"PostgreSQL, {rows:,} queued in the deep queue", lines, load=before)
 
@@ -94,17 +98,11 @@ async def _rate(
     return done / seconds
 
 
-async def _depth(server: Server, empty_url: str, deep_url: str, count: int, samples: int) -> list[Line]:
+async def _depth(folder: Path, empty_url: str, deep_url: str, count: int, samples: int) -> list[Line]:
     """Sixteen workers claim, and a vacuum runs, while claims and positions are timed on both in turns."""
     seconds = await _fill(deep_url, count)
-    async with _busy(empty_url) as empty, _busy(deep_url) as deep:
-        found: dict[str, tuple[list[float], list[float]]] = {"claim": ([], []), "job and position": ([], [])}
-        for number in range(samples):
-            for side, (store, waiting) in enumerate((empty, deep)):
-                await store.submit(make_job(user=_USER))
-                found["claim"][side].append(await _timed(lambda store=store: store.claim(wanting())))
-                job_id = waiting[number % len(waiting)]
-                found["job and position"][side].append(await _timed(lambda s=store, j=job_id: _position(s, j)))
+    with _api(folder / "empty", empty_url) as of_empty, _api(folder / "deep", deep_url) as of_deep:
+        found = await _times((empty_url, deep_url), (of_empty, of_deep), samples)
     lines = [Line("time to fill the deep queue", f"{seconds:.0f} s")]
     for what, (base, deep_ones) in found.items():
         times = median(deep_ones) / median(base)
@@ -113,6 +111,51 @@ async def _depth(server: Server, empty_url: str, deep_url: str, count: int, samp
             Line(f"{what}, 16 workers claiming", in_us(median(deep_ones)), beside, "≤ 2 times", times <= _MOST_TIMES)
         )
     return lines
+
+
+async def _times(
+    urls: tuple[str, str], apis: tuple["_Api", "_Api"], samples: int
+) -> dict[str, tuple[list[float], list[float]]]:
+    """By what was timed: seconds on the empty queue, and on the deep one."""
+    found: dict[str, tuple[list[float], list[float]]] = {
+        what: ([], []) for what in ("claim", "job and position", "GET status with position")
+    }
+    async with _busy(urls[0]) as empty, _busy(urls[1]) as deep:
+        for api, (store, _) in zip(apis, (empty, deep), strict=True):
+            await store.add_key(api.key)
+        for number in range(samples):
+            for side, (store, waiting) in enumerate((empty, deep)):
+                await store.submit(make_job(user=_USER))
+                found["claim"][side].append(await _timed(lambda store=store: store.claim(wanting())))
+                job_id = waiting[number % len(waiting)]
+                found["job and position"][side].append(await _timed(lambda s=store, j=job_id: _position(s, j)))
+                poll = asyncio.to_thread(apis[side].status, job_id)
+                found["GET status with position"][side].append(await _timed(lambda poll=poll: poll))
+    for base, deep_ones in found.values():
+        del base[0], deep_ones[0]  # opened connections and filled caches
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Api:
+    """One whose requests are asked for by the key of their user."""
+
+    call: load.Caller
+    secret: str
+
+    @property
+    def key(self) -> ApiKey:
+        return ApiKey(id="benchmark", name="benchmark", user=_USER, hash=hash_secret(self.secret), created_at=0.0)
+
+    def status(self, job_id: str) -> None:
+        status, body = self.call(load.status(self.secret, job_id))
+        assert status == 202, body
+
+
+@contextlib.contextmanager
+def _api(data_dir: Path, url: str) -> Iterator[_Api]:
+    with serving(data_dir, workers=0, settings={"PIPELET_DATABASE_URL": url}) as service:
+        yield _Api(load.Caller(service.port), new_secret())
 
 
 async def _fill(url: str, count: int) -> float:

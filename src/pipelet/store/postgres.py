@@ -5,7 +5,7 @@ Every change is one statement, and so one transaction and one trip to the server
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from pipelet.store import endings, inputs, migrations, queries, rows
 from pipelet.store.database_clock import DatabaseClock
 from pipelet.store.notifications import Notifications
 from pipelet.store.postgres_connection import Connection, Connections, Result
+from pipelet.store.together import Together
 from pipelet.store.wal_flush import WalFlush
 
 SQL = {name: queries.numbered(text) for name, text in queries.load("postgresql").items()}
@@ -45,6 +46,8 @@ class PostgresStore:
         self._flush = WalFlush(connections)
         self._work = Notifications(connections, "pipelet_work")
         self._news = Notifications(connections, "pipelet_changes", pause=_CHANGES_PAUSE)
+        self._jobs = Together(self.get_many)
+        self._places: dict[tuple[str, ...], Together[Job, Ahead]] = {}
 
     async def close(self) -> None:
         """Nobody may still be waiting for an answer."""
@@ -94,8 +97,7 @@ class PostgresStore:
         await self._all("release_inputs", job_id=job_id, now=now)
 
     async def get(self, job_id: str) -> Job | None:
-        row = await self._one("get_job", id=job_id)
-        return None if row is None else rows.job_from(row)
+        return await self._jobs.get(job_id)
 
     async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
         return {row["id"]: rows.job_from(row) for row in await self._all("get_jobs", ids=ids)}
@@ -107,9 +109,18 @@ class PostgresStore:
         return [rows.submitted_line(job), *map(rows.log_line_from, await self._all("read_log", job_id=job.id))]
 
     async def ahead(self, job: Job, apps: Sequence[str]) -> Ahead:
+        places = self._places.get(tuple(apps))
+        if places is None:
+            places = self._places[tuple(apps)] = Together(partial(self._ahead, apps=apps))
+        return await places.get(job) or Ahead(0, Work())  # it has just begun
+
+    async def _ahead(self, jobs: Sequence[Job], apps: Sequence[str]) -> Mapping[Job, Ahead]:
+        if len(jobs) > 1:
+            found = await self.ahead_of_many(jobs, apps)
+            return {job: found[job.id] for job in jobs if job.id in found}
+        [job] = jobs
         row = await self._one("ahead_of_job", apps=list(apps), priority=job.priority, seq=job.seq)
-        assert row is not None  # noqa: S101 - an aggregate always has a row
-        return rows.ahead_from(row)
+        return {} if row is None else {job: rows.ahead_from(row)}
 
     async def ahead_of_many(self, jobs: Sequence[Job], apps: Sequence[str]) -> dict[str, Ahead]:
         ids = {job.seq: job.id for job in jobs}

@@ -1,0 +1,149 @@
+"""Open streams of statuses: what each costs one API process, how soon it hears, and what is left of those dropped.
+
+The API is a process of its own. The streams, the submits and the worker that moves the requests are in this one.
+"""
+
+import asyncio
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cyclopts
+from tests.jobs import wanting
+
+from benchmarks import load
+from benchmarks.service import APP, Service, scratch, serving
+from benchmarks.table import Line, in_ms, load_now, percentile, show
+from pipelet.domain.outcome import Failed, Failure, FailureKind
+from pipelet.domain.progress import Progress
+from pipelet.store.sqlite import SqliteStore, open_sqlite
+
+_AT_ONCE = 100
+
+
+@dataclass
+class Listener:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    heard: dict[str, float] = field(default_factory=dict)
+    """When each message came first."""
+    events: int = 0
+
+
+def main(*, streams: int = 2000, dropped: int = 10_000, seconds: float = 20.0) -> None:
+    """
+    Parameters
+    ----------
+    streams
+        How many are open at once, each of a request of its own.
+    dropped
+        How many are opened and dropped afterwards.
+    seconds
+        How long the requests move.
+    """
+    before = load_now()
+    with scratch() as folder, serving(folder / "data", workers=0) as service:
+        lines = asyncio.run(_measure(service, streams, dropped, seconds))
+    show(f"{streams:,} open streams, one API process, SQLite", lines, load=before)
+
+
+async def _measure(service: Service, streams: int, dropped: int, seconds: float) -> list[Line]:
+    caller = load.Caller(service.port)
+    ids = [caller(load.submission(service.key, width=64, height=64))[1]["request_id"] for _ in range(streams)]
+    caller.close()
+    idle_memory, cpu = _memory(service.pid), load.cpu_seconds(service.pid)
+    listeners: dict[str, Listener] = {}
+    for begin in range(0, streams, _AT_ONCE):
+        opened = await asyncio.gather(*(_open(service, each) for each in ids[begin : begin + _AT_ONCE]))
+        listeners |= dict(zip(ids[begin : begin + _AT_ONCE], opened, strict=True))
+    hearing = [asyncio.create_task(_hear(each)) for each in listeners.values()]
+    await asyncio.sleep(3)
+    opening_cpu, memory = load.cpu_seconds(service.pid) - cpu, _memory(service.pid)
+    quiet = await _cpu_share(service, 5)
+    store = open_sqlite(service.database)
+    told_before = sum(each.events for each in listeners.values())
+    began, cpu = time.perf_counter(), load.cpu_seconds(service.pid)
+    delays = await _move(store, listeners, seconds)
+    took = time.perf_counter() - began
+    used, told = load.cpu_seconds(service.pid) - cpu, sum(each.events for each in listeners.values()) - told_before
+    store.close()
+    for each in hearing:
+        each.cancel()
+    for listener in listeners.values():
+        listener.writer.transport.abort()
+    await asyncio.sleep(1)
+    files, after_first = _files(service.pid), _memory(service.pid)
+    for begin in range(0, dropped, _AT_ONCE):
+        some = [ids[-1 - (begin + k) % (streams // 2)] for k in range(min(_AT_ONCE, dropped - begin))]
+        for listener in await asyncio.gather(*(_open(service, each) for each in some)):
+            listener.writer.transport.abort()
+    await asyncio.sleep(3)
+    left = _files(service.pid) - files
+    return [
+        Line("memory of a stream", f"{(memory - idle_memory) / streams / 1024:.1f} KiB", f"{memory >> 20} MiB in all"),
+        Line("CPU to open one, with its first event", f"{opening_cpu / streams * 1e6:.0f} µs"),
+        Line("CPU of the process, all silent", f"{quiet:.1%} of a core"),
+        Line("CPU of the process, moving", f"{used / took:.0%} of a core", f"{told / took:,.0f} events/s"),
+        Line("CPU of an event", f"{used / max(told, 1) * 1e6:.0f} µs"),
+        Line("progress written → heard, p50", in_ms(percentile(delays, 0.5))),
+        Line("progress written → heard, p99", in_ms(percentile(delays, 0.99))),
+        Line(f"connections left of {dropped:,} dropped", str(left), goal="0", met=left <= 0),
+        Line("memory after them", f"{_memory(service.pid) >> 20} MiB", f"{after_first >> 20} MiB before them"),
+    ]
+
+
+async def _open(service: Service, request_id: str) -> Listener:
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(load.request("GET", f"/fal/queue/{APP}/requests/{request_id}/status/stream", service.key))
+    await reader.readuntil(b"data: ")
+    await reader.readline()
+    return Listener(reader, writer)
+
+
+async def _hear(listener: Listener) -> None:
+    while line := await listener.reader.readline():
+        if line.startswith(b"data: "):
+            listener.events += 1
+            message = json.loads(line[6:])["statusMessages"]["message"]
+            listener.heard.setdefault(message, time.perf_counter())
+
+
+async def _move(store: SqliteStore, listeners: dict[str, Listener], seconds: float) -> list[float]:
+    """Claims, tasks and claims again, as four quick workers would; how late each task was heard of."""
+    written: list[tuple[str, str, float]] = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        claims = [await store.claim(wanting(now=time.time(), seconds=600)) for _ in range(4)]
+        leases = [lease for lease in claims if lease is not None]
+        for done in range(1, 13):
+            for lease in leases:
+                await store.report_progress(lease, Progress(done, 12))
+                written.append((lease.job.id, str(Progress(done, 12)), time.perf_counter()))
+            await asyncio.sleep(0.1)
+        for lease in leases:
+            await store.finish(lease, Failed(Failure(FailureKind.INTERNAL, "Nobody draws here.")), time.time())
+    await asyncio.sleep(2)
+    # Steps in between that a newer one has overtaken are never told.
+    heard = [(listeners[job_id].heard.get(message), at) for job_id, message, at in written if job_id in listeners]
+    return [then - at for then, at in heard if then is not None]
+
+
+async def _cpu_share(service: Service, seconds: float) -> float:
+    used = load.cpu_seconds(service.pid)
+    await asyncio.sleep(seconds)
+    return (load.cpu_seconds(service.pid) - used) / seconds
+
+
+def _memory(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) << 10
+
+
+def _files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)
