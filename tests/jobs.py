@@ -9,6 +9,7 @@ from pipelet.domain.image import ImageSpec, OutputFormat, StoredImage
 from pipelet.domain.job import Job, NewLease
 from pipelet.domain.keys import ApiKey, hash_secret
 from pipelet.domain.outcome import Succeeded
+from pipelet.domain.webhooks import Webhook
 
 APP = "z-image-text-to-image"
 
@@ -45,6 +46,7 @@ def make_job(
     user: str = "ann",
     submitted_at: float = 1_000_000.0,
     key: ApiKey | None = None,
+    webhook: Webhook | None = None,
     **spec: Any,
 ) -> Job:
     wanted = make_spec(**spec)
@@ -59,6 +61,7 @@ def make_job(
         expected_seconds=1.0,
         key_id=key.id if key else None,
         is_limited=key is not None and key.has_limits,
+        webhook=webhook,
     )
 
 

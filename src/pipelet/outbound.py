@@ -60,6 +60,12 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not any(address in network for network in _NOT_FOR_US)
 
 
+def may_reach(address: Address, allowed: Sequence[Network] = ()) -> bool:
+    """Whether it is public, or in `allowed`."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return is_public(address) or any((mapped or address) in network for network in allowed)
+
+
 def guarded_client(
     *,
     allowed: Sequence[Network] = (),
@@ -130,7 +136,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectTimeout(f"The name {host} was not resolved in time.", request=request) from error
         except (OSError, ValueError) as error:
             raise httpx2.ConnectError(f"The name {host} cannot be resolved.", request=request) from error
-        reachable = [address for address in addresses if is_public(address) or self._is_allowed(address)]
+        reachable = [address for address in addresses if may_reach(address, self._allowed)]
         if not reachable:
             # The address stays unsaid: what a name means inside is nothing to tell.
             raise AddressRefused(
@@ -138,10 +144,6 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
                 "(PIPELET_ALLOWED_NETWORKS)."
             )
         return reachable
-
-    def _is_allowed(self, address: Address) -> bool:
-        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        return any((mapped or address) in network for network in self._allowed)
 
     async def _send(self, request: httpx2.Request, address: Address) -> httpx2.Response:
         return await self._inner.handle_async_request(

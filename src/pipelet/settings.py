@@ -130,6 +130,9 @@ class Settings(BaseSettings):
         7, gt=0, allow_inf_nan=False, description="Days after which finished requests and their files are deleted."
     )
     url_seconds: Seconds = Field(7200, description="How long the URL of a file can be used after the result was read.")
+    webhook_seconds: Seconds = Field(
+        15, description="How long the receiver of a webhook may take to answer; then the try has failed."
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`json`: one object a line; `console`: for people; `auto`: for people where a terminal is."
     )

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +23,7 @@ from pipelet.api.app import build_api as build_fastapi
 from pipelet.api.parts import Fetchers
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain import catalog as catalogs
+from pipelet.domain import webhook_keys
 from pipelet.domain.catalog import Catalog, Model
 from pipelet.domain.errors import BlobsUnusable, Unusable
 from pipelet.domain.ids import new_token
@@ -30,7 +31,7 @@ from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key, new_secret
 from pipelet.domain.ports import BlobStore, JobStore
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
-from pipelet.outbound import guarded_client
+from pipelet.outbound import guarded_client, may_reach
 from pipelet.settings import Aws, Settings, load, visible_gpus
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import open_sqlite, schema_version
@@ -41,6 +42,7 @@ from pipelet.worker.worker import Worker, WorkerConfig
 if TYPE_CHECKING:
     from pipelet.fleet.fleet import Fleet
     from pipelet.fleet.sizing import Goal
+    from pipelet.webhooks.sender import Sender
 
 
 def read_catalog(settings: Settings) -> Catalog:
@@ -229,9 +231,33 @@ def build_api(
         catalog=catalog,
         clock=store.clock,
         public_url=settings.public_url or None,
+        may_call=partial(may_reach, allowed=settings.networks_beside_public),
         fetchers=fetchers,
         allowed_origins=settings.origins,
         version=__version__,
+    )
+
+
+async def ensure_webhook_keys(store: JobStore) -> None:
+    """All who share the database sign with the keys that the first of them made."""
+    from pipelet.webhooks.sign import new_pair  # its library is not needed otherwise
+
+    if not await store.outbox.keys():
+        now = store.clock.now()
+        await store.outbox.change_keys(lambda keys: webhook_keys.begun(keys, new_pair, now))
+
+
+def build_sender(settings: Settings, *, store: JobStore, blobs: BlobStore, tell: Callable[[str], None]) -> "Sender":
+    from pipelet.webhooks.sender import Sender  # its library is not needed otherwise
+
+    return Sender(
+        store,
+        blobs,
+        store.clock,
+        partial(guarded_client, allowed=settings.networks_beside_public, timeout=settings.webhook_seconds),
+        public_url=settings.public_url or None,
+        answer_seconds=settings.webhook_seconds,
+        tell=tell,
     )
 
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pipelet.api.app import build_api
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain.catalog import Catalog
+from pipelet.outbound import is_public
 from pipelet.store.migrations.run import migrate_sqlite
 from pipelet.store.sqlite import SqliteStore, open_sqlite
 from tests.api.service import CATALOG, Service
@@ -52,7 +53,14 @@ def catalog() -> Catalog:
 @pytest.fixture
 def app(store: SqliteStore, blobs: DiskBlobs, clock: SetClock, catalog: Catalog) -> FastAPI:
     return build_api(
-        store=store, blobs=blobs, catalog=catalog, clock=clock, public_url=None, local_files=blobs, version="0.1.0"
+        store=store,
+        blobs=blobs,
+        catalog=catalog,
+        clock=clock,
+        public_url=None,
+        local_files=blobs,
+        may_call=is_public,
+        version="0.1.0",
     )
 
 

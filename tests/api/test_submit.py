@@ -11,6 +11,7 @@ from pipelet.api.app import build_api
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain.image import ImageSpec, OutputFormat
 from pipelet.domain.job import Job
+from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import CATALOG, Service
 from tests.jobs import APP, SetClock
@@ -175,7 +176,9 @@ async def test_no_host_at_all(app: FastAPI, service: Service) -> None:
 async def test_public_url(store: SqliteStore, blobs: DiskBlobs, clock: SetClock, service: Service) -> None:
     """A configured public URL wins over what the request says."""
     public = "https://api.pipelet.ai/"
-    app = build_api(store=store, blobs=blobs, catalog=CATALOG, clock=clock, public_url=public, version="0.1.0")
+    app = build_api(
+        store=store, blobs=blobs, catalog=CATALOG, clock=clock, public_url=public, may_call=is_public, version="0.1.0"
+    )
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://x", headers=service.client.headers) as client:
         answer = await client.post(URL, json={"prompt": "a"})
@@ -194,12 +197,3 @@ async def test_position_counts_what_starts_before(service: Service) -> None:
     ]
 
     assert positions == [0, 2, 4, 6]
-
-
-async def test_a_webhook_is_refused_not_swallowed(service: Service) -> None:
-    """Nothing would ever call it: the submit says so, and queues nothing."""
-    answer = await service.client.post(f"{URL}?fal_webhook=https://example.com/hook", json={"prompt": "a"})
-
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["query", "fal_webhook"]
-    assert await service.store.counts() == {}

@@ -13,6 +13,7 @@ from pipelet.blobs.disk import DiskBlobs
 from pipelet.blobs.s3 import S3Blobs
 from pipelet.domain.clock import SystemClock
 from pipelet.domain.ports import BlobStore
+from pipelet.outbound import is_public
 from pipelet.store.migrations.run import migrate_sqlite
 from pipelet.store.sqlite import open_sqlite
 from tests.api.service import CATALOG
@@ -53,6 +54,7 @@ async def make_shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
                 catalog=CATALOG,
                 clock=SystemClock(),
                 public_url=None,
+                may_call=is_public,
                 version="0",
             )
             client = httpx2.AsyncClient(transport=httpx2.ASGITransport(api))

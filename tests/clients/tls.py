@@ -61,4 +61,5 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
+    with contextlib.suppress(OSError):  # also where the source was reset: or the other side would wait for ever
         target.shutdown(socket.SHUT_WR)

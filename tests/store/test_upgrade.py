@@ -15,6 +15,7 @@ from pipelet.domain.errors import LimitReached
 from pipelet.domain.estimate import Work, work_of
 from pipelet.domain.job import CancelAnswer, Job, State
 from pipelet.domain.ports import JobStore
+from pipelet.domain.webhooks import DeliveryState, Webhook
 from pipelet.domain.workers import ReportAnswer
 from pipelet.store import migrations
 from pipelet.store.migrations.run import migrate_postgres, migrate_sqlite, statements
@@ -26,7 +27,13 @@ from tests.databases import Opener
 from tests.jobs import APP, make_job, make_key, wanting
 from tests.postgres_server import Server
 
-FILES = {"0001": "0001_initial", "0002": "0002_shorter_runs", "0003": "0003_operating", "0004": "0004_incarnations"}
+FILES = {
+    "0001": "0001_initial",
+    "0002": "0002_shorter_runs",
+    "0003": "0003_operating",
+    "0004": "0004_incarnations",
+    "0005": "0005_contract",
+}
 
 # As revision 0002's code has them, but for the parts that differ between the databases. That of 0003 says no less.
 SUBMIT = """
@@ -113,7 +120,7 @@ class Old:
         await self.report()
 
 
-@pytest.fixture(params=["0001", "0002", "0003"])
+@pytest.fixture(params=["0001", "0002", "0003", "0004", "0005"])
 def revision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -223,7 +230,7 @@ async def test_waiting_batches_count_their_images(old: Old) -> None:
         assert 3 == (await store.drawn_since(0.0))[APP].images
 
 
-@pytest.mark.parametrize("revision", ["0002", "0003"], indirect=True)
+@pytest.mark.parametrize("revision", ["0002", "0003", "0004", "0005"], indirect=True)
 async def test_the_version_before_goes_on(old: Old) -> None:
     """A process that has the database open during the upgrade submits, cancels, claims, finishes and reports as before,
     and what it did is right for the new version."""
@@ -268,6 +275,22 @@ async def test_limits_count_what_the_version_before_does(old: Old) -> None:
         await old.cancel(last.id)
         assert CancelAnswer.CANCELLED == await store.cancel(last.id, 1_000_003.0)
         assert State.QUEUED == (await store.submit(make_job(key=key))).state
+
+
+@pytest.mark.parametrize("revision", ["0005"], indirect=True)
+async def test_webhooks_hear_of_what_the_version_before_ends(old: Old) -> None:
+    """A request with a webhook that an old worker draws, or an old API cancels, makes it due like any other."""
+    await old.live()
+    await old.migrate()
+    webhook = Webhook("https://example.com/", "example.com:443", "http://127.0.0.1:8000")
+    async with old.opened() as store:
+        drawn = await store.submit(make_job(webhook=webhook))
+        cancelled = await store.submit(make_job(webhook=webhook, priority=-1))
+        assert drawn.id == await old.claim()
+        await old.succeed(drawn.id)
+        await old.cancel(cancelled.id)
+        reports = await store.outbox.reports(DeliveryState.WAITING, 10)
+        assert {drawn.id, cancelled.id} == {report.job_id for report in reports}
 
 
 @pytest.mark.parametrize("revision", ["0004"], indirect=True)

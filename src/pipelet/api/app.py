@@ -9,14 +9,14 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 
-from pipelet.api import description, events, files, health, problems, queue, run
+from pipelet.api import description, events, files, health, jwks, problems, queue, run
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.cross_origin import CrossOrigin
 from pipelet.api.downloads import Downloads
 from pipelet.api.estimates import Estimates
 from pipelet.api.fast_path import FastPath, Handler
 from pipelet.api.metrics import Metrics
-from pipelet.api.parts import Fetchers, LocalFiles, Parts
+from pipelet.api.parts import Fetchers, LocalFiles, MayCall, Parts
 from pipelet.api.proxy import Proxy
 from pipelet.api.recent import Recent
 from pipelet.api.references import References
@@ -24,6 +24,7 @@ from pipelet.api.schemas import edit_input_model, input_model
 from pipelet.api.watcher import Watcher
 from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
+from pipelet.domain.webhook_keys import published
 
 
 class Direct(APIRoute):
@@ -42,6 +43,7 @@ def build_api(
     clock: Clock,
     public_url: str | None,
     local_files: LocalFiles | None = None,
+    may_call: MayCall = lambda address: address.is_global,
     fetchers: Fetchers | None = None,
     allowed_origins: Sequence[str] = ("*",),
     version: str,
@@ -81,6 +83,8 @@ def build_api(
         estimates=estimates,
         metrics=Metrics(store, catalog, clock),
         paused=paused,
+        may_call=may_call,
+        webhook_keys=Recent(lambda: _webhook_keys(store, clock), seconds=2.0, clock=clock),
         blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
         watcher=Watcher(store, estimates, paused),
     )
@@ -101,6 +105,10 @@ def build_api(
 def end_streams(app: FastAPI) -> None:
     """Break off every open stream, and those to come: for a server that is about to stop."""
     app.state.parts.watcher.close()
+
+
+async def _webhook_keys(store: JobStore, clock: Clock) -> Mapping[str, Any]:
+    return jwks.jwks(published(await store.outbox.keys(), clock.now()))
 
 
 def _add_reads(app: FastAPI, catalog: Catalog) -> None:
@@ -173,6 +181,7 @@ def _add_runs(app: FastAPI, parts: Parts) -> None:
 
 def _add_operations(app: FastAPI) -> None:
     _add(app, "GET", "/", health.root, include_in_schema=False)
+    _add(app, "GET", "/.well-known/jwks.json", jwks.published_keys, include_in_schema=False)
     _add(app, "GET", "/health/live", health.live, include_in_schema=False)
     _add(app, "GET", "/health/ready", health.ready, include_in_schema=False)
     _add(app, "GET", "/metrics", health.scrape, include_in_schema=False)

@@ -50,11 +50,26 @@ class Metrics:
             registry=registry,
         )
 
+        self._webhook_tries = Counter(
+            "pipelet_webhook_tries", "Tries to deliver a webhook from this process.", ["outcome"], registry=registry
+        )
+        for outcome in ("delivered", "failed", "given_up"):
+            self._webhook_tries.labels(outcome)
+        self._undelivered = Gauge("pipelet_webhooks_undelivered", "Webhooks that are due.", registry=registry)
+        self._oldest_webhook = Gauge(
+            "pipelet_webhooks_oldest_age_seconds",
+            "How long ago the request ended whose webhook is due for the longest time.",
+            registry=registry,
+        )
+
     def _seconds(self, name: str, documentation: str) -> Histogram:
         return Histogram(name, documentation, ["app"], buckets=_SECONDS, registry=self._registry)
 
     def submitted(self, app: str) -> None:
         self._submitted.labels(app).inc()
+
+    def webhook_tried(self, outcome: str) -> None:
+        self._webhook_tries.labels(outcome).inc()
 
     def refused(self, limit: str) -> None:
         self._refused.labels(limit).inc()
@@ -109,6 +124,9 @@ class Metrics:
             self._requests.labels(app, "running").set(found.running if found else 0)
             oldest = found.oldest_submitted_at if found else None
             self._oldest.labels(app).set(0 if oldest is None else max(0.0, now - oldest))
+        webhooks = await self._store.outbox.undelivered()
+        self._undelivered.set(webhooks.count)
+        self._oldest_webhook.set(0 if webhooks.oldest is None else max(0.0, now - webhooks.oldest))
         paused = await self._store.paused()
         for app in {*self._apps, *paused}:
             self._paused.labels(app).set(app in paused)

@@ -1,9 +1,10 @@
 """What the handlers work with, and how they find it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import httpx2
 from starlette.requests import Request
@@ -19,6 +20,9 @@ from pipelet.domain.ports import BlobStore, Clock, JobStore
 
 if TYPE_CHECKING:
     from pipelet.api.references import References
+
+MayCall = Callable[[IPv4Address | IPv6Address], bool]
+"""Whether webhooks may go to an address."""
 
 
 class LocalFiles(Protocol):
@@ -61,6 +65,9 @@ class Parts:
     metrics: Metrics
     paused: Recent[Mapping[str, float]]
     """Apps of which nothing begins right now, and since when."""
+    may_call: MayCall
+    webhook_keys: Recent[Mapping[str, Any]]
+    """The published ones."""
     blobs_trouble: Recent[str | None]
     """Why no file could be stored a moment ago, or None."""
     watcher: Watcher

@@ -10,13 +10,14 @@ from fastapi.responses import Response
 from pipelet.api import addresses
 from pipelet.api import status as statuses
 from pipelet.api.body import read_object
-from pipelet.api.inputs import Wanted, echo, read_input
+from pipelet.api.inputs import Wanted, read_input
 from pipelet.api.once import Once
 from pipelet.api.options import Options, read_options
 from pipelet.api.parts import Parts, parts_of
-from pipelet.api.problems import Problem, json_response, problem_response
+from pipelet.api.problems import json_response, problem_response
 from pipelet.api.schemas import MIN_PRIORITY
 from pipelet.api.sight import WIRE_STATES
+from pipelet.api.webhook_target import read_webhook
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import LimitReached, NotFound, PipeletError, QueueTooLong
 from pipelet.domain.estimate import Ahead, drawing
@@ -25,6 +26,8 @@ from pipelet.domain.image import ImageSpec, Reference
 from pipelet.domain.job import CancelAnswer, Job, State
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import FailureKind
+from pipelet.domain.result import images_of, result_document
+from pipelet.domain.webhooks import Webhook
 
 log = structlog.get_logger()
 
@@ -37,7 +40,7 @@ async def submit(request: Request) -> Response:
     app = _served_app(parts, _called_app(request))
     fields = await read_object(request, max_bytes=app.limits.max_body_bytes)
     options = read_options(request.scope)
-    _refuse_webhook(request)
+    webhook = read_webhook(parts, request)
     once = Once.of(options, app, key, fields, parts.clock.now())
     if once is not None and (repeated := await once.repeated(parts)) is not None:
         return _submitted(parts, request, *repeated, is_repeated=True)
@@ -49,7 +52,7 @@ async def submit(request: Request) -> Response:
     references = await _references(parts, request, app, job_id, wanted) if wanted.pictures else ()
     spec = wanted.spec(app.limits, references)
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
-    job = await _new_job(parts, app, key, job_id, wanted.priority, spec, options, backlog)
+    job = await _new_job(parts, app, key, job_id, wanted.priority, spec, options, webhook, backlog)
     if (repeated := await _queue(parts, job, once)) is not None:
         return _submitted(parts, request, *repeated, is_repeated=True)
     parts.metrics.submitted(app.name)
@@ -92,7 +95,7 @@ async def result(request: Request) -> Response:
     parts = parts_of(request)
     _, job = await find(parts, request)
     if job.state is State.SUCCEEDED:
-        return json_response(200, _output(job, _images(parts, request, job)), names(job))
+        return json_response(200, result_document(job, _images(parts, request, job)), names(job))
     if job.failure is None:
         return problem_response(400, "Request is still in progress", headers=names(job))
     return _failed(job, _images(parts, request, job))
@@ -131,17 +134,6 @@ async def _refuse_long_queue(parts: Parts, app: App, options: Options) -> None:
         )
 
 
-def _refuse_webhook(request: Request) -> None:
-    """Taken silently, it would never be called."""
-    if b"fal_webhook" not in request.scope["query_string"]:
-        return
-    target = request.query_params.get("fal_webhook")
-    if target is not None:
-        detail = "Webhooks are not offered here. Leave fal_webhook out, and poll status_url."
-        fault = {"loc": ["query", "fal_webhook"], "msg": detail, "type": "feature_not_supported", "input": echo(target)}
-        raise Problem(422, [fault], message=detail)
-
-
 async def _references(parts: Parts, request: Request, app: App, job_id: str, wanted: Wanted) -> tuple[Reference, ...]:
     base_url = addresses.base_url(parts.public_url, request.scope)
     return await parts.references.collect(app, job_id, wanted.pictures, base_url=base_url)
@@ -178,6 +170,7 @@ async def _new_job(
     priority: int,
     spec: ImageSpec,
     options: Options,
+    webhook: Webhook | None,
     backlog: Ahead,
 ) -> Job:
     now, work = parts.clock.now(), drawing(spec, parts.catalog.model_of(app))
@@ -196,6 +189,7 @@ async def _new_job(
         is_single_attempt=options.is_single_attempt,
         keeps_input=options.keeps_input,
         keep_seconds=options.keep_seconds,
+        webhook=webhook,
     )
 
 
@@ -232,32 +226,8 @@ async def find(parts: Parts, request: Request) -> tuple[str, Job]:
 
 
 def _images(parts: Parts, request: Request, job: Job) -> list[dict[str, Any]]:
-    now, base_url = parts.clock.now(), addresses.base_url(parts.public_url, request.scope)
-    urls = [parts.blobs.url(image.key, now=now, base_url=base_url) for image in job.images]
-    return [
-        {
-            "url": url,
-            "file_name": image.file_name,
-            "content_type": image.content_type,
-            "file_size": image.file_size,
-            "width": image.width,
-            "height": image.height,
-            "seed": image.seed,
-        }
-        for url, image in zip(urls, job.images, strict=True)
-    ]
-
-
-def _output(job: Job, images: list[dict[str, Any]]) -> dict[str, Any]:
-    urls = [image["url"] for image in images]
-    return {
-        "image": {"data_uri": urls[0], "file_name": images[0]["file_name"]},
-        "results": urls,
-        "images": images,
-        "seed": job.spec.seed,
-        "prompt": job.spec.prompt,
-        "timings": {"inference": job.inference_seconds},
-    }
+    base_url = addresses.base_url(parts.public_url, request.scope)
+    return images_of(job, parts.blobs, now=parts.clock.now(), base_url=base_url)
 
 
 def _failed(job: Job, images: list[dict[str, Any]]) -> Response:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "cancel": ("pipelet.cli.cancel:cancel", "Cancel a request that still waits."),
     "keys": ("pipelet.cli.keys:app", "Make, list and revoke API keys."),
     "queue": ("pipelet.cli.queue:app", "Look at the queue, and steer it."),
+    "webhooks": ("pipelet.cli.webhooks:app", "See who was told that requests have ended, and tell them again."),
     "worker": ("pipelet.cli.worker:worker", "Run a worker alone, for another machine."),
     "fleet": ("pipelet.cli.fleet:fleet", "Keep workers on the machines of a Ray cluster, as many as the queue needs."),
     "migrate": ("pipelet.cli.migrate:migrate", "Bring the database to this version's schema."),

@@ -78,14 +78,17 @@ async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) ->
     async with wiring.open_store(chosen) as store, wiring.open_fetchers(chosen) as fetchers:
         blobs = wiring.open_blobs(chosen)
         secret = await wiring.ensure_local_key(chosen, store)
+        await wiring.ensure_webhook_keys(store)
         api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=catalog, fetchers=fetchers)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
+        sender = wiring.build_sender(chosen, store=store, blobs=blobs, tell=api.state.parts.metrics.webhook_tried)
         crew = wiring.build_crew(chosen, store=store)
         server = Server(api, on_ready=lambda: _greet(chosen, listener, secret), on_stop=lambda: end_streams(api))
         beside = [
             asyncio.create_task(every(TURN_SECONDS, housekeeping.take_back_expired, name="leases")),
             asyncio.create_task(every(TURN_SECONDS, housekeeping.end_overdue, name="deadlines")),
             asyncio.create_task(every(60.0, housekeeping.delete_old, name="retention")),
+            asyncio.create_task(every(1.0, sender.run, name="webhooks")),
         ]
 
         def stop() -> None:

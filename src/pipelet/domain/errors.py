@@ -10,6 +10,7 @@ PipeletError
 │   └── QueueTooLong      more wait than its user puts up with; otherwise it is the key's limit
 ├── AddressRefused        a user's URL leads to where we do not go
 ├── InputsGone            pictures that a request starts from are not stored any more
+├── TooEarly              it would harm others now; later it will not
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
 │   ├── StoreUnusable
@@ -59,6 +60,10 @@ class InputsGone(PipeletError):
 
 
 class LimitReached(PipeletError):
+    pass
+
+
+class TooEarly(PipeletError):
     pass
 
 

@@ -11,6 +11,7 @@ from pipelet.domain.estimate import Work
 from pipelet.domain.image import ImageSpec, StoredImage
 from pipelet.domain.outcome import Failure
 from pipelet.domain.progress import Progress
+from pipelet.domain.webhooks import Webhook
 
 
 class State(StrEnum):
@@ -58,6 +59,8 @@ class Job:
     """That key has limits: the images of this job count against them."""
     asked_priority: int | None = None
     """What `priority` was before an operator moved the job to the front."""
+    webhook: Webhook | None = None
+    """Who is told when it has ended, however it ends."""
     start_by: float | None = None
     """Begun later, it would be too late. It holds for every attempt: a job that is handed back too late is over."""
     is_single_attempt: bool = False

@@ -16,6 +16,8 @@ from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Vers
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Outcome
 from pipelet.domain.progress import Progress
+from pipelet.domain.webhook_keys import WebhookKey
+from pipelet.domain.webhooks import Delivery, DeliveryReport, DeliveryState, Try, Undelivered
 from pipelet.domain.workers import ReportAnswer, WorkerReport
 
 
@@ -61,6 +63,9 @@ class JobStore(Protocol):
 
     clock: Clock
     """Where the times that are handed in come from: all who share the store have the same."""
+
+    @property
+    def outbox(self) -> "Outbox": ...
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -252,6 +257,41 @@ class JobStore(Protocol):
 
     async def learned(self) -> dict[tuple[str, str], Learned]:
         """By worker kind and phase."""
+
+
+class Outbox(Protocol):
+    """Webhooks that are due. A job with a webhook that ends, in whatever way, is in here in the same transaction.
+
+    At least once: nothing is forgotten before it is recorded, and no two try the same one at the same time, unless the
+    first took longer than it said.
+    """
+
+    async def claim(self, token: str, now: float, expires_at: float, busy: Sequence[str]) -> Delivery | None:
+        """Begin the try that is due for the longest time, leaving `busy` receivers out. Until `expires_at` nobody else
+        makes it."""
+
+    async def record(self, delivery: Delivery, attempt: Try, state: DeliveryState, due_at: float | None) -> bool:
+        """End a try. False: it took too long, somebody else has taken over."""
+
+    async def hand_back(self, delivery: Delivery, now: float) -> None:
+        """Give up a try as if it had not been made: it is due at once."""
+
+    async def replay(self, job_id: str, now: float) -> bool:
+        """Make it due now, with all tries before it. False: there is none of this job, or it is tried right now."""
+
+    async def reports(self, state: DeliveryState | None, limit: int) -> list[DeliveryReport]:
+        """What ended last comes first."""
+
+    async def report(self, job_id: str) -> DeliveryReport | None: ...
+
+    async def undelivered(self) -> Undelivered: ...
+
+    async def keys(self) -> list[WebhookKey]:
+        """Oldest first."""
+
+    async def change_keys(self, change: Callable[[Sequence[WebhookKey]], Sequence[WebhookKey]]) -> None:
+        """Put in place of the keys what `change` makes of them. Nobody else changes them meanwhile. Where `change`
+        raises, they stay as they are."""
 
 
 class BlobStore(Protocol):

@@ -25,6 +25,7 @@ from pipelet.store import endings, inputs, migrations, queries, rows
 from pipelet.store.database_clock import DatabaseClock
 from pipelet.store.notifications import Notifications
 from pipelet.store.postgres_connection import Connection, Connections, Result
+from pipelet.store.postgres_outbox import PostgresOutbox
 from pipelet.store.together import Together
 from pipelet.store.wal_flush import WalFlush
 
@@ -46,6 +47,7 @@ class PostgresStore:
         self._flush = WalFlush(connections)
         self._work = Notifications(connections, "pipelet_work")
         self._news = Notifications(connections, "pipelet_changes", pause=_CHANGES_PAUSE)
+        self.outbox = PostgresOutbox(connections, _fetch, self._news)
         self._jobs = Together(self.get_many)
         self._places: dict[tuple[str, ...], Together[Job, Ahead]] = {}
 

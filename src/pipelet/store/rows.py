@@ -1,9 +1,10 @@
 """Rows to domain values and back. Works on any row that is read by column name."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, asdict, fields
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work
@@ -14,6 +15,8 @@ from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Failure, FailureKind
 from pipelet.domain.ports import Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
+from pipelet.domain.webhook_keys import Role, WebhookKey
+from pipelet.domain.webhooks import Delivery, DeliveryReport, DeliveryState, Try, Undelivered, Webhook
 from pipelet.domain.workers import ReportAnswer, WorkerReport
 
 _SPEC_FIELDS = tuple(field.name for field in fields(ImageSpec) if field.default is MISSING)
@@ -37,6 +40,7 @@ def job_from(row: Row) -> Job:
         key_id=row["key_id"],
         is_limited=bool(row["limited"]),
         asked_priority=row["asked_priority"],
+        webhook=_webhook_from(row["webhook"]),
         start_by=row["start_by"],
         is_single_attempt=bool(row["single_attempt"]),
         keeps_input=bool(row["keep_input"]),
@@ -70,6 +74,7 @@ def job_columns(job: Job) -> dict[str, Any]:
         "key_id": job.key_id,
         "limited": job.is_limited,
         "image_count": job.spec.batch_size,
+        "webhook": None if job.webhook is None else json.dumps(asdict(job.webhook)),
         "start_by": job.start_by,
         "single_attempt": job.is_single_attempt,
         "keep_input": job.keeps_input,
@@ -118,6 +123,10 @@ def _spec_column(spec: ImageSpec) -> str:
     if spec.strength is not None:
         columns["strength"] = spec.strength
     return json.dumps(columns, ensure_ascii=False)
+
+
+def _webhook_from(text: str | None) -> Webhook | None:
+    return None if text is None else Webhook(**json.loads(text))
 
 
 def _failure_from(row: Row) -> Failure | None:
@@ -247,3 +256,48 @@ def learned_from(row: Row) -> Learned:
 
 def learned_columns(learned: Learned) -> dict[str, Any]:
     return {"count": learned.count, "sums": json.dumps({"matrix": learned.matrix, "vector": learned.vector})}
+
+
+def delivery_from(row: Row, token: str) -> Delivery:
+    return Delivery(job_id=row["job_id"], receiver=row["receiver"], tries=row["tries"], token=token)
+
+
+def try_columns(attempt: Try) -> dict[str, Any]:
+    return {"at": attempt.at, "seconds": attempt.seconds, "code": attempt.code, "error": attempt.error}
+
+
+def delivery_reports_from(found: Iterable[Row]) -> list[DeliveryReport]:
+    """From one row a try; one that was not tried has a row without."""
+    return [_delivery_report_from(list(of_one)) for _, of_one in groupby(found, key=lambda row: row["job_id"])]
+
+
+def _delivery_report_from(of_one: Sequence[Row]) -> DeliveryReport:
+    first = of_one[0]
+    tries = (row for row in of_one if row["at"] is not None)
+    return DeliveryReport(
+        job_id=first["job_id"],
+        url=Webhook(**json.loads(first["webhook"])).url,
+        state=DeliveryState(first["state"]),
+        since=first["since"],
+        due_at=first["due_at"],
+        tries=tuple(Try(row["at"], row["seconds"], row["code"], row["error"]) for row in tries),
+    )
+
+
+def undelivered_from(row: Row) -> Undelivered:
+    return Undelivered(row["count"], row["oldest"])
+
+
+def webhook_key_from(row: Row) -> WebhookKey:
+    return WebhookKey(
+        id=row["id"],
+        role=Role(row["role"]),
+        private=bytes(row["private"]),
+        public=bytes(row["public"]),
+        created_at=row["created_at"],
+        retired_at=row["retired_at"],
+    )
+
+
+def webhook_key_columns(key: WebhookKey) -> dict[str, Any]:
+    return asdict(key)

@@ -26,6 +26,7 @@ from pipelet.domain.workers import ReportAnswer, WorkerReport
 from pipelet.store import endings, inputs, migrations, queries, rows
 from pipelet.store.bell import Bell
 from pipelet.store.group_commit import LOCK_SECONDS, GroupCommit, explain
+from pipelet.store.sqlite_outbox import SqliteOutbox
 
 SQL = queries.load("sqlite")
 
@@ -44,6 +45,7 @@ class SqliteStore:
         self._snapshots: dict[str, tuple[tuple[Any, ...], Job]] = {}
         self._work, self._news = Bell(path), Bell(path, about="-changes")
         self._writer = GroupCommit(_connect(path), announce=self._work.ring, tell=self._news.ring)
+        self.outbox = SqliteOutbox(self._all, self._writer)
 
     def close(self) -> None:
         """What was asked for is committed first."""

@@ -5,10 +5,10 @@ WITH key AS MATERIALIZED (
 ), arrived AS (
   INSERT INTO job (id, app, owner, priority, spec, steps, megapixels, megapixel_steps, attention,
                    state, attempt, submitted_at, expected_seconds, key_id, limited, image_count,
-                   start_by, single_attempt, keep_input, keep_seconds)
+                   start_by, single_attempt, keep_input, keep_seconds, webhook)
   SELECT :id, :app, :owner, :priority, :spec, :steps, :megapixels, :megapixel_steps, :attention,
          'queued', 0, :submitted_at, :expected_seconds, :key_id, :limited, :image_count,
-         :start_by, :single_attempt, :keep_input, :keep_seconds
+         :start_by, :single_attempt, :keep_input, :keep_seconds, :webhook
   FROM key
   WHERE COALESCE(queued_images + :image_count <= max_queued_images, true)
   ON CONFLICT (id) DO NOTHING

@@ -1,0 +1,80 @@
+"""Webhooks: the call that a receiver gets when a request has ended, and when it is made again."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+WAITS = (5, 15, 60, 120, 300, 600, 900, 1200, 1200, 1500, 1800)
+"""Seconds between one try and the next. With the first that is twelve tries, over more than two hours."""
+MOST_TRIES = 1 + len(WAITS)
+_STRETCH = 0.25
+"""The most that a wait is lengthened by chance, as a share: receivers that were away are not all called at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """What a request says about it."""
+
+    url: str
+    receiver: str
+    """Its host and port. How many calls run at once is limited for each."""
+    base_url: str
+    """Our own address, as whoever submitted knows it."""
+
+
+class DeliveryState(StrEnum):
+    WAITING = "waiting"
+    """For its first try, or for another."""
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """The right to make one try."""
+
+    job_id: str
+    receiver: str
+    tries: int
+    """This one included."""
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    at: float
+    seconds: float
+    code: int | None
+    """What the receiver answered; None where it did not."""
+    error: str | None
+    """Why it does not count; None where it does."""
+    is_final: bool = False
+    """Trying again would end the same way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport:
+    job_id: str
+    url: str
+    state: DeliveryState
+    since: float
+    """When the request ended."""
+    due_at: float | None
+    """When the next try is made, or taken over from a process that was lost; None where there is none."""
+    tries: tuple[Try, ...]
+    """Those whose end is known, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    count: int
+    oldest: float | None
+    """When the request ended that waits for the longest time."""
+
+
+def after(attempt: Try, tries: int, now: float, chance: float) -> tuple[DeliveryState, float | None]:
+    """What follows from try number `tries`, and when the next is due. `chance` is from 0 to 1."""
+    if attempt.error is None:
+        return DeliveryState.DELIVERED, None
+    if attempt.is_final or tries >= MOST_TRIES:
+        return DeliveryState.GIVEN_UP, None
+    return DeliveryState.WAITING, now + WAITS[tries - 1] * (1 + _STRETCH * chance)

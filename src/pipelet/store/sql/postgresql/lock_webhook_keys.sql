@@ -1,0 +1,1 @@
+LOCK TABLE webhook_key IN EXCLUSIVE MODE

@@ -1,0 +1,1 @@
+SELECT * FROM webhook_key ORDER BY created_at, role DESC

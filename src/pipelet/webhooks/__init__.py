@@ -1,0 +1,1 @@
+"""Tells receivers that their requests have ended."""

@@ -1,0 +1,25 @@
+"""What a receiver is told."""
+
+import json
+from typing import Any
+
+from pipelet.domain.job import Job
+from pipelet.domain.ports import BlobStore
+from pipelet.domain.result import images_of, result_document
+
+
+def message(job: Job, blobs: BlobStore, *, now: float, base_url: str) -> bytes:
+    """Of a job that has ended. The payload is the result as the API gives it, with URLs that are signed now."""
+    images = images_of(job, blobs, now=now, base_url=base_url)
+    body: dict[str, Any] = {"request_id": job.id, "gateway_request_id": job.id}
+    if job.failure is None:
+        body |= {"status": "OK", "payload": result_document(job, images)}
+    else:
+        kind, reason = job.failure.kind.value, job.failure.message
+        # Always a list, where the API has a text for some kinds: receivers of fal's webhooks know no other shape here.
+        detail = [{"loc": ["body"], "msg": reason, "type": kind, "input": None}]
+        payload: dict[str, Any] = {"detail": detail, "message": reason, "error_type": kind}
+        if images:  # finished before it was cancelled
+            payload["images"] = images
+        body |= {"status": "ERROR", "error": reason, "error_type": kind, "payload": payload}
+    return json.dumps(body, separators=(",", ":")).encode()
