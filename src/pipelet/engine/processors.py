@@ -19,7 +19,7 @@ class PicturesOnly(Qwen2VLProcessor):  # type: ignore[misc]
 
 def without_torchvision(pipeline: type, source: str, **options: Any) -> dict[str, Any]:
     """Components of `pipeline` that have to be handed to its `from_pretrained`."""
-    wanted = pipeline.__init__.__annotations__.get("processor")  # type: ignore[misc]
+    wanted = getattr(pipeline.__init__, "__annotations__", {}).get("processor")  # type: ignore[misc]
     if wanted is not Qwen2VLProcessor or is_torchvision_available():
         return {}
     images = Qwen2VLImageProcessorPil.from_pretrained(source, subfolder="processor", **options)
