@@ -108,7 +108,7 @@ def edits_of(folder):
             loaded[name] = Edits(name, where, painter, plain)
         return loaded[name]
 
-    # It shows the model every picture at a megapixel, which takes minutes even of a tiny one.
+    # It shows the model every picture at a megapixel, which takes a second or more even of a tiny one.
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(qwen, "VAE_IMAGE_SIZE", 64 * 64)
         patched.setattr(qwen, "CONDITION_IMAGE_SIZE", 56 * 56)
