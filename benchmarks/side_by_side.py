@@ -1,6 +1,6 @@
 """Pipelet beside what people use in its place, one after the other on this machine, with the same handler.
 
-    python -m benchmarks.side_by_side --json side-by-side.json
+    python -m benchmarks.side_by_side --json-file side-by-side.json
 
 Each system has as many handlers at once as the others, and is asked over HTTP alone. The peers are installed into an
 environment of their own at the first run; Celery needs a `redis-server` in PATH.

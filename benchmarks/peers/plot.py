@@ -33,9 +33,7 @@ def main() -> None:
         if title.startswith("lost"):
             colours = [_LOST] * len(names)
         bars = axis.barh(names, values, color=colours)
-        axis.bar_label(
-            bars, [f"{each:,.0f}" if each >= 10 or each == int(each) else f"{each:.1f}" for each in values], padding=3
-        )
+        axis.bar_label(bars, list(map(_figure, values)), padding=3)
         axis.set_title(title.format(**found[0]), fontsize=10, loc="left")
         axis.invert_yaxis()
         axis.spines[["top", "right"]].set_visible(False)

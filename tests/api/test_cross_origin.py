@@ -7,6 +7,7 @@ import pytest
 
 from pipelet.api.app import build_api
 from pipelet.blobs.disk import DiskBlobs
+from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import CATALOG, Service
 from tests.jobs import APP, SetClock
@@ -21,6 +22,7 @@ def client_of(store: SqliteStore, blobs: DiskBlobs, clock: SetClock) -> Callable
 
     def open_client(*origins: str) -> httpx2.AsyncClient:
         app = build_api(
+            may_call=is_public,
             store=store,
             blobs=blobs,
             catalog=CATALOG,

@@ -17,7 +17,7 @@ from pipelet.api.parts import Fetchers
 from pipelet.api.references import References
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain.catalog import Catalog, parse
-from pipelet.outbound import guarded_client
+from pipelet.outbound import guarded_client, is_public
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
 from tests.jobs import SetClock
@@ -55,6 +55,7 @@ async def fetchers() -> AsyncIterator[Fetchers]:
 @pytest.fixture
 def app(store: SqliteStore, blobs: DiskBlobs, clock: SetClock, catalog: Catalog, fetchers: Fetchers) -> FastAPI:
     return build_api(
+        may_call=is_public,
         store=store,
         blobs=blobs,
         catalog=catalog,

@@ -19,6 +19,7 @@ from pipelet.api.app import build_api, end_streams
 from pipelet.cli.server import Server
 from pipelet.domain.outcome import FailureKind, HandedBack
 from pipelet.domain.progress import Progress
+from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
 from tests.jobs import APP
@@ -180,7 +181,13 @@ async def test_after_a_reconnect_the_story_goes_on(service: Service, url: str, a
     """With the last event's id, at another process of the service: nothing is told twice, and no line is lost."""
     parts = app.state.parts
     another = build_api(
-        store=service.store, blobs=parts.blobs, catalog=parts.catalog, clock=service.clock, public_url=None, version="1"
+        may_call=is_public,
+        store=service.store,
+        blobs=parts.blobs,
+        catalog=parts.catalog,
+        clock=service.clock,
+        public_url=None,
+        version="1",
     )
     request_id = await service.submit()
     async with serving(another) as (other_url, _):

@@ -43,7 +43,7 @@ def build_api(
     clock: Clock,
     public_url: str | None,
     local_files: LocalFiles | None = None,
-    may_call: MayCall = lambda address: address.is_global,
+    may_call: MayCall,
     fetchers: Fetchers | None = None,
     allowed_origins: Sequence[str] = ("*",),
     version: str,

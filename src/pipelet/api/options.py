@@ -14,7 +14,6 @@ from pipelet.api.problems import Problem
 LEAST_START_TIMEOUT, LONGEST_START_TIMEOUT = 0.1, 1e9
 MOST_IN_QUEUE = 10**12
 LONGEST_IDEMPOTENCY_KEY = 255
-_YES = frozenset({"1", "true", "yes"})
 _NO = frozenset({"0", "false", "no"})
 _VISIBLE = re.compile(rf"[!-~]{{1,{LONGEST_IDEMPOTENCY_KEY}}}")
 _ECHO_CHARS = 200
@@ -122,6 +121,10 @@ def _keep_seconds(text: str) -> float | None:
     raise ValueError(f"expiration_duration_seconds is to be a number of seconds above 0. {example}")
 
 
+def is_yes(text: str) -> bool:
+    return text.lower() in ("1", "true", "yes")
+
+
 _HEADERS: Mapping[bytes, tuple[str, str, _Reader]] = {
     name.lower().encode(): (name, field, read)
     for name, field, read in (
@@ -129,7 +132,7 @@ _HEADERS: Mapping[bytes, tuple[str, str, _Reader]] = {
         ("X-Fal-Request-Timeout", "start_timeout", _start_timeout),
         ("X-Fal-Request-Start-Timeout", "new_start_timeout", _start_timeout),
         ("X-Fal-Queue-Priority", "is_low", lambda text: text.lower() == "low"),
-        ("X-Fal-No-Retry", "is_single_attempt", lambda text: text.lower() in _YES),
+        ("X-Fal-No-Retry", "is_single_attempt", is_yes),
         ("X-Fal-Store-IO", "keeps_input", lambda text: text.lower() not in _NO),
         ("X-Fal-Object-Lifecycle-Preference", "keep_seconds", _keep_seconds),
     )

@@ -12,7 +12,7 @@ from pipelet.api import status as statuses
 from pipelet.api.body import read_object
 from pipelet.api.inputs import Wanted, read_input
 from pipelet.api.once import Once
-from pipelet.api.options import Options, read_options
+from pipelet.api.options import Options, is_yes, read_options
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import json_response, problem_response
 from pipelet.api.schemas import MIN_PRIORITY
@@ -74,7 +74,7 @@ async def status(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     parts = parts_of(request)
     _, job = await find(parts, request)
-    also_running = request.query_params.get("in_progress", "").lower() in ("1", "true")
+    also_running = is_yes(request.query_params.get("in_progress", ""))
     match await parts.store.cancel(job.id, parts.clock.now(), running=also_running):
         case CancelAnswer.CANCELLED | CancelAnswer.STOPPING:
             log.info("request.cancelled", request_id=job.id, user=job.user)

@@ -93,7 +93,7 @@ class DiffusersModel:
             torch.cuda.empty_cache()
         raise DrawOutOfMemory(problem)
 
-    def _run(self, each: "_Pass", drawn: torch.Tensor | None, watch: "Watch") -> torch.Tensor:
+    def _run(self, each: "_Pass", drawn: torch.Tensor | None, watch: Watch) -> torch.Tensor:
         """float, shape (count, 3, height, width), values 0 to 1, on the device. `drawn` are the last pass's."""
         watch.begin_pass(each.steps, encodings=each.encodings)
         asked = each.arguments | {"callback_on_step_end": watch.after_step}

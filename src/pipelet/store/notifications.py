@@ -36,6 +36,8 @@ class Notifications:
         self._pause = pause
         self._due = False
         self._sending: asyncio.Task[None] | None = None
+        self._ears: set[asyncio.Event] = set()
+        self._listening: asyncio.Task[None] | None = None
 
     def send(self) -> None:
         """Never waits and never fails."""
@@ -67,14 +69,23 @@ class Notifications:
     async def listen(self) -> AsyncIterator[asyncio.Event]:
         """The event is set at every notification, and whenever one may have been missed. Whoever waits clears it."""
         event = asyncio.Event()
-        listening = asyncio.create_task(self._listen(event))
+        self._ears.add(event)
+        if self._listening is None:  # one connection for all who listen
+            self._listening = asyncio.create_task(self._listen())
         try:
             yield event
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            self._ears.remove(event)
+            if not self._ears and self._listening is not None:
+                listening, self._listening = self._listening, None
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
 
-    async def _listen(self, event: asyncio.Event) -> None:
+    def _hear(self, *_: object) -> None:
+        for event in self._ears:
+            event.set()
+
+    async def _listen(self) -> None:
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -88,8 +99,8 @@ class Notifications:
             gone = asyncio.Event()
             try:
                 connection.add_termination_listener(lambda *_, gone=gone: gone.set())
-                await connection.add_listener(self._channel, lambda *_: event.set())
-                event.set()  # what came before the ear was open
+                await connection.add_listener(self._channel, self._hear)
+                self._hear()  # what came before the ears were open
                 await gone.wait()
             except (asyncpg.PostgresError, *AWAY):
                 await asyncio.sleep(_FIRST_PAUSE)

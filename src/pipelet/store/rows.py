@@ -126,7 +126,7 @@ def _spec_column(spec: ImageSpec) -> str:
 
 
 def _webhook_from(text: str | None) -> Webhook | None:
-    return None if text is None else Webhook(**json.loads(text))
+    return None if text is None else Webhook(**_known(Webhook, json.loads(text))[0])
 
 
 def _failure_from(row: Row) -> Failure | None:
@@ -273,10 +273,12 @@ def delivery_reports_from(found: Iterable[Row]) -> list[DeliveryReport]:
 
 def _delivery_report_from(of_one: Sequence[Row]) -> DeliveryReport:
     first = of_one[0]
+    webhook = _webhook_from(first["webhook"])
+    assert webhook is not None  # noqa: S101 - a delivery has one
     tries = (row for row in of_one if row["at"] is not None)
     return DeliveryReport(
         job_id=first["job_id"],
-        url=Webhook(**json.loads(first["webhook"])).url,
+        url=webhook.url,
         state=DeliveryState(first["state"]),
         since=first["since"],
         due_at=first["due_at"],
