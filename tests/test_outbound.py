@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -160,6 +161,31 @@ async def test_redirects_are_checked_like_the_first_request() -> None:
             with pytest.raises(AddressRefused):
                 await client.get(f"http://public.test:{port}/")
         assert 1 == len(heads)
+
+
+async def test_what_comes_with_a_redirect_is_not_read() -> None:
+    """A body without end, packed or not, holds up nobody and fills no memory: the redirect is followed at once."""
+    left = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"GET /bomb"):
+            writer.write(OK)
+        else:
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: /picture\r\nContent-Encoding: gzip\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(gzip.compress(bytes(1 << 20)))
+                    await writer.drain()
+            left.set()
+        writer.close()
+
+    serving = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with serving, asyncio.timeout(10), guarded_client(allowed=LOOPBACK, max_redirects=3) as client:
+        found = await client.get(f"http://127.0.0.1:{serving.sockets[0].getsockname()[1]}/bomb")
+        await left.wait()
+
+    assert "hi" == found.text
 
 
 async def test_redirects_end() -> None:

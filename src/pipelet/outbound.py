@@ -116,13 +116,12 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             AddressRefused: no address of the host may be reached.
             httpx2.ConnectError: it has none, or none takes the connection.
         """
-        addresses = await self._reachable(request)
-        for address in addresses[:-1]:
-            try:
-                return await self._send(request, address)
-            except (httpx2.ConnectError, httpx2.ConnectTimeout):
-                continue  # nothing was sent yet
-        return await self._send(request, addresses[-1])
+        response = await self._send_to_any(request, await self._reachable(request))
+        if not response.has_redirect_location:
+            return response
+        # httpx reads and unpacks all that comes with a redirect before it follows, and a stranger may send without end.
+        await response.aclose()
+        return httpx2.Response(response.status_code, headers={"Location": response.headers["Location"]})
 
     async def _reachable(self, request: httpx2.Request) -> list[Address]:
         url = request.url
@@ -144,6 +143,14 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
                 "(PIPELET_ALLOWED_NETWORKS)."
             )
         return reachable
+
+    async def _send_to_any(self, request: httpx2.Request, addresses: Sequence[Address]) -> httpx2.Response:
+        for address in addresses[:-1]:
+            try:
+                return await self._send(request, address)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                continue  # nothing was sent yet
+        return await self._send(request, addresses[-1])
 
     async def _send(self, request: httpx2.Request, address: Address) -> httpx2.Response:
         return await self._inner.handle_async_request(

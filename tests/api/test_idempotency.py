@@ -131,6 +131,15 @@ async def test_a_repeated_submit_needs_no_room(service: Service) -> None:
     assert first.json()["request_id"] == again.json()["request_id"]
 
 
+async def test_nesting_is_refused_as_input(service: Service) -> None:
+    """However deep, also where it can only just be read."""
+    for depth in (*range(20, 900, 20), *range(900, 1000)):
+        body = '{"prompt": ' + "[" * depth + "]" * depth + "}"
+        answer = await service.client.post(URL, content=body, headers={"Idempotency-Key": "k"})
+
+        assert answer.status_code in (400, 422), depth
+
+
 @pytest.mark.parametrize("key", ["", "   ", "a b", "é", "x" * 256])
 async def test_what_is_no_key_is_refused(service: Service, key: str) -> None:
     """Empty, with blanks, beyond ASCII, or too long: a 422 that says what a key is."""

@@ -1,6 +1,7 @@
 """The call that answers with the result itself."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -14,9 +15,12 @@ from tests.jobs import APP
 PATHS = [f"/fal/run/{APP}", f"/fal/run/{APP}/", f"/fal/run/queue/{APP}"]
 
 
-async def called(service: Service, path: str = PATHS[0]) -> asyncio.Task[httpx2.Response]:
+async def called(
+    service: Service, path: str = PATHS[0], headers: Mapping[str, str] | None = None
+) -> asyncio.Task[httpx2.Response]:
     """A call whose request is in the queue."""
-    call = asyncio.create_task(service.client.post(path, json={"prompt": "a", "batch_size": 2}))
+    body = {"prompt": "a", "batch_size": 2}
+    call = asyncio.create_task(service.client.post(path, json=body, headers=dict(headers or {})))
     await in_queue(service)
     return call
 
@@ -133,13 +137,22 @@ async def test_who_hangs_up_is_not_waited_for(
     assert ("IN_PROGRESS" if has_begun else "COMPLETED") == status
 
 
-async def test_a_service_that_stops_says_where_the_result_will_be(service: Service, app: FastAPI) -> None:
-    """Calls that wait are answered at once, with the id of a request that stays in the queue."""
-    call = await called(service)
+@pytest.mark.parametrize(
+    ("key", "has_begun", "code", "state"),
+    [(None, False, 503, "COMPLETED"), (None, True, 500, "IN_PROGRESS"), ("k", False, 503, "IN_QUEUE")],
+    ids=["waits", "has begun", "has a key"],
+)
+async def test_a_service_that_stops_has_nothing_drawn_twice(
+    service: Service, app: FastAPI, key: str | None, has_begun: bool, code: int, state: str
+) -> None:
+    """Calls that wait are answered at once, with the id. What clients then make again is cancelled, or known by a key."""
+    call = await called(service, headers={} if key is None else {"Idempotency-Key": key})
+    if has_begun:
+        await service.claim()
     app.state.parts.watcher.close()
     answer = await asyncio.wait_for(call, 5)
 
     request_id = answer.headers["x-fal-request-id"]
-    assert (503, "service_stops") == (answer.status_code, answer.headers["x-fal-error-type"])
+    assert (code, "service_stops") == (answer.status_code, answer.headers["x-fal-error-type"])
     assert request_id in answer.json()["message"]
-    assert "IN_QUEUE" == (await service.client.get(service.status_path(request_id))).json()["status"]
+    assert state == (await service.client.get(service.status_path(request_id))).json()["status"]

@@ -1,7 +1,9 @@
 """Submits that carry an `Idempotency-Key`: made again, they answer the request that the first one made."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import structlog
@@ -27,13 +29,17 @@ class Once:
     now: float
 
     @classmethod
-    def of(cls, options: Options, app: App, key: ApiKey, fields: Mapping[str, Any], now: float) -> Self | None:
+    async def of(cls, options: Options, app: App, key: ApiKey, fields: Mapping[str, Any], now: float) -> Self | None:
+        """`fields` have been found to be good."""
         if options.idempotency_key is None:
             return None
+        print_of = partial(fingerprint_of, app.name, fields, options.webhook)
+        # The pictures of an edit may be 32 MiB of text, which all others would wait for.
+        fingerprint = await asyncio.to_thread(print_of) if app.task == "image-edit" else print_of()
         wanted = IdempotencyKey(
             user=key.user,
             key=options.idempotency_key,
-            fingerprint=fingerprint_of(app.name, fields, options.webhook),
+            fingerprint=fingerprint,
             job_id="",
             expires_at=now + KEPT_SECONDS,
         )

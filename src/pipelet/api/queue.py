@@ -41,10 +41,10 @@ async def submit(request: Request) -> Response:
     fields = await read_object(request, max_bytes=app.limits.max_body_bytes)
     options = read_options(request.scope)
     webhook = read_webhook(parts, request)
-    once = Once.of(options, app, key, fields, parts.clock.now())
+    wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority, max_batch=key.max_batch)
+    once = await Once.of(options, app, key, fields, parts.clock.now())
     if once is not None and (repeated := await once.repeated(parts)) is not None:
         return _submitted(parts, request, *repeated, is_repeated=True)
-    wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority, max_batch=key.max_batch)
     if options.is_low and fields.get("priority") is None:
         wanted = replace(wanted, priority=max(wanted.priority - 1, MIN_PRIORITY))
     await _refuse_long_queue(parts, app, options)

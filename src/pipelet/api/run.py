@@ -17,7 +17,8 @@ from pipelet.domain.job import CancelAnswer
 
 log = structlog.get_logger()
 
-_STOPS = "The service stops, and the request {} goes on: its result can be read by this id."
+_GOES_ON = "The service stops, and the request {} goes on: its result can be read by this id."
+_CANCELLED = "The service stops, and the request {} is cancelled. Send it again."
 
 
 async def run(request: Request) -> Response:
@@ -35,12 +36,21 @@ async def run(request: Request) -> Response:
         has_ended = await _ends(parts, request, hung_up)
     finally:
         hung_up.cancel()
-    if hung_up.done() and "idempotency-key" not in request.headers:
+    may_come_again = "idempotency-key" in request.headers
+    if hung_up.done() and not may_come_again:
         await _cancel(parts, request_id)
     if not has_ended and parts.watcher.is_closed:
-        headers = {"x-fal-request-id": request_id}
-        return problem_response(503, _STOPS.format(request_id), error_type="service_stops", headers=headers)
+        return await _stopped(parts, request_id, may_come_again=may_come_again)
     return await queue.result(request)
+
+
+async def _stopped(parts: Parts, request_id: str, *, may_come_again: bool) -> Response:
+    """fal's clients make a call again that is answered with 503, and none with 500: nothing is to be drawn twice."""
+    status, text = 503, _GOES_ON
+    if not may_come_again:
+        status, text = (503, _CANCELLED) if await _cancel(parts, request_id) else (500, _GOES_ON)
+    headers = {"x-fal-request-id": request_id}
+    return problem_response(status, text.format(request_id), error_type="service_stops", headers=headers)
 
 
 async def _ends(parts: Parts, request: Request, hung_up: "asyncio.Task[None]") -> bool:
@@ -61,6 +71,9 @@ async def _until_hung_up(request: Request) -> None:
         pass
 
 
-async def _cancel(parts: Parts, request_id: str) -> None:
-    if await parts.store.cancel(request_id, parts.clock.now()) is CancelAnswer.CANCELLED:
+async def _cancel(parts: Parts, request_id: str) -> bool:
+    """False: it has begun."""
+    is_cancelled = await parts.store.cancel(request_id, parts.clock.now()) is CancelAnswer.CANCELLED
+    if is_cancelled:
         log.info("request.abandoned", request_id=request_id)
+    return is_cancelled

@@ -22,6 +22,9 @@ class IdempotencyKey:
 
 
 def fingerprint_of(app: str, fields: Mapping[str, Any], webhook: str | None) -> str:
-    """The same for the same request, however its JSON is written: order, spaces and nulls do not count."""
+    """The same for the same request, however its JSON is written: order, spaces and nulls do not count.
+
+    `fields` are those of an input that was found to be good: any JSON may be nested too deeply.
+    """
     given = {name: value for name, value in fields.items() if value is not None}
     return hashlib.sha256(json.dumps([app, webhook, given], sort_keys=True).encode()).hexdigest()
