@@ -165,6 +165,7 @@ def _add_submits(app: FastAPI, parts: Parts) -> None:
             path,
             queue.submit,
             summary="Submit a request",
+            description="With `?fal_webhook=URL`, that URL is told when the request has ended.",
             responses=description.SUBMIT,
             openapi_extra=extra,
         )

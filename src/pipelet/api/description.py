@@ -161,7 +161,6 @@ OPTIONS: list[dict[str, Any]] = [
         minimum=0,
         maximum=MOST_IN_QUEUE,
     ),
-    _parameter("query", "fal_webhook", "A URL that is told when the request has ended.", type="string", format="uri"),
 ]
 
 
