@@ -166,6 +166,7 @@ async def test_redirects_are_checked_like_the_first_request() -> None:
 async def test_what_comes_with_a_redirect_is_not_read() -> None:
     """A body without end, packed or not, holds up nobody and fills no memory: the redirect is followed at once."""
     left = asyncio.Event()
+    piece = gzip.compress(bytes(1 << 20)) * 64
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -175,7 +176,7 @@ async def test_what_comes_with_a_redirect_is_not_read() -> None:
             writer.write(b"HTTP/1.1 302 Found\r\nLocation: /picture\r\nContent-Encoding: gzip\r\n\r\n")
             with contextlib.suppress(ConnectionError):
                 while True:
-                    writer.write(gzip.compress(bytes(1 << 20)))
+                    writer.write(piece)
                     await writer.drain()
             left.set()
         writer.close()

@@ -17,7 +17,7 @@ _ROWS = (
     ("idle: submit until the handler begins, p99, ms", lambda each: each["pick_up"][1] * 1000),
     ("submit with 8 users, p99, ms", lambda each: each["submit"][1] * 1000),
     ("status with 200 pollers, p99, ms", lambda each: each["poll"][1] * 1000),
-    ("drain of {accepted:,}, s", lambda each: each["drain"] or 0.0),
+    ("drained a second, 4 handlers of 50 ms", lambda each: each["drained"] or 0.0),
     ("lost by kill -9 of everything, of {killed[accepted]}", lambda each: each["killed"]["lost"]),
     ("done after kill -9 and a start anew, s", lambda each: each["killed"]["seconds"]),
 )

@@ -145,7 +145,7 @@ async def test_who_hangs_up_is_not_waited_for(
 async def test_a_service_that_stops_has_nothing_drawn_twice(
     service: Service, app: FastAPI, key: str | None, has_begun: bool, code: int, state: str
 ) -> None:
-    """Calls that wait are answered at once, with the id. What clients then make again is cancelled, or known by a key."""
+    """Calls that wait are answered at once, with the id. What clients make again is cancelled, or known by its key."""
     call = await called(service, headers={} if key is None else {"Idempotency-Key": key})
     if has_begun:
         await service.claim()
