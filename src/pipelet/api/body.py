@@ -58,32 +58,40 @@ class Bodies:
         announced = int(text[:18]) if text.isascii() and text.isdigit() else 0
         if announced > max_bytes:
             raise _too_large(max_bytes)
+        body, more = bytearray(), True
+        if announced <= _SMALL:
+            # Most come whole with their head: a time limit for those would cost as much as reading them does.
+            more = await _receive(request, body, max_bytes)
+            if not more and len(body) <= _SMALL:
+                return bytes(body)
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._arriving(request, held, user, announced, max_bytes)
+                await self._arriving(request, held, user, body, more, announced, max_bytes)
+                return bytes(body)
         except TimeoutError as error:
             message = f"The body was not there after {self._seconds:g} seconds. Send smaller pictures, or their URLs."
             raise Problem(400, message, error_type="body_timeout") from error
 
     async def _arriving(
-        self, request: Request, held: AsyncExitStack, user: str, announced: int, max_bytes: int
-    ) -> bytes:
-        room, body, more = _SMALL, bytearray(), True
+        self,
+        request: Request,
+        held: AsyncExitStack,
+        user: str,
+        body: bytearray,
+        more: bool,
+        announced: int,
+        max_bytes: int,
+    ) -> None:
+        room = _SMALL
         if announced > room:
             room = await self._make_room(
                 held, user, announced
             )  # before it is read: until then it stays with its sender
-        while more:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > max_bytes:
-                raise _too_large(max_bytes)
+        while more or len(body) > room:
             if len(body) > room:
                 room = await self._make_room(held, user, max_bytes)
-        return bytes(body)
+            if more:
+                more = await _receive(request, body, max_bytes)
 
     async def _make_room(self, held: AsyncExitStack, user: str, size: int) -> int:
         try:
@@ -93,6 +101,17 @@ class Bodies:
             message = "Too many large bodies are being read. Try again in a few seconds."
             raise Problem(503, message, error_type="service_unavailable") from error
         return size
+
+
+async def _receive(request: Request, body: bytearray, max_bytes: int) -> bool:
+    """Adds what comes next to `body`; False: it was the last."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    body += message.get("body", b"")
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    return bool(message.get("more_body", False))
 
 
 def _parse_large(body: bytes) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _UPRIGHT = {
 }
 """By Exif's orientation: what turns it back."""
 _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")
-"""What begins a segment of a JPEG, with its length. In what is coded, an FF is followed by a zero or marks a restart."""
+"""What begins a segment of a JPEG, and has a length. In coded data, an FF is followed by a zero or marks a restart."""
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 
