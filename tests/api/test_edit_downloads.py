@@ -145,10 +145,14 @@ async def address() -> AsyncIterator[str]:
 
 @pytest.fixture
 def impatient(service: Service) -> Service:
-    """It waits a second for the pictures of a submit."""
+    """It waits a second for each picture."""
+    return wait_for(service, fetch_seconds=1.0)
+
+
+def wait_for(service: Service, **seconds: float) -> Service:
     parts = service.app.state.parts
-    waiting = References(parts.store, parts.blobs, parts.references._downloads, parts.clock, fetch_seconds=1.0)
-    service.app.state.parts = replace(parts, references=waiting)
+    references = References(parts.store, parts.blobs, parts.references._downloads, parts.clock, **seconds)
+    service.app.state.parts = replace(parts, references=references)
     return service
 
 
@@ -218,15 +222,44 @@ async def test_places_that_are_none(impatient: Service, url: str) -> None:
     assert "file_download_error" == answer.json()["detail"][0]["type"]
 
 
-async def test_many_slow_servers_hold_up_their_own_requests_alone(impatient: Service, address: str) -> None:
-    """Others are answered meanwhile; who waits in vain for a turn is told so after the same time."""
-    slow = [asyncio.create_task(post(impatient, *(f"{address}/silent?{n}-{k}" for k in range(8)))) for n in range(6)]
-    await asyncio.sleep(0)
+async def post_as(service: Service, key: str, *urls: str) -> Any:
+    headers = {"Authorization": f"Bearer {key}"}
+    body = {"prompt": "a girl", "image_urls": urls}
+    return await service.client.post(f"/fal/queue/{EDIT}", json=body, headers=headers)
 
-    assert 404 == (await impatient.client.get(f"/fal/queue/{EDIT}/requests/{'x' * 20}/status")).status_code
 
-    assert {422} == {(await each).status_code for each in slow}
+async def until_free(service: Service, slots: int) -> None:
+    async with asyncio.timeout(10):
+        while service.app.state.parts.references._slots.free != slots:
+            await asyncio.sleep(0.01)
+
+
+async def test_slow_servers_hold_up_their_own_user_alone(service: Service, address: str) -> None:
+    """Others are answered meanwhile; who waits in vain for a turn may try again."""
+    wait_for(service, fetch_seconds=20.0, patience=3.0)
+    slow = [asyncio.create_task(post(service, *(f"{address}/silent?{n}-{k}" for k in range(8)))) for n in range(4)]
+    await until_free(service, 16)
+
+    assert 404 == (await service.client.get(f"/fal/queue/{EDIT}/requests/{'x' * 20}/status")).status_code
+    bob = await service.new_key("bob")
+    assert 200 == (await post_as(service, bob, f"{address}/a.png")).status_code
+    assert not any(each.done() for each in slow)
+    answers = [await each for each in slow]
+    assert {(503, "5", "1")} == {
+        (each.status_code, each.headers["Retry-After"], each.headers["X-Fal-Needs-Retry"]) for each in answers
+    }
+    assert 200 == (await post(service, f"{address}/a.png")).status_code
+
+
+async def test_waiting_for_others_is_not_the_fault_of_a_picture(impatient: Service, address: str) -> None:
+    """The time for fetching begins with the turn of the picture."""
+    keys = [await impatient.new_key(name) for name in ("bob", "eve", "sam")]
+    urls = [f"{address}/silent?{number}" for number in range(8)]
+    slow = [asyncio.create_task(post_as(impatient, key, *urls)) for key in keys]
+    await until_free(impatient, 0)
+
     assert 200 == (await post(impatient, f"{address}/a.png")).status_code
+    assert {422} == {(await each).status_code for each in slow}
 
 
 async def test_an_upload_of_many_megabytes(service: Service) -> None:

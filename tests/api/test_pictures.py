@@ -182,3 +182,28 @@ def test_damage_is_refused_or_read(data: bytes, changes: list[tuple[float, bytes
         assert error.kind.startswith(("image_", "unsupported_"))
     else:
         assert max(found.width, found.height) <= 128
+
+
+def _progressive() -> tuple[bytes, bytes, bytes]:
+    """Such a JPEG up to its last scan, that scan, and the end."""
+    data = encoded(picture((640, 640)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last], data[last:-2], data[-2:]
+
+
+@pytest.mark.parametrize(
+    "between", [b"", b"\xff\x01", b"\xff\xfe\x00\x04\xff\xd9"], ids=["nothing", "a mark", "a comment"]
+)
+def test_a_picture_of_very_many_scans(between: bytes) -> None:
+    """Each costs time, and no bytes: some kilobytes could be decoded for minutes. No comment hides them."""
+    begin, scan, end = _progressive()
+
+    assert (640, 640) == read(begin + (between + scan) * 50 + end).size
+    with pytest.raises(PictureRefused, match="more than 100 scans") as refused:
+        read(begin + (between + scan) * 1000 + end)
+    assert "image_load_error" == refused.value.kind
+
+
+def test_what_follows_a_jpeg_does_not_count() -> None:
+    """Phones write a film behind the picture, in which every pair of bytes occurs."""
+    assert (640, 640) == read(encoded(picture((640, 640)), "JPEG") + b"\xff\xda" * 1000).size

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from pipelet.api import description, events, files, health, jwks, problems, queue, run
 from pipelet.api.auth import Doorkeeper
+from pipelet.api.body import Bodies
 from pipelet.api.cross_origin import CrossOrigin
 from pipelet.api.downloads import Downloads
 from pipelet.api.estimates import Estimates
@@ -73,6 +74,7 @@ def build_api(
             )
             for name in catalog.served_apps()
         },
+        bodies=Bodies(),
         references=References(
             store,
             blobs,

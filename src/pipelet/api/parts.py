@@ -10,6 +10,7 @@ import httpx2
 from starlette.requests import Request
 
 from pipelet.api.auth import Doorkeeper
+from pipelet.api.body import Bodies
 from pipelet.api.estimates import Estimates
 from pipelet.api.metrics import Metrics
 from pipelet.api.recent import Recent
@@ -59,6 +60,7 @@ class Parts:
     version: str
     inputs: dict[str, InputModel]
     """By served app."""
+    bodies: Bodies
     references: "References"
     doorkeeper: Doorkeeper
     estimates: Estimates

@@ -6,6 +6,7 @@ the place where a photograph was taken, not a colour profile.
 
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ MAX_PIXELS = 64_000_000
 """Of a picture as it was sent. Decoded, it takes three or four bytes for each."""
 MIN_SIDE = 64
 """Pixels; models see nothing in less."""
+MAX_SCANS = 100
+"""Of a JPEG, each of them over all its pixels, however few bytes it has. Cameras and programs write ten at most."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
@@ -31,6 +34,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """By Exif's orientation: what turns it back."""
+_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")
+"""What begins a segment of a JPEG, and has a length. In coded data, an FF is followed by a zero or marks a restart."""
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 
 class PictureRefused(PipeletError):
@@ -59,6 +65,10 @@ def read_picture(data: bytes, *, max_side: int) -> Picture:
     """
     if not data:
         raise PictureRefused("image_load_error", "The file is empty.")
+    if data.startswith(b"\xff\xd8") and _has_too_many_scans(data):
+        raise PictureRefused(
+            "image_load_error", f"The JPEG has more than {MAX_SCANS} scans. Save it anew, as any JPEG."
+        )
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -79,6 +89,20 @@ def read_picture(data: bytes, *, max_side: int) -> Picture:
         raise PictureRefused("image_too_small", message, min_width=MIN_SIDE, min_height=MIN_SIDE)
     png = _png(picture)
     return Picture(png, picture.width, picture.height, hashlib.sha256(png).digest())
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    """Of what follows the picture, such as the film of a phone, nothing counts, nor of a thumbnail inside."""
+    if data.count(b"\xff\xda") <= MAX_SCANS:
+        return False
+    scans, at = 0, 2
+    while scans <= MAX_SCANS and (found := _MARKER.search(data, at)):
+        kind, at = data[found.end() - 1], found.end()
+        if kind == _END_OF_IMAGE:
+            break
+        scans += kind == _START_OF_SCAN
+        at += int.from_bytes(data[at : at + 2])
+    return scans > MAX_SCANS
 
 
 def _flat(image: Image.Image, max_side: int) -> Image.Image:

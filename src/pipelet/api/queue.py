@@ -1,5 +1,6 @@
 """fal's queue routes: submit, status, cancel, result."""
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,6 @@ from fastapi.responses import Response
 
 from pipelet.api import addresses
 from pipelet.api import status as statuses
-from pipelet.api.body import read_object
 from pipelet.api.inputs import Wanted, read_input
 from pipelet.api.once import Once
 from pipelet.api.options import Options, is_yes, read_options
@@ -38,7 +38,13 @@ async def submit(request: Request) -> Response:
     parts = parts_of(request)
     key = await parts.doorkeeper.admit(request.scope["headers"])
     app = _served_app(parts, _called_app(request))
-    fields = await read_object(request, max_bytes=app.limits.max_body_bytes)
+    async with AsyncExitStack() as held:
+        limit = app.limits.max_body_bytes
+        fields = await parts.bodies.read_object(request, held, user=key.user, max_bytes=limit)
+        return await _submit(parts, request, app, key, fields)
+
+
+async def _submit(parts: Parts, request: Request, app: App, key: ApiKey, fields: dict[str, Any]) -> Response:
     options = read_options(request.scope)
     webhook = read_webhook(parts, request)
     wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority, max_batch=key.max_batch)
@@ -49,7 +55,7 @@ async def submit(request: Request) -> Response:
         wanted = replace(wanted, priority=max(wanted.priority - 1, MIN_PRIORITY))
     await _refuse_long_queue(parts, app, options)
     job_id = new_request_id()
-    references = await _references(parts, request, app, job_id, wanted) if wanted.pictures else ()
+    references = await _references(parts, request, app, key, job_id, wanted) if wanted.pictures else ()
     spec = wanted.spec(app.limits, references)
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
     job = await _new_job(parts, app, key, job_id, wanted.priority, spec, options, webhook, backlog)
@@ -134,9 +140,11 @@ async def _refuse_long_queue(parts: Parts, app: App, options: Options) -> None:
         )
 
 
-async def _references(parts: Parts, request: Request, app: App, job_id: str, wanted: Wanted) -> tuple[Reference, ...]:
+async def _references(
+    parts: Parts, request: Request, app: App, key: ApiKey, job_id: str, wanted: Wanted
+) -> tuple[Reference, ...]:
     base_url = addresses.base_url(parts.public_url, request.scope)
-    return await parts.references.collect(app, job_id, wanted.pictures, base_url=base_url)
+    return await parts.references.collect(app, job_id, wanted.pictures, user=key.user, base_url=base_url)
 
 
 async def _queue(parts: Parts, job: Job, once: Once | None) -> tuple[Job, int] | None:

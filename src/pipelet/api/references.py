@@ -5,26 +5,26 @@ server.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pipelet.api.decoders import Decoders
 from pipelet.api.downloads import Downloads
 from pipelet.api.inputs import PictureUrl, echo, one_line
 from pipelet.api.pictures import Picture, PictureRefused, read_picture
 from pipelet.api.problems import Problem
+from pipelet.api.shares import Shares
 from pipelet.domain.catalog import App
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import Reference
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 
-_PATIENCE = 80.0
-"""Seconds, for all that is done with them."""
 _AT_ONCE = 24
-"""Pictures in the hands of this process, each of up to 20 MiB."""
+"""Pictures in the hands of this process, each of up to 20 MiB: fetched, or waiting for their decoder."""
+_AT_ONCE_PER_USER = 8
+"""So that one with slow servers holds up no others. As many as a submit may have."""
 _DECODED_AT_ONCE = 2
 """Each takes up to 64 million pixels of four bytes, twice."""
 _UNTAKEN_SECONDS = 900.0
@@ -37,6 +37,8 @@ class _Batch:
 
     app: App
     job_id: str
+    user: str
+    base_url: str
     kept: dict[bytes, "asyncio.Task[Reference]"] = field(default_factory=dict)
 
     async def once(self, picture: Picture, keep: Callable[[], Coroutine[Any, Any, Reference]]) -> Reference:
@@ -55,32 +57,32 @@ class References:
         clock: Clock,
         *,
         fetch_seconds: float = 20.0,
+        patience: float = 80.0,
     ) -> None:
-        """`fetch_seconds` is for all pictures of a submit together: fal's clients wait 120 for its answer."""
+        """`fetch_seconds` is for one picture, once its turn has come. `patience` is in seconds, too, and for all that
+        is done with those of a submit: fal's clients wait 120 for its answer."""
         self._store = store
         self._blobs = blobs
         self._downloads = downloads
         self._clock = clock
         self._fetch_seconds = fetch_seconds
-        self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._threads = ThreadPoolExecutor(_DECODED_AT_ONCE, thread_name_prefix="decode")
+        self._patience = patience
+        self._slots = Shares(_AT_ONCE, _AT_ONCE_PER_USER)
+        self._decoders = Decoders(_DECODED_AT_ONCE)
 
     async def collect(
-        self, app: App, job_id: str, pictures: Sequence[PictureUrl], *, base_url: str
+        self, app: App, job_id: str, pictures: Sequence[PictureUrl], *, user: str, base_url: str
     ) -> tuple[Reference, ...]:
         """Stored and noted for `job_id`, in the order of `pictures`. Whoever does not submit it calls `release`.
 
         Raises:
             Problem: 422 with what is wrong with each picture; 503 where too many others are in work.
         """
-        deadline = asyncio.get_running_loop().time() + self._fetch_seconds
-        batch = _Batch(app, job_id)
+        batch = _Batch(app, job_id, user, base_url)
         urls = dict.fromkeys(each.url for each in pictures)  # what is named twice is fetched once
         try:
-            async with asyncio.timeout(_PATIENCE):
-                found = await asyncio.gather(
-                    *(self._one(batch, url, base_url, deadline) for url in urls), return_exceptions=True
-                )
+            async with asyncio.timeout(self._patience):
+                found = await asyncio.gather(*(self._one(batch, url) for url in urls), return_exceptions=True)
         except TimeoutError as error:
             message = "Too many pictures of other requests are being read. Try again in a few seconds."
             raise Problem(503, message) from error
@@ -94,17 +96,15 @@ class References:
         """Its request was refused: what was stored for it may go."""
         await self._store.release_inputs(job_id, self._clock.now())
 
-    async def _one(self, batch: _Batch, url: str, base_url: str, deadline: float) -> Reference:
-        async with contextlib.AsyncExitStack() as held:
+    async def _one(self, batch: _Batch, url: str) -> Reference:
+        async with self._slots.hold(batch.user):
             try:
-                async with asyncio.timeout_at(deadline):
-                    await held.enter_async_context(self._slots)
-                    data = await self._downloads.read(url, base_url=base_url)
+                async with asyncio.timeout(self._fetch_seconds):
+                    data = await self._downloads.read(url, base_url=batch.base_url)
             except TimeoutError as error:
                 message = f"The picture was not there after {self._fetch_seconds:g} seconds."
                 raise PictureRefused("file_download_error", message) from error
-            read = partial(read_picture, data, max_side=batch.app.limits.max_side)
-            picture = await asyncio.get_running_loop().run_in_executor(self._threads, read)
+            picture = await self._decoders.run(partial(read_picture, data, max_side=batch.app.limits.max_side))
             return await batch.once(picture, partial(self._keep, batch, picture))
 
     async def _keep(self, batch: _Batch, picture: Picture) -> Reference:

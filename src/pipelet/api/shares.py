@@ -1,0 +1,64 @@
+"""A thing of which there is so much, such as memory, shared by all users: whoever finds none left waits for a turn."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+
+
+class Shares:
+    """Turns come in the order of asking, except that whoever has `per_user` is passed over.
+
+    asyncio's semaphores know one unit and no users.
+    """
+
+    def __init__(self, total: int, per_user: int) -> None:
+        self._free = total
+        self._per_user = min(per_user, total)
+        self._held: Counter[str] = Counter()
+        self._waiting: dict[asyncio.Future[None], tuple[str, int]] = {}
+
+    @property
+    def free(self) -> int:
+        return self._free
+
+    @contextlib.asynccontextmanager
+    async def hold(self, user: str, units: int = 1) -> AsyncIterator[None]:
+        """What is more than a user may have is as much as that. How long to wait is the caller's to bound."""
+        units = min(units, self._per_user)
+        await self._take(user, units)
+        try:
+            yield
+        finally:
+            self._give_back(user, units)
+
+    async def _take(self, user: str, units: int) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = (user, units)
+        self._next()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if self._waiting.pop(turn, None) is None:  # its turn had come in the same moment
+                self._give_back(user, units)
+            else:
+                self._next()  # others may have waited behind it
+            raise
+
+    def _give_back(self, user: str, units: int) -> None:
+        self._free += units
+        self._held[user] -= units
+        if not self._held[user]:
+            del self._held[user]
+        self._next()
+
+    def _next(self) -> None:
+        for turn, (user, units) in list(self._waiting.items()):
+            if turn.done() or self._held[user] + units > self._per_user:  # done: cancelled, in this moment
+                continue
+            if units > self._free:
+                return  # it is first: smaller ones that go before would make it wait for ever
+            self._free -= units
+            self._held[user] += units
+            del self._waiting[turn]
+            turn.set_result(None)
