@@ -7,9 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("svg")
 from matplotlib import pyplot
 
 _OURS, _THEIRS, _LOST = "#2f6f4f", "#9aa5b1", "#b4452f"
@@ -19,7 +16,7 @@ _ROWS = (
     ("status with 200 pollers, p99, ms", lambda each: each["poll"][1] * 1000),
     ("drained a second, 4 handlers of 50 ms", lambda each: each["drained"] or 0.0),
     ("lost by kill -9 of everything, of {killed[accepted]}", lambda each: each["killed"]["lost"]),
-    ("done after kill -9 and a start anew, s", lambda each: each["killed"]["seconds"]),
+    ("all done after kill -9 and a start anew, s; 0: never", lambda each: each["killed"]["seconds"]),
 )
 
 
@@ -32,15 +29,17 @@ def main() -> None:
         colours = [_OURS if name.startswith("Pipelet") else _THEIRS for name in names]
         if title.startswith("lost"):
             colours = [_LOST] * len(names)
+        is_broad = max(values) > 100 * max(min(values), 0.1) and not title.startswith("lost")
         bars = axis.barh(names, values, color=colours)
         axis.bar_label(bars, list(map(_figure, values)), padding=3)
-        axis.set_title(title.format(**found[0]), fontsize=10, loc="left")
+        scale = " (logarithmic)" if is_broad else ""
+        axis.set_title(title.format(**found[0]) + scale, fontsize=10, loc="left")
         axis.invert_yaxis()
         axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0.15)
-        if max(values) > 100 * max(min(values), 0.1) and not title.startswith("lost"):
+        if is_broad:
             axis.set_xscale("log")
-    figure.savefig(sys.argv[2], metadata={"Date": None})
+    figure.savefig(sys.argv[2])
 
 
 def _figure(value: float) -> str:
