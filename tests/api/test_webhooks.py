@@ -116,7 +116,9 @@ async def test_metrics_tell_what_waits(service: Service) -> None:
     service.clock.time += 90
     text = (await service.client.get("/metrics")).text
     values = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
-    delivery = await service.store.outbox.claim(new_token(), service.clock.now(), service.clock.now() + 9, ())
+    delivery = await service.store.outbox.claim(
+        new_token(), service.clock.now(), service.clock.now() + 9, busy_users=(), busy_receivers=()
+    )
 
     assert (1, 90) == (values["pipelet_webhooks_undelivered"], values["pipelet_webhooks_oldest_age_seconds"])
     assert 0 == values["pipelet_webhook_tries_total"]

@@ -1,7 +1,7 @@
 """Webhooks that are due: written in the transaction that ends a request, and tried by one at a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -35,8 +35,16 @@ async def ended(store: JobStore, webhook: Webhook = HOOK, *, now: float = NOW) -
     return lease.job
 
 
-async def due(store: JobStore, now: float = NOW, *busy: str, seconds: float = 30.0) -> Delivery | None:
-    return await store.outbox.claim(new_token(), now, now + seconds, busy)
+async def cancelled(store: JobStore, user: str, receiver: str, *, now: float = NOW) -> Job:
+    job = await store.submit(make_job(user=user, webhook=replace(HOOK, receiver=receiver)))
+    await store.cancel(job.id, now)
+    return job
+
+
+async def due(
+    store: JobStore, now: float = NOW, *busy: str, users: Sequence[str] = (), seconds: float = 30.0
+) -> Delivery | None:
+    return await store.outbox.claim(new_token(), now, now + seconds, busy_users=users, busy_receivers=busy)
 
 
 async def record(store: JobStore, delivery: Delivery, code: int | None, now: float = NOW) -> bool:
@@ -208,6 +216,32 @@ async def test_busy_receivers_are_left_out(store: JobStore) -> None:
     assert await due(store, NOW + 2, HOOK.receiver, OTHER.receiver) is None
 
 
+async def test_busy_users_are_left_out(store: JobStore) -> None:
+    """Whatever their receivers are."""
+    for receiver in ("a:80", "b:80"):
+        await cancelled(store, "ann", receiver)
+    job = await cancelled(store, "bob", "a:80", now=NOW + 1)
+
+    delivery = await due(store, NOW + 2, users=["ann"])
+
+    assert delivery is not None
+    assert (job.id, "bob", "a:80") == (delivery.job_id, delivery.user, delivery.receiver)
+    assert await due(store, NOW + 2, users=["ann", "bob"]) is None
+
+
+async def test_the_longest_due_is_found_behind_hundreds_of_busy_ones(store: JobStore) -> None:
+    """Of all users and receivers that are not busy, in the order of their time; and none that is not due yet."""
+    await asyncio.gather(*(cancelled(store, "bob", "hangs:80") for _ in range(150)))
+    await asyncio.gather(*(cancelled(store, "cat", f"{number}:80") for number in range(150)))
+    await cancelled(store, "bob", "later:80", now=NOW + 100)
+    waiting = [("dan", "x:80"), ("bob", "y:80"), ("ann", "hangs:81"), ("bob", "a:80"), ("dan", "x:80")]
+    jobs = [await cancelled(store, *of, now=NOW + number) for number, of in enumerate(waiting, start=1)]
+
+    found = [await due(store, NOW + 10, "hangs:80", users=["cat"]) for _ in range(len(jobs) + 1)]
+
+    assert [*(job.id for job in jobs), None] == [delivery and delivery.job_id for delivery in found]
+
+
 async def test_a_replay_begins_anew(store: JobStore) -> None:
     """Of what was delivered or given up, with all tries before it; not of what is being tried right now."""
     job = await ended(store)
@@ -254,6 +288,29 @@ async def test_a_webhook_is_forgotten_with_its_request(store: JobStore) -> None:
     assert not await record(store, again, 200)
     assert await store.outbox.report(job.id) is None
     assert 0 == (await store.outbox.undelivered()).count
+
+
+async def test_a_request_kept_for_less_stays_until_its_webhook_is_told(store: JobStore) -> None:
+    """Delivered or given up; only what is older than the operator keeps goes in any case."""
+    short = [
+        await claimed(store, replace(make_job(webhook=webhook), keep_seconds=1.0)) for webhook in (HOOK, OTHER, None)
+    ]
+    for lease in short:
+        await succeed(store, lease)
+    told, failing, plain = (lease.job.id for lease in short)
+    assert 1 == await store.delete_finished(NOW - DAY, NOW + 5, 10)
+    assert await store.get(plain) is None
+
+    delivery = await due(store, NOW + 5, OTHER.receiver)
+    assert delivery is not None
+    assert 0 == await store.delete_finished(NOW - DAY, NOW + 5, 10)
+    assert await record(store, delivery, 200)
+    assert 1 == await store.delete_finished(NOW - DAY, NOW + 5, 10)
+
+    assert await store.get(told) is None
+    assert await store.get(failing) is not None
+    assert 1 == await store.delete_finished(NOW + 1, NOW + 5, 10)
+    assert await store.get(failing) is None
 
 
 def new_pair() -> tuple[bytes, bytes]:

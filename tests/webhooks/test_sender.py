@@ -20,7 +20,7 @@ from pipelet.domain.ports import JobStore
 from pipelet.domain.webhook_keys import begun, published, rotated
 from pipelet.domain.webhooks import MOST_TRIES, DeliveryReport, DeliveryState, Webhook
 from pipelet.outbound import guarded_client
-from pipelet.webhooks.sender import AT_ONCE_TO_ONE, Sender
+from pipelet.webhooks.sender import AT_ONCE_OF_ONE, AT_ONCE_TO_ONE, Sender
 from pipelet.webhooks.sign import new_pair
 from tests.jobs import SetClock, make_job, success, wanting
 from tests.store.conftest import opener as opener
@@ -61,9 +61,11 @@ class Post:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def end(self, url: str, *, user: str = "ann", failure: Failure | None = None) -> Job:
+    async def end(
+        self, url: str, *, user: str = "ann", failure: Failure | None = None, receiver: str | None = None
+    ) -> Job:
         """A request with this webhook, that has ended."""
-        webhook = Webhook(url, url.split("/")[2], "http://pipelet.test")
+        webhook = Webhook(url, receiver or url.split("/")[2], "http://pipelet.test")
         await self.store.submit(make_job(webhook=webhook, user=user))
         lease = await self.store.claim(wanting())
         assert lease is not None
@@ -279,6 +281,21 @@ async def test_a_receiver_that_hangs_holds_up_nobody_else(post: Post, good: Rece
 
     assert jobs == told
     assert AT_ONCE_TO_ONE == hanging.most_open
+
+
+async def test_a_user_whose_receivers_all_hang_holds_up_nobody_else(post: Post, good: Receiver) -> None:
+    """A hundred names may lead to one server: what is called at once is limited for its user, too."""
+    async with receiving(receivers.hang) as hanging:
+        for number in range(100):
+            await post.end(hanging.url, user="mallory", receiver=f"{number}.example.com:80")
+        async with post.sending(answer_seconds=60):
+            for _ in range(AT_ONCE_OF_ONE):
+                await hanging.next_call()
+            jobs = {(await post.end(good.url)).id for _ in range(20)}
+            told = {(await good.next_call()).message["request_id"] for _ in range(20)}
+
+    assert jobs == told
+    assert AT_ONCE_OF_ONE == hanging.most_open
 
 
 async def test_several_processes_tell_each_receiver_once(post: Post, opener, good: Receiver) -> None:  # type: ignore[no-untyped-def]

@@ -186,7 +186,7 @@ class JobStore(Protocol):
 
     async def delete_finished(self, before: float, now: float, limit: int) -> int:
         """Forget jobs that ended before `before`, or that their users wanted kept no longer than `now`, up to `limit`
-        of each; their files become unclaimed. Answers how many."""
+        of each; their files become unclaimed. The latter stay while their webhook is due. Answers how many."""
 
     async def delete_idempotency_keys(self, now: float, limit: int) -> int:
         """Forget up to `limit` that have expired. Answers how many."""
@@ -266,9 +266,11 @@ class Outbox(Protocol):
     first took longer than it said.
     """
 
-    async def claim(self, token: str, now: float, expires_at: float, busy: Sequence[str]) -> Delivery | None:
-        """Begin the try that is due for the longest time, leaving `busy` receivers out. Until `expires_at` nobody else
-        makes it."""
+    async def claim(
+        self, token: str, now: float, expires_at: float, *, busy_users: Sequence[str], busy_receivers: Sequence[str]
+    ) -> Delivery | None:
+        """Begin the try that is due for the longest time, leaving out what is of busy users or for busy receivers.
+        Until `expires_at` nobody else makes it."""
 
     async def record(self, delivery: Delivery, attempt: Try, state: DeliveryState, due_at: float | None) -> bool:
         """End a try. False: it took too long, somebody else has taken over."""

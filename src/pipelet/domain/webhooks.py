@@ -16,7 +16,7 @@ class Webhook:
 
     url: str
     receiver: str
-    """Its host and port. How many calls run at once is limited for each."""
+    """Its host and port. How many calls run at once is limited for each, and for each user."""
     base_url: str
     """Our own address, as whoever submitted knows it."""
 
@@ -33,6 +33,7 @@ class Delivery:
     """The right to make one try."""
 
     job_id: str
+    user: str
     receiver: str
     tries: int
     """This one included."""

@@ -28,8 +28,11 @@ class PostgresOutbox:
     async def _durably(self, query: str, **values: Any) -> list[asyncpg.Record]:
         return await self._connections.durably(lambda connection: self._fetch(connection, query, values))
 
-    async def claim(self, token: str, now: float, expires_at: float, busy: Sequence[str]) -> Delivery | None:
-        found = await self._all("claim_webhook", token=token, now=now, expires_at=expires_at, busy=list(busy))
+    async def claim(
+        self, token: str, now: float, expires_at: float, *, busy_users: Sequence[str], busy_receivers: Sequence[str]
+    ) -> Delivery | None:
+        busy = {"busy_users": list(busy_users), "busy_receivers": list(busy_receivers)}
+        found = await self._all("claim_webhook", token=token, now=now, expires_at=expires_at, **busy)
         return rows.delivery_from(found[0], token) if found else None
 
     async def record(self, delivery: Delivery, attempt: Try, state: DeliveryState, due_at: float | None) -> bool:

@@ -259,7 +259,7 @@ def learned_columns(learned: Learned) -> dict[str, Any]:
 
 
 def delivery_from(row: Row, token: str) -> Delivery:
-    return Delivery(job_id=row["job_id"], receiver=row["receiver"], tries=row["tries"], token=token)
+    return Delivery(job_id=row["job_id"], user=row["owner"], receiver=row["receiver"], tries=row["tries"], token=token)
 
 
 def try_columns(attempt: Try) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pipelet.domain.webhook_keys import WebhookKey
@@ -20,14 +21,17 @@ class SqliteOutbox:
         self._read = read
         self._writer = writer
 
-    async def claim(self, token: str, now: float, expires_at: float, busy: Sequence[str]) -> Delivery | None:
-        due = {"now": now, "busy": json.dumps(list(busy))}
-        if not self._read("any_webhook_due", **due)[0][0]:
-            return None  # whoever looks around must not take the write lock
-        values = {**due, "token": token, "expires_at": expires_at}
-        # A power cut may undo it: then the try is made again, as it would be after its process was lost.
-        found = await self._writer.write(lambda db: _all(db, "claim_webhook", values), durable=False, quiet=True)
-        return rows.delivery_from(found[0], token) if found else None
+    async def claim(
+        self, token: str, now: float, expires_at: float, *, busy_users: Sequence[str], busy_receivers: Sequence[str]
+    ) -> Delivery | None:
+        busy = {"busy_users": json.dumps(list(busy_users)), "busy_receivers": json.dumps(list(busy_receivers))}
+        # Whoever looks around must not take the write lock. Where another was faster, there may be one more.
+        while due := self._read("next_webhook", now=now, **busy):
+            values = {"job_id": due[0]["job_id"], "now": now, "token": token, "expires_at": expires_at}
+            # A power cut may undo it: then the try is made again, as it would be after its process was lost.
+            if found := await self._writer.write(partial(_claim, values=values), durable=False, quiet=True):
+                return rows.delivery_from(found[0], token)
+        return None
 
     async def record(self, delivery: Delivery, attempt: Try, state: DeliveryState, due_at: float | None) -> bool:
         held = {"job_id": delivery.job_id, "token": delivery.token}
@@ -67,6 +71,10 @@ class SqliteOutbox:
             db.executemany(SQL["add_webhook_key"], [rows.webhook_key_columns(key) for key in keys])
 
         await self._writer.write(operation, quiet=True)
+
+
+def _claim(db: sqlite3.Connection, values: dict[str, Any]) -> list[sqlite3.Row]:
+    return _all(db, "claim_webhook", values)
 
 
 def _all(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> list[sqlite3.Row]:

@@ -21,6 +21,8 @@ from pipelet.webhooks.sign import signed_headers
 log = structlog.get_logger()
 
 AT_ONCE = 64
+AT_ONCE_OF_ONE = 16
+"""Calls of one user, who may have any number of receivers that hang: they must not hold up the calls of others."""
 AT_ONCE_TO_ONE = 4
 """Calls to one receiver: one that hangs must not hold up the calls to others."""
 _LOOK_SECONDS = 1.0
@@ -60,6 +62,7 @@ class Sender:
         self._answer_seconds = answer_seconds
         self._tell = tell
         self._calls: set[asyncio.Task[None]] = set()
+        self._users: Counter[str] = Counter()
         self._receivers: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -85,23 +88,30 @@ class Sender:
 
     async def _claim(self) -> Delivery | None:
         now = self._clock.now()
-        busy = [receiver for receiver, calls in self._receivers.items() if calls >= AT_ONCE_TO_ONE]
         lost_at = now + 2 * self._answer_seconds + _RECORD_SECONDS
-        return await self._store.outbox.claim(new_token(), now, lost_at, busy)
+        return await self._store.outbox.claim(
+            new_token(),
+            now,
+            lost_at,
+            busy_users=[user for user, calls in self._users.items() if calls >= AT_ONCE_OF_ONE],
+            busy_receivers=[receiver for receiver, calls in self._receivers.items() if calls >= AT_ONCE_TO_ONE],
+        )
 
     def _begin(self, delivery: Delivery, client: httpx2.AsyncClient) -> None:
+        self._users[delivery.user] += 1
         self._receivers[delivery.receiver] += 1
         call = asyncio.create_task(self._deliver(delivery, client))
         self._calls.add(call)
-        call.add_done_callback(lambda _: self._end(call, delivery.receiver))
+        call.add_done_callback(lambda _: self._end(call, delivery))
 
-    def _end(self, call: asyncio.Task[None], receiver: str) -> None:
+    def _end(self, call: asyncio.Task[None], delivery: Delivery) -> None:
         self._calls.discard(call)
-        self._receivers[receiver] -= 1
-        if not self._receivers[receiver]:
-            del self._receivers[receiver]
+        for under_way, name in ((self._users, delivery.user), (self._receivers, delivery.receiver)):
+            under_way[name] -= 1
+            if not under_way[name]:
+                del under_way[name]
         if not call.cancelled() and (error := call.exception()) is not None:
-            log.error("webhook.crashed", receiver=receiver, exc_info=error)
+            log.error("webhook.crashed", receiver=delivery.receiver, exc_info=error)
 
     async def _something_happens(self, changed: asyncio.Event) -> None:
         """A ring, the end of a call, or it is time to look."""

@@ -4,6 +4,7 @@ ALTER TABLE job ADD COLUMN webhook text;
 
 CREATE TABLE webhook (
   job_id text PRIMARY KEY REFERENCES job (id) ON DELETE CASCADE,
+  owner text NOT NULL,
   receiver text NOT NULL,
   state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'given_up')),
   since double precision NOT NULL,
@@ -16,12 +17,14 @@ CREATE TABLE webhook (
   autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0
 );
 
-CREATE INDEX webhook_due ON webhook (due_at, receiver) WHERE due_at IS NOT NULL;
+CREATE INDEX webhook_due ON webhook (due_at, owner, receiver) WHERE due_at IS NOT NULL;
+
+CREATE INDEX webhook_lines ON webhook (owner, receiver, due_at) WHERE due_at IS NOT NULL;
 
 CREATE FUNCTION job_tells_webhook() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO webhook (job_id, receiver, since, due_at)
-  VALUES (NEW.id, NEW.webhook::json ->> 'receiver', NEW.finished_at, NEW.finished_at);
+  INSERT INTO webhook (job_id, owner, receiver, since, due_at)
+  VALUES (NEW.id, NEW.owner, NEW.webhook::json ->> 'receiver', NEW.finished_at, NEW.finished_at);
   RETURN NULL;
 END $$;
 

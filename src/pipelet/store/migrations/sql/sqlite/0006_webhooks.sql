@@ -9,6 +9,7 @@ ALTER TABLE job ADD COLUMN webhook TEXT;
 -- Due while `due_at` is set. With a `lease_token` somebody is at it, and `due_at` is when that one is taken for lost.
 CREATE TABLE webhook (
   job_id TEXT PRIMARY KEY REFERENCES job (id) ON DELETE CASCADE,
+  owner TEXT NOT NULL,
   receiver TEXT NOT NULL,
   state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'given_up')),
   since REAL NOT NULL,
@@ -19,13 +20,15 @@ CREATE TABLE webhook (
   CHECK (lease_token IS NULL OR due_at IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 
--- With the receiver, so that those of busy ones are passed over within the index.
-CREATE INDEX webhook_due ON webhook (due_at, receiver) WHERE due_at IS NOT NULL;
+-- The first finds what is due for the longest time; the second steps from receiver to receiver where many are busy.
+CREATE INDEX webhook_due ON webhook (due_at, owner, receiver) WHERE due_at IS NOT NULL;
+
+CREATE INDEX webhook_lines ON webhook (owner, receiver, due_at) WHERE due_at IS NOT NULL;
 
 CREATE TRIGGER job_tells_webhook AFTER UPDATE OF state ON job
 WHEN NEW.webhook IS NOT NULL AND OLD.finished_at IS NULL AND NEW.finished_at IS NOT NULL BEGIN
-  INSERT INTO webhook (job_id, receiver, since, due_at)
-  VALUES (NEW.id, json_extract(NEW.webhook, '$.receiver'), NEW.finished_at, NEW.finished_at);
+  INSERT INTO webhook (job_id, owner, receiver, since, due_at)
+  VALUES (NEW.id, NEW.owner, json_extract(NEW.webhook, '$.receiver'), NEW.finished_at, NEW.finished_at);
 END;
 
 CREATE TABLE webhook_try (
