@@ -14,8 +14,8 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from pipelet.api import events
 from pipelet.api.app import build_api, end_streams
+from pipelet.api.parts import Pace
 from pipelet.cli.server import Server
 from pipelet.domain.outcome import FailureKind, HandedBack
 from pipelet.domain.progress import Progress
@@ -40,6 +40,21 @@ async def serving(app: FastAPI) -> AsyncIterator[tuple[str, Server]]:
         finally:
             server.should_exit = True
             await running
+
+
+def another_app(service: Service, app: FastAPI, pace: Pace | None = None) -> FastAPI:
+    """A second process of the same service."""
+    parts = app.state.parts
+    return build_api(
+        may_call=is_public,
+        store=service.store,
+        blobs=parts.blobs,
+        catalog=parts.catalog,
+        clock=service.clock,
+        public_url=None,
+        version="1",
+        pace=pace,
+    )
 
 
 @pytest.fixture
@@ -179,16 +194,7 @@ async def test_a_message_that_changes_is_told(service: Service, url: str) -> Non
 
 async def test_after_a_reconnect_the_story_goes_on(service: Service, url: str, app: FastAPI) -> None:
     """With the last event's id, at another process of the service: nothing is told twice, and no line is lost."""
-    parts = app.state.parts
-    another = build_api(
-        may_call=is_public,
-        store=service.store,
-        blobs=parts.blobs,
-        catalog=parts.catalog,
-        clock=service.clock,
-        public_url=None,
-        version="1",
-    )
+    another = another_app(service, app)
     request_id = await service.submit()
     async with serving(another) as (other_url, _):
         async with streaming(service, url, request_id, "?logs=1") as stream:
@@ -246,11 +252,11 @@ async def test_a_refusal_is_json(service: Service, slash: str) -> None:
     assert {"application/json"} == {answer.headers["content-type"] for answer in answers}
 
 
-async def test_silence_is_filled_with_comments(service: Service, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_is_filled_with_comments(service: Service, app: FastAPI) -> None:
     """A proxy that closes silent connections does not close this one."""
-    monkeypatch.setattr(events, "_SILENCE", 0.05)
     request_id = await service.submit()
-    async with streaming(service, url, request_id) as stream:
+    quick = serving(another_app(service, app, Pace(silence=0.05)))
+    async with quick as (url, _), streaming(service, url, request_id) as stream:
         await stream.next()
         assert [": ping"] * 3 == [await stream.comment() for _ in range(3)]
 
@@ -274,11 +280,13 @@ async def test_a_server_that_stops_breaks_streams_off(
     assert [] == [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")]
 
 
-async def test_whoever_does_not_read_costs_nobody_else(
-    service: Service, url: str, app: FastAPI, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_whoever_does_not_read_costs_nobody_else(service: Service, app: FastAPI) -> None:
     """Others hear at once what it leaves unread, and after a while its connection is broken off."""
-    monkeypatch.setattr(events, "_PATIENCE", 0.5)
+    async with serving(another_app(service, app, Pace(patience=0.5))) as (url, _):
+        await hold_out(service, url)
+
+
+async def hold_out(service: Service, url: str) -> None:
     request_id = await service.submit()
     with deaf_client(service, url, f"{service.status_path(request_id)}/stream?logs=1") as connection:
         async with streaming(service, url, request_id) as stream:

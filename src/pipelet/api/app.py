@@ -17,7 +17,7 @@ from pipelet.api.downloads import Downloads
 from pipelet.api.estimates import Estimates
 from pipelet.api.fast_path import FastPath, Handler
 from pipelet.api.metrics import Metrics
-from pipelet.api.parts import Fetchers, LocalFiles, MayCall, Parts
+from pipelet.api.parts import Fetchers, LocalFiles, MayCall, Pace, Parts
 from pipelet.api.proxy import Proxy
 from pipelet.api.recent import Recent
 from pipelet.api.references import References
@@ -47,6 +47,7 @@ def build_api(
     may_call: MayCall,
     fetchers: Fetchers | None = None,
     allowed_origins: Sequence[str] = ("*",),
+    pace: Pace | None = None,
     version: str,
 ) -> FastAPI:
     """Connect the parts. Opening and closing them is the caller's."""
@@ -89,6 +90,7 @@ def build_api(
         webhook_keys=Recent(lambda: _webhook_keys(store, clock), seconds=2.0, clock=clock),
         blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
         watcher=Watcher(store, estimates, paused),
+        pace=pace or Pace(),
     )
     problems.add_handlers(app)
     app.add_middleware(FastPath, submit=queue.submit, status=queue.status, served=app.state.parts.inputs)

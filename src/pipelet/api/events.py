@@ -26,10 +26,6 @@ from pipelet.domain.errors import StoreUnusable
 ABORT = "pipelet.abort"
 """An extension of ASGI that the server may offer: `scope["extensions"][ABORT]["now"]()` breaks the connection off."""
 
-_SILENCE = 15.0
-"""Seconds without an event until a comment is sent: proxies close what is silent."""
-_PATIENCE = 60.0
-"""Seconds a client may leave what was sent unread, once its buffers are full."""
 _STORE_AGAIN = 1.0
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _EVENT_ID = re.compile(r"([0-9]{1,9})-([0-9a-f]{8})")
@@ -113,6 +109,7 @@ class _Stream(EventSourceResponse):
         self.background = None
         self.init_headers(headers)
         self._watcher = parts.watcher
+        self._pace = parts.pace
         self._sight = sight
         self._first = first
         self._narrator = narrator
@@ -125,7 +122,7 @@ class _Stream(EventSourceResponse):
             try:
                 all_told = await self._tell(watch, hung_up, send)
                 if all_told:
-                    await _write(send, {"type": "http.response.body", "body": b"", "more_body": False})
+                    await self._write(send, {"type": "http.response.body", "body": b"", "more_body": False})
             except TimeoutError:  # it does not read
                 all_told = False
             finally:
@@ -140,8 +137,8 @@ class _Stream(EventSourceResponse):
         silent_until = now()
         while True:
             if event:
-                await _write(send, {"type": "http.response.body", "body": event, "more_body": True})
-                silent_until = now() + _SILENCE
+                await self._write(send, {"type": "http.response.body", "body": event, "more_body": True})
+                silent_until = now() + self._pace.silence
             if sight.job.state.is_final:
                 return True
             try:
@@ -160,19 +157,18 @@ class _Stream(EventSourceResponse):
                 event, sight = b"", self._sight  # which is not the end, whatever the newest is
                 asyncio.get_running_loop().call_later(_STORE_AGAIN, watch.news.set)
 
+    async def _write(self, send: Send, message: Message) -> None:
+        """
+        Raises:
+            TimeoutError: the client does not read.
+        """
+        async with asyncio.timeout(self._pace.patience):
+            await send(message)
+
 
 async def _until_hung_up(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _write(send: Send, message: Message) -> None:
-    """
-    Raises:
-        TimeoutError: the client does not read.
-    """
-    async with asyncio.timeout(_PATIENCE):
-        await send(message)
 
 
 async def _break_off(scope: Scope, receive: Receive) -> None:

@@ -49,6 +49,16 @@ class Fetchers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Of streams, in seconds."""
+
+    silence: float = 15.0
+    """Without an event until a comment is sent: proxies close what is silent."""
+    patience: float = 60.0
+    """How long a client may leave what was sent unread, once its buffers are full."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     store: JobStore
     blobs: BlobStore
@@ -73,6 +83,7 @@ class Parts:
     blobs_trouble: Recent[str | None]
     """Why no file could be stored a moment ago, or None."""
     watcher: Watcher
+    pace: Pace
 
 
 def parts_of(request: Request) -> Parts:

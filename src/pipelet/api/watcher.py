@@ -119,6 +119,7 @@ class Watcher:
             watch.news.set()
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._run())
+            self._watching.add_done_callback(self._ended)
         try:
             yield watch
         finally:
@@ -127,6 +128,13 @@ class Watcher:
                 del self._watched[job_id]
             if not self._watched:
                 self._call.set()
+
+    def _ended(self, watching: "asyncio.Task[None]") -> None:
+        """Where a defect ended it, nobody would ever hear again: the streams break off, and their clients come anew."""
+        if not watching.cancelled() and watching.exception() is not None:
+            for watched in self._watched.values():
+                watched.tell_end()
+            watching.result()
 
     async def _run(self) -> None:
         """As long as there is anything to watch."""
@@ -146,9 +154,6 @@ class Watcher:
             news = await self._look()
         except PipeletError as error:  # the streams stay open, and hear when it is over
             log.warning("streams.blind", requests=len(self._watched), reason=str(error))
-            return _BY_ITSELF
-        except Exception:
-            log.exception("streams.look_crashed")
             return _BY_ITSELF
         return max(_PAUSE, _PAUSE_PER_NEWS * news, _PAUSE_PER_LOOK * (time.perf_counter() - began))
 
