@@ -2,117 +2,22 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 
-from pipelet.api.app import build_api, end_streams
 from pipelet.api.parts import Pace
-from pipelet.cli.server import Server
 from pipelet.domain.outcome import FailureKind, HandedBack
 from pipelet.domain.progress import Progress
-from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
+from tests.api.streams import PATIENCE, Stream, another_app, serving, streaming
 from tests.jobs import APP
-
-PATIENCE = 10.0
-
-
-@contextlib.asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[tuple[str, Server]]:
-    ready = asyncio.Event()
-    server = Server(app, on_ready=ready.set, on_stop=lambda: end_streams(app))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        running = asyncio.create_task(server.serve(sockets=[listener]))
-        await ready.wait()
-        try:
-            yield url, server
-        finally:
-            server.should_exit = True
-            await running
-
-
-def another_app(service: Service, app: FastAPI, pace: Pace | None = None) -> FastAPI:
-    """A second process of the same service."""
-    parts = app.state.parts
-    return build_api(
-        may_call=is_public,
-        store=service.store,
-        blobs=parts.blobs,
-        catalog=parts.catalog,
-        clock=service.clock,
-        public_url=None,
-        version="1",
-        pace=pace,
-    )
-
-
-@pytest.fixture
-async def url(app: FastAPI) -> AsyncIterator[str]:
-    async with serving(app) as (url, _):
-        yield url
-
-
-@dataclass
-class Event:
-    id: str
-    body: dict[str, Any]
-
-    @property
-    def said(self) -> tuple[str, int, str]:
-        return self.body["status"], self.body["queue_position"], self.body["statusMessages"]["message"]
-
-
-class Stream:
-    def __init__(self, answer: httpx2.Response) -> None:
-        self.answer = answer
-        self._lines = answer.aiter_lines()
-
-    async def next(self, within: float = PATIENCE) -> Event:
-        """The next event; comments are passed over."""
-        async with asyncio.timeout(within):
-            fields: dict[str, str] = {}
-            async for line in self._lines:
-                assert line.isascii()
-                name, _, value = line.partition(": ")
-                fields[name] = value
-                if not line and "data" in fields:
-                    return Event(fields["id"], json.loads(fields["data"]))
-        raise EOFError
-
-    async def comment(self) -> str:
-        async with asyncio.timeout(PATIENCE):
-            return await anext(line async for line in self._lines if line.startswith(":"))
-
-    async def rest(self) -> list[Event]:
-        found = []
-        with contextlib.suppress(EOFError):
-            while True:
-                found.append(await self.next())
-        return found
-
-
-@contextlib.asynccontextmanager
-async def streaming(
-    service: Service, url: str, request_id: str, query: str = "", **headers: str
-) -> AsyncIterator[Stream]:
-    headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    headers = {"Authorization": f"Bearer {service.key}"} | headers
-    async with (
-        httpx2.AsyncClient(timeout=PATIENCE) as client,
-        client.stream("GET", f"{url}{service.status_path(request_id)}/stream{query}", headers=headers) as answer,
-    ):
-        yield Stream(answer)
 
 
 async def test_an_event_is_what_a_poll_would_answer(service: Service, url: str) -> None:
@@ -255,7 +160,7 @@ async def test_a_refusal_is_json(service: Service, slash: str) -> None:
 async def test_silence_is_filled_with_comments(service: Service, app: FastAPI) -> None:
     """A proxy that closes silent connections does not close this one."""
     request_id = await service.submit()
-    quick = serving(another_app(service, app, Pace(silence=0.05)))
+    quick = serving(another_app(service, app, pace=Pace(silence=0.05)))
     async with quick as (url, _), streaming(service, url, request_id) as stream:
         await stream.next()
         assert [": ping"] * 3 == [await stream.comment() for _ in range(3)]
@@ -282,7 +187,7 @@ async def test_a_server_that_stops_breaks_streams_off(
 
 async def test_whoever_does_not_read_costs_nobody_else(service: Service, app: FastAPI) -> None:
     """Others hear at once what it leaves unread, and after a while its connection is broken off."""
-    async with serving(another_app(service, app, Pace(patience=0.5))) as (url, _):
+    async with serving(another_app(service, app, pace=Pace(patience=0.5))) as (url, _):
         await hold_out(service, url)
 
 
