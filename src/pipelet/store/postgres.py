@@ -135,6 +135,10 @@ class PostgresStore:
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return rows.ahead_from(row)
 
+    async def ahead_of_room(self, key_id: str, images: int, apps: Sequence[str]) -> Ahead | None:
+        row = await self._one("ahead_of_room", key_id=key_id, images=images, apps=list(apps), most=queries.ROOM_WITHIN)
+        return rows.ahead_from(row) if row is not None and row["known"] else None
+
     async def is_held_back(self, job: Job) -> bool:
         asked = {"key_id": job.key_id, "image_count": job.spec.batch_size}
         return job.is_limited and await self._one("key_is_full", **asked) is not None
