@@ -1,7 +1,11 @@
-"""A real PostgreSQL server for tests, from a package: in a folder of its own, on a free port of this machine."""
+"""A real PostgreSQL server for tests, from a package: in a folder of its own, on a free port of this machine.
+
+`TEST_POSTGRES` names the folder of another server, with `bin/postgres`, such as `/usr/lib/postgresql/15`.
+"""
 
 import contextlib
 import itertools
+import os
 import socket
 import subprocess
 import tempfile
@@ -28,6 +32,9 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self._package = PostgresServer(folder, cleanup_mode=None)
+        self._psql = self._package.bin_path / "psql"  # the newest speaks to all servers, and few folders have one
+        if other := os.environ.get("TEST_POSTGRES"):
+            self._package.bin_path = Path(other).resolve(strict=True) / "bin"
         self._package.ensure_pgdata_inited()
         self._options = f"-h 127.0.0.1 -p {self.port} -k {folder} {options}"
         self._numbers = itertools.count(1)
@@ -43,7 +50,7 @@ class Server:
 
     def psql(self, command: str, url: str = "") -> str:
         """What the server answers, or one of its databases."""
-        program = [str(self._package.bin_path / "psql"), url or self.url(), "-v", "ON_ERROR_STOP=1", "-qAtc", command]
+        program = [str(self._psql), url or self.url(), "-v", "ON_ERROR_STOP=1", "-qAtc", command]
         return subprocess.run(program, check=True, capture_output=True, text=True).stdout.strip()
 
     def start(self) -> None:
