@@ -54,11 +54,16 @@ class ReferencesMachine(RuleBasedStateMachine):
         folder = self.exits.enter_context(tempfile.TemporaryDirectory())
         return databases.new_sqlite(Path(folder))()
 
-    @rule(target=prepared, count=st.integers(1, 3), age=st.sampled_from([0.0, KEPT - 301, KEPT - 299, KEPT]))
-    def store_pictures(self, count: int, age: float) -> Job:
+    @rule(
+        target=prepared,
+        count=st.integers(1, 3),
+        age=st.sampled_from([0.0, KEPT - 301, KEPT - 299, KEPT]),
+        keeps_input=st.booleans(),
+    )
+    def store_pictures(self, count: int, age: float, keeps_input: bool) -> Job:
         """So long ago; what is as old as it gets was refused, and released."""
         references = tuple(Reference(key=f"inputs/{new_token()}.png", width=64, height=64) for _ in range(count))
-        job = make_job(references=references)
+        job = replace(make_job(references=references), keeps_input=keeps_input)
         keys = [each.key for each in references]
         self.loop.run_until_complete(self.store.note_references(job.id, keys, self.time - age + KEPT))
         self.files |= set(keys)
@@ -83,19 +88,22 @@ class ReferencesMachine(RuleBasedStateMachine):
 
     @rule(target=queued, job=queued)
     def submit_again(self, job: Job) -> Job:
-        """The pictures go over: the first one has ended, and needs them no more."""
-        self.loop.run_until_complete(self.store.cancel(job.id, self.time))
+        """Both start from the same pictures, whether the first one has ended, waits, or is forgotten."""
         again = job.again(new_request_id(), self.time)
         try:
             self.loop.run_until_complete(self.store.submit(again))
         except ReferencesGone:
             assert job.id not in self.needed
             return multiple()  # type: ignore[return-value]
-        keys = {each.key for each in again.spec.references}
-        for others in self.needed.values():
-            others -= keys
-        self.needed[again.id] = keys
+        self.needed[again.id] = {each.key for each in again.spec.references}
         return again
+
+    @rule(job=queued)
+    def end(self, job: Job) -> None:
+        """Where its input is not to be kept, it needs its pictures no more."""
+        self.loop.run_until_complete(self.store.cancel(job.id, self.time))
+        if not job.keeps_input:
+            self.needed.pop(job.id, None)
 
     @rule(job=consumes(queued))
     def end_and_forget(self, job: Job) -> None:

@@ -92,8 +92,9 @@ class JobStore(Protocol):
     async def note_references(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
         """Note the pictures that are about to be stored for a job that is not submitted yet: none is ever orphaned.
 
-        `submit` makes the references of its job part of it: they are deleted with it. What no job has taken by then is
-        unclaimed from `delete_after` on, and no longer taken some minutes before.
+        `submit` takes the references of its job, which may be those of another job, too: they stay until the last of
+        them lets go, when it is forgotten or ends without keeping its input. What no job has taken is unclaimed from
+        `delete_after` on, and no longer taken some minutes before.
         """
 
     async def release_references(self, job_id: str, now: float) -> None:
