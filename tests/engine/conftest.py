@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from pipelet.domain.catalog import Model
+from pipelet.domain.engine import Part
 from pipelet.domain.image import ImageSpec, OutputFormat
-from pipelet.domain.ports import Part
 from pipelet.engine.process import EngineProcess
 
 ZOO = "tests.engine.zoo"

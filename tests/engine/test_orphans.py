@@ -15,7 +15,7 @@ PARENT = """
 import asyncio, sys
 from pipelet.domain.catalog import Model
 from pipelet.domain.image import ImageSpec, OutputFormat
-from pipelet.domain.ports import Part
+from pipelet.domain.engine import Part
 from pipelet.engine.process import EngineProcess
 
 async def main():
