@@ -180,7 +180,7 @@ async def _queue(job: Job, connection: Connection) -> int:
 
 
 async def _queue_once(job: Job, key: IdempotencyKey, connection: Connection) -> IdempotencyKey:
-    wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
+    wanted = {**rows.key_columns(key), "now": job.submitted_at}
     async with connection.transaction():
         # Another who takes the key right now is waited for: the constraint decides, and then its row can be read.
         while not await fetch(connection, "take_idempotency_key", wanted):

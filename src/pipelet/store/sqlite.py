@@ -51,7 +51,7 @@ class SqliteStore(SqliteWork, SqliteOperating, SqliteKeys, SqliteWorkers):
 
     async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
         columns, taken = rows.job_columns(job), references.to_take(job)
-        wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
+        wanted = {**rows.key_columns(key), "now": job.submitted_at}
 
         def operation(db: sqlite3.Connection) -> IdempotencyKey | PipeletError:
             if fetch_one(db, "take_idempotency_key", wanted) is None:
