@@ -1,8 +1,7 @@
 """What the parts of the shared store have in common: the database, and who is told of changes."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 from pipelet.domain.ports import Clock
 from pipelet.store.notifications import Notifications
@@ -25,12 +24,8 @@ class PostgresBase:
         """Nobody may still be waiting for an answer."""
         await asyncio.gather(self._work.close(), self._news.close())
 
-    @contextlib.asynccontextmanager
-    async def work_arrived(self) -> AsyncIterator[asyncio.Event]:
-        async with self._work.listen() as event:
-            yield event
+    def work_arrived(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._work.listen()
 
-    @contextlib.asynccontextmanager
-    async def changes(self) -> AsyncIterator[asyncio.Event]:
-        async with self._news.listen() as event:
-            yield event
+    def changes(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._news.listen()

@@ -1,9 +1,8 @@
 """What the parts of the embedded store have in common: the database, and who is told of changes."""
 
 import asyncio
-import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from pipelet.domain.clock import SystemClock
@@ -29,15 +28,11 @@ class SqliteBase:
         self._work.close()
         self._news.close()
 
-    @contextlib.asynccontextmanager
-    async def work_arrived(self) -> AsyncIterator[asyncio.Event]:
-        async with self._work.listen() as event:
-            yield event
+    def work_arrived(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._work.listen()
 
-    @contextlib.asynccontextmanager
-    async def changes(self) -> AsyncIterator[asyncio.Event]:
-        async with self._news.listen() as event:
-            yield event
+    def changes(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._news.listen()
 
 
 def connect(path: Path) -> sqlite3.Connection:
