@@ -125,7 +125,7 @@ def make_tokenizer(*further_marks: str) -> Qwen2Tokenizer:
         additional_special_tokens=_MARKS,
     )
     tokenizer.add_tokens(["<think>", "</think>"])
-    tokenizer.add_tokens(further_marks, special_tokens=True)
+    tokenizer.add_tokens(list(further_marks), special_tokens=True)
     tokenizer.chat_template = _CHAT_TEMPLATE
     return tokenizer
 

@@ -56,9 +56,11 @@ class Machines:
 
 @contextlib.contextmanager
 def three_machines() -> Iterator[Machines]:
-    found = environment({"RAY_USAGE_STATS_ENABLED": "0"})
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, _environment(found):
-        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "_system_config": HEALTH}
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH}
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        _environment(environment({"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder})),
+    ):
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             machines = Machines(cluster)
