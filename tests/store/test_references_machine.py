@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, consumes, invariant, multiple, rule, run_state_machine_as_test
 
-from pipelet.domain.errors import InputsGone
+from pipelet.domain.errors import ReferencesGone
 from pipelet.domain.ids import new_request_id, new_token
 from pipelet.domain.image import Reference
 from pipelet.domain.job import Job
@@ -19,7 +19,7 @@ SLOWEST = 290.0
 """Seconds that a submit is on its way: less than the margin."""
 
 
-class InputsMachine(StoreMachine):
+class ReferencesMachine(StoreMachine):
     """`files` are what the blob store holds. A key that a job needs must be among them as long as the job is there."""
 
     prepared: Bundle[Job] = Bundle("prepared")
@@ -37,10 +37,10 @@ class InputsMachine(StoreMachine):
         references = tuple(Reference(key=f"inputs/{new_token()}.png", width=64, height=64) for _ in range(count))
         job = make_job(references=references)
         keys = [each.key for each in references]
-        self.run(self.store.note_inputs(job.id, keys, self.time - age + KEPT))
+        self.run(self.store.note_references(job.id, keys, self.time - age + KEPT))
         self.files |= set(keys)
         if age == KEPT:
-            self.run(self.store.release_inputs(job.id, self.time))
+            self.run(self.store.release_references(job.id, self.time))
         return job
 
     @rule(target=queued, job=consumes(prepared), late=st.floats(0, SLOWEST))
@@ -52,8 +52,8 @@ class InputsMachine(StoreMachine):
         self.look_for_what_is_left()
         try:
             self.run(self.store.submit(job))
-        except InputsGone:
-            self.run(self.store.release_inputs(job.id, self.time))
+        except ReferencesGone:
+            self.run(self.store.release_references(job.id, self.time))
             return multiple()  # type: ignore[return-value]
         self.needed[job.id] = {each.key for each in job.spec.references}
         return job
@@ -65,7 +65,7 @@ class InputsMachine(StoreMachine):
         again = job.again(new_request_id(), self.time)
         try:
             self.run(self.store.submit(again))
-        except InputsGone:
+        except ReferencesGone:
             assert job.id not in self.needed
             return multiple()  # type: ignore[return-value]
         keys = {each.key for each in again.spec.references}
@@ -119,9 +119,9 @@ PLAN = settings(max_examples=40, stateful_step_count=20, deadline=None)
 
 def test_sqlite_keeps_what_is_needed() -> None:
     """And nothing else."""
-    run_state_machine_as_test(InputsMachine, settings=PLAN)
+    run_state_machine_as_test(ReferencesMachine, settings=PLAN)
 
 
 def test_postgresql_keeps_what_is_needed(postgres_server: Server) -> None:
     """And nothing else."""
-    run_state_machine_as_test(on_postgresql(InputsMachine, postgres_server), settings=settings(PLAN, max_examples=10))
+    run_state_machine_as_test(on_postgresql(ReferencesMachine, postgres_server), settings=settings(PLAN, max_examples=10))
