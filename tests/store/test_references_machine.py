@@ -124,4 +124,6 @@ def test_sqlite_keeps_what_is_needed() -> None:
 
 def test_postgresql_keeps_what_is_needed(postgres_server: Server) -> None:
     """And nothing else."""
-    run_state_machine_as_test(on_postgresql(ReferencesMachine, postgres_server), settings=settings(PLAN, max_examples=10))
+    run_state_machine_as_test(
+        on_postgresql(ReferencesMachine, postgres_server), settings=settings(PLAN, max_examples=10)
+    )
