@@ -1,5 +1,6 @@
 """A real PostgreSQL server for tests, from a package: in a folder of its own, on a free port of this machine."""
 
+import atexit
 import contextlib
 import itertools
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 with warnings.catch_warnings():
@@ -18,7 +20,7 @@ with warnings.catch_warnings():
 class Server:
     """One server with as many databases as tests want.
 
-    The package prepares the folder, which takes another user when tests run as root. We start the server ourselves: the
+    The package prepares folders, which takes another user when tests run as root. We start the server ourselves: the
     package's own start allows no connections over the network.
     """
 
@@ -27,8 +29,9 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        subprocess.run(["cp", "-a", f"{_prepared()}/.", str(folder)], check=True)
         self._package = PostgresServer(folder, cleanup_mode=None)
-        self._package.ensure_pgdata_inited()
+        self._package.ensure_pgdata_inited()  # it is: what is left to see to are permissions
         self._options = f"-h 127.0.0.1 -p {self.port} -k {folder} {options}"
         self._numbers = itertools.count(1)
 
@@ -61,6 +64,15 @@ class Server:
         package = self._package
         command = ("-D", str(self.folder), *arguments)
         pgexec("pg_ctl", command, bin_path=package.bin_path, user=package.system_user, timeout=60)
+
+
+@cache
+def _prepared() -> Path:
+    """A folder to copy, until this process ends: preparing one takes seconds."""
+    folder = tempfile.TemporaryDirectory(prefix="pipelet-postgres-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    PostgresServer(Path(folder.name), cleanup_mode=None).ensure_pgdata_inited()
+    return Path(folder.name)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,3 @@
-import asyncio
-import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -61,11 +59,3 @@ def engine_of():
             await engine.stop()
 
     return opened
-
-
-async def until(condition, seconds=10.0):
-    """Poll `condition` until it holds; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.01)
