@@ -5,19 +5,18 @@ Everything but the painter is real: the service, its processes, its database, it
 
 import asyncio
 import contextlib
-import os
 import random
-import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-from tests.service import Service, eventually
+from tests.service import Service, kill_any
 from tests.users import Report, Users
+from tests.waiting import eventually
 
 VICTIMS = ("engine", "worker", "api", "all")
 
@@ -61,12 +60,6 @@ def _kill_one(service: Service, victim: str) -> None:
         case "all":
             service.kill()
             service.start()
-
-
-def kill_any(pids: Sequence[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 def files_on_disk(folder: Path) -> set[str]:
