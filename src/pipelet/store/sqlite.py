@@ -17,7 +17,7 @@ from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, LogLine, Version
 from pipelet.domain.keys import queued_limit_reached
 from pipelet.domain.ports import QueueCounts
-from pipelet.store import endings, migrations, references, rows
+from pipelet.store import endings, migrations, queries, references, rows
 from pipelet.store.group_commit import explain
 from pipelet.store.sqlite_base import connect
 from pipelet.store.sqlite_keys import SqliteKeys
@@ -121,8 +121,8 @@ class SqliteStore(SqliteWork, SqliteOperating, SqliteKeys, SqliteWorkers):
         return rows.ahead_from(row)
 
     async def ahead_of_room(self, key_id: str, images: int, apps: Sequence[str]) -> Ahead | None:
-        row = self._one(
-            "ahead_of_room", key_id=key_id, images=images, apps=_as_json(tuple(apps)), most=queries.ROOM_WITHIN
+        row = self._queries.one(
+            "ahead_of_room", key_id=key_id, images=images, apps=as_json(tuple(apps)), most=queries.ROOM_WITHIN
         )
         return rows.ahead_from(row) if row is not None and row["known"] else None
 
