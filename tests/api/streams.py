@@ -11,9 +11,8 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
-from pipelet.api.app import build_api, end_streams
+from pipelet.api.app import end_streams
 from pipelet.cli.server import Server
-from pipelet.outbound import is_public
 from tests.api.service import Service
 
 PATIENCE = 10.0
@@ -32,21 +31,6 @@ async def serving(app: FastAPI) -> AsyncIterator[tuple[str, Server]]:
         finally:
             server.should_exit = True
             await running
-
-
-def another_app(service: Service, app: FastAPI, **more: Any) -> FastAPI:
-    """A second process of the same service, built with `more`."""
-    parts = app.state.parts
-    return build_api(
-        may_call=is_public,
-        store=service.store,
-        blobs=parts.blobs,
-        catalog=parts.catalog,
-        clock=service.clock,
-        public_url=None,
-        version="1",
-        **more,
-    )
 
 
 @dataclass

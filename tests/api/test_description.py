@@ -14,9 +14,8 @@ from pipelet.domain.keys import ApiKey, hash_secret
 from pipelet.domain.progress import Progress
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.jobs import APP, EDIT
 
-EDIT = "z-image-image-edit"
 SECRET = "pk_" + "s" * 43
 
 

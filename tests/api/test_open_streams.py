@@ -8,21 +8,20 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 
 from pipelet.api.parts import Pace
 from pipelet.domain.keys import hash_secret
 from tests.api.service import Service
-from tests.api.streams import PATIENCE, another_app, serving, streaming
+from tests.api.streams import PATIENCE, serving, streaming
 from tests.jobs import APP
 
 
-async def test_a_revoked_key_ends_its_streams(service: Service, app: FastAPI) -> None:
+async def test_a_revoked_key_ends_its_streams(service: Service) -> None:
     """Broken off, so that it is not taken for the end of the request; what another key listens to goes on."""
     other = await service.new_key("ada")
     request_id = await service.submit()
     async with (
-        serving(another_app(service, app, pace=Pace(silence=0.05))) as (url, _),
+        serving(service.another_api(pace=Pace(silence=0.05))) as (url, _),
         streaming(service, url, request_id) as stream,
         streaming(service, url, request_id, Authorization=f"Key {other}") as another,
     ):
@@ -37,12 +36,12 @@ async def test_a_revoked_key_ends_its_streams(service: Service, app: FastAPI) ->
         assert "IN_PROGRESS" == (await another.next()).body["status"]
 
 
-async def test_one_user_has_half_of_the_room(service: Service, app: FastAPI) -> None:
+async def test_one_user_has_half_of_the_room(service: Service) -> None:
     """More streams and calls of /fal/run are refused with what to do; others are not, and who leaves gives it back."""
     request_id = await service.submit()
     headers = {"Authorization": f"Bearer {service.key}"}
     async with (
-        serving(another_app(service, app, most_held=2)) as (url, _),
+        serving(service.another_api(most_held=2)) as (url, _),
         httpx2.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE) as client,
     ):
         async with streaming(service, url, request_id) as stream:
@@ -65,11 +64,11 @@ async def test_one_user_has_half_of_the_room(service: Service, app: FastAPI) -> 
     assert 2 == await service.queued()  # one of each user: the refused call has queued nothing
 
 
-async def test_all_users_share_the_room(service: Service, app: FastAPI) -> None:
+async def test_all_users_share_the_room(service: Service) -> None:
     """Once it is full, whoever comes is sent away for a while, and polls go on."""
     request_id = await service.submit()
     async with (
-        serving(another_app(service, app, most_held=2)) as (url, _),
+        serving(service.another_api(most_held=2)) as (url, _),
         listening_user(service, url, "eve"),
         listening_user(service, url, "mia"),
         streaming(service, url, request_id) as stream,

@@ -16,7 +16,7 @@ from pipelet.domain.outcome import FailureKind, HandedBack
 from pipelet.domain.progress import Progress
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
-from tests.api.streams import PATIENCE, Stream, another_app, serving, streaming
+from tests.api.streams import PATIENCE, Stream, serving, streaming
 from tests.jobs import APP
 
 
@@ -97,9 +97,9 @@ async def test_a_message_that_changes_is_told(service: Service, url: str) -> Non
     assert "paused" in event.body["statusMessages"]["message"]
 
 
-async def test_after_a_reconnect_the_story_goes_on(service: Service, url: str, app: FastAPI) -> None:
+async def test_after_a_reconnect_the_story_goes_on(service: Service, url: str) -> None:
     """With the last event's id, at another process of the service: nothing is told twice, and no line is lost."""
-    another = another_app(service, app)
+    another = service.another_api()
     request_id = await service.submit()
     async with serving(another) as (other_url, _):
         async with streaming(service, url, request_id, "?logs=1") as stream:
@@ -157,10 +157,10 @@ async def test_a_refusal_is_json(service: Service, slash: str) -> None:
     assert {"application/json"} == {answer.headers["content-type"] for answer in answers}
 
 
-async def test_silence_is_filled_with_comments(service: Service, app: FastAPI) -> None:
+async def test_silence_is_filled_with_comments(service: Service) -> None:
     """A proxy that closes silent connections does not close this one."""
     request_id = await service.submit()
-    quick = serving(another_app(service, app, pace=Pace(silence=0.05)))
+    quick = serving(service.another_api(pace=Pace(silence=0.05)))
     async with quick as (url, _), streaming(service, url, request_id) as stream:
         await stream.next()
         assert [": ping"] * 3 == [await stream.comment() for _ in range(3)]
@@ -185,9 +185,9 @@ async def test_a_server_that_stops_breaks_streams_off(
     assert [] == [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")]
 
 
-async def test_whoever_does_not_read_costs_nobody_else(service: Service, app: FastAPI) -> None:
+async def test_whoever_does_not_read_costs_nobody_else(service: Service) -> None:
     """Others hear at once what it leaves unread, and after a while its connection is broken off."""
-    async with serving(another_app(service, app, pace=Pace(patience=0.5))) as (url, _):
+    async with serving(service.another_api(pace=Pace(patience=0.5))) as (url, _):
         await hold_out(service, url)
 
 
@@ -267,7 +267,9 @@ async def test_streams_do_not_ask_the_database_each(service: Service, url: str, 
             await stream.next()
         queries: list[str] = []
         store._reader.set_trace_callback(queries.append)
-        await asyncio.sleep(1.2)
+        async with asyncio.timeout(PATIENCE):
+            while sum("AS written_lines" in query for query in queries) < 2:  # what a look begins with
+                await asyncio.sleep(0.01)
         idle = len(queries)
         queries.clear()
         await service.claim()
@@ -275,5 +277,5 @@ async def test_streams_do_not_ask_the_database_each(service: Service, url: str, 
             await stream.next()
         store._reader.set_trace_callback(None)
 
-    assert 0 < idle < 12
+    assert idle < 12
     assert len(queries) < 20

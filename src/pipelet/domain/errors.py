@@ -9,7 +9,7 @@ PipeletError
 ├── LimitReached          there is no room now; later the same request is taken
 │   └── QueueTooLong      more wait than its user puts up with; otherwise it is the key's limit
 ├── AddressRefused        a user's URL leads to where we do not go
-├── InputsGone            pictures that a request starts from are not stored any more
+├── ReferencesGone        pictures that a request starts from are not stored any more
 ├── TooEarly              it would harm others now; later it will not
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
@@ -55,12 +55,22 @@ class AddressRefused(PipeletError):
     pass
 
 
-class InputsGone(PipeletError):
+class ReferencesGone(PipeletError):
     pass
 
 
 class LimitReached(PipeletError):
-    pass
+    """
+    Args:
+        excess: so many images, or requests where it is the queue's length, have to begin or go before it is lifted.
+    """
+
+    again_in: float | None = None
+    """Seconds until that may be, once somebody has looked."""
+
+    def __init__(self, message: str, *, excess: int) -> None:
+        super().__init__(message)
+        self.excess = excess
 
 
 class TooEarly(PipeletError):
