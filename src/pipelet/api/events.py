@@ -150,7 +150,7 @@ class _Stream(EventSourceResponse):
         """
         now = asyncio.get_running_loop().time
         event, sight = self._first, self._sight
-        silent_until = admitted_until = now() + self._pace.silence
+        silent_until, admitted_until = now(), now() + self._pace.silence
         while True:
             if now() >= admitted_until:
                 await self._admit_again()
