@@ -16,6 +16,7 @@ from pipelet.api.cross_origin import CrossOrigin
 from pipelet.api.downloads import Downloads
 from pipelet.api.estimates import Estimates
 from pipelet.api.fast_path import FastPath, Handler
+from pipelet.api.held import Held
 from pipelet.api.metrics import Metrics
 from pipelet.api.parts import Fetchers, LocalFiles, MayCall, Pace, Parts
 from pipelet.api.proxy import Proxy
@@ -48,6 +49,7 @@ def build_api(
     fetchers: Fetchers | None = None,
     allowed_origins: Sequence[str] = ("*",),
     pace: Pace | None = None,
+    most_held: int = 10_000,
     version: str,
 ) -> FastAPI:
     """Connect the parts. Opening and closing them is the caller's."""
@@ -90,6 +92,7 @@ def build_api(
         webhook_keys=Recent(lambda: _webhook_keys(store, clock), seconds=2.0, clock=clock),
         blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
         watcher=Watcher(store, estimates, paused),
+        held=Held(most_held),
         pace=pace or Pace(),
     )
     problems.add_handlers(app)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.body import Bodies
 from pipelet.api.estimates import Estimates
+from pipelet.api.held import Held
 from pipelet.api.metrics import Metrics
 from pipelet.api.recent import Recent
 from pipelet.api.schemas import InputModel
@@ -53,7 +54,7 @@ class Pace:
     """Of streams, in seconds."""
 
     silence: float = 15.0
-    """Without an event until a comment is sent: proxies close what is silent."""
+    """Without an event until a comment is sent: proxies close what is silent. The key is looked at as often."""
     patience: float = 60.0
     """How long a client may leave what was sent unread, once its buffers are full."""
 
@@ -83,6 +84,7 @@ class Parts:
     blobs_trouble: Recent[str | None]
     """Why no file could be stored a moment ago, or None."""
     watcher: Watcher
+    held: Held
     pace: Pace
 
 

@@ -27,6 +27,13 @@ async def run(request: Request) -> Response:
     Unless it has an `Idempotency-Key`: then the same call may come again, and gets the result.
     """
     parts = parts_of(request)
+    user = (await parts.doorkeeper.admit(request.scope["headers"])).user
+    parts.held.refuse_one_more(user)
+    with parts.held.hold(user):
+        return await _run(parts, request)
+
+
+async def _run(parts: Parts, request: Request) -> Response:
     submitted = await queue.submit(request)
     request_id = submitted.headers["x-fal-request-id"]
     app = request.scope["path"].rstrip("/").rpartition("/")[2]

@@ -199,6 +199,7 @@ def build_api(
         may_call=partial(may_reach, allowed=settings.networks_beside_public),
         fetchers=fetchers,
         allowed_origins=settings.origins,
+        most_held=settings.open_streams,
         version=__version__,
     )
 
