@@ -35,7 +35,7 @@ from tests import postgres_server
 from tests.kills import files_on_disk, inspect_books, look_up
 from tests.service import Service, pipelet
 from tests.users import Report, Users
-from tests.webhooks.receiver import receiving
+from tests.webhooks.receiver import Receiver
 
 from benchmarks.newer_requests import NewerRequests
 from benchmarks.service import ROOT, scratch
@@ -192,7 +192,7 @@ async def _in_steps(
 
     await asyncio.to_thread(newer.start)
     urls.append(newer.url)
-    async with receiving() as receiver:
+    async with Receiver() as receiver:
         requests = NewerRequests(newer.url, older.url, users, receiver)
         await requests.submit()
         await _work_goes_on(users)
