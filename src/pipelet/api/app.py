@@ -16,12 +16,12 @@ from pipelet.api.cross_origin import CrossOrigin
 from pipelet.api.downloads import Downloads
 from pipelet.api.estimates import Estimates
 from pipelet.api.fast_path import FastPath, Handler
+from pipelet.api.input_model import edit_input_model, input_model
 from pipelet.api.metrics import Metrics
 from pipelet.api.parts import Fetchers, LocalFiles, MayCall, Pace, Parts
 from pipelet.api.proxy import Proxy
 from pipelet.api.recent import Recent
 from pipelet.api.references import References
-from pipelet.api.schemas import edit_input_model, input_model
 from pipelet.api.watcher import Watcher
 from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
@@ -69,7 +69,7 @@ def build_api(
         public_url=public_url.rstrip("/") if public_url else None,
         local_files=local_files,
         version=version,
-        inputs={
+        input_models={
             name: (edit_input_model if catalog.apps[name].task == EDIT else input_model)(
                 catalog.apps[name].limits, catalog.model_of(catalog.apps[name])
             )
@@ -93,7 +93,7 @@ def build_api(
         pace=pace or Pace(),
     )
     problems.add_handlers(app)
-    app.add_middleware(FastPath, submit=queue.submit, status=queue.status, served=app.state.parts.inputs)
+    app.add_middleware(FastPath, submit=queue.submit, status=queue.status, served=app.state.parts.input_models)
     app.add_middleware(CrossOrigin, origins=allowed_origins)  # around the one before
     _add_reads(app, catalog)
     _add_submits(app, app.state.parts)
@@ -161,7 +161,7 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
 
 
 def _add_submits(app: FastAPI, parts: Parts) -> None:
-    for name, model in parts.inputs.items():
+    for name, model in parts.input_models.items():
         path, extra = f"/fal/queue/{name}", description.of_submit(model)
         _add(
             app,
@@ -179,7 +179,7 @@ def _add_submits(app: FastAPI, parts: Parts) -> None:
 def _add_runs(app: FastAPI, parts: Parts) -> None:
     """Under both names: fal's clients put the owner of an app before it, and `queue` is that owner here."""
     for root in ("/fal/run", "/fal/run/queue"):
-        for name in parts.inputs:
+        for name in parts.input_models:
             _add(app, "POST", f"{root}/{name}", run.run, include_in_schema=False)
         _add(app, "POST", f"{root}/{{app}}", queue.unknown_app, include_in_schema=False)
 

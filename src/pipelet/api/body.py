@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
+from pipelet.api.json_values import name_of
 from pipelet.api.problems import Problem
 from pipelet.api.shares import Shares
 
@@ -148,23 +149,6 @@ def parse_object(body: bytes) -> dict[str, Any]:
         fault = {"loc": ["body"], "msg": detail, "type": "dict_type", "input": None}
         raise Problem(422, [fault], message=detail)
     return value
-
-
-def name_of(value: object) -> str:
-    """What JSON calls it."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
 
 
 def _refuse_constant(name: str) -> None:

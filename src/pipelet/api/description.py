@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from pipelet.api import schemas
+from pipelet.api.input_model import EXAMPLE, InputModel
 from pipelet.api.options import (
     LEAST_START_TIMEOUT,
     LONGEST_IDEMPOTENCY_KEY,
@@ -164,8 +165,8 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def of_submit(model: schemas.InputModel) -> dict[str, Any]:
-    content = {"application/json": {"schema": model.model_json_schema(), "example": schemas.EXAMPLE}}
+def of_submit(model: InputModel) -> dict[str, Any]:
+    content = {"application/json": {"schema": model.model_json_schema(), "example": EXAMPLE}}
     return {"security": SECURITY, "parameters": OPTIONS, "requestBody": {"required": True, "content": content}}
 
 

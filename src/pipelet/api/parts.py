@@ -12,9 +12,9 @@ from starlette.requests import Request
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.body import Bodies
 from pipelet.api.estimates import Estimates
+from pipelet.api.input_model import InputModel
 from pipelet.api.metrics import Metrics
 from pipelet.api.recent import Recent
-from pipelet.api.schemas import InputModel
 from pipelet.api.watcher import Watcher
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
@@ -68,7 +68,7 @@ class Parts:
     """Without a trailing slash; None takes each request's own scheme and host."""
     local_files: LocalFiles | None
     version: str
-    inputs: dict[str, InputModel]
+    input_models: dict[str, InputModel]
     """By served app."""
     bodies: Bodies
     references: "References"

@@ -10,12 +10,12 @@ from fastapi.responses import Response
 
 from pipelet.api import addresses
 from pipelet.api import status as statuses
-from pipelet.api.inputs import Wanted, read_input
-from pipelet.api.once import Once
+from pipelet.api.idempotency import IdempotentSubmit
+from pipelet.api.input import Input, read_input
+from pipelet.api.input_model import MIN_PRIORITY
 from pipelet.api.options import Options, is_yes, read_options
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import json_response, problem_response
-from pipelet.api.schemas import MIN_PRIORITY
 from pipelet.api.sight import WIRE_STATES
 from pipelet.api.webhook_target import read_webhook
 from pipelet.domain.catalog import App
@@ -47,15 +47,15 @@ async def submit(request: Request) -> Response:
 async def _submit(parts: Parts, request: Request, app: App, key: ApiKey, fields: dict[str, Any]) -> Response:
     options = read_options(request.scope)
     webhook = read_webhook(parts, request)
-    wanted = read_input(fields, parts.inputs[app.name], max_priority=key.max_priority, max_batch=key.max_batch)
-    once = await Once.of(options, app, key, fields, parts.clock.now())
+    wanted = read_input(fields, parts.input_models[app.name], max_priority=key.max_priority, max_batch=key.max_batch)
+    once = await IdempotentSubmit.of(options, app, key, fields, parts.clock.now())
     if once is not None and (repeated := await once.repeated(parts)) is not None:
         return _submitted(parts, request, *repeated, is_repeated=True)
     if options.is_low and fields.get("priority") is None:
         wanted = replace(wanted, priority=max(wanted.priority - 1, MIN_PRIORITY))
     await _refuse_long_queue(parts, app, options)
     job_id = new_request_id()
-    references = await _references(parts, request, app, key, job_id, wanted) if wanted.pictures else ()
+    references = await _references(parts, request, app, key, job_id, wanted) if wanted.reference_urls else ()
     spec = wanted.spec(app.limits, references)
     backlog = await parts.estimates.backlog(app.name, wanted.priority)
     job = await _new_job(parts, app, key, job_id, wanted.priority, spec, options, webhook, backlog)
@@ -141,13 +141,13 @@ async def _refuse_long_queue(parts: Parts, app: App, options: Options) -> None:
 
 
 async def _references(
-    parts: Parts, request: Request, app: App, key: ApiKey, job_id: str, wanted: Wanted
+    parts: Parts, request: Request, app: App, key: ApiKey, job_id: str, wanted: Input
 ) -> tuple[Reference, ...]:
     base_url = addresses.base_url(parts.public_url, request.scope)
-    return await parts.references.collect(app, job_id, wanted.pictures, user=key.user, base_url=base_url)
+    return await parts.references.collect(app, job_id, wanted.reference_urls, user=key.user, base_url=base_url)
 
 
-async def _queue(parts: Parts, job: Job, once: Once | None) -> tuple[Job, int] | None:
+async def _queue(parts: Parts, job: Job, once: IdempotentSubmit | None) -> tuple[Job, int] | None:
     """None: it waits now. Otherwise the earlier request that its `Idempotency-Key` stands for."""
     try:
         if once is None:

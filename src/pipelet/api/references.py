@@ -12,7 +12,8 @@ from typing import Any
 
 from pipelet.api.decoders import Decoders
 from pipelet.api.downloads import Downloads
-from pipelet.api.inputs import PictureUrl, echo, one_line
+from pipelet.api.input import ReferenceUrl, one_line
+from pipelet.api.json_values import echo
 from pipelet.api.pictures import Picture, PictureRefused, read_picture
 from pipelet.api.problems import Problem
 from pipelet.api.shares import Shares
@@ -71,15 +72,15 @@ class References:
         self._decoders = Decoders(_DECODED_AT_ONCE)
 
     async def collect(
-        self, app: App, job_id: str, pictures: Sequence[PictureUrl], *, user: str, base_url: str
+        self, app: App, job_id: str, reference_urls: Sequence[ReferenceUrl], *, user: str, base_url: str
     ) -> tuple[Reference, ...]:
-        """Stored and noted for `job_id`, in the order of `pictures`. Whoever does not submit it calls `release`.
+        """Stored and noted for `job_id`, in the order of `reference_urls`. Whoever does not submit it calls `release`.
 
         Raises:
             Problem: 422 with what is wrong with each picture; 503 where too many others are in work.
         """
         batch = _Batch(app, job_id, user, base_url)
-        urls = dict.fromkeys(each.url for each in pictures)  # what is named twice is fetched once
+        urls = dict.fromkeys(each.url for each in reference_urls)  # what is named twice is fetched once
         try:
             async with asyncio.timeout(self._patience):
                 found = await asyncio.gather(*(self._one(batch, url) for url in urls), return_exceptions=True)
@@ -89,8 +90,8 @@ class References:
         outcomes = dict(zip(urls, found, strict=True))
         if any(isinstance(each, BaseException) for each in found):
             await self.release(job_id)
-            raise _refusal(pictures, outcomes)
-        return tuple(outcomes[each.url] for each in pictures)  # type: ignore[misc]
+            raise _refusal(reference_urls, outcomes)
+        return tuple(outcomes[each.url] for each in reference_urls)  # type: ignore[misc]
 
     async def release(self, job_id: str) -> None:
         """Its request was refused: what was stored for it may go."""
@@ -115,10 +116,12 @@ class References:
         return Reference(key=key, width=picture.width, height=picture.height)
 
 
-def _refusal(pictures: Sequence[PictureUrl], outcomes: Mapping[str, Reference | BaseException]) -> BaseException:
+def _refusal(
+    reference_urls: Sequence[ReferenceUrl], outcomes: Mapping[str, Reference | BaseException]
+) -> BaseException:
     """What is wrong with each picture, or the first error that is no picture's."""
     faults: list[dict[str, Any]] = []
-    for each in pictures:
+    for each in reference_urls:
         error = outcomes[each.url]
         if isinstance(error, PictureRefused):
             fault = {"loc": each.loc, "msg": str(error), "type": error.kind, "input": echo(each.url)}

@@ -8,7 +8,7 @@ import httpx2
 from fastapi import Request
 
 from pipelet.api import addresses
-from pipelet.api.inputs import echo
+from pipelet.api.json_values import echo
 from pipelet.api.parts import Parts
 from pipelet.api.problems import Problem
 from pipelet.domain.webhooks import Webhook

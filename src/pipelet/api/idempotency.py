@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class IdempotentSubmit:
     """One such submit. What counts as the same: the app, the input, and the webhook."""
 
     wanted: IdempotencyKey

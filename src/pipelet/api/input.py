@@ -8,35 +8,34 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelet.api.body import name_of
+from pipelet.api.input_model import IMAGE_URL, IMAGE_URLS, MAX_SEED, InputModel
+from pipelet.api.json_values import echo
 from pipelet.api.problems import Problem
-from pipelet.api.schemas import IMAGE_URL, IMAGE_URLS, MAX_SEED, InputModel
 from pipelet.domain.catalog import Limits
 from pipelet.domain.image import ImageSpec, Reference
 
-_ECHO_CHARS = 200
 _MAX_UNKNOWN = 10
 """Named unknown fields; looking for a likeness to each of a hundred thousand would take seconds."""
 _NAME_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class PictureUrl:
-    """One of `image_urls`, and where in the body it stands."""
+class ReferenceUrl:
+    """Of a picture that an edit starts from, and where in the body it stands."""
 
     loc: list[str | int]
     url: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Input:
     priority: int
-    pictures: tuple[PictureUrl, ...]
-    """What an edit starts from; nothing elsewhere."""
+    reference_urls: tuple[ReferenceUrl, ...]
+    """Empty where it is no edit."""
     values: dict[str, Any]
 
     def spec(self, limits: Limits, references: tuple[Reference, ...] = ()) -> ImageSpec:
-        """`references` are the pictures once they were read: where no size was asked for, it is that of the first."""
+        """`references` are what was stored of its pictures: where no size was asked for, it is that of the first."""
         values = self.values
         if references and None in (values["width"], values["height"]):
             size = references[0].size.within(limits.min_side, limits.max_side, values["width"], values["height"])
@@ -46,7 +45,7 @@ class Wanted:
 
 def read_input(
     fields: Mapping[str, Any], model: InputModel, *, max_priority: int | None, max_batch: int | None
-) -> Wanted:
+) -> Input:
     """`max_priority` and `max_batch` are what the key allows. Raises Problem 422 with all faults."""
     given = {name: value for name, value in fields.items() if value is not None}
     names = model.model_fields
@@ -59,29 +58,29 @@ def read_input(
         refused = error.errors(include_url=False, include_context=False)
         faults = [_refused(each["loc"], each["type"], each["msg"], known) for each in refused] + faults
     if IMAGE_URLS in names:
-        faults += _pictures_faults(known)
+        faults += _reference_faults(known)
     if faults:
         raise Problem(422, faults, message=one_line(faults))
-    return _wanted({**vars(values)}, max_priority)
+    return _complete({**vars(values)}, max_priority)
 
 
-def _wanted(values: dict[str, Any], max_priority: int | None) -> Wanted:
+def _complete(values: dict[str, Any], max_priority: int | None) -> Input:
     priority = values.pop("priority")
     if priority is None:
         priority = 0 if max_priority is None else min(0, max_priority)
     if values["seed"] is None:
         values["seed"] = secrets.randbelow(MAX_SEED + 1 - values["batch_size"])
-    return Wanted(priority, _pictures(values), values)
+    return Input(priority, _reference_urls(values), values)
 
 
-def _pictures(values: dict[str, Any]) -> tuple[PictureUrl, ...]:
+def _reference_urls(values: dict[str, Any]) -> tuple[ReferenceUrl, ...]:
     several, one = values.pop(IMAGE_URLS, None) or (), values.pop(IMAGE_URL, None)
     if one is not None:
-        return (PictureUrl(["body", IMAGE_URL], one),)
-    return tuple(PictureUrl(["body", IMAGE_URLS, number], url) for number, url in enumerate(several))
+        return (ReferenceUrl(["body", IMAGE_URL], one),)
+    return tuple(ReferenceUrl(["body", IMAGE_URLS, number], url) for number, url in enumerate(several))
 
 
-def _pictures_faults(known: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _reference_faults(known: Mapping[str, Any]) -> list[dict[str, Any]]:
     if (IMAGE_URLS in known) != (IMAGE_URL in known):
         return []
     if IMAGE_URLS in known:
@@ -112,23 +111,6 @@ def _unknown_faults(unknown: list[str], given: Mapping[str, Any], known: list[st
         message = f"{len(unknown) - _MAX_UNKNOWN} more unknown fields."
         faults.append({"loc": ["body"], "msg": message, "type": "extra_forbidden", "input": None})
     return faults
-
-
-def echo(value: object) -> str | int | float | bool | None:
-    """What was sent, short and safe to send back: any JSON value, of any size, with lone surrogates or infinities."""
-    match value:
-        case None | bool():
-            return value
-        case str():
-            text = value
-        case int() | float() if abs(value) <= MAX_SEED:
-            return value
-        case int() | float():
-            text = str(value)
-        case _:
-            text = name_of(value)
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= _ECHO_CHARS else text[: _ECHO_CHARS - 1] + "…"
 
 
 def one_line(faults: list[dict[str, Any]]) -> str:
