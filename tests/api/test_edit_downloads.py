@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from pipelet.api.app import build_api
-from pipelet.api.parts import Fetchers
+from pipelet.api.downloads import Fetchers
 from pipelet.api.references import References
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain.catalog import Catalog, parse

@@ -9,20 +9,22 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 
-from pipelet.api import description, events, files, health, jwks, problems, queue, run
+from pipelet.api import description, events, files, health, jwks, problems, queue, run, submit
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.body import Bodies
 from pipelet.api.cross_origin import CrossOrigin
-from pipelet.api.downloads import Downloads
+from pipelet.api.downloads import Downloads, Fetchers
 from pipelet.api.estimates import Estimates
 from pipelet.api.fast_path import FastPath, Handler
 from pipelet.api.input_model import edit_input_model, input_model
+from pipelet.api.local_files import LocalFiles
 from pipelet.api.metrics import Metrics
-from pipelet.api.parts import Fetchers, LocalFiles, MayCall, Pace, Parts
+from pipelet.api.parts import Pace, Parts
 from pipelet.api.proxy import Proxy
 from pipelet.api.recent import Recent
 from pipelet.api.references import References
 from pipelet.api.watcher import Watcher
+from pipelet.api.webhook_target import MayCall
 from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 from pipelet.domain.webhook_keys import published
@@ -93,7 +95,7 @@ def build_api(
         pace=pace or Pace(),
     )
     problems.add_handlers(app)
-    app.add_middleware(FastPath, submit=queue.submit, status=queue.status, served=app.state.parts.input_models)
+    app.add_middleware(FastPath, submit=submit.submit, status=queue.status, served=app.state.parts.input_models)
     app.add_middleware(CrossOrigin, origins=allowed_origins)  # around the one before
     _add_reads(app, catalog)
     _add_submits(app, app.state.parts)
@@ -167,13 +169,13 @@ def _add_submits(app: FastAPI, parts: Parts) -> None:
             app,
             "POST",
             path,
-            queue.submit,
+            submit.submit,
             summary="Submit a request",
             description="With `?fal_webhook=URL`, that URL is told when the request has ended.",
             responses=description.SUBMIT,
             openapi_extra=extra,
         )
-    _add(app, "POST", "/fal/queue/{app}", queue.unknown_app, include_in_schema=False)
+    _add(app, "POST", "/fal/queue/{app}", submit.unknown_app, include_in_schema=False)
 
 
 def _add_runs(app: FastAPI, parts: Parts) -> None:
@@ -181,7 +183,7 @@ def _add_runs(app: FastAPI, parts: Parts) -> None:
     for root in ("/fal/run", "/fal/run/queue"):
         for name in parts.input_models:
             _add(app, "POST", f"{root}/{name}", run.run, include_in_schema=False)
-        _add(app, "POST", f"{root}/{{app}}", queue.unknown_app, include_in_schema=False)
+        _add(app, "POST", f"{root}/{{app}}", submit.unknown_app, include_in_schema=False)
 
 
 def _add_operations(app: FastAPI) -> None:

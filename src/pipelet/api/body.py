@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from pipelet.api.json_values import name_of
-from pipelet.api.problems import Problem
+from pipelet.api.problems import Problem, bad_input, fault
 from pipelet.api.shares import Shares
 
 _SMALL = 1024 * 1024
@@ -146,8 +146,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise _unreadable("The body holds a number with too many digits.") from error
     if not isinstance(value, dict):
         detail = f'The body must be a JSON object such as {{"prompt": "…"}}; this is {name_of(value)}.'
-        fault = {"loc": ["body"], "msg": detail, "type": "dict_type", "input": None}
-        raise Problem(422, [fault], message=detail)
+        raise bad_input(fault(["body"], detail, "dict_type"))
     return value
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pipelet.api.input_model import IMAGE_URL, IMAGE_URLS, MAX_SEED, InputModel
 from pipelet.api.json_values import echo
-from pipelet.api.problems import Problem
+from pipelet.api.problems import Fault, bad_input, fault
 from pipelet.domain.catalog import Limits
 from pipelet.domain.image import ImageSpec, Reference
 
@@ -60,7 +60,7 @@ def read_input(
     if IMAGE_URLS in names:
         faults += _reference_faults(known)
     if faults:
-        raise Problem(422, faults, message=one_line(faults))
+        raise bad_input(*faults)
     return _complete({**vars(values)}, max_priority)
 
 
@@ -80,41 +80,33 @@ def _reference_urls(values: dict[str, Any]) -> tuple[ReferenceUrl, ...]:
     return tuple(ReferenceUrl(["body", IMAGE_URLS, number], url) for number, url in enumerate(several))
 
 
-def _reference_faults(known: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _reference_faults(known: Mapping[str, Any]) -> list[Fault]:
     if (IMAGE_URLS in known) != (IMAGE_URL in known):
         return []
     if IMAGE_URLS in known:
         message, kind = f"Give {IMAGE_URLS} or {IMAGE_URL}, not both.", "value_error"
     else:
         message, kind = "Name the pictures to edit: a list of URLs, or data: URIs.", "missing"
-    return [{"loc": ["body", IMAGE_URLS], "msg": message, "type": kind, "input": None}]
+    return [fault(["body", IMAGE_URLS], message, kind)]
 
 
-def _refused(loc: tuple[str | int, ...], kind: str, message: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _refused(loc: tuple[str | int, ...], kind: str, message: str, given: Mapping[str, Any]) -> Fault:
     """The input is what was sent, not what reading it made of it."""
     sent = given.get(str(loc[0]))
     if len(loc) > 1 and isinstance(sent, list) and isinstance(loc[1], int):
         sent = sent[loc[1]]
-    return {"loc": ["body", *loc], "msg": message, "type": kind, "input": echo(sent)}
+    return fault(["body", *loc], message, kind, sent=sent)
 
 
-def _unknown_faults(unknown: list[str], given: Mapping[str, Any], known: list[str]) -> list[dict[str, Any]]:
-    faults: list[dict[str, Any]] = []
+def _unknown_faults(unknown: list[str], given: Mapping[str, Any], known: list[str]) -> list[Fault]:
+    faults: list[Fault] = []
     for name in unknown[:_MAX_UNKNOWN]:
         shown = str(echo(name[:_NAME_CHARS]))
         likely = difflib.get_close_matches(name[:_NAME_CHARS], known, n=1)
         hint = f"Did you mean '{likely[0]}'?" if likely else f"The fields are: {', '.join(known)}."
         message = f"Unknown field '{shown}'. {hint}"
-        fault = {"loc": ["body", shown], "msg": message, "type": "extra_forbidden", "input": echo(given[name])}
-        faults.append(fault)
+        faults.append(fault(["body", shown], message, "extra_forbidden", sent=given[name]))
     if len(unknown) > _MAX_UNKNOWN:
         message = f"{len(unknown) - _MAX_UNKNOWN} more unknown fields."
-        faults.append({"loc": ["body"], "msg": message, "type": "extra_forbidden", "input": None})
+        faults.append(fault(["body"], message, "extra_forbidden"))
     return faults
-
-
-def one_line(faults: list[dict[str, Any]]) -> str:
-    first = faults[0]
-    where = "" if first["type"] == "extra_forbidden" else f"{'.'.join(map(str, first['loc'][1:]))}: "
-    more = f" ({len(faults) - 1} more in `detail`)" if len(faults) > 1 else ""
-    return " ".join(f"{where}{first['msg']}{more}".split())

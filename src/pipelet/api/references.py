@@ -12,10 +12,9 @@ from typing import Any
 
 from pipelet.api.decoders import Decoders
 from pipelet.api.downloads import Downloads
-from pipelet.api.input import ReferenceUrl, one_line
-from pipelet.api.json_values import echo
+from pipelet.api.input import ReferenceUrl
 from pipelet.api.pictures import Picture, PictureRefused, read_picture
-from pipelet.api.problems import Problem
+from pipelet.api.problems import Fault, Problem, bad_input, fault
 from pipelet.api.shares import Shares
 from pipelet.domain.catalog import App
 from pipelet.domain.ids import new_token
@@ -120,12 +119,11 @@ def _refusal(
     reference_urls: Sequence[ReferenceUrl], outcomes: Mapping[str, Reference | BaseException]
 ) -> BaseException:
     """What is wrong with each picture, or the first error that is no picture's."""
-    faults: list[dict[str, Any]] = []
+    faults: list[Fault] = []
     for each in reference_urls:
         error = outcomes[each.url]
         if isinstance(error, PictureRefused):
-            fault = {"loc": each.loc, "msg": str(error), "type": error.kind, "input": echo(each.url)}
-            faults.append(fault | ({"ctx": error.context} if error.context else {}))
+            faults.append(fault(each.loc, str(error), error.kind, sent=each.url, context=error.context))
         elif isinstance(error, BaseException):
             return error
-    return Problem(422, faults, message=one_line(faults))
+    return bad_input(*faults)
