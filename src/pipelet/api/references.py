@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pipelet.api.decoders import Decoders
 from pipelet.api.downloads import Downloads
 from pipelet.api.input import ReferenceUrl
 from pipelet.api.pictures import Picture, PictureRefused, read_picture
@@ -20,6 +19,7 @@ from pipelet.domain.catalog import App
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import Reference
 from pipelet.domain.ports import BlobStore, Clock, JobStore
+from pipelet.threads import DaemonThreads
 
 _AT_ONCE = 24
 """Pictures in the hands of this process, each of up to 20 MiB: fetched, or waiting for their decoder."""
@@ -68,7 +68,7 @@ class References:
         self._fetch_seconds = fetch_seconds
         self._patience = patience
         self._slots = Shares(_AT_ONCE, _AT_ONCE_PER_USER)
-        self._decoders = Decoders(_DECODED_AT_ONCE)
+        self._decoders = DaemonThreads(_DECODED_AT_ONCE, name="decode")
 
     async def collect(
         self, app: App, job_id: str, reference_urls: Sequence[ReferenceUrl], *, user: str, base_url: str
