@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Route
 
 from pipelet.api import description, events, files, health, jwks, problems, queue, run, submit
@@ -96,7 +97,9 @@ def build_api(
     )
     problems.add_handlers(app)
     app.add_middleware(FastPath, submit=submit.submit, status=queue.status, served=app.state.parts.input_models)
-    app.add_middleware(CrossOrigin, origins=allowed_origins)  # around the one before
+    # The outermost, which Starlette would hand our answer to bugs, is out of reach of what lets pages read it.
+    app.add_middleware(ServerErrorMiddleware, handler=problems.on_bug)
+    app.add_middleware(CrossOrigin, origins=allowed_origins)  # around those before
     _add_reads(app, catalog)
     _add_submits(app, app.state.parts)
     _add_runs(app, app.state.parts)
@@ -180,10 +183,19 @@ def _add_submits(app: FastAPI, parts: Parts) -> None:
 
 def _add_runs(app: FastAPI, parts: Parts) -> None:
     """Under both names: fal's clients put the owner of an app before it, and `queue` is that owner here."""
-    for root in ("/fal/run", "/fal/run/queue"):
-        for name in parts.input_models:
-            _add(app, "POST", f"{root}/{name}", run.run, include_in_schema=False)
-        _add(app, "POST", f"{root}/{{app}}", submit.unknown_app, include_in_schema=False)
+    for name, model in parts.input_models.items():
+        _add(
+            app,
+            "POST",
+            f"/fal/run/{name}",
+            run.run,
+            summary="Submit a request, and wait for its result",
+            responses=description.RUN,
+            openapi_extra=description.of_submit(model),
+        )
+        _add(app, "POST", f"/fal/run/queue/{name}", run.run, include_in_schema=False)
+    for path in ("/fal/run/{app}", "/fal/run/queue/{app}"):
+        _add(app, "POST", path, submit.unknown_app, include_in_schema=False)
 
 
 def _add_operations(app: FastAPI) -> None:

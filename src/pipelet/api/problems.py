@@ -130,7 +130,6 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(errors.PipeletError, answer)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ClientDisconnect, answer)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 async def answer(request: Request, error: Exception) -> Response:
@@ -168,7 +167,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return problem_response(error.status_code, detail, more=more, headers=error.headers)
 
 
-async def _on_bug(request: Request, error: Exception) -> Response:
+async def on_bug(request: Request, error: Exception) -> Response:
     log.error(
         "request.crashed",
         method=request.scope["method"],
