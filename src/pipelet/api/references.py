@@ -32,7 +32,7 @@ _UNTAKEN_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _Submit:
     """The pictures of one submit; those of the same pixels are stored once."""
 
     app: App
@@ -78,11 +78,11 @@ class References:
         Raises:
             Problem: 422 with what is wrong with each picture; 503 where too many others are in work.
         """
-        batch = _Batch(app, job_id, user, base_url)
+        submit = _Submit(app, job_id, user, base_url)
         urls = dict.fromkeys(each.url for each in reference_urls)  # what is named twice is fetched once
         try:
             async with asyncio.timeout(self._patience):
-                found = await asyncio.gather(*(self._one(batch, url) for url in urls), return_exceptions=True)
+                found = await asyncio.gather(*(self._one(submit, url) for url in urls), return_exceptions=True)
         except TimeoutError as error:
             message = "Too many pictures of other requests are being read. Try again in a few seconds."
             raise Problem(503, message) from error
@@ -96,21 +96,21 @@ class References:
         """Its request was refused: what was stored for it may go."""
         await self._store.release_inputs(job_id, self._clock.now())
 
-    async def _one(self, batch: _Batch, url: str) -> Reference:
-        async with self._slots.hold(batch.user):
+    async def _one(self, submit: _Submit, url: str) -> Reference:
+        async with self._slots.hold(submit.user):
             try:
                 async with asyncio.timeout(self._fetch_seconds):
-                    data = await self._downloads.read(url, base_url=batch.base_url)
+                    data = await self._downloads.read(url, base_url=submit.base_url)
             except TimeoutError as error:
                 message = f"The picture was not there after {self._fetch_seconds:g} seconds."
                 raise PictureRefused("file_download_error", message) from error
-            picture = await self._decoders.run(partial(read_picture, data, max_side=batch.app.limits.max_side))
-            return await batch.once(picture, partial(self._keep, batch, picture))
+            picture = await self._decoders.run(partial(read_picture, data, max_side=submit.app.limits.max_side))
+            return await submit.once(picture, partial(self._keep, submit, picture))
 
-    async def _keep(self, batch: _Batch, picture: Picture) -> Reference:
-        name = batch.app.name.replace("-", "_")
+    async def _keep(self, submit: _Submit, picture: Picture) -> Reference:
+        name = submit.app.name.replace("-", "_")
         key = f"inputs/{name}_api/{new_token()}.png"
-        await self._store.note_inputs(batch.job_id, [key], self._clock.now() + _UNTAKEN_SECONDS)
+        await self._store.note_inputs(submit.job_id, [key], self._clock.now() + _UNTAKEN_SECONDS)
         await self._blobs.put(key, picture.png, "image/png")
         return Reference(key=key, width=picture.width, height=picture.height)
 
