@@ -58,7 +58,7 @@ async def test_the_references_of_an_edit_keep_their_order(store: JobStore) -> No
     """Which picture is the first and which the second is all that an edit says of them."""
     references = tuple(Reference(key=f"inputs/{name}.png", width=64, height=96) for name in ("b", "a", "c"))
     wanted = make_job(references=references, strength=0.6)
-    await store.note_inputs(wanted.id, [each.key for each in references], 1_000_900.0)
+    await store.note_references(wanted.id, [each.key for each in references], 1_000_900.0)
     job = await store.submit(wanted)
 
     assert job == await store.get(job.id)

@@ -45,7 +45,7 @@ async def kept(blobs: DiskBlobs, *pictures: NDArray[np.uint8]) -> tuple[Referenc
 
 async def submitted(shop: Workshop, references: tuple[Reference, ...], **changes: object) -> Job:
     job = make_job(submitted_at=time.time(), references=references, **changes)
-    await shop.store.note_inputs(job.id, [each.key for each in references], time.time() + 900)
+    await shop.store.note_references(job.id, [each.key for each in references], time.time() + 900)
     return await shop.store.submit(job)
 
 

@@ -24,7 +24,7 @@ STATUSES: Mapping[type[errors.PipeletError], int] = {
     errors.KeyMalformed: 401,
     errors.KeyRefused: 401,
     errors.NotFound: 404,
-    errors.InputsGone: 503,
+    errors.ReferencesGone: 503,
     errors.LimitReached: 429,
     errors.Unusable: 503,
 }

@@ -94,7 +94,7 @@ class References:
 
     async def release(self, job_id: str) -> None:
         """Its request was refused: what was stored for it may go."""
-        await self._store.release_inputs(job_id, self._clock.now())
+        await self._store.release_references(job_id, self._clock.now())
 
     async def _one(self, submit: _Submit, url: str) -> Reference:
         async with self._slots.hold(submit.user):
@@ -110,7 +110,7 @@ class References:
     async def _keep(self, submit: _Submit, picture: Picture) -> Reference:
         name = submit.app.name.replace("-", "_")
         key = f"inputs/{name}_api/{new_token()}.png"
-        await self._store.note_inputs(submit.job_id, [key], self._clock.now() + _UNTAKEN_SECONDS)
+        await self._store.note_references(submit.job_id, [key], self._clock.now() + _UNTAKEN_SECONDS)
         await self._blobs.put(key, picture.png, "image/png")
         return Reference(key=key, width=picture.width, height=picture.height)
 

@@ -9,7 +9,7 @@ PipeletError
 ├── LimitReached          there is no room now; later the same request is taken
 │   └── QueueTooLong      more wait than its user puts up with; otherwise it is the key's limit
 ├── AddressRefused        a user's URL leads to where we do not go
-├── InputsGone            pictures that a request starts from are not stored any more
+├── ReferencesGone        pictures that a request starts from are not stored any more
 ├── TooEarly              it would harm others now; later it will not
 ├── Unusable              something the operator has to mend; the message says how
 │   ├── StoreNewer
@@ -55,7 +55,7 @@ class AddressRefused(PipeletError):
     pass
 
 
-class InputsGone(PipeletError):
+class ReferencesGone(PipeletError):
     pass
 
 

@@ -75,7 +75,7 @@ class JobStore(Protocol):
         Raises:
             LimitReached: its key is limited, and its images would be more than may wait. Of several who submit at the
                 same time, no two get the last room.
-            InputsGone: a picture that it starts from is deleted, or will be soon.
+            ReferencesGone: a picture that it starts from is deleted, or will be soon.
         """
 
     async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
@@ -84,19 +84,19 @@ class JobStore(Protocol):
         Of several who submit with one key at the same time, exactly one queues its job.
 
         Raises:
-            LimitReached, InputsGone: as `submit`; the key stays free.
+            LimitReached, ReferencesGone: as `submit`; the key stays free.
         """
 
     async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None: ...
 
-    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+    async def note_references(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
         """Note the pictures that are about to be stored for a job that is not submitted yet: none is ever orphaned.
 
         `submit` makes the references of its job part of it: they are deleted with it. What no job has taken by then is
         unclaimed from `delete_after` on, and no longer taken some minutes before.
         """
 
-    async def release_inputs(self, job_id: str, now: float) -> None:
+    async def release_references(self, job_id: str, now: float) -> None:
         """Let pictures that were noted for a job which was refused be deleted now."""
 
     async def get(self, job_id: str) -> Job | None: ...

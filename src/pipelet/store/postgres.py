@@ -21,7 +21,7 @@ from pipelet.domain.outcome import Outcome, Succeeded
 from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import ReportAnswer, WorkerReport
-from pipelet.store import endings, inputs, migrations, queries, rows
+from pipelet.store import endings, migrations, queries, references, rows
 from pipelet.store.database_clock import DatabaseClock
 from pipelet.store.notifications import Notifications
 from pipelet.store.postgres_connection import Connection, Connections, Result
@@ -92,11 +92,11 @@ class PostgresStore:
         row = await self._one("find_idempotency_key", owner=user, key=key, now=now)
         return None if row is None else rows.idempotency_key_from(row)
 
-    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
-        await self._durably("note_inputs", job_id=job_id, keys=list(keys), delete_after=delete_after)
+    async def note_references(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+        await self._durably("note_references", job_id=job_id, keys=list(keys), delete_after=delete_after)
 
-    async def release_inputs(self, job_id: str, now: float) -> None:
-        await self._all("release_inputs", job_id=job_id, now=now)
+    async def release_references(self, job_id: str, now: float) -> None:
+        await self._all("release_references", job_id=job_id, now=now)
 
     async def get(self, job_id: str) -> Job | None:
         return await self._jobs.get(job_id)
@@ -399,14 +399,14 @@ async def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> 
 
 
 async def _queue(job: Job, connection: Connection) -> int:
-    """Its `seq`. Raises LimitReached or InputsGone, and nothing happened."""
-    query, taken = "submit_limited_job" if job.is_limited else "submit_job", inputs.to_take(job)
+    """Its `seq`. Raises LimitReached or ReferencesGone, and nothing happened."""
+    query, taken = "submit_limited_job" if job.is_limited else "submit_job", references.to_take(job)
     if taken is None:
         return _seq_of(job, await _fetch(connection, query, rows.job_columns(job)))
     async with connection.transaction():
         seq = _seq_of(job, await _fetch(connection, query, rows.job_columns(job)))
-        if len(await _fetch(connection, "take_inputs", {**taken})) < len(taken["keys"]):
-            raise inputs.gone()
+        if len(await _fetch(connection, "take_references", {**taken})) < len(taken["keys"]):
+            raise references.gone()
         return seq
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelet.domain.clock import SystemClock
-from pipelet.domain.errors import InputsGone, LimitReached, PipeletError, StoreNewer, StoreUnusable
+from pipelet.domain.errors import LimitReached, PipeletError, ReferencesGone, StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
@@ -23,7 +23,7 @@ from pipelet.domain.outcome import Outcome
 from pipelet.domain.ports import Clock, Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
 from pipelet.domain.workers import ReportAnswer, WorkerReport
-from pipelet.store import endings, inputs, migrations, queries, rows
+from pipelet.store import endings, migrations, queries, references, rows
 from pipelet.store.bell import Bell
 from pipelet.store.group_commit import LOCK_SECONDS, GroupCommit, explain
 from pipelet.store.sqlite_outbox import SqliteOutbox
@@ -66,7 +66,7 @@ class SqliteStore:
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def submit(self, job: Job) -> Job:
-        columns, taken = rows.job_columns(job), inputs.to_take(job)
+        columns, taken = rows.job_columns(job), references.to_take(job)
 
         answer = await self._writer.write(lambda db: _queue(db, job, columns, taken), announced=True)
         if isinstance(answer, PipeletError):
@@ -74,7 +74,7 @@ class SqliteStore:
         return replace(job, seq=answer)
 
     async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
-        columns, taken = rows.job_columns(job), inputs.to_take(job)
+        columns, taken = rows.job_columns(job), references.to_take(job)
         wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
 
         def operation(db: sqlite3.Connection) -> IdempotencyKey | PipeletError:
@@ -97,13 +97,13 @@ class SqliteStore:
         row = self._one("find_idempotency_key", owner=user, key=key, now=now)
         return None if row is None else rows.idempotency_key_from(row)
 
-    async def note_inputs(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+    async def note_references(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
         values = [{"key": key, "job_id": job_id, "delete_after": delete_after} for key in keys]
-        await self._writer.write(lambda db: db.executemany(SQL["note_input"], values) and None)
+        await self._writer.write(lambda db: db.executemany(SQL["note_reference"], values) and None)
 
-    async def release_inputs(self, job_id: str, now: float) -> None:
+    async def release_references(self, job_id: str, now: float) -> None:
         values = {"job_id": job_id, "now": now}
-        await self._writer.write(lambda db: db.execute(SQL["release_inputs"], values) and None)
+        await self._writer.write(lambda db: db.execute(SQL["release_references"], values) and None)
 
     async def get(self, job_id: str) -> Job | None:
         # A request is polled ten times a second and rarely changes in between: then its last snapshot is still true.
@@ -431,22 +431,22 @@ def _scalar(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> Any:
 
 
 def _queue(
-    db: sqlite3.Connection, job: Job, columns: dict[str, Any], taken: inputs.Taken | None
-) -> int | LimitReached | InputsGone:
+    db: sqlite3.Connection, job: Job, columns: dict[str, Any], taken: references.Taken | None
+) -> int | LimitReached | ReferencesGone:
     """Answers the errors, and raises none: for one that is raised the whole batch would run once more."""
     if job.is_limited and (full := _row(db, "over_limit", columns)):
         return queued_limit_reached(queued=full[0], allowed=full[1], images=job.spec.batch_size)
-    if taken and not _take_inputs(db, taken):
-        return inputs.gone()
+    if taken and not _take_references(db, taken):
+        return references.gone()
     return db.execute(SQL["submit_job"], columns).lastrowid or 0
 
 
-def _take_inputs(db: sqlite3.Connection, taken: inputs.Taken) -> bool:
+def _take_references(db: sqlite3.Connection, taken: references.Taken) -> bool:
     """All of them, or none."""
     values = {**taken, "keys": json.dumps(taken["keys"])}
-    if _scalar(db, "count_inputs", values) < len(taken["keys"]):
+    if _scalar(db, "count_references", values) < len(taken["keys"]):
         return False
-    db.execute(SQL["take_inputs"], values)
+    db.execute(SQL["take_references"], values)
     return True
 
 

@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from pipelet.domain.errors import InputsGone
+from pipelet.domain.errors import ReferencesGone
 from pipelet.domain.job import Job
 
 _MARGIN = 300.0
@@ -24,5 +24,7 @@ def to_take(job: Job) -> Taken | None:
     return {"job_id": job.id, "keys": keys, "until": job.submitted_at + _MARGIN}
 
 
-def gone() -> InputsGone:
-    return InputsGone("The pictures that this request starts from are not stored any more. Submit it with them again.")
+def gone() -> ReferencesGone:
+    return ReferencesGone(
+        "The pictures that this request starts from are not stored any more. Submit it with them again."
+    )

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pipelet.domain.errors import InputsGone
+from pipelet.domain.errors import ReferencesGone
 from pipelet.domain.ids import new_request_id, new_token
 from pipelet.domain.image import Reference
 from pipelet.domain.job import Job
@@ -32,7 +32,7 @@ SLOWEST = 290.0
 """Seconds that a submit is on its way: less than the margin."""
 
 
-class InputsMachine(RuleBasedStateMachine):
+class ReferencesMachine(RuleBasedStateMachine):
     """`files` are what the blob store holds. A key that a job needs must be among them as long as the job is there."""
 
     prepared: Bundle[Job] = Bundle("prepared")
@@ -60,10 +60,10 @@ class InputsMachine(RuleBasedStateMachine):
         references = tuple(Reference(key=f"inputs/{new_token()}.png", width=64, height=64) for _ in range(count))
         job = make_job(references=references)
         keys = [each.key for each in references]
-        self.loop.run_until_complete(self.store.note_inputs(job.id, keys, self.time - age + KEPT))
+        self.loop.run_until_complete(self.store.note_references(job.id, keys, self.time - age + KEPT))
         self.files |= set(keys)
         if age == KEPT:
-            self.loop.run_until_complete(self.store.release_inputs(job.id, self.time))
+            self.loop.run_until_complete(self.store.release_references(job.id, self.time))
         return job
 
     @rule(target=queued, job=consumes(prepared), late=st.floats(0, SLOWEST))
@@ -75,8 +75,8 @@ class InputsMachine(RuleBasedStateMachine):
         self.look_for_what_is_left()
         try:
             self.loop.run_until_complete(self.store.submit(job))
-        except InputsGone:
-            self.loop.run_until_complete(self.store.release_inputs(job.id, self.time))
+        except ReferencesGone:
+            self.loop.run_until_complete(self.store.release_references(job.id, self.time))
             return multiple()  # type: ignore[return-value]
         self.needed[job.id] = {each.key for each in job.spec.references}
         return job
@@ -88,7 +88,7 @@ class InputsMachine(RuleBasedStateMachine):
         again = job.again(new_request_id(), self.time)
         try:
             self.loop.run_until_complete(self.store.submit(again))
-        except InputsGone:
+        except ReferencesGone:
             assert job.id not in self.needed
             return multiple()  # type: ignore[return-value]
         keys = {each.key for each in again.spec.references}
@@ -143,13 +143,13 @@ PLAN = settings(max_examples=40, stateful_step_count=20, deadline=None)
 
 def test_sqlite_keeps_what_is_needed() -> None:
     """And nothing else."""
-    run_state_machine_as_test(InputsMachine, settings=PLAN)
+    run_state_machine_as_test(ReferencesMachine, settings=PLAN)
 
 
 def test_postgresql_keeps_what_is_needed(postgres_server: Server) -> None:
     """And nothing else."""
 
-    class Machine(InputsMachine):
+    class Machine(ReferencesMachine):
         def open_store(self) -> AbstractAsyncContextManager[JobStore]:
             return databases.new_postgres(postgres_server)()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelet.domain.errors import InputsGone, LimitReached
+from pipelet.domain.errors import LimitReached, ReferencesGone
 from pipelet.domain.image import Reference
 from pipelet.domain.job import Job
 from pipelet.domain.keys import ApiKey
@@ -18,10 +18,10 @@ def editing(*keys: str, key: ApiKey | None = None, submitted_at: float = 1_000_0
     return make_job(references=references, key=key, submitted_at=submitted_at)
 
 
-async def test_inputs_of_a_job_stay_as_long_as_the_job(store: JobStore) -> None:
+async def test_references_of_a_job_stay_as_long_as_the_job(store: JobStore) -> None:
     """From its submit on they belong to it, also where it names one twice; they are found when it is forgotten."""
     job = editing("inputs/b.png", "inputs/a.png", "inputs/b.png")
-    await store.note_inputs(job.id, ["inputs/a.png", "inputs/b.png"], 1_000_900.0)
+    await store.note_references(job.id, ["inputs/a.png", "inputs/b.png"], 1_000_900.0)
     await store.submit(job)
     assert [] == await store.unclaimed_files(FOR_EVER, 10)
 
@@ -39,35 +39,35 @@ async def test_inputs_of_a_job_stay_as_long_as_the_job(store: JobStore) -> None:
     assert {"inputs/a.png", "inputs/b.png", "outputs/a.png"} == set(await store.unclaimed_files(1_000_004.0, 10))
 
 
-async def test_inputs_without_a_job_are_deleted_in_time(store: JobStore) -> None:
+async def test_references_without_a_job_are_deleted_in_time(store: JobStore) -> None:
     """Whoever noted them may have died before the submit; where it was refused instead, they may go at once."""
-    await store.note_inputs("lost", ["inputs/lost.png"], 1_000_900.0)
-    await store.note_inputs("refused", ["inputs/refused.png"], 1_000_900.0)
-    await store.release_inputs("refused", 1_000_001.0)
+    await store.note_references("lost", ["inputs/lost.png"], 1_000_900.0)
+    await store.note_references("refused", ["inputs/refused.png"], 1_000_900.0)
+    await store.release_references("refused", 1_000_001.0)
 
     assert ["inputs/refused.png"] == await store.unclaimed_files(1_000_001.0, 10)
     assert {"inputs/refused.png", "inputs/lost.png"} == set(await store.unclaimed_files(1_000_900.0, 10))
 
 
-async def test_a_job_is_queued_with_all_its_inputs_or_not_at_all(store: JobStore) -> None:
+async def test_a_job_is_queued_with_all_its_references_or_not_at_all(store: JobStore) -> None:
     """Those that are deleted, or so soon that somebody may be about to, are not taken; nor are the others then."""
     for number, deleted_at in enumerate((1_000_000.0, 1_000_299.0)):
         job = editing(f"inputs/{number}.png", f"inputs/late{number}.png", "inputs/gone.png")
-        await store.note_inputs(job.id, [f"inputs/{number}.png"], 1_000_900.0)
-        await store.note_inputs(job.id, [f"inputs/late{number}.png"], deleted_at)
-        with pytest.raises(InputsGone, match="with them again"):
+        await store.note_references(job.id, [f"inputs/{number}.png"], 1_000_900.0)
+        await store.note_references(job.id, [f"inputs/late{number}.png"], deleted_at)
+        with pytest.raises(ReferencesGone, match="with them again"):
             await store.submit(job)
         assert await store.get(job.id) is None
     assert 4 == len(await store.unclaimed_files(1_000_900.0, 10))
 
 
-async def test_a_job_over_its_keys_limit_takes_no_inputs(store: JobStore) -> None:
+async def test_a_job_over_its_keys_limit_takes_no_references(store: JobStore) -> None:
     """They are still there for whoever waits, and deleted in time otherwise."""
     key = make_key(max_queued_images=1)
     await store.add_key(key)
     await store.submit(make_job(key=key))
     job = editing("inputs/a.png", key=key)
-    await store.note_inputs(job.id, ["inputs/a.png"], 1_000_900.0)
+    await store.note_references(job.id, ["inputs/a.png"], 1_000_900.0)
 
     with pytest.raises(LimitReached):
         await store.submit(job)
@@ -75,10 +75,10 @@ async def test_a_job_over_its_keys_limit_takes_no_inputs(store: JobStore) -> Non
     assert ["inputs/a.png"] == await store.unclaimed_files(1_000_900.0, 10)
 
 
-async def test_inputs_go_over_to_the_job_that_is_made_again(store: JobStore) -> None:
+async def test_references_go_over_to_the_job_that_is_made_again(store: JobStore) -> None:
     """When the first one is forgotten, the second keeps them; when that is gone as well, they cannot be had again."""
     first = editing("inputs/a.png")
-    await store.note_inputs(first.id, ["inputs/a.png"], 1_000_900.0)
+    await store.note_references(first.id, ["inputs/a.png"], 1_000_900.0)
     await store.submit(first)
     await store.cancel(first.id, 1_000_001.0)
     second = first.again("second", 1_000_002.0)
@@ -88,5 +88,5 @@ async def test_inputs_go_over_to_the_job_that_is_made_again(store: JobStore) -> 
     assert [] == await store.unclaimed_files(FOR_EVER, 10)
     await store.cancel(second.id, 1_000_004.0)
     assert 1 == await store.delete_finished(1_000_005.0, 1_000_006.0, 10)
-    with pytest.raises(InputsGone):
+    with pytest.raises(ReferencesGone):
         await store.submit(first.again("third", 1_000_007.0))
