@@ -17,7 +17,9 @@ from tests.api.service import Service
 from tests.jobs import APP
 
 EDIT = "z-image-image-edit"
-REFUSING = [f"/fal/queue/{EDIT}", f"/fal/run/{EDIT}", f"/fal/run/{APP}"]
+OF_EDITS = [f"/fal/queue/{EDIT}", f"/fal/run/{EDIT}"]
+RUN = f"/fal/run/{APP}"
+"""Not called here: what is accepted waits for a worker. It takes what a submit takes, and answers as a result does."""
 SECRET = "pk_" + "s" * 43
 
 
@@ -36,13 +38,13 @@ def document(app: FastAPI, store: SqliteStore) -> Any:
 def test_as_described(document: Any, store: SqliteStore, number: int, mode: GenerationMode) -> None:
     """What the document allows is accepted, what it forbids is refused, and every answer is one it lists."""
     operations = [found.ok() for found in document.get_all_operations()]
-    operation = [each for each in operations if each.path not in REFUSING][number]
+    operation = [each for each in operations if each.path not in (*OF_EDITS, RUN)][number]
     hold(operation, mode, store)
 
 
-@pytest.mark.parametrize("path", REFUSING)
-def test_what_the_document_forbids_is_refused(document: Any, store: SqliteStore, path: str) -> None:
-    """What it allows is not tried: the pictures of an edit have to be there, and a run waits for a worker."""
+@pytest.mark.parametrize("path", OF_EDITS)
+def test_an_edit_is_as_described(document: Any, store: SqliteStore, path: str) -> None:
+    """What the document forbids is refused. What it allows may be refused as well: its pictures have to be there."""
     [operation] = [found.ok() for found in document.get_all_operations() if found.ok().path == path]
     hold(operation, GenerationMode.NEGATIVE, store)
 
@@ -65,7 +67,7 @@ async def test_routes(service: Service) -> None:
     assert {(path, *methods) for path, methods in document["paths"].items()} == {
         (f"/fal/queue/{APP}", "post"),
         (f"/fal/queue/{EDIT}", "post"),
-        (f"/fal/run/{APP}", "post"),
+        (RUN, "post"),
         (f"/fal/run/{EDIT}", "post"),
         (f"{read}/status", "get"),
         (f"{read}/status/stream", "get"),
@@ -97,6 +99,17 @@ async def test_shapes_of_a_life(service: Service) -> None:
     ]
     for answer, shape in described:
         shape.model_validate_json(answer.content, strict=True, extra="forbid")
+
+
+async def test_a_run_takes_what_a_submit_takes(service: Service) -> None:
+    """Its description differs in the answers alone."""
+    paths = (await service.client.get("/openapi.json")).json()["paths"]
+    for app in (APP, EDIT):
+        submit, run = paths[f"/fal/queue/{app}"]["post"], paths[f"/fal/run/{app}"]["post"]
+        for part in ("parameters", "requestBody", "security"):
+            assert submit[part] == run[part]
+        result = paths["/fal/queue/{app}/requests/{request_id}"]["get"]["responses"]["200"]["content"]
+        assert result == run["responses"]["200"]["content"]
 
 
 async def test_examples(service: Service) -> None:
