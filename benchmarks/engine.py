@@ -23,7 +23,7 @@ from benchmarks import load, records
 from benchmarks.service import APP, Service, scratch, serving
 from benchmarks.table import Line, load_now, median, show
 from pipelet import wiring
-from pipelet.domain.ports import Part
+from pipelet.domain.engine import Part
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings

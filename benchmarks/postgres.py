@@ -21,7 +21,8 @@ from benchmarks.table import Line, in_us, load_now, median, percentile, show
 from pipelet.domain.job import Job
 from pipelet.domain.keys import ApiKey, hash_secret, new_secret
 from pipelet.store import rows
-from pipelet.store.postgres import SQL, PostgresStore, open_postgres
+from pipelet.store.postgres import PostgresStore, open_postgres
+from pipelet.store.postgres_queries import SQL
 
 _MOST_TIMES = 2.0
 _SUBMITTERS = 16

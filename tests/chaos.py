@@ -11,8 +11,10 @@ import asyncpg
 import libfaketime
 
 from tests.cluster import LEASE_SECONDS, Cluster
-from tests.kills import inspect_books, kill_any
+from tests.kills import inspect_books
+from tests.service import kill_any
 from tests.users import Report, Users
+from tests.waiting import until
 
 KINDS = {
     "worker killed": 30,
@@ -104,10 +106,9 @@ def _strike(cluster: Cluster, kind: str, rng: random.Random) -> None:
 
 async def _until_idle(database_url: str) -> None:
     """Requests whose answer was lost are drawn, too."""
+    idle = "SELECT NOT EXISTS (SELECT FROM job WHERE state IN ('queued', 'running'))"
     connection = await asyncpg.connect(database_url)
     try:
-        async with asyncio.timeout(90):
-            while await connection.fetchval("SELECT EXISTS (SELECT FROM job WHERE state IN ('queued', 'running'))"):
-                await asyncio.sleep(0.1)
+        await until(lambda: connection.fetchval(idle), within=90)
     finally:
         await connection.close()

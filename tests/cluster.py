@@ -14,7 +14,8 @@ from typing import Self
 from tests import postgres_server
 from tests.postgres_server import Server
 from tests.s3_server import BUCKET, S3Server
-from tests.service import Service, eventually
+from tests.service import Service
+from tests.waiting import eventually
 
 LEASE_SECONDS = 2
 PREFIX = "chaos"

@@ -12,6 +12,8 @@ from pipelet.domain.outcome import Succeeded
 from pipelet.domain.webhooks import Webhook
 
 APP = "z-image-text-to-image"
+EDIT = "z-image-image-edit"
+"""Of the catalog's apps, the one that draws by words alone, and the one that edits pictures."""
 
 
 @dataclass

@@ -1,7 +1,8 @@
-"""Pictures as users send them."""
+"""Pictures as users send them, and as they get them."""
 
 import base64
 import io
+import urllib.request
 from typing import Any
 
 from PIL import Image
@@ -19,6 +20,14 @@ def encoded(image: Image.Image, name: str = "PNG", **options: Any) -> bytes:
 
 def png(size: tuple[int, int] = (96, 64), colour: Any = "red") -> bytes:
     return encoded(picture(size, colour))
+
+
+def fetched(url: str) -> Image.Image:
+    """What a picture's URL leads to, with nothing but the URL."""
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        image = Image.open(io.BytesIO(answer.read()))
+    image.load()
+    return image
 
 
 def data_uri(data: bytes, kind: str = "image/png") -> str:

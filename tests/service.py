@@ -3,22 +3,24 @@
 import contextlib
 import json
 import os
+import random
 import secrets
 import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
+from tests.jobs import APP
+from tests.waiting import eventually
+
 REPOSITORY = Path(__file__).parent.parent
-APP = "z-image-text-to-image"
 _MARK = "SERVICE_OF_TEST"
 GRADIENT = "tests.engine.zoo.gradient:Gradient"
 _CATALOG = """
@@ -49,21 +51,14 @@ def pipelet(
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def eventually(condition: Callable[[], Any], *, within: float = 20.0, why: str | Callable[[], str] = "") -> Any:
-    """The first true value of `condition`, asked until then."""
-    deadline = time.monotonic() + within
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"Not within {within:g} s: {why() if callable(why) else why or condition}")
-        time.sleep(0.02)
-    return value
-
-
 class Service:
     """`pipelet serve` on a data directory in `folder`, drawing with the fast gradient painter unless settings say else.
 
     It may be stopped or killed, and started again: it then takes the same port and the same data directory. Leaving the
     `with` block ends every process that it or its children started, and fails where one survived a polite stop.
+
+    Attributes:
+        port: it listens there once it has been started; 0 before.
 
     Args:
         folder: for the data directory, the catalog and the log.
@@ -89,7 +84,7 @@ class Service:
         self._arguments = arguments
         self.variables = dict(variables or {})
         self._token = secrets.token_hex(8)
-        self._port = 0
+        self.port = 0
         folder.mkdir(parents=True, exist_ok=True)
         catalog = folder / "catalog.toml"
         catalog.write_text(_CATALOG.format(painter=painter))
@@ -113,7 +108,7 @@ class Service:
 
     def start(self, *, within: float = 60.0) -> None:
         """Returns when it listens; see `wait_for_worker`."""
-        port = str(self._port)
+        port = str(self.port)
         command = [sys.executable, "-m", "pipelet", "serve", "--port", port, *self._arguments]
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(
@@ -132,7 +127,7 @@ class Service:
             self.kill()
             pytest.fail(f"The service did not start: {line!r}\n{self.log()}")
         self.url = line.split()[3]
-        self._port = int(self.url.rpartition(":")[2])
+        self.port = int(self.url.rpartition(":")[2])
 
     def start_worker(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """One more worker, as on another machine; it ends with the service. `variables` are its own."""
@@ -162,7 +157,7 @@ class Service:
 
     def kill(self) -> None:
         """`kill -9` for every process, and wait until all are gone."""
-        _kill(self.pids())
+        kill_any(self.pids())
         if self.process is not None:
             self.process.wait(10)
             self._let_go()
@@ -198,14 +193,8 @@ class Service:
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """The engine stands still meanwhile: what is submitted begins, and does not end."""
-        engines = self.engine_pids()
-        for pid in engines:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped(self.engine_pids()):
             yield
-        finally:
-            for pid in engines:
-                os.kill(pid, signal.SIGCONT)
 
     @property
     def key(self) -> str:
@@ -220,6 +209,12 @@ class Service:
 
     def log(self) -> str:
         return self.log_file.read_text() if self.log_file.exists() else ""
+
+    def lines(self, event: str = "", *, request_id: str = "") -> list[dict[str, Any]]:
+        """Of the log, without one that is just being written: all, or those of an event, or about a request."""
+        found = [json.loads(line) for line in self.log().rpartition("\n")[0].splitlines()]
+        about = [line for line in found if request_id in ("", line.get("request_id"))]
+        return [line for line in about if event in ("", line["event"])]
 
     def wait_for_worker(self, *, within: float = 60.0) -> None:
         """Until a worker has loaded its model."""
@@ -248,6 +243,17 @@ class Service:
         assert code == 200, body
         return str(body["request_id"])
 
+    def submit_until_refused(self) -> list[str]:
+        """Ids of what was accepted: databases have some room of their own on a full disk."""
+        accepted: list[str] = []
+        while True:
+            prompt = random.Random(len(accepted)).randbytes(1500).hex()  # nothing that could be made smaller
+            code, body = self.call("POST", f"/fal/queue/{APP}", {"prompt": prompt, "width": 64, "height": 64})
+            if code != 200:
+                assert (503, True) == (code, "again" in body["message"])
+                return accepted
+            accepted.append(str(body["request_id"]))
+
     def status(self, request_id: str) -> dict[str, Any]:
         code, body = self.call("GET", f"/fal/queue/{APP}/requests/{request_id}/status")
         assert code in (200, 202), body
@@ -261,6 +267,13 @@ class Service:
             return found if found["status"] == status else None
 
         return dict(eventually(reached, within=within, why=f"{request_id} is {status}"))
+
+    def result(self, request_id: str, *, app: str = APP, within: float = 60.0) -> dict[str, Any]:
+        """Once it has ended, with pictures."""
+        self.wait(request_id, within=within)
+        code, body = self.call("GET", f"/fal/queue/{app}/requests/{request_id}")
+        assert code == 200, body
+        return dict(body)
 
     def run(self, *arguments: str, timeout: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run the command line against this service."""
@@ -302,9 +315,20 @@ def _arguments(pid: int) -> list[bytes]:
         return []
 
 
-def _kill(pids: list[int]) -> None:
+@contextlib.contextmanager
+def stopped(pids: Sequence[int]) -> Iterator[None]:
+    """These processes stand still meanwhile."""
     for pid in pids:
-        try:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def kill_any(pids: Sequence[int]) -> None:
+    """`kill -9` for those that are there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue

@@ -1,25 +1,25 @@
 """Requests to addresses that users chose: real servers on this machine, and names that resolve as the test says."""
 
 import asyncio
-import contextlib
 import gzip
 import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 import httpx2
 import pytest
-import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelet.domain.errors import AddressRefused
 from pipelet.outbound import Address, guarded_client, is_public
 from tests.service import environment
+from tests.tcp_server import tls_context
+from tests.web_server import Answer, WebServer, head, whole, without_end
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -56,27 +56,17 @@ def test_ipv4_inside_ipv6_is_never_more_public(address: IPv4Address) -> None:
     assert is_public(address) or not any(is_public(IPv6Address(number)) for number in wrapped)
 
 
-@contextlib.asynccontextmanager
-async def server(*answers: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """Its port and the heads of the requests it got; it answers each connection with the next of `answers`."""
-    heads: list[bytes] = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(answers[min(len(heads), len(answers)) - 1])
-        await writer.drain()
-        writer.close()
-
-    serving = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
-    async with serving:
-        yield serving.sockets[0].getsockname()[1], heads
+OK = whole(b"hi", Set_Cookie="a=b; Path=/")
 
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b; Path=/\r\n\r\nhi"
+def redirect(url: str) -> Answer:
+    return whole(b"", "302 Found", Location=url)
 
 
-def redirect(url: str) -> bytes:
-    return f"HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n".encode()
+def answering(*answers: Answer, tls: ssl.SSLContext | None = None) -> WebServer:
+    """It gives each request the next of `answers`, and all that come later the last."""
+    left = list(answers)
+    return WebServer(lambda _: left.pop(0) if len(left) > 1 else left[0], tls=tls)
 
 
 class Names:
@@ -112,48 +102,49 @@ class Names:
 )
 async def test_this_machine_is_not_reached_however_it_is_spelt(host: str) -> None:
     """No connection is made, whether the URL is refused or names nothing at all."""
-    async with server(OK) as (port, heads), guarded_client() as client:
+    async with answering(OK) as server, guarded_client() as client:
         with pytest.raises((AddressRefused, httpx2.ConnectError, httpx2.InvalidURL)):
-            await client.get(f"http://{host}:{port}/")
+            await client.get(f"http://{host}:{server.port}/")
 
-    assert heads == []
+    assert [] == server.requests
 
 
 async def test_an_allowed_network_is_reached() -> None:
     """As a laptop wants it; a name whose other addresses are not allowed is reached by the one that is."""
     names = Names(mixed_test=["10.0.0.1 127.0.0.1"])
-    async with server(OK) as (port, heads), guarded_client(allowed=LOOPBACK, resolve=names) as client:
-        answer = await client.get(f"http://mixed.test:{port}/a?b=c")
+    async with answering(OK) as server, guarded_client(allowed=LOOPBACK, resolve=names) as client:
+        answer = await client.get(f"http://mixed.test:{server.port}/a?b=c")
 
     assert b"hi" == answer.content
-    assert heads[0].startswith(b"GET /a?b=c HTTP/1.1\r\n")
-    assert f"host: mixed.test:{port}".encode() in heads[0].lower()
+    [request] = server.requests
+    assert ("GET", "/a?b=c") == (request.method, request.target)
+    assert f"mixed.test:{server.port}" == request.headers["host"]
 
 
 async def test_a_name_is_asked_once_and_its_answer_is_what_is_connected_to() -> None:
     """A name server with a harmless address for the check and ours for the connection is not asked a second time."""
     names = Names(rebinding_test=["192.0.2.1", "127.0.0.1"])
     async with (
-        server(OK) as (port, heads),
+        answering(OK) as server,
         guarded_client(allowed=[ip_network("192.0.2.0/24")], resolve=names, timeout=0.2) as client,
     ):
         with pytest.raises((httpx2.ConnectError, httpx2.ConnectTimeout)):  # nobody is at 192.0.2.1
-            await client.get(f"http://rebinding.test:{port}/")
+            await client.get(f"http://rebinding.test:{server.port}/")
         with pytest.raises(AddressRefused):
-            await client.get(f"http://rebinding.test:{port}/")
+            await client.get(f"http://rebinding.test:{server.port}/")
 
     assert ["rebinding.test"] * 2 == names.asked
-    assert heads == []
+    assert [] == server.requests
 
 
 async def test_the_next_address_is_tried_where_one_takes_no_connection() -> None:
     """Nothing was sent to the first, so a body goes out once."""
     names = Names(two_test=["127.0.0.2 127.0.0.1"])
-    async with server(OK) as (port, heads), guarded_client(allowed=LOOPBACK, resolve=names) as client:
-        answer = await client.post(f"http://two.test:{port}/", content=b"")
+    async with answering(OK) as server, guarded_client(allowed=LOOPBACK, resolve=names) as client:
+        answer = await client.post(f"http://two.test:{server.port}/", content=b"")
 
     assert 200 == answer.status_code
-    assert 1 == len(heads)
+    assert 1 == len(server.requests)
 
 
 async def test_redirects_are_checked_like_the_first_request() -> None:
@@ -162,74 +153,58 @@ async def test_redirects_are_checked_like_the_first_request() -> None:
     just_one = (ip_network("127.0.0.1/32"),)
     for target in ("http://inside.test/", "http://loopback.test/", "file:///etc/passwd", "gopher://inside.test/"):
         guarded = guarded_client(allowed=just_one, max_redirects=3, resolve=names)
-        async with server(redirect(target), OK) as (port, heads), guarded as client:
+        async with answering(redirect(target), OK) as server, guarded as client:
             with pytest.raises(AddressRefused):
-                await client.get(f"http://public.test:{port}/")
-        assert 1 == len(heads)
+                await client.get(f"http://public.test:{server.port}/")
+        assert 1 == len(server.requests)
 
 
 async def test_what_comes_with_a_redirect_is_not_read() -> None:
     """A body without end, packed or not, holds up nobody and fills no memory: the redirect is followed at once."""
-    left = asyncio.Event()
-    piece = gzip.compress(bytes(1 << 20)) * 64
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"GET /bomb"):
-            writer.write(OK)
-        else:
-            writer.write(b"HTTP/1.1 302 Found\r\nLocation: /picture\r\nContent-Encoding: gzip\r\n\r\n")
-            with contextlib.suppress(ConnectionError):
-                while True:
-                    writer.write(piece)
-                    await writer.drain()
-            left.set()
-        writer.close()
-
-    serving = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with serving, asyncio.timeout(10), guarded_client(allowed=LOOPBACK, max_redirects=3) as client:
-        found = await client.get(f"http://127.0.0.1:{serving.sockets[0].getsockname()[1]}/bomb")
-        await left.wait()
+    to_picture = head("302 Found", Location="/picture", Content_Encoding="gzip")
+    bomb = without_end(to_picture, gzip.compress(bytes(1 << 20)) * 64)
+    guarded = guarded_client(allowed=LOOPBACK, max_redirects=3)
+    async with answering(bomb, OK) as server, asyncio.timeout(10), guarded as client:
+        found = await client.get(f"{server.url}/bomb")
+        await server.idle.wait()
 
     assert "hi" == found.text
+    assert ["/bomb", "/picture"] == [request.target for request in server.requests]
 
 
 async def test_redirects_end() -> None:
     """After as many as were agreed on; where none was, the redirect itself is the answer."""
-    async with server(redirect("/again")) as (port, heads):
+    async with answering(redirect("/again")) as server:
         async with guarded_client(allowed=LOOPBACK, max_redirects=3) as client:
             with pytest.raises(httpx2.TooManyRedirects):
-                await client.get(f"http://127.0.0.1:{port}/")
-        assert 4 == len(heads)
+                await client.get(server.url)
+        assert 4 == len(server.requests)
         async with guarded_client(allowed=LOOPBACK) as client:
-            assert 302 == (await client.get(f"http://127.0.0.1:{port}/")).status_code
+            assert 302 == (await client.get(server.url)).status_code
 
 
-async def test_tls_is_with_the_name_and_for_it_alone() -> None:
+async def test_tls_is_with_the_name_and_for_it_alone(tmp_path: Path) -> None:
     """The certificate must fit the name in the URL, also right after another name was served at the same address."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("named.test").configure_cert(context)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+    context = tls_context(tmp_path / "authority.pem", "named.test")
+    trusting = ssl.create_default_context(cafile=tmp_path / "authority.pem")
     names = Names(named_test=["127.0.0.1"], other_test=["127.0.0.1"])
     guarded = guarded_client(allowed=LOOPBACK, resolve=names, tls=trusting)
-    async with server(OK, tls=context) as (port, _), guarded as client:
-        assert b"hi" == (await client.get(f"https://named.test:{port}/")).content
+    async with answering(OK, tls=context) as server, guarded as client:
+        assert b"hi" == (await client.get(f"https://named.test:{server.port}/")).content
         with pytest.raises(httpx2.ConnectError, match=r"other\.test"):
-            await client.get(f"https://other.test:{port}/")
+            await client.get(f"https://other.test:{server.port}/")
 
 
 async def test_no_proxy_and_no_cookies(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy in the environment would connect where we do not; a cookie would tell one request about another."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    async with server(OK) as (port, heads), guarded_client(allowed=LOOPBACK) as client:
-        await client.get(f"http://127.0.0.1:{port}/")
-        await client.get(f"http://127.0.0.1:{port}/")
+    async with answering(OK) as server, guarded_client(allowed=LOOPBACK) as client:
+        await client.get(server.url)
+        await client.get(server.url)
 
-    assert 2 == len(heads)
-    assert b"cookie" not in heads[1].lower()
+    assert 2 == len(server.requests)
+    assert "cookie" not in server.requests[1].headers
 
 
 async def test_a_name_that_is_never_resolved_costs_the_time_to_connect() -> None:

@@ -1,18 +1,18 @@
 """Days on which something around the service is broken."""
 
-import json
 import os
 import shutil
 import signal
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipelet.engine.sources import resolve
 from tests.disks import filled, small_disk
-from tests.service import APP, Service, eventually
+from tests.jobs import APP
+from tests.service import Service
+from tests.waiting import eventually
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
@@ -28,24 +28,12 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         running = service.submit("running sleep=0.1")
         service.wait(running, status="IN_PROGRESS")
         with filled(disk):
-            accepted = submit_until_refused(service)
+            accepted = service.submit_until_refused()
             eventually(lambda: "full" in service.health()["checks"]["blobs"], why="readiness tells")
             eventually(lambda: "storing.delayed" in service.log(), why="the finished picture waits for space")
 
         ended = [service.wait(request_id) for request_id in (running, *accepted, service.submit("after"))]
         assert not any("error" in status for status in ended)
-
-
-def submit_until_refused(service: Service) -> list[str]:
-    """Ids of what was accepted: the database has some room of its own on a full disk."""
-    accepted = []
-    while True:
-        fields = {"prompt": "x" * 4000, "width": 64, "height": 64}
-        code, body = service.call("POST", f"/fal/queue/{APP}", fields)
-        if code != 200:
-            assert (503, True) == (code, "message" in body)
-            return accepted
-        accepted.append(body["request_id"])
 
 
 def test_a_model_that_is_missing_is_named_and_can_be_put_there(tmp_path: Path) -> None:
@@ -86,12 +74,8 @@ def test_what_waited_is_drawn_after_a_restart_in_order(tmp_path: Path) -> None:
         ended = [service.wait(request_id) for request_id in (running, high, low, last)]
 
     assert not any("error" in status for status in ended)
-    begun = [line["request_id"] for line in lines(service) if line["event"] == "attempt.started"]
+    begun = [line["request_id"] for line in service.lines("attempt.started")]
     assert [high, low, last] == [request_id for request_id in begun if request_id != running]
-
-
-def lines(service: Service) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in service.log().splitlines()]
 
 
 def test_workers_do_not_outlive_the_service(tmp_path: Path) -> None:
@@ -148,7 +132,7 @@ def test_every_line_about_a_request_carries_its_id(tmp_path: Path) -> None:
         request_id = service.submit("a fox")
         service.wait(request_id)
 
-    events = [line["event"] for line in lines(service) if line.get("request_id") == request_id]
+    events = [line["event"] for line in service.lines(request_id=request_id)]
     # Two processes write, and a quick worker has begun before the API has said that it accepted.
     events.remove("request.submitted")
     assert ["attempt.started", "attempt.succeeded"] == events

@@ -1,7 +1,6 @@
 """The service on PostgreSQL, when that is not there."""
 
 import contextlib
-import random
 import shutil
 import threading
 from collections.abc import Iterator
@@ -11,8 +10,10 @@ import pytest
 
 from tests import postgres_server
 from tests.disks import filled, small_disk
+from tests.jobs import APP
 from tests.postgres_server import Server
-from tests.service import APP, Service, eventually, pipelet
+from tests.service import Service, pipelet
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_a_full_disk_of_the_database_loses_nothing(tmp_path: Path, server: Serve
         with Service(tmp_path, arguments=("--workers", "0"), settings=settings) as service:
             first = service.submit("before")
             with filled(disk):
-                accepted = [first, *submit_until_refused(service)]
+                accepted = [first, *service.submit_until_refused()]
                 assert ["IN_QUEUE"] * len(accepted) == [service.status(each)["status"] for each in accepted]
             assert "its disk is full. Free some space" in service.log()
 
@@ -112,15 +113,3 @@ def test_a_full_disk_of_the_database_loses_nothing(tmp_path: Path, server: Serve
             assert 0 == worker.wait(20)
         server.psql("DROP DATABASE small")
         server.psql("DROP TABLESPACE small")
-
-
-def submit_until_refused(service: Service) -> list[str]:
-    """Ids of what was accepted: the tables have some room of their own on a full disk."""
-    accepted: list[str] = []
-    while True:
-        prompt = random.Random(len(accepted)).randbytes(1500).hex()  # nothing that the server could make smaller
-        code, body = service.call("POST", f"/fal/queue/{APP}", {"prompt": prompt, "width": 64, "height": 64})
-        if code != 200:
-            assert (503, True) == (code, "again" in body["message"])
-            return accepted
-        accepted.append(body["request_id"])

@@ -1,21 +1,17 @@
 """An edit from outside: pictures come from everywhere, and go with their request."""
 
-import contextlib
-import io
-import threading
-import urllib.request
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from tests.pictures import data_uri, png
-from tests.service import APP, GRADIENT, Service, eventually
+from tests.jobs import APP, EDIT
+from tests.pictures import data_uri, fetched, png
+from tests.service import GRADIENT, Service
+from tests.tcp_server import in_background
+from tests.waiting import eventually
+from tests.web_server import WebServer, whole
 
-EDIT = "z-image-image-edit"
 CATALOG = f"""
 [models.gradient]
 source = "none"
@@ -25,41 +21,9 @@ max_references = 3
 """
 
 
-@contextlib.contextmanager
-def web_server(data: bytes) -> Iterator[str]:
-    """The URL of a picture on a server of this machine."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/blue.png"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def fetched(url: str) -> Image.Image:
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        return Image.open(io.BytesIO(answer.read())).convert("RGB")
-
-
 def drawn(service: Service, request_id: str) -> tuple[str, Image.Image]:
-    service.wait(request_id)
-    code, body = service.call("GET", f"/fal/queue/{EDIT}/requests/{request_id}")
-    assert 200 == code, body
-    return body["results"][0], fetched(body["results"][0])
+    url = service.result(request_id, app=EDIT)["results"][0]
+    return url, fetched(url).convert("RGB")
 
 
 def test_an_edit_of_pictures_from_everywhere(tmp_path: Path) -> None:
@@ -73,7 +37,8 @@ def test_an_edit_of_pictures_from_everywhere(tmp_path: Path) -> None:
         service.wait_for_worker()
         own_url, own = drawn(service, service.submit("waves", app=APP, width=96, height=96))
         red = data_uri(png((192, 128), "red"))
-        with web_server(png((64, 64), "blue")) as blue_url:
+        with in_background(WebServer(lambda _: whole(png((64, 64), "blue")))) as web:
+            blue_url = f"{web.url}/blue.png"
             body = {"prompt": "the first beside the second and the third", "image_urls": [red, blue_url, own_url]}
             code, submitted = service.call("POST", f"/fal/queue/{EDIT}", body)
         assert 200 == code, submitted

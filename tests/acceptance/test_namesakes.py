@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_server import Server
-from tests.service import Service, eventually
+from tests.service import Service
+from tests.waiting import eventually
 
 LEASE_SECONDS = 2
 

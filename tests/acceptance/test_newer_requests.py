@@ -1,15 +1,15 @@
 """A worker that was not upgraded yet, beside an API that was."""
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.jobs import APP
 from tests.postgres_server import Server
-from tests.service import APP, Service
+from tests.service import Service
 
 FROM_THE_FUTURE = "'{\"from_the_future\": 1, '"
 Execute = Callable[[str], str]
@@ -49,20 +49,15 @@ def test_a_worker_leaves_what_it_cannot_read_to_newer_ones(
         assert (202, "IN_QUEUE", 0) == (code, status["status"], status["queue_position"])
         assert "too old" in status["logs"][-1]["message"]
         assert "0" == execute(f"SELECT attempt FROM job WHERE id = '{newer}'")  # noqa: S608
-        [told] = [line for line in lines(service) if line["event"] == "request.needs_newer_worker"]
+        [told] = service.lines("request.needs_newer_worker")
         assert (newer, ["from_the_future"]) == (told["request_id"], told["unread"])
         assert "Upgrade" in told["reason"]
 
         execute(f"UPDATE job SET spec = replace(spec, {FROM_THE_FUTURE}, '{{') WHERE id = '{newer}'")  # noqa: S608
         workers.append(service.start_worker("--name", "newer"))
         assert "error" not in service.wait(newer)
-        [begun] = [line for line in lines(service, newer) if line["event"] == "attempt.started"]
+        [begun] = service.lines("attempt.started", request_id=newer)
         assert ("newer", 1) == (begun["worker"], begun["attempt"])
         for worker in workers:
             worker.terminate()
             assert 0 == worker.wait(20)
-
-
-def lines(service: Service, request_id: str = "") -> list[dict[str, object]]:
-    found = [json.loads(line) for line in service.log().splitlines()]
-    return [line for line in found if line.get("request_id") == request_id or not request_id]

@@ -1,6 +1,5 @@
 """The whole path with the real pipeline: from the seed's request to pixels."""
 
-import io
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -11,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers import ZImagePipeline
-from PIL import Image
 
 from pipelet.engine.sources import resolve
-from tests.service import APP, Service
+from tests.jobs import APP
+from tests.pictures import fetched
+from tests.service import Service
 
 SEEDS_PROMPT = (
     "The girl from first image is playing chess with the girl from second image, on the ancient table from third image."
@@ -37,22 +37,6 @@ def pipe() -> Any:
     return loaded
 
 
-def opened(url: str) -> Image.Image:
-    with urllib.request.urlopen(url) as response:
-        return Image.open(io.BytesIO(response.read()))
-
-
-def fetch(url: str) -> np.ndarray[Any, Any]:
-    return np.asarray(opened(url))
-
-
-def result_of(service: Service, request_id: str) -> dict[str, Any]:
-    service.wait(request_id, within=120)
-    code, body = service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")
-    assert code == 200, body
-    return dict(body)
-
-
 @pytest.mark.parametrize(("width", "height", "batch_size", "seed"), [(256, 256, 1, 42), (300, 250, 3, 2**53 - 5)])
 def test_pictures_equal_a_direct_call(
     service: Service, pipe: Any, width: int, height: int, batch_size: int, seed: int
@@ -60,7 +44,7 @@ def test_pictures_equal_a_direct_call(
     """Through queue, worker and files, every image is bit for bit what ZImagePipeline draws with the same seed, at
     sizes that the model knows, and cropped from them."""
     fields = {"width": width, "height": height, "batch_size": batch_size, "seed": seed}
-    result = result_of(service, service.submit("a red fox in the snow", **fields))
+    result = service.result(service.submit("a red fox in the snow", **fields), within=120)
 
     drawn_width, drawn_height = -width % 32 + width, -height % 32 + height
     expected = pipe(
@@ -74,7 +58,7 @@ def test_pictures_equal_a_direct_call(
     left, top = (drawn_width - width) // 2, (drawn_height - height) // 2
     for number, url in enumerate(result["results"]):
         cropped = expected[number].crop((left, top, left + width, top + height))
-        assert np.array_equal(np.asarray(cropped), fetch(url))
+        assert np.array_equal(np.asarray(cropped), np.asarray(fetched(url)))
         assert seed + number == result["images"][number]["seed"]
 
 
@@ -88,11 +72,12 @@ def test_the_seeds_request_at_a_small_size(service: Service) -> None:
         assert 200 == response.status
         request_id = json.load(response)["request_id"]
 
-    result = result_of(service, request_id)
+    result = service.result(request_id, within=120)
 
     assert result["results"][0] == result["image"]["data_uri"]
-    assert [(200, 320, 3)] * 4 == [fetch(url).shape for url in result["results"]]
-    assert 4 == len({fetch(url).tobytes() for url in result["results"]})
+    pictures = [fetched(url) for url in result["results"]]
+    assert [("RGB", (320, 200))] * 4 == [(picture.mode, picture.size) for picture in pictures]
+    assert 4 == len({picture.tobytes() for picture in pictures})
 
 
 def test_the_seeds_request_as_written_is_accepted(service: Service) -> None:
@@ -113,9 +98,9 @@ def test_the_seeds_request_as_written_is_drawn_in_seconds(service: Service) -> N
     """Four pictures of exactly 3200 x 2000, each drawn at a size that the model knows, and each another."""
     request_id = service.submit(SEEDS_PROMPT, width="3200", height="2000", batch_size=4)
 
-    result = result_of(service, request_id)
+    result = service.result(request_id, within=120)
 
-    pictures = [opened(url) for url in result["results"]]
+    pictures = [fetched(url) for url in result["results"]]
     assert [(3200, 2000)] * 4 == [picture.size for picture in pictures]
     assert ["384x256"] * 4 == [picture.info["drawn_at"] for picture in pictures]
     assert 4 == len({picture.tobytes() for picture in pictures})
@@ -127,9 +112,10 @@ def test_the_seeds_request_as_written_is_drawn_in_seconds(service: Service) -> N
 )
 def test_any_prompt_gives_a_picture(service: Service, prompt: str) -> None:
     """Of 4,000 characters, in Chinese, in emoji, with control characters: there is a picture, never an error."""
-    result = result_of(service, service.submit(prompt, width=256, height=256))
+    result = service.result(service.submit(prompt, width=256, height=256), within=120)
 
-    assert (256, 256, 3) == fetch(result["image"]["data_uri"]).shape
+    picture = fetched(result["image"]["data_uri"])
+    assert ("RGB", (256, 256)) == (picture.mode, picture.size)
 
 
 def test_a_folder_draws_and_says_why_it_cannot(tmp_path: Path, tiny_z_image: str) -> None:
@@ -137,7 +123,7 @@ def test_a_folder_draws_and_says_why_it_cannot(tmp_path: Path, tiny_z_image: str
     with Service(tmp_path, settings={"model": tiny_z_image, "threads": "1"}) as service:
         service.wait_for_worker()
         request_id = service.submit("狐雪山川" * 900)
-        drawn = result_of(service, service.submit("a fox", width=64, height=64, num_inference_steps=2))
+        drawn = service.result(service.submit("a fox", num_inference_steps=2), within=120)
 
         status = service.wait(request_id)
         code, body = service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")

@@ -1,18 +1,15 @@
 """Everybody gets the pictures that they asked for: the model in the box draws them, and a judge says what they show."""
 
-import io
-import os
-import signal
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from tests.service import APP, Service, eventually
+from tests.pictures import fetched
+from tests.service import Service, kill_any
+from tests.waiting import eventually
 from training.judge import Picture, background, recognise
 
 ASKED = {
@@ -41,15 +38,7 @@ def submit(service: Service, prompt: str, *, batch_size: int = 1) -> str:
 
 
 def pictures_of(service: Service, request_id: str) -> list[Picture]:
-    service.wait(request_id, within=120)
-    code, body = service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")
-    assert code == 200, body
-    return [fetch(url) for url in body["results"]]
-
-
-def fetch(url: str) -> Picture:
-    with urllib.request.urlopen(url) as response:
-        return np.asarray(Image.open(io.BytesIO(response.read())))
+    return [np.asarray(fetched(url)) for url in service.result(request_id, within=120)["results"]]
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +91,5 @@ def test_after_crashes_everybody_gets_their_own_pictures(tmp_path: Path) -> None
 
 def kill_engine(service: Service) -> bool:
     engines = service.engine_pids()
-    for pid in engines:
-        os.kill(pid, signal.SIGKILL)
+    kill_any(engines)
     return bool(engines)

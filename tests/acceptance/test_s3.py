@@ -1,17 +1,16 @@
 """The service with its files on S3, on good days and bad ones."""
 
-import io
-import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
+from tests.jobs import APP
+from tests.pictures import fetched
 from tests.s3_server import BUCKET, S3Server
-from tests.service import APP, Service, eventually
+from tests.service import Service
+from tests.waiting import eventually
 
 PREFIX = "service/files"
 
@@ -49,9 +48,9 @@ def test_while_s3_is_away_drawing_goes_on_and_nothing_is_lost(tmp_path: Path, ow
         assert 200 == code
         assert f"{own_s3_server.endpoint} cannot be reached" in health["checks"]["blobs"]
         assert not any("error" in status for status in ended)
-        assert [before, *requests] == begun(service)
+        assert [before, *requests] == [line["request_id"] for line in service.lines("attempt.started")]
         for request_id in (before, *requests):
-            assert (64, 64) == fetched(service, request_id).size
+            assert (64, 64) == picture_of(service, request_id).size
         assert 200 == service.call("GET", "/health/ready")[0]
 
 
@@ -62,7 +61,7 @@ def test_old_files_are_deleted_from_s3(tmp_path: Path, s3_server: S3Server) -> N
         request_id = service.submit("a fox", batch_size=3)
         service.wait(request_id)
         stored = pictures(s3_server, "retention")
-        picture = fetched(service, request_id)
+        picture = picture_of(service, request_id)
 
         assert 3 == len(stored)
         assert (64, 64) == picture.size
@@ -90,8 +89,7 @@ def test_a_wrong_secret_is_told_and_costs_no_request(tmp_path: Path, s3_server: 
         service.stop()
         service.variables |= s3_server.variables()
         service.start()
-        assert "error" not in service.wait(request_id)
-        assert (64, 64) == fetched(service, request_id).size
+        assert (64, 64) == picture_of(service, request_id).size
 
 
 def enough(found: set[str], count: int) -> set[str] | None:
@@ -100,28 +98,14 @@ def enough(found: set[str], count: int) -> set[str] | None:
 
 def storing_in_vain(service: Service, *, tries: int) -> set[str]:
     """Requests whose files could not be stored so many times."""
-    ids = [line["request_id"] for line in lines(service) if line["event"] == "storing.delayed"]
+    ids = [line["request_id"] for line in service.lines("storing.delayed")]
     return {request_id for request_id in ids if ids.count(request_id) >= tries}
-
-
-def begun(service: Service) -> list[str]:
-    return [line["request_id"] for line in lines(service) if line["event"] == "attempt.started"]
-
-
-def lines(service: Service) -> list[dict[str, Any]]:
-    """Of its log, without one that is just being written."""
-    return [json.loads(line) for line in service.log().rpartition("\n")[0].splitlines()]
 
 
 def pictures(server: S3Server, prefix: str) -> set[str]:
     return {key for key in server.keys(prefix) if key.endswith(".png")}
 
 
-def fetched(service: Service, request_id: str) -> Image.Image:
-    """The first picture of a result, by its URL and without a key."""
-    code, result = service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")
-    assert code == 200, result
-    with urllib.request.urlopen(result["images"][0]["url"], timeout=30) as response:
-        picture = Image.open(io.BytesIO(response.read()))
-    picture.load()
-    return picture
+def picture_of(service: Service, request_id: str) -> Image.Image:
+    """The first of a result, by its URL and without a key."""
+    return fetched(service.result(request_id)["images"][0]["url"])

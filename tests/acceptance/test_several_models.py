@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from tests.service import APP, GRADIENT, Service, eventually
+from tests.jobs import APP
+from tests.service import GRADIENT, Service
+from tests.waiting import eventually
 
 SKETCH = "sketch"
 CATALOG = f"""

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests import databases
+from tests.jobs import APP
 from tests.postgres_server import Server
-from tests.service import APP, Service
+from tests.service import Service
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])

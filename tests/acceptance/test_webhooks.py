@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from tests.service import APP, Service, eventually
+from tests.jobs import APP
+from tests.service import Service
+from tests.waiting import eventually
+from tests.web_server import silence
 from tests.webhooks import receiver as receivers
-from tests.webhooks.receiver import Receiver, receiving, verify
+from tests.webhooks.receiver import Receiver, verify
 
 SETTINGS = {"allowed_networks": "127.0.0.0/8", "webhook_seconds": "1"}
 
@@ -46,7 +49,7 @@ async def test_what_ends_while_the_sender_is_dead_is_told_after_a_restart(tmp_pa
     """`kill -9` of the service while a request runs: its worker ends it, and the next start tells the receiver, once,
     signed so that the published keys confirm it, with the result as the API gives it and a file that can be fetched."""
     service = Service(tmp_path, settings=SETTINGS)
-    async with receiving() as receiver, running(service):
+    async with Receiver() as receiver, running(service):
         await asyncio.to_thread(service.wait_for_worker)
         with service.paused():
             request_id = await asyncio.to_thread(submit, service, receiver)
@@ -73,7 +76,7 @@ async def test_what_ends_while_the_sender_is_dead_is_told_after_a_restart(tmp_pa
 async def test_a_call_that_died_with_its_process_is_made_again(tmp_path: Path) -> None:
     """`kill -9` while the receiver has the call, and has not answered: it gets it anew, and can check it anew."""
     service = Service(tmp_path, settings=SETTINGS | {"webhook_seconds": "2"}, arguments=["--workers", "0"])
-    async with receiving(receivers.hang) as receiver, running(service):
+    async with Receiver(silence) as receiver, running(service):
         request_id = await asyncio.to_thread(submit, service, receiver)
         cancel = f"/fal/queue/{APP}/requests/{request_id}/cancel"
         assert 202 == (await asyncio.to_thread(service.call, "PUT", cancel))[0]

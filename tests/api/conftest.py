@@ -8,13 +8,12 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
-from pipelet.api.app import build_api
+from pipelet.api.downloads import Fetchers
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain.catalog import Catalog
-from pipelet.outbound import is_public
 from pipelet.store.migrations.run import migrate_sqlite
 from pipelet.store.sqlite import SqliteStore, open_sqlite
-from tests.api.service import CATALOG, Service
+from tests.api.service import CATALOG, Service, build
 from tests.jobs import SetClock
 
 
@@ -51,17 +50,14 @@ def catalog() -> Catalog:
 
 
 @pytest.fixture
-def app(store: SqliteStore, blobs: DiskBlobs, clock: SetClock, catalog: Catalog) -> FastAPI:
-    return build_api(
-        store=store,
-        blobs=blobs,
-        catalog=catalog,
-        clock=clock,
-        public_url=None,
-        local_files=blobs,
-        may_call=is_public,
-        version="0.1.0",
-    )
+def fetchers() -> Fetchers | None:
+    """A module whose pictures come from elsewhere has a fixture of this name."""
+    return None
+
+
+@pytest.fixture
+def app(store: SqliteStore, blobs: DiskBlobs, clock: SetClock, catalog: Catalog, fetchers: Fetchers | None) -> FastAPI:
+    return build(store, blobs, clock, catalog, fetchers=fetchers)
 
 
 @pytest.fixture

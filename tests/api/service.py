@@ -7,18 +7,43 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
+from pipelet.api.app import build_api
 from pipelet.blobs.disk import DiskBlobs
-from pipelet.domain import catalog
+from pipelet.domain.catalog import Catalog, parse
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import StoredImage
 from pipelet.domain.job import Job, Lease
 from pipelet.domain.keys import ApiKey, hash_secret, new_secret
 from pipelet.domain.outcome import Failed, Failure, FailureKind, Succeeded
+from pipelet.domain.ports import Clock, JobStore
 from pipelet.domain.workers import WorkerReport
+from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
-from tests.jobs import APP, SetClock, wanting
+from tests.jobs import APP, EDIT, SetClock, wanting
 
-CATALOG = catalog.parse((files("pipelet") / "catalog.toml").read_text("utf-8"))
+CATALOG = parse((files("pipelet") / "catalog.toml").read_text("utf-8"))
+
+
+def build(store: JobStore, blobs: DiskBlobs, clock: Clock, catalog: Catalog = CATALOG, **differently: Any) -> FastAPI:
+    """The API with files on our own disk, where no address but public ones may be called, unless `differently` says
+    otherwise, in `build_api`'s words."""
+    usual = {"public_url": None, "local_files": blobs, "may_call": is_public, "version": "0.1.0"}
+    return build_api(store=store, blobs=blobs, clock=clock, catalog=catalog, **usual | differently)
+
+
+def catalog_of_edits(*, max_references: int) -> Catalog:
+    """The edit app alone, with room for pictures in the body."""
+    return parse(
+        f"""
+        [models.editor]
+        source = "none"
+        max_references = {max_references}
+        [apps.{EDIT}]
+        task = "image-edit"
+        model = "editor"
+        limits = {{ max_body_bytes = 33_554_432 }}
+        """
+    )
 
 
 @dataclass

@@ -10,11 +10,9 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from pipelet.api.app import build_api
 from pipelet.blobs.disk import DiskBlobs
-from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
-from tests.api.service import CATALOG, Service
+from tests.api.service import Service, build
 from tests.jobs import APP, SetClock
 
 PAGE = {"Origin": "https://page.example.com"}
@@ -26,17 +24,7 @@ def client_of(store: SqliteStore, blobs: DiskBlobs, clock: SetClock) -> Callable
     """A client without a key, of a service whose operator allows these origins."""
 
     def open_client(*origins: str) -> httpx2.AsyncClient:
-        app = build_api(
-            may_call=is_public,
-            store=store,
-            blobs=blobs,
-            catalog=CATALOG,
-            clock=clock,
-            public_url=None,
-            local_files=blobs,
-            allowed_origins=origins,
-            version="0.1.0",
-        )
+        app = build(store, blobs, clock, allowed_origins=origins)
         return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://pipelet.test")
 
     return open_client

@@ -14,9 +14,8 @@ from pipelet.domain.keys import ApiKey, hash_secret
 from pipelet.domain.progress import Progress
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.jobs import APP, EDIT
 
-EDIT = "z-image-image-edit"
 OF_EDITS = [f"/fal/queue/{EDIT}", f"/fal/run/{EDIT}"]
 RUN = f"/fal/run/{APP}"
 """Not called here: what is accepted waits for a worker. It takes what a submit takes, and answers as a result does."""

@@ -1,47 +1,31 @@
 """Pictures behind URLs: a real server on this machine that answers well, badly, or for ever."""
 
 import asyncio
-import contextlib
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 
-from pipelet.api.app import build_api
 from pipelet.api.downloads import Fetchers
 from pipelet.api.references import References
-from pipelet.blobs.disk import DiskBlobs
-from pipelet.domain.catalog import Catalog, parse
-from pipelet.outbound import guarded_client, is_public
-from pipelet.store.sqlite import SqliteStore
-from tests.api.service import Service
-from tests.jobs import SetClock
+from pipelet.domain.catalog import Catalog
+from pipelet.outbound import guarded_client
+from tests.api.service import Service, catalog_of_edits
+from tests.jobs import EDIT
 from tests.pictures import data_uri, png
+from tests.waiting import until
+from tests.web_server import Answer, WebServer, head, saying, silence, slowly, whole, without_end
 
-EDIT = "z-image-image-edit"
 PNG = png()
-Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture
 def catalog() -> Catalog:
-    """A model of eight pictures."""
-    return parse(
-        f"""
-        [models.several]
-        source = "none"
-        max_references = 8
-        [apps.{EDIT}]
-        task = "image-edit"
-        model = "several"
-        limits = {{ max_body_bytes = 33_554_432 }}
-        """
-    )
+    return catalog_of_edits(max_references=8)
 
 
 @pytest.fixture
@@ -52,95 +36,37 @@ async def fetchers() -> AsyncIterator[Fetchers]:
         yield Fetchers(strangers=strangers, storage=storage)
 
 
-@pytest.fixture
-def app(store: SqliteStore, blobs: DiskBlobs, clock: SetClock, catalog: Catalog, fetchers: Fetchers) -> FastAPI:
-    return build_api(
-        may_call=is_public,
-        store=store,
-        blobs=blobs,
-        catalog=catalog,
-        clock=clock,
-        public_url=None,
-        local_files=blobs,
-        fetchers=fetchers,
-        version="0.1.0",
-    )
-
-
-def head(status: str = "200 OK", **headers: object) -> bytes:
-    lines = [f"HTTP/1.1 {status}", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n"
-
-
-def saying(*parts: bytes) -> Answer:
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        writer.writelines(parts)
-
-    return answer
-
-
-async def byte_by_byte(writer: asyncio.StreamWriter) -> None:
-    writer.write(head(Content_Length=len(PNG)))
-    for byte in PNG:
-        writer.write(bytes([byte]))
-        await writer.drain()
-        await asyncio.sleep(1)
-
-
-async def nothing(writer: asyncio.StreamWriter) -> None:
-    await asyncio.get_running_loop().create_future()
-
-
-async def without_end(writer: asyncio.StreamWriter) -> None:
-    writer.write(head(Transfer_Encoding="chunked"))
-    while not writer.is_closing():
-        writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
-        await writer.drain()
+def redirect(url: str) -> Answer:
+    return whole(b"", "302 Found", Location=url)
 
 
 PLACES: dict[str, Answer] = {
-    "/a.png": saying(head(Content_Length=len(PNG), Content_Type="text/plain"), PNG),
+    "/a.png": whole(PNG, Content_Type="text/plain"),
     "/until-closed": saying(head(), PNG),
-    "/moved": saying(head("302 Found", Location="/a.png", Content_Length=0)),
-    "/missing": saying(head("404 Not Found", Content_Length=9), b"not found"),
-    "/broken": saying(head("500 Internal Server Error", Content_Length=0)),
-    "/slow": byte_by_byte,
-    "/silent": nothing,
-    "/endless": without_end,
+    "/moved": redirect("/a.png"),
+    "/missing": whole(b"not found", "404 Not Found"),
+    "/broken": whole(b"", "500 Internal Server Error"),
+    "/slow": slowly(head(Content_Length=len(PNG)), [bytes([byte]) for byte in PNG], pause=1),
+    "/silent": silence,
+    "/endless": without_end(head(Transfer_Encoding="chunked"), b"10000\r\n" + bytes(0x10000) + b"\r\n"),
     "/announced": saying(head(Content_Length=30_000_000)),
     "/short": saying(head(Content_Length=len(PNG) + 1), PNG),
     "/long": saying(head(Content_Length=len(PNG) // 2), PNG),
     "/closes": saying(),
     "/garbage": saying(b"SSH-2.0-OpenSSH_9.9\r\n"),
-    "/round": saying(head("302 Found", Location="/round", Content_Length=0)),
-    "/inside": saying(head("302 Found", Location="http://127.0.0.2/", Content_Length=0)),
-    "/file": saying(head("302 Found", Location="file:///etc/passwd", Content_Length=0)),
-    "/packed": saying(head(Content_Encoding="gzip", Content_Length=len(gzip.compress(PNG))), gzip.compress(PNG)),
+    "/round": redirect("/round"),
+    "/inside": redirect("http://127.0.0.2/"),
+    "/file": redirect("file:///etc/passwd"),
+    "/packed": whole(gzip.compress(PNG), Content_Encoding="gzip"),
     "/page": saying(head(Content_Type="image/png"), b"<!DOCTYPE html><title>Sign in</title>"),
-    "/empty": saying(head(Content_Type="image/png", Content_Length=0)),
+    "/empty": whole(b"", Content_Type="image/png"),
 }
 
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            request = await reader.readuntil(b"\r\n\r\n")
-            await PLACES[request.split()[1].decode().partition("?")[0]](writer)
-            await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    yield f"http://{host}:{port}"
-    server.close()
-    for task in tasks:
-        task.cancel()
+    async with WebServer(lambda request: PLACES[request.path]) as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -229,9 +155,7 @@ async def post_as(service: Service, key: str, *urls: str) -> Any:
 
 
 async def until_free(service: Service, slots: int) -> None:
-    async with asyncio.timeout(10):
-        while service.app.state.parts.references._slots.free != slots:
-            await asyncio.sleep(0.01)
+    await until(lambda: service.app.state.parts.references._slots.free == slots)
 
 
 async def test_slow_servers_hold_up_their_own_user_alone(service: Service, address: str) -> None:

@@ -14,10 +14,9 @@ from pipelet.domain.errors import NotFound
 from pipelet.domain.image import ImageSpec
 from pipelet.worker.housekeeping import Housekeeping
 from tests.api.service import Service
-from tests.jobs import APP, wanting
+from tests.jobs import APP, EDIT, wanting
 from tests.pictures import data_uri, encoded, picture, png
 
-EDIT = "z-image-image-edit"
 BODY_LIMIT = 200_000
 RED, BLUE = data_uri(png()), data_uri(png((64, 128), "blue"))
 

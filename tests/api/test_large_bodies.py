@@ -12,12 +12,13 @@ import pytest
 from fastapi import FastAPI
 
 from pipelet.api.body import Bodies
-from pipelet.domain.catalog import Catalog, parse
-from tests.api.service import Service
+from pipelet.domain.catalog import Catalog
+from tests.api.service import Service, catalog_of_edits
 from tests.api.test_stream import serving
+from tests.jobs import EDIT
 from tests.pictures import data_uri, png
+from tests.waiting import until
 
-EDIT = "z-image-image-edit"
 PATH = f"/fal/queue/{EDIT}"
 MIB = 2**20
 BODY = json.dumps({"prompt": "a girl", "image_url": data_uri(png() + bytes(3 * MIB // 2))}).encode()
@@ -26,17 +27,7 @@ BODY = json.dumps({"prompt": "a girl", "image_url": data_uri(png() + bytes(3 * M
 
 @pytest.fixture
 def catalog() -> Catalog:
-    return parse(
-        f"""
-        [models.one]
-        source = "none"
-        max_references = 1
-        [apps.{EDIT}]
-        task = "image-edit"
-        model = "one"
-        limits = {{ max_body_bytes = 33_554_432 }}
-        """
-    )
+    return catalog_of_edits(max_references=1)
 
 
 def bodies(service: Service, **settings: float) -> Bodies:
@@ -69,9 +60,7 @@ async def unfinished(client: httpx2.AsyncClient, sent: bytes, *, key: str = "") 
 
 async def until_free(bodies: Bodies, size: int) -> None:
     """Within a body's last bytes."""
-    async with asyncio.timeout(10):
-        while abs(bodies._large.free - size) > 1000:
-            await asyncio.sleep(0.01)
+    await until(lambda: abs(bodies._large.free - size) <= 1000)
 
 
 async def answer_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]]:

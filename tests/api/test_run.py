@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pipelet.domain.outcome import FailureKind
 from tests.api.service import Service
 from tests.jobs import APP
+from tests.waiting import until
 
 PATHS = [f"/fal/run/{APP}", f"/fal/run/{APP}/", f"/fal/run/queue/{APP}"]
 
@@ -26,16 +27,12 @@ async def called(
 
 
 async def in_queue(service: Service) -> None:
-    async with asyncio.timeout(5):
-        while not await service.queued():
-            await asyncio.sleep(0)
+    await until(service.queued)
 
 
 async def id_in(log_lines: list[Any]) -> str:
     """Of the request that was submitted."""
-    async with asyncio.timeout(5):
-        while not (ids := [line["request_id"] for line in log_lines if line["event"] == "request.submitted"]):
-            await asyncio.sleep(0)
+    ids = await until(lambda: [line["request_id"] for line in log_lines if line["event"] == "request.submitted"])
     return str(ids[0])
 
 
@@ -78,9 +75,7 @@ async def test_a_call_with_a_key_finds_its_request_again(service: Service) -> No
     calls = [
         asyncio.create_task(service.client.post(PATHS[0], json={"prompt": "a"}, headers=headers)) for _ in range(2)
     ]
-    async with asyncio.timeout(5):
-        while not await service.queued():
-            await asyncio.sleep(0)
+    await in_queue(service)
     await service.succeed(await service.claim())
     answers = [await call for call in calls]
 
@@ -124,13 +119,11 @@ async def test_who_hangs_up_is_not_waited_for(
         "headers": headers,
     }
     call = asyncio.create_task(app(scope, receive, send))
-    async with asyncio.timeout(5):
-        while not await service.queued():
-            await asyncio.sleep(0)
-        if has_begun:
-            await service.claim()
-        hung_up.set()
-        await call
+    await in_queue(service)
+    if has_begun:
+        await service.claim()
+    hung_up.set()
+    await asyncio.wait_for(call, 5)
 
     request_id = await id_in(log_lines)
     status = (await service.client.get(service.status_path(request_id))).json()["status"]

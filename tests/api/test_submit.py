@@ -7,13 +7,11 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from pipelet.api.app import build_api
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain.image import ImageSpec, OutputFormat
 from pipelet.domain.job import Job
-from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
-from tests.api.service import CATALOG, Service
+from tests.api.service import Service, build
 from tests.jobs import APP, SetClock
 
 URL = f"/fal/queue/{APP}"
@@ -175,10 +173,7 @@ async def test_no_host_at_all(app: FastAPI, service: Service) -> None:
 
 async def test_public_url(store: SqliteStore, blobs: DiskBlobs, clock: SetClock, service: Service) -> None:
     """A configured public URL wins over what the request says."""
-    public = "https://api.pipelet.ai/"
-    app = build_api(
-        store=store, blobs=blobs, catalog=CATALOG, clock=clock, public_url=public, may_call=is_public, version="0.1.0"
-    )
+    app = build(store, blobs, clock, public_url="https://api.pipelet.ai/")
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://x", headers=service.client.headers) as client:
         answer = await client.post(URL, json={"prompt": "a"})

@@ -4,9 +4,7 @@ import pytest
 
 from pipelet.domain.catalog import Catalog
 from tests.api.service import CATALOG, Service
-from tests.jobs import APP
-
-EDIT = "z-image-image-edit"
+from tests.jobs import APP, EDIT
 
 
 @pytest.fixture

@@ -8,15 +8,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from pipelet.api.app import build_api
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.blobs.s3 import S3Blobs
 from pipelet.domain.clock import SystemClock
 from pipelet.domain.ports import BlobStore
-from pipelet.outbound import is_public
 from pipelet.store.migrations.run import migrate_sqlite
 from pipelet.store.sqlite import open_sqlite
-from tests.api.service import CATALOG
+from tests.api.service import build
 from tests.s3_server import BUCKET, KEY, SECRET, S3Server
 
 MakeS3 = Callable[..., S3Blobs]
@@ -47,17 +45,8 @@ async def make_shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
             store = open_sqlite(path)
             open_clients.callback(store.close)
             blobs = DiskBlobs(tmp_path / "files", signing_key=os.urandom(32), url_seconds=url_seconds)
-            api = build_api(
-                store=store,
-                blobs=blobs,
-                local_files=blobs,
-                catalog=CATALOG,
-                clock=SystemClock(),
-                public_url=None,
-                may_call=is_public,
-                version="0",
-            )
-            client = httpx2.AsyncClient(transport=httpx2.ASGITransport(api))
+            transport = httpx2.ASGITransport(build(store, blobs, SystemClock()))
+            client = httpx2.AsyncClient(transport=transport)
             return Shelf(blobs, await open_clients.enter_async_context(client))
 
         async def on_s3(url_seconds: float) -> Shelf:

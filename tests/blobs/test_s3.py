@@ -3,11 +3,8 @@
 import asyncio
 import json
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,6 +15,8 @@ from pipelet import settings, wiring
 from pipelet.domain.errors import BlobsUnusable
 from tests.blobs.conftest import MakeS3
 from tests.s3_server import BUCKET, HOST_SUFFIX, KEY, READER, SECRET, S3Server
+from tests.tcp_server import in_background, listening
+from tests.web_server import WebServer, whole
 
 FILE = "outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__00001_.png"
 
@@ -127,8 +126,8 @@ async def test_without_a_key_the_role_of_the_machine_is_used(
     """Keys come from where AWS says that a container's are, and both storing and signing work with them."""
     keys = {"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": "", "Expiration": "2099-01-01T00:00:00Z"}
     (tmp_path / "token").write_text("whoever has this may ask")
-    with answering(200, json.dumps(keys)) as address:
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{address}/credentials")
+    with answering(200, json.dumps(keys)) as server:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/credentials")
         monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
         blobs = make_s3(access_key_id="", secret_access_key="")
 
@@ -194,8 +193,8 @@ async def test_tls_that_the_server_does_not_speak_is_named(make_s3: MakeS3, s3_s
 )
 async def test_what_servers_answer_is_explained(make_s3: MakeS3, status: int, body: str, advice: str) -> None:
     """Faults that a healthy server cannot be made to have; a page that is missing is not taken for a deleted file."""
-    with answering(status, body) as address:
-        blobs = make_s3(endpoint=address)
+    with answering(status, body) as server:
+        blobs = make_s3(endpoint=server.url)
 
         for call in (blobs.check(), blobs.put(FILE, b"pixels", "image/png"), blobs.delete(FILE)):
             with pytest.raises(BlobsUnusable, match=advice):
@@ -204,23 +203,16 @@ async def test_what_servers_answer_is_explained(make_s3: MakeS3, status: int, bo
 
 async def test_nobody_is_asked_twice(make_s3: MakeS3) -> None:
     """Whoever stores decides when to try again, so one call is one request."""
-    asked: list[str] = []
-    with answering(503, "<Error><Code>SlowDown</Code></Error>", asked) as address, pytest.raises(BlobsUnusable):
-        await make_s3(endpoint=address).put(FILE, b"pixels", "image/png")
+    with answering(503, "<Error><Code>SlowDown</Code></Error>") as server, pytest.raises(BlobsUnusable):
+        await make_s3(endpoint=server.url).put(FILE, b"pixels", "image/png")
 
-    assert ["PUT"] == asked
+    assert ["PUT"] == [request.method for request in server.requests]
 
 
 async def test_a_connection_that_breaks_off_is_told(make_s3: MakeS3) -> None:
     """A server that hangs up in the middle has not got the file."""
-
-    def hang_up() -> None:
-        with rude.accept()[0] as connection:
-            connection.recv(1)
-
-    with socket.create_server(("127.0.0.1", 0)) as rude:
-        threading.Thread(target=hang_up, daemon=True).start()
-        blobs = make_s3(endpoint=f"http://127.0.0.1:{rude.getsockname()[1]}")
+    async with listening(lambda reader, _: reader.readexactly(1)) as port:
+        blobs = make_s3(endpoint=f"http://127.0.0.1:{port}")
 
         with pytest.raises(BlobsUnusable, match="broke off"):
             await blobs.put(FILE, b"pixels", "image/png")
@@ -247,28 +239,6 @@ async def test_a_short_silence_is_sat_out(make_s3: MakeS3, s3_server: S3Server) 
     assert b"pixels" == httpx2.get(url_of(blobs)).content
 
 
-@contextmanager
-def answering(status: int, body: str, asked: list[str] | None = None) -> Iterator[str]:
-    """The address of a server that always answers this, and notes the methods that it was `asked` with."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            if asked is not None:
-                asked.append(self.command)
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        do_GET = do_PUT = do_DELETE = answer  # noqa: N815 - the names that the library wants
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
+def answering(status: int, body: str) -> AbstractContextManager[WebServer]:
+    """A server that always answers this. In the background: some calls of the library hold the event loop up."""
+    return in_background(WebServer(lambda _: whole(body.encode(), f"{status} So")))

@@ -1,6 +1,5 @@
 """What the Python client promises beyond what the commands show."""
 
-import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,8 @@ from pipelet.client import (
     UnknownRequest,
 )
 from tests.service import Service
+from tests.tcp_server import in_background
+from tests.web_server import WebServer, saying, whole
 
 
 @pytest.fixture
@@ -71,42 +72,26 @@ def test_a_service_that_never_answered_is_not_waited_for() -> None:
 
 def test_a_submit_whose_answer_is_lost_is_not_sent_again() -> None:
     """The request may exist already: making another is for the caller to decide."""
-    arrived = []
+    healthy = whole(b'{"status": "ready", "version": "1", "checks": {}, "workers": [], "notes": []}')
+    hangs_up = WebServer(lambda request: healthy if request.method == "GET" else saying())
+    with in_background(hangs_up) as server, Client(server.url, "pk_x") as client:
+        client.health()
+        with pytest.raises(ServiceAway):
+            client.submit(ANY_APP, prompt="x")
 
-    class HangsUp(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"status": "ready", "version": "1", "checks": {}, "workers": [], "notes": []}')
-
-        def do_POST(self) -> None:
-            arrived.append(self.path)
-            self.close_connection = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), HangsUp) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with Client(f"http://127.0.0.1:{server.server_port}", "pk_x") as client:
-            client.health()
-            with pytest.raises(ServiceAway):
-                client.submit(ANY_APP, prompt="x")
-        server.shutdown()
-
-    assert len(arrived) == 1
+    assert 1 == sum(request.method == "POST" for request in server.requests)
 
 
 def test_what_is_no_pipelet_is_told_as_that(tmp_path: Path) -> None:
     """A web server that answers something else does not make the client fail in odd ways."""
-    handler = http.server.SimpleHTTPRequestHandler
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with Client(f"http://127.0.0.1:{server.server_port}", "pk_x") as client:
-            for call in (client.health, lambda: client.status("x"), lambda: client.submit(ANY_APP, prompt="x")):
-                with pytest.raises(ServiceAway, match="no Pipelet"):
-                    call()
-        server.shutdown()
+    pages = {"GET": whole(b"<h1>Not here</h1>", "404 Not Found"), "POST": whole(b"<h1>No</h1>", "501 Not Implemented")}
+    with (
+        in_background(WebServer(lambda request: pages[request.method])) as server,
+        Client(server.url, "pk_x") as client,
+    ):
+        for call in (client.health, lambda: client.status("x"), lambda: client.submit(ANY_APP, prompt="x")):
+            with pytest.raises(ServiceAway, match="no Pipelet"):
+                call()
 
 
 def test_each_refusal_has_its_own_exception(client: Client, service: Service) -> None:

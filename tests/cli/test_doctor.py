@@ -1,13 +1,13 @@
-import http.server
 import json
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
 from pipelet.store.migrations import HEAD
 from tests.s3_server import BUCKET, S3Server
 from tests.service import REPOSITORY, Service, pipelet
+from tests.tcp_server import in_background
+from tests.web_server import WebServer, whole
 
 BOX = REPOSITORY / "src" / "pipelet" / "engine" / "box"
 
@@ -51,13 +51,11 @@ def test_every_failure_says_how_to_mend_it(tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(BOX, model)
     shutil.rmtree(model / "vae")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
-        threading.Thread(target=other.serve_forever, daemon=True).start()
-        port = str(other.server_port)
+    with in_background(WebServer(lambda _: whole(b"", "501 Not Implemented"))) as other:
+        port = str(other.port)
         settings = {"data_dir": str(tmp_path / "file" / "data"), "model": str(model), "port": port}
 
         done = pipelet("doctor", "--json", cwd=tmp_path, timeout=200, **settings)
-        other.shutdown()
 
     found = _by_name(done.stdout)
     assert done.returncode == 3

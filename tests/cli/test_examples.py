@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.clients.behind_tls import behind_tls
 from tests.clients.installed import NODE
-from tests.clients.tls import tls_in_front
 from tests.service import REPOSITORY, Service, environment
 
 EXAMPLES = REPOSITORY / "examples"
@@ -39,21 +39,18 @@ def test_examples_fail_where_the_service_refuses(service: Service, tmp_path: Pat
 
 def test_the_example_for_fals_client_prints_urls(tmp_path: Path) -> None:
     """Unmodified, behind TLS."""
-    with tls_in_front(tmp_path) as tls:
-        host = f"127.0.0.1:{tls.port}"
-        with Service(tmp_path, settings={"public_url": f"https://{host}"}) as service:
-            tls.forward_to = int(service.url.rpartition(":")[2])
-            done = subprocess.run(
-                [sys.executable, str(EXAMPLES / "fal_client_example.py"), "a red apple"],
-                env=os.environ | {"FAL_KEY": service.key, "PIPELET_HOST": host, "SSL_CERT_FILE": str(tls.trusted)},
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
+    with behind_tls(tmp_path) as running:
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / "fal_client_example.py"), "a red apple"],
+            env=os.environ | running.variables() | {"PIPELET_HOST": running.host},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"https://{host}/files/")
+    assert done.stdout.startswith(f"https://{running.host}/files/")
 
 
 def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.service import Service, environment, eventually, pipelet
+from tests.service import Service, environment, pipelet
+from tests.waiting import eventually
 
 SMALL = ("--width", "96", "--height", "64")
 

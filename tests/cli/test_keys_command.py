@@ -2,7 +2,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.service import APP, Service, eventually, pipelet
+from tests.jobs import APP
+from tests.service import Service, pipelet
+from tests.waiting import eventually
 
 
 def create(service: Service, *arguments: str) -> dict[str, Any]:

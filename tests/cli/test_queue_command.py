@@ -1,16 +1,12 @@
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests import databases
+from tests.jobs import APP
 from tests.postgres_server import Server
-from tests.service import APP, Service, environment, eventually, pipelet
+from tests.service import Service, pipelet
+from tests.waiting import eventually
 
 
 def seen(service: Service) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -21,19 +17,6 @@ def seen(service: Service) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def message(service: Service, request_id: str) -> str:
     return str(service.status(request_id)["statusMessages"]["message"])
-
-
-@contextlib.contextmanager
-def stopped_children(pid: int) -> Iterator[None]:
-    """The engine of a worker stands still meanwhile."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in children:
-        os.kill(int(child), signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for child in children:
-            os.kill(int(child), signal.SIGCONT)
 
 
 def test_the_overview_shows_the_queue_and_its_workers(service: Service) -> None:
@@ -112,17 +95,13 @@ def test_a_drained_worker_of_the_service_is_not_started_again(tmp_path: Path) ->
 def test_a_drained_worker_of_its_own_exits_with_0(tmp_path: Path) -> None:
     """It is shown as draining while it finishes what it draws, and gone from the overview afterwards."""
     with Service(tmp_path, arguments=["--workers", "0"], settings={"lease_seconds": "1"}) as service:
-        command = [sys.executable, "-m", "pipelet", "worker", "--name", "gpu-7"]
-        with subprocess.Popen(command, cwd=tmp_path, env=environment(**service.settings)) as worker:
-            try:
-                running = service.submit("sleep=0.1")
-                service.wait(running, status="IN_PROGRESS")
-                with stopped_children(worker.pid):
-                    done = service.run("queue", "drain", "gpu-7")
-                    states = [each["state"] for each in seen(service)[1]]
-                worker.wait(60)
-            finally:
-                worker.kill()
+        worker = service.start_worker("--name", "gpu-7")
+        running = service.submit("sleep=0.1")
+        service.wait(running, status="IN_PROGRESS")
+        with service.paused():
+            done = service.run("queue", "drain", "gpu-7")
+            states = [each["state"] for each in seen(service)[1]]
+        worker.wait(60)
 
         assert 0 == done.returncode
         assert ["draining"] == states

@@ -1,7 +1,9 @@
 import json
 from typing import Any
 
-from tests.service import APP, Service, eventually
+from tests.jobs import APP
+from tests.service import Service
+from tests.waiting import eventually
 
 
 def cancelled(service: Service, target: str | None = None) -> str:

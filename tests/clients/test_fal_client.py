@@ -1,16 +1,11 @@
 """fal's own Python client, unmodified."""
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.tls import tls_in_front
-from tests.service import Service
+from tests.clients.behind_tls import behind_tls, seen_by
 
 PAINTER = "tests.engine.zoo.raises_while_drawing:Painter"
 
@@ -18,29 +13,9 @@ PAINTER = "tests.engine.zoo.raises_while_drawing:Painter"
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `fal_calls.py` saw of a service behind TLS."""
-    folder = tmp_path_factory.mktemp("fal")
-    with (
-        tls_in_front(folder) as tls,
-        Service(folder, painter=PAINTER, settings={"public_url": f"https://127.0.0.1:{tls.port}"}) as service,
-    ):
-        tls.forward_to = int(service.url.rpartition(":")[2])
-        environment = {
-            "FAL_KEY": service.key,
-            "LIMITED_KEY": service.run("keys", "create", "cat", "--max-queued-images", "1").stdout.strip(),
-            "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{tls.port}/fal",
-            "FAL_RUN_HOST": f"127.0.0.1:{tls.port}/fal/run",
-            "SSL_CERT_FILE": str(tls.trusted),
-        }
-        done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("fal_calls.py"))],
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    with behind_tls(tmp_path_factory.mktemp("fal"), painter=PAINTER) as running:
+        limited = running.service.run("keys", "create", "cat", "--max-queued-images", "1").stdout.strip()
+        return seen_by("fal_calls.py", os.environ | running.variables() | {"LIMITED_KEY": limited})
 
 
 def test_polling_sees_every_state_and_the_result(seen: dict[str, Any]) -> None:

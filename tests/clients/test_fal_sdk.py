@@ -1,16 +1,12 @@
 """fal's SDK, unmodified: the third of fal's clients, with habits of its own."""
 
-import json
 import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.clients.behind_tls import behind_tls, seen_by
 from tests.clients.installed import sdk_python
-from tests.clients.tls import tls_in_front
-from tests.service import Service
 
 PAINTER = "tests.engine.zoo.raises_while_drawing:Painter"
 
@@ -19,29 +15,13 @@ PAINTER = "tests.engine.zoo.raises_while_drawing:Painter"
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `sdk_calls.py` saw of a service behind TLS, in an environment of its own."""
     folder, python = tmp_path_factory.mktemp("fal-sdk"), sdk_python()
-    with (
-        tls_in_front(folder) as tls,
-        Service(folder, painter=PAINTER, settings={"public_url": f"https://127.0.0.1:{tls.port}"}) as service,
-    ):
-        tls.forward_to = int(service.url.rpartition(":")[2])
+    with behind_tls(folder, painter=PAINTER) as running:
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment = {
+        environment = running.variables() | {
             "HOME": str(folder),  # nobody's own account with fal
-            "FAL_KEY": f"any:{service.key}",  # it wants an id before the secret
-            "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{tls.port}/fal",
-            "FAL_RUN_HOST": f"127.0.0.1:{tls.port}/fal/run",
-            "SSL_CERT_FILE": str(tls.trusted),
+            "FAL_KEY": f"any:{running.service.key}",  # it wants an id before the secret
         }
-        done = subprocess.run(
-            [str(python), str(Path(__file__).with_name("sdk_calls.py"))],
-            env=inherited | environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+        return seen_by("sdk_calls.py", inherited | environment, python=str(python))
 
 
 def test_the_code_of_a_status_says_when_it_has_ended(seen: dict[str, Any]) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.clients.installed import HERE, javascript_client
 from tests.clients.test_fal_javascript import start_node
-from tests.clients.tls import context_for
+from tests.proxy import Proxy, proxy_to
 from tests.service import Service
+from tests.tcp_server import in_background, tls_context
 
 CUTS = 2
 CLIENTS = ["python", "javascript"]
@@ -33,7 +33,7 @@ class Lossy:
     """A service whose answers to submits are lost `CUTS` times, after it has taken the request."""
 
     service: Service
-    proxies: dict[str, CuttingProxy]
+    proxies: dict[str, Proxy]
     """By client: Python's speaks TLS."""
     trusted: Path
 
@@ -49,7 +49,7 @@ class Lossy:
         request_id, images = json.loads(out)
         return request_id, images
 
-    def _start_python(self, proxy: CuttingProxy, headers: str) -> "subprocess.Popen[str]":
+    def _start_python(self, proxy: Proxy, headers: str) -> "subprocess.Popen[str]":
         environment = os.environ | {
             "FAL_KEY": self.service.key,
             "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{proxy.port}/fal",
@@ -58,7 +58,7 @@ class Lossy:
         command = [sys.executable, "-c", CALL, headers]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def _start_node(self, proxy: CuttingProxy, headers: str) -> "subprocess.Popen[str]":
+    def _start_node(self, proxy: Proxy, headers: str) -> "subprocess.Popen[str]":
         url = f"http://127.0.0.1:{proxy.port}"
         folder = self.service.folder / f"node-{len(self.requests())}"
         return start_node(folder, HERE / "node" / "submit.mjs", headers, service=self.service, SERVICE_URL=url)
@@ -75,13 +75,13 @@ def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lossy]:
     folder = tmp_path_factory.mktemp("lossy")
     trusted = folder / "authority.pem"
     with (
-        cutting_proxy(0, context=context_for(trusted)) as behind_tls,
-        cutting_proxy(0) as plain,
+        in_background(proxy_to(tls=tls_context(trusted, "127.0.0.1"))) as behind_tls,
+        in_background(proxy_to()) as plain,
         Service(folder, settings={"public_url": f"https://127.0.0.1:{behind_tls.port}"}) as service,
     ):
         proxies = {"python": behind_tls, "javascript": plain}
         for proxy in proxies.values():
-            proxy.forward_to = int(service.url.rpartition(":")[2])
+            proxy.to_port = service.port
         yield Lossy(service, proxies, trusted)
 
 

@@ -7,10 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.clients.behind_tls import behind_tls
 from tests.clients.installed import HERE, javascript_client
 from tests.clients.test_fal_javascript import start_node
-from tests.clients.tls import tls_in_front
-from tests.service import Service
 
 PYTHON = """
 import asyncio, sys, fal_client
@@ -25,16 +24,8 @@ print(len(result["images"]))
 def test_waiting_clients_survive_an_outage(tmp_path: Path) -> None:
     """All processes are killed while requests wait and run; each call ends with its picture, and was submitted once."""
     javascript_client()
-    with (
-        tls_in_front(tmp_path) as tls,
-        Service(tmp_path, settings={"public_url": f"https://127.0.0.1:{tls.port}"}) as service,
-    ):
-        tls.forward_to = int(service.url.rpartition(":")[2])
-        environment = os.environ | {
-            "FAL_KEY": service.key,
-            "FAL_QUEUE_RUN_HOST": f"127.0.0.1:{tls.port}/fal",
-            "SSL_CERT_FILE": str(tls.trusted),
-        }
+    with behind_tls(tmp_path) as running:
+        service, environment = running.service, os.environ | running.variables()
         calls = [
             subprocess.Popen([sys.executable, "-c", PYTHON, *how], env=environment, stdout=subprocess.PIPE, text=True)
             for how in ([], ["asynchronously"])

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.behind_tls import BehindTLS, behind_tls
 from tests.clients.installed import javascript_client
 from tests.clients.test_fal_javascript import start_node
-from tests.clients.tls import tls_in_front
 from tests.docs.test_docs import ROOT, blocks
-from tests.service import Service
 
 HOST = "pipelet.example.com"
 PAGES = [ROOT / "README.md", ROOT / "docs" / "compatibility.md"]
@@ -25,26 +24,20 @@ VARIABLES = dict(
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, str, Path]]:
-    """With its host as it is reached with TLS, and the certificate to trust there."""
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindTLS]:
     javascript_client()
-    folder = tmp_path_factory.mktemp("recipes")
-    with tls_in_front(folder) as tls:
-        host = f"127.0.0.1:{tls.port}"
-        with Service(folder, settings={"public_url": f"https://{host}"}) as service:
-            tls.forward_to = int(service.url.rpartition(":")[2])
-            yield service, host, tls.trusted
+    with behind_tls(tmp_path_factory.mktemp("recipes")) as running:
+        yield running
 
 
 @pytest.mark.parametrize("source", PYTHON)
-def test_python_from_the_documentation_draws(service: tuple[Service, str, Path], source: str) -> None:
+def test_python_from_the_documentation_draws(running: BehindTLS, source: str) -> None:
     """With the documented variables, or those that it sets itself, it prints the URL of a picture."""
-    running, host, trusted = service
-    here = {"pk_…": running.key, HOST: host}
+    here = {"pk_…": running.service.key, HOST: running.host}
     documented = {name: _put(here, value) for name, value in VARIABLES.items()}
     done = subprocess.run(
         [sys.executable, "-c", _put(here, source)],
-        env=os.environ | documented | {"SSL_CERT_FILE": str(trusted)},
+        env=os.environ | documented | {"SSL_CERT_FILE": str(running.trusted)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -56,15 +49,13 @@ def test_python_from_the_documentation_draws(service: tuple[Service, str, Path],
 
 
 @pytest.mark.parametrize("number", range(len(JAVASCRIPT)))
-def test_javascript_from_the_documentation_draws(
-    service: tuple[Service, str, Path], tmp_path: Path, number: int
-) -> None:
+def test_javascript_from_the_documentation_draws(running: BehindTLS, tmp_path: Path, number: int) -> None:
     """It prints the URL of a picture."""
     script = tmp_path / "recipe.mjs"
-    running, _, trusted = service
-    script.write_text(_put({"http://127.0.0.1:8000": running.url}, JAVASCRIPT[number]))
+    service = running.service
+    script.write_text(_put({"http://127.0.0.1:8000": service.url}, JAVASCRIPT[number]))
     # Whoever follows the URLs in answers comes to the public one, which is behind TLS here.
-    process = start_node(tmp_path / "node", script, service=running, NODE_EXTRA_CA_CERTS=str(trusted))
+    process = start_node(tmp_path / "node", script, service=service, NODE_EXTRA_CA_CERTS=str(running.trusted))
     out, errors = process.communicate(timeout=60)
 
     assert process.returncode == 0, errors

@@ -1,12 +1,10 @@
-import asyncio
-import time
 from contextlib import asynccontextmanager
 
 import pytest
 
 from pipelet.domain.catalog import Model
+from pipelet.domain.engine import Part
 from pipelet.domain.image import ImageSpec, OutputFormat
-from pipelet.domain.ports import Part
 from pipelet.engine.process import EngineProcess
 
 ZOO = "tests.engine.zoo"
@@ -61,11 +59,3 @@ def engine_of():
             await engine.stop()
 
     return opened
-
-
-async def until(condition, seconds=10.0):
-    """Poll `condition` until it holds; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.01)

@@ -6,7 +6,7 @@ import socket
 import sys
 
 import pytest
-from tests.engine.conftest import until
+from tests.waiting import until
 
 from pipelet.domain.catalog import Model
 from pipelet.engine import messages
@@ -15,7 +15,7 @@ PARENT = """
 import asyncio, sys
 from pipelet.domain.catalog import Model
 from pipelet.domain.image import ImageSpec, OutputFormat
-from pipelet.domain.ports import Part
+from pipelet.domain.engine import Part
 from pipelet.engine.process import EngineProcess
 
 async def main():
@@ -59,7 +59,7 @@ async def test_the_child_dies_with_a_parent_that_is_killed(state):
     parent.send_signal(signal.SIGKILL)
     await parent.wait()
 
-    await until(lambda: not is_running(child), seconds=3)
+    await until(lambda: not is_running(child), within=3)
 
 
 async def _first_number(stream):
@@ -81,7 +81,7 @@ async def test_the_child_dies_with_a_parent_that_had_not_heard_all():
     )
     theirs.close()
     ours.sendall(messages.encode(messages.Load(model=model, source="zoo", device="cpu", threads=None)))
-    await until(lambda: select.select([ours], [], [], 0)[0], seconds=20)
+    await until(lambda: select.select([ours], [], [], 0)[0], within=20)
 
     ours.close()
 

@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 import pytest
-from tests.engine.conftest import until
 from tests.engine.zoo.gradient import picture, show
+from tests.waiting import until
 
 from pipelet.domain.errors import (
     DrawFailed,

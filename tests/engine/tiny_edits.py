@@ -21,6 +21,7 @@ from tests.engine.tiny_z_image import (
     make_tokenizer,
     make_transformer,
     make_vae,
+    save,
 )
 from transformers import (
     Qwen2_5_VLConfig,
@@ -40,8 +41,7 @@ _SEEN = 32
 
 
 def make_omni(folder: Path) -> None:
-    tokenizer = make_tokenizer()
-    tokenizer.add_tokens(_VISION, special_tokens=True)
+    tokenizer = make_tokenizer(*_VISION)
     parts = {
         "text_encoder": make_text_encoder(tokenizer),
         "transformer": make_transformer(siglip_feat_dim=_SEEN),
@@ -59,13 +59,14 @@ def make_omni(folder: Path) -> None:
     }
     _fill(parts)
     balance(parts["transformer"], parts["vae"])
-    pipe = ZImageOmniPipeline(
+    save(
+        ZImageOmniPipeline,
+        folder,
+        parts,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         tokenizer=tokenizer,
         siglip_processor=Siglip2ImageProcessorPil(patch_size=16, max_num_patches=16),
-        **_halved(parts),
     )
-    pipe.save_pretrained(folder)
 
 
 def make_klein(folder: Path) -> None:
@@ -103,18 +104,12 @@ def make_klein(folder: Path) -> None:
     }
     _fill(parts)
     _listen(parts["transformer"])
-    pipe = Flux2KleinPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        tokenizer=tokenizer,
-        is_distilled=True,
-        **_halved(parts),
-    )
-    pipe.save_pretrained(folder)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    save(Flux2KleinPipeline, folder, parts, scheduler=scheduler, tokenizer=tokenizer, is_distilled=True)
 
 
 def make_qwen_edit(folder: Path) -> None:
-    tokenizer = make_tokenizer()
-    tokenizer.add_tokens(_VISION, special_tokens=True)
+    tokenizer = make_tokenizer(*_VISION)
     marks = {mark: tokenizer.convert_tokens_to_ids(mark) for mark in _VISION}
     parts = {
         "text_encoder": Qwen2_5_VLForConditionalGeneration(
@@ -165,12 +160,8 @@ def make_qwen_edit(folder: Path) -> None:
     }
     _fill(parts)
     _listen(parts["transformer"])
-    QwenImageEditPlusPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        tokenizer=tokenizer,
-        processor=None,
-        **_halved(parts),
-    ).save_pretrained(folder)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    save(QwenImageEditPlusPipeline, folder, parts, scheduler=scheduler, tokenizer=tokenizer, processor=None)
     # By hand: transformers makes no processor of Qwen's where torchvision is missing.
     for part in (tokenizer, Qwen2VLImageProcessorPil()):
         part.save_pretrained(folder / "processor")
@@ -189,7 +180,3 @@ def _listen(transformer: torch.nn.Module) -> None:
     for name, weights in transformer.named_parameters():
         if "norm_q" in name or "norm_added_q" in name:
             weights.data.mul_(_ATTENTION_GAIN)
-
-
-def _halved(parts: dict[str, torch.nn.Module]) -> dict[str, torch.nn.Module]:
-    return {name: part.to(torch.bfloat16).eval() for name, part in parts.items()}

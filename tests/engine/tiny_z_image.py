@@ -8,7 +8,9 @@ and the limits of the real one.
 import json
 import math
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,15 +91,19 @@ def make_z_image(out: Path, seed: int = 0) -> None:
         fill(part, seed=zlib.crc32(name.encode()) ^ seed)
     balance(parts["transformer"], parts["vae"])
     scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=3.0, use_dynamic_shifting=False)
-    parts = {name: part.to(torch.bfloat16).eval() for name, part in parts.items()}
-    pipe = ZImagePipeline(scheduler=scheduler, tokenizer=tokenizer, **parts)
-    pipe.save_pretrained(out, safe_serialization=True)
+    save(ZImagePipeline, out, parts, scheduler=scheduler, tokenizer=tokenizer)
     for file in out.rglob("*"):
         # safetensors writes files that only their owner can read.
         file.chmod(0o755 if file.is_dir() else 0o644)
 
 
-def make_tokenizer() -> Qwen2Tokenizer:
+def save(pipeline: Callable[..., Any], out: Path, parts: dict[str, torch.nn.Module], **others: object) -> None:
+    """As a checkpoint of `pipeline` that holds `parts` in bfloat16, and what else it is made of."""
+    halved = {name: part.to(torch.bfloat16).eval() for name, part in parts.items()}
+    pipeline(**halved, **others).save_pretrained(out)
+
+
+def make_tokenizer(*further_marks: str) -> Qwen2Tokenizer:
     draft = Tokenizer(models.BPE())
     draft.normalizer = normalizers.NFC()
     draft.pre_tokenizer = pre_tokenizers.Sequence(
@@ -119,6 +125,7 @@ def make_tokenizer() -> Qwen2Tokenizer:
         additional_special_tokens=_MARKS,
     )
     tokenizer.add_tokens(["<think>", "</think>"])
+    tokenizer.add_tokens(list(further_marks), special_tokens=True)
     tokenizer.chat_template = _CHAT_TEMPLATE
     return tokenizer
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.service import Service, environment
+from tests.service import Service, environment, kill_any, stopped
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it speaks of its own next versions
@@ -36,21 +35,32 @@ class Machines:
     def add(self) -> None:
         self._nodes.append(self._cluster.add_node(num_cpus=1, resources={"gpu": 1}))
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """All engines stand still meanwhile: what is submitted begins, and does not end."""
+        with stopped(
+            [pid for node in self._nodes for pid in _processes_of(node) if _runs(pid, "pipelet.engine.child")]
+        ):
+            yield
+
     def cut_power(self) -> None:
         """Of one that has a worker: all that runs there is killed, the engine, too."""
-        node, pids = next((node, pids) for node in self._nodes if any(map(_is_worker, pids := _processes_of(node))))
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        processes = [(node, _processes_of(node)) for node in self._nodes]
+        node, pids = next(
+            (node, pids) for node, pids in processes if any(_runs(pid, "pipelet\0worker") for pid in pids)
+        )
+        kill_any(pids)
         self._nodes.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
 
 
 @contextlib.contextmanager
 def three_machines() -> Iterator[Machines]:
-    found = environment({"RAY_USAGE_STATS_ENABLED": "0"})
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, _environment(found):
-        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "_system_config": HEALTH}
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH}
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        _environment(environment({"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder})),
+    ):
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             machines = Machines(cluster)
@@ -95,12 +105,15 @@ class Fleet:
         self.process.kill()
         self.process.wait(10)
 
-    def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._log_file.read_text().splitlines() if line.startswith("{")]
+    def lines(self, event: str = "") -> list[dict[str, Any]]:
+        """Of its log: all, or those of an event."""
+        written = self._log_file.read_text().rpartition("\n")[0].splitlines()
+        found = [json.loads(line) for line in written if line.startswith("{")]
+        return [line for line in found if event in ("", line["event"])]
 
 
-def _is_worker(pid: int) -> bool:
-    return b"pipelet\0worker\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+def _runs(pid: int, command: str) -> bool:
+    return f"\0{command}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _processes_of(node: Any) -> list[int]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelet import settings, wiring
+from pipelet import settings
+from pipelet.wiring.fleet import why_alone
 from tests.service import environment, pipelet
 
 POSTGRES = "postgresql://db.example.com/pipelet"
@@ -73,7 +74,7 @@ def test_other_machines_need_what_they_can_reach(
     """With a database or files of this machine alone, the reason why its workers must stay here names the setting."""
     chosen = settings.load(data_dir=tmp_path, **given)
 
-    reason = wiring.why_alone(chosen, files_are_shared=files_are_shared)
+    reason = why_alone(chosen, files_are_shared=files_are_shared)
 
     assert (named is None) == (reason is None)
     assert (named or "") in (reason or "")

@@ -1,6 +1,7 @@
 """A fleet on a cluster of three machines, in front of it a service without workers of its own."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from tests.databases import new_postgres_url
 from tests.fleet.cluster import Fleet, Machines, three_machines
 from tests.postgres_server import Server
-from tests.service import Service, eventually
+from tests.service import Service
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def wait_for_workers(service: Service, fleet: Fleet, number: int, *, other_than:
         names = workers(service)
         return len(names) == number and not names <= other_than
 
-    eventually(there, within=60, why=f"{number} workers\n{fleet.log()}")
+    eventually(there, within=60, why=f"{number} workers\n{fleet.lines()}")
 
 
 def wait_for_running(service: Service, number: int) -> None:
@@ -83,13 +85,12 @@ def test_workers_follow_the_work(machines: Machines, service: Service) -> None:
         wait_for_workers(service, fleet, 1)
         service.wait(service.submit("the first tells how long it takes sleep=0.3"))
         requests = [service.submit(f"{number} sleep=0.3") for number in range(8)]
-        eventually(lambda: len(workers(service)) > 1, within=60, why=f"more workers\n{fleet.log()}")
+        eventually(lambda: len(workers(service)) > 1, within=60, why=f"more workers\n{fleet.lines()}")
 
         assert Counter({1: 8}) == attempts(service, requests)
         wait_for_workers(service, fleet, 1)
         came, left = (
-            [line["requests"] for line in fleet.log() if line["event"] == event]
-            for event in ("fleet.worker_comes", "fleet.worker_leaves")
+            [line["requests"] for line in fleet.lines(event)] for event in ("fleet.worker_comes", "fleet.worker_leaves")
         )
         assert came[0] == 0 < came[1]
         assert left[0] > 0
@@ -116,25 +117,28 @@ def test_a_fleet_that_is_killed_is_taken_over(machines: Machines, service: Servi
     with Fleet(machines, service, "--min", "2", "--max", "2") as first:
         wait_for_workers(service, first, 2)
         before = workers(service)
-        requests = [service.submit(f"{number} sleep=1.2") for number in range(2)]
-        wait_for_running(service, 2)
-        first.kill()
-    with Fleet(machines, service, "--max", "1") as second:
-        wait_for_workers(service, second, 1)
+        with contextlib.ExitStack() as exits:
+            with machines.paused():
+                requests = [service.submit(f"{number}") for number in range(2)]
+                wait_for_running(service, 2)
+                first.kill()
+                second = exits.enter_context(Fleet(machines, service, "--max", "1"))
+                eventually(lambda: second.lines("fleet.worker_leaves"), within=60, why="one is sent away, and draws")
+            wait_for_workers(service, second, 1)
 
-        assert workers(service) < before
-        assert Counter({1: 2}) == attempts(service, requests)
-        moves = [(line["event"], line["requests"] > 0) for line in second.log()]
-        assert [("fleet.worker_leaves", True)] == moves  # it drew, and nobody came
+            assert workers(service) < before
+            assert Counter({1: 2}) == attempts(service, requests)
+            moves = [(line["event"], line["requests"]) for line in second.lines()]
+            assert [("fleet.worker_leaves", 2)] == moves  # and nobody came
 
 
 def test_workers_with_other_settings_are_replaced(machines: Machines, service: Service) -> None:
     """A fleet that takes over sends away whom it would have placed otherwise, such as one that waits for a rare GPU."""
     with Fleet(machines, service, "--max", "1", "--resource", "rare=1") as first:
-        eventually(lambda: "fleet.worker_comes" in [line["event"] for line in first.log()], within=60)
+        eventually(lambda: first.lines("fleet.worker_comes"), within=60)
         first.kill()
     with Fleet(machines, service, "--max", "1") as second:
         wait_for_workers(service, second, 1)
-        gone = [line["condition"] for line in second.log() if line["event"] == "fleet.worker_leaves"]
+        gone = [line["condition"] for line in second.lines("fleet.worker_leaves")]
     assert ["coming"] == gone
     assert 0 == second.process.returncode

@@ -19,6 +19,7 @@ from pipelet.store.postgres import open_postgres, schema_version
 from tests import databases, postgres_server
 from tests.jobs import APP, make_job, make_key, success, wanting
 from tests.postgres_server import Server
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -223,8 +224,7 @@ async def test_what_was_answered_survives_a_power_cut(mortal_server: Server, mor
 
     async with open_postgres(mortal_url, most_connections=8) as store:
         submitting = [asyncio.create_task(submit_until_refused()) for _ in range(16)]
-        while len(taken) < 300:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(taken) >= 300, within=60)
         await asyncio.to_thread(mortal_server.kill)
         await asyncio.gather(*submitting)
         await asyncio.to_thread(mortal_server.start)

@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-import trustme
 
 from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import LimitReached, StoreAway, StoreUnusable
@@ -20,7 +18,8 @@ from pipelet.store.postgres_connection import Connections
 from tests import databases, postgres_server
 from tests.jobs import make_job, make_key
 from tests.postgres_server import Server
-from tests.proxy import Proxy, proxy_to
+from tests.proxy import POSTGRESQL_ASKS, Proxy, proxy_to
+from tests.tcp_server import tls_context
 
 ANSWER_SECONDS = 0.5
 
@@ -110,12 +109,9 @@ async def test_a_line_that_went_silent_is_given_up(postgres_server: Server, url:
 @pytest.fixture
 async def tls_proxy(postgres_server: Server, tmp_path: Path) -> AsyncIterator[Proxy]:
     """Ends TLS before the server, which was built without. `ours.pem` and `other.pem` are authorities' certificates."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ours.pem")
-    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    async with proxy_to(postgres_server.port, tls=context) as proxy:
+    context = tls_context(tmp_path / "ours.pem", "127.0.0.1")
+    tls_context(tmp_path / "other.pem", "127.0.0.1")
+    async with proxy_to(postgres_server.port, tls=context, tls_asked=POSTGRESQL_ASKS) as proxy:
         yield proxy
 
 

@@ -1,13 +1,8 @@
 """Any order of calls: a store against a model of the queue in a few lines."""
 
-import asyncio
-import tempfile
-from contextlib import AbstractAsyncContextManager, ExitStack
-from pathlib import Path
-
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, consumes, invariant, rule, run_state_machine_as_test
 
 from pipelet.domain.errors import LimitReached
 from pipelet.domain.job import MOVES, CancelAnswer, Job, Lease, State
@@ -21,10 +16,9 @@ from pipelet.domain.outcome import (
     Interrupted,
     Outcome,
 )
-from pipelet.domain.ports import JobStore
-from tests import databases
 from tests.jobs import APP, make_job, make_key, success, wanting
 from tests.postgres_server import Server
+from tests.store.machine import StoreMachine, on_postgresql
 
 OUTCOMES: list[Outcome] = [
     success("outputs/a.png"),
@@ -38,7 +32,7 @@ OUTCOMES: list[Outcome] = [
 MAX_QUEUED, MAX_RUNNING = 5, 3
 
 
-class QueueMachine(RuleBasedStateMachine):
+class QueueMachine(StoreMachine):
     """Knows of each job only its state, attempt and place, and which are of the one key that has limits; the store must
     agree after every step."""
 
@@ -47,12 +41,6 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.exits = ExitStack()
-        opened = self.open_store()
-        self.store = self.loop.run_until_complete(opened.__aenter__())
-        self.exits.callback(lambda: self.loop.run_until_complete(opened.__aexit__(None, None, None)))
-        self.time = 1_000_000.0
         self.known: dict[str, tuple[State, int]] = {}
         self.order: dict[str, tuple[int, int]] = {}
         self.holders: dict[str, Lease] = {}
@@ -61,19 +49,11 @@ class QueueMachine(RuleBasedStateMachine):
         self.stopping: set[str] = set()
         self.is_paused = False
         self.key = make_key(max_queued_images=MAX_QUEUED, max_running_images=MAX_RUNNING)
-        self.loop.run_until_complete(self.store.add_key(self.key))
-
-    def open_store(self) -> AbstractAsyncContextManager[JobStore]:
-        folder = self.exits.enter_context(tempfile.TemporaryDirectory())
-        return databases.new_sqlite(Path(folder))()
-
-    def teardown(self) -> None:
-        self.exits.close()
-        self.loop.close()
+        self.run(self.store.add_key(self.key))
 
     @rule(target=jobs, priority=st.integers(-2, 2))
     def submit(self, priority: int) -> Job:
-        job = self.loop.run_until_complete(self.store.submit(make_job(priority=priority)))
+        job = self.run(self.store.submit(make_job(priority=priority)))
         self.known[job.id] = (State.QUEUED, 0)
         self.order[job.id] = (-priority, job.seq)
         return job
@@ -83,7 +63,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = make_job(priority=priority, key=self.key, batch_size=batch_size)
         is_full = self.images(State.QUEUED) + batch_size > MAX_QUEUED
         try:
-            job = self.loop.run_until_complete(self.store.submit(job))
+            job = self.run(self.store.submit(job))
         except LimitReached:
             assert is_full
             return self.submit(priority)
@@ -96,7 +76,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(job=jobs)
     def move_to_front(self, job: Job) -> None:
         waits = self.known[job.id][0] is State.QUEUED
-        assert waits == self.loop.run_until_complete(self.store.move_to_front(job.id, self.time))
+        assert waits == self.run(self.store.move_to_front(job.id, self.time))
         if waits:
             self.fronts += 1
             self.order[job.id] = (min(self.order[job_id][0] for job_id in self.waiting()), -self.fronts)
@@ -105,13 +85,13 @@ class QueueMachine(RuleBasedStateMachine):
     def pause_or_resume(self) -> None:
         self.is_paused = not self.is_paused
         if self.is_paused:
-            self.loop.run_until_complete(self.store.pause(APP, self.time))
+            self.run(self.store.pause(APP, self.time))
         else:
-            assert self.loop.run_until_complete(self.store.resume(APP))
+            assert self.run(self.store.resume(APP))
 
     @rule(target=leases)
     def claim(self) -> Lease:
-        lease = self.loop.run_until_complete(self.store.claim(wanting(now=self.time, seconds=10)))
+        lease = self.run(self.store.claim(wanting(now=self.time, seconds=10)))
         waiting = [] if self.is_paused else self.claimable()
         if lease is None:
             assert not waiting
@@ -123,7 +103,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(job=jobs)
     def cancel(self, job: Job) -> None:
-        answer = self.loop.run_until_complete(self.store.cancel(job.id, self.time))
+        answer = self.run(self.store.cancel(job.id, self.time))
         state, attempt = self.known[job.id]
         if state is State.QUEUED:
             assert CancelAnswer.CANCELLED == answer
@@ -137,20 +117,20 @@ class QueueMachine(RuleBasedStateMachine):
     def cancel_also_running(self, job: Job) -> None:
         if self.known[job.id][0] is not State.RUNNING:
             return
-        answer = self.loop.run_until_complete(self.store.cancel(job.id, self.time, running=True))
+        answer = self.run(self.store.cancel(job.id, self.time, running=True))
         assert CancelAnswer.STOPPING == answer
         self.stopping.add(job.id)
 
     @rule()
     def end_overdue(self) -> None:
         overdue = [job_id for job_id in self.waiting() if job_id in self.stopping]
-        assert len(overdue) == self.loop.run_until_complete(self.store.end_overdue(self.time, 1000))
+        assert len(overdue) == self.run(self.store.end_overdue(self.time, 1000))
         for job_id in overdue:
             self.move(job_id, State.CANCELLED, self.known[job_id][1])
 
     @rule(lease=leases, outcome=st.sampled_from(OUTCOMES))
     def finish(self, lease: Lease, outcome: Outcome) -> None:
-        ended = self.loop.run_until_complete(self.store.finish(lease, outcome, self.time))
+        ended = self.run(self.store.finish(lease, outcome, self.time))
         assert ended == (self.holders.get(lease.job.id) is lease)
         if ended:
             self.end(lease.job.id, outcome)
@@ -159,7 +139,7 @@ class QueueMachine(RuleBasedStateMachine):
     def time_passes(self, lease: Lease, seconds: float) -> None:
         self.time += seconds
         late = {held.job.id for held in self.holders.values() if held.expires_at <= self.time}
-        ended = self.loop.run_until_complete(self.store.requeue_expired(self.time))
+        ended = self.run(self.store.requeue_expired(self.time))
         assert late == {job.id for job in ended}
         for job_id in late:
             self.end(job_id, OUTCOMES[2])
@@ -199,13 +179,13 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def the_store_agrees(self) -> None:
         for job_id, expected in self.known.items():
-            job = self.loop.run_until_complete(self.store.get(job_id))
+            job = self.run(self.store.get(job_id))
             assert job is not None
             assert expected == (job.state, job.attempt)
         for place, job_id in enumerate(self.waiting()):
-            job = self.loop.run_until_complete(self.store.get(job_id))
+            job = self.run(self.store.get(job_id))
             assert job is not None
-            assert place == self.loop.run_until_complete(self.store.ahead(job, [APP])).requests
+            assert place == self.run(self.store.ahead(job, [APP])).requests
 
 
 PLAN = settings(max_examples=25, stateful_step_count=30, deadline=None)
@@ -218,9 +198,4 @@ def test_sqlite_agrees_with_the_model() -> None:
 
 def test_postgresql_agrees_with_the_model(postgres_server: Server) -> None:
     """Whatever order the calls come in."""
-
-    class Machine(QueueMachine):
-        def open_store(self) -> AbstractAsyncContextManager[JobStore]:
-            return databases.new_postgres(postgres_server)()
-
-    run_state_machine_as_test(Machine, settings=PLAN)
+    run_state_machine_as_test(on_postgresql(QueueMachine, postgres_server), settings=PLAN)

@@ -1,5 +1,8 @@
 """What every store promises of the pictures that an edit starts from: none is orphaned, none is missing."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from pipelet.domain.errors import LimitReached, ReferencesGone
@@ -75,18 +78,92 @@ async def test_a_job_over_its_keys_limit_takes_no_references(store: JobStore) ->
     assert ["inputs/a.png"] == await store.unclaimed_files(1_000_900.0, 10)
 
 
-async def test_references_go_over_to_the_job_that_is_made_again(store: JobStore) -> None:
-    """When the first one is forgotten, the second keeps them; when that is gone as well, they cannot be had again."""
+async def test_references_stay_until_the_last_job_that_starts_from_them_is_forgotten(store: JobStore) -> None:
+    """A job that is made again twice, the first time still waiting: whichever is forgotten, the others keep them. When
+    all are gone, so are the references, and they cannot be had again."""
     first = editing("inputs/a.png")
     await store.note_references(first.id, ["inputs/a.png"], 1_000_900.0)
     await store.submit(first)
     await store.cancel(first.id, 1_000_001.0)
-    second = first.again("second", 1_000_002.0)
+    second, third = first.again("second", 1_000_002.0), first.again("third", 1_000_002.0)
     await store.submit(second)
+    await store.submit(third)
 
-    assert 1 == await store.delete_finished(1_000_002.0, 1_000_003.0, 10)
+    for job_id in (third.id, first.id):
+        await store.cancel(job_id, 1_000_003.0)
+    assert 2 == await store.delete_finished(1_000_004.0, 1_000_004.0, 10)
     assert [] == await store.unclaimed_files(FOR_EVER, 10)
-    await store.cancel(second.id, 1_000_004.0)
-    assert 1 == await store.delete_finished(1_000_005.0, 1_000_006.0, 10)
+    fourth = await store.submit(second.again("fourth", 1_000_005.0))
+    await store.cancel(second.id, 1_000_006.0)
+    assert 1 == await store.delete_finished(1_000_007.0, 1_000_007.0, 10)
+    assert [] == await store.unclaimed_files(FOR_EVER, 10)
+
+    await store.cancel(fourth.id, 1_000_008.0)
+    assert 1 == await store.delete_finished(1_000_009.0, 1_000_009.0, 10)
+    assert ["inputs/a.png"] == await store.unclaimed_files(1_000_009.0, 10)
     with pytest.raises(ReferencesGone):
-        await store.submit(first.again("third", 1_000_007.0))
+        await store.submit(first.again("fifth", 1_000_010.0))
+
+
+async def test_an_input_that_is_not_kept_lets_only_its_own_job_go(store: JobStore) -> None:
+    """When that ends, its references go, except those that another job starts from."""
+    first = replace(editing("inputs/a.png", "inputs/b.png"), keeps_input=False)
+    await store.note_references(first.id, ["inputs/a.png", "inputs/b.png"], 1_000_900.0)
+    await store.submit(first)
+    again = first.again("second", 1_000_001.0)
+    await store.submit(replace(again, spec=replace(again.spec, references=again.spec.references[:1])))
+
+    await store.cancel(first.id, 1_000_002.0)
+    assert ["inputs/b.png"] == await store.unclaimed_files(1_000_002.0, 10)
+    await store.cancel(again.id, 1_000_003.0)
+    assert {"inputs/a.png", "inputs/b.png"} == set(await store.unclaimed_files(1_000_003.0, 10))
+
+
+async def test_a_job_made_again_as_the_first_is_forgotten_has_all_references_or_is_refused(
+    store: JobStore, second_store: JobStore
+) -> None:
+    """Two at once, in two processes, while a third forgets: what was queued keeps them, else they are deleted."""
+    for number in range(20):
+        keys = {f"inputs/{number}{name}.png" for name in "abc"}
+        first = editing(*keys)
+        await store.note_references(first.id, sorted(keys), 1_000_900.0)
+        await store.submit(first)
+        await store.cancel(first.id, 1_000_001.0)
+        again = [first.again(f"{number}.{k}", 1_000_002.0) for k in range(2)]
+
+        answers = await asyncio.gather(
+            store.submit(again[0]),
+            second_store.submit(again[1]),
+            store.delete_finished(1_000_002.0, 1_000_002.0, 10),
+            return_exceptions=True,
+        )
+
+        assert all(isinstance(each, Job | int | ReferencesGone) for each in answers), answers
+        queued = [job for job in again if await store.get(job.id)]
+        assert len(queued) == sum(isinstance(each, Job) for each in answers)
+        assert (set() if queued else keys) == set(await store.unclaimed_files(FOR_EVER, 10)) & keys
+        for job in queued:
+            await store.cancel(job.id, 1_000_003.0)
+        await store.delete_finished(1_000_004.0, 1_000_004.0, 10)
+        assert keys == set(await store.unclaimed_files(FOR_EVER, 10))
+        await store.forget_files(sorted(keys))
+
+
+async def test_two_who_forget_at_the_same_time_leave_no_references(store: JobStore, second_store: JobStore) -> None:
+    """The last two jobs that start from the same are forgotten by two processes at once, again and again."""
+    for number in range(30):
+        keys = [f"inputs/{number}{name}.png" for name in "abc"]
+        jobs = [editing(*keys) for _ in range(2)]
+        await store.note_references(jobs[0].id, keys, 1_000_900.0)
+        for job in jobs:
+            await store.submit(job)
+            await store.cancel(job.id, 1_000_001.0)
+
+        forgotten = await asyncio.gather(
+            *(each.delete_finished(1_000_002.0, 1_000_002.0, 1) for each in (store, second_store))
+        )
+
+        if sum(forgotten) < len(jobs):  # each left one to the other
+            await store.delete_finished(1_000_002.0, 1_000_002.0, 2)
+        assert set(keys) == set(await store.unclaimed_files(1_000_002.0, 10))
+        await store.forget_files(keys)

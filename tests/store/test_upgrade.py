@@ -13,6 +13,7 @@ import pytest
 
 from pipelet.domain.errors import LimitReached
 from pipelet.domain.estimate import Work, work_of
+from pipelet.domain.image import Reference
 from pipelet.domain.job import CancelAnswer, Job, State
 from pipelet.domain.ports import JobStore
 from pipelet.domain.webhooks import DeliveryState, Webhook
@@ -33,6 +34,7 @@ FILES = {
     "0003": "0003_operating",
     "0004": "0004_incarnations",
     "0005": "0005_contract",
+    "0006": "0006_webhooks",
 }
 
 # As revision 0002's code has them, but for the parts that differ between the databases. That of 0003 says no less.
@@ -73,6 +75,14 @@ ON CONFLICT (name) DO UPDATE SET
   model = excluded.model, kind = excluded.kind, apps = excluded.apps, version = excluded.version,
   ready = excluded.ready, problem = excluded.problem, seen_at = excluded.seen_at, expires_at = excluded.expires_at
 """
+# As revision 0006's code has them.
+NOTE_REFERENCE = """
+INSERT INTO file (key, job_id, lease_token, delete_after) VALUES (:key, :job_id, '', :delete_after)
+ON CONFLICT (key) DO NOTHING
+"""
+TAKE_REFERENCE = "UPDATE file SET job_id = :job_id, delete_after = NULL WHERE key = :key RETURNING key"
+FORGET = "DELETE FROM job WHERE id = :id RETURNING id"
+RELEASE_FILES = "UPDATE file SET delete_after = :now WHERE job_id = :id RETURNING key"
 
 Execute = Callable[[str, Mapping[str, Any]], Awaitable[list[Mapping[str, Any]]]]
 
@@ -101,6 +111,18 @@ class Old:
         reason = {"failure_kind": "client_cancelled", "failure_message": "Cancelled."}
         assert await self.execute(CANCEL, {"id": job_id, "now": 1_000_002.0, **reason})
 
+    async def edit(self, job: Job) -> None:
+        """Submit it, and where its pictures are stored already, take them over."""
+        await self.submit(job)
+        for each in job.spec.references:
+            await self.execute(NOTE_REFERENCE, {"key": each.key, "job_id": job.id, "delete_after": 1_000_900.0})
+            assert await self.execute(TAKE_REFERENCE, {"key": each.key, "job_id": job.id})
+
+    async def forget(self, job_id: str) -> None:
+        await self.cancel(job_id)
+        assert await self.execute(FORGET, {"id": job_id})
+        await self.execute(RELEASE_FILES, {"id": job_id, "now": 1_000_003.0})
+
     async def add_key(self) -> None:
         key = asdict(make_key())
         await self.execute(ADD_KEY, {**key, "owner": key["user"]})
@@ -120,7 +142,7 @@ class Old:
         await self.report()
 
 
-@pytest.fixture(params=["0001", "0002", "0003", "0004", "0005"])
+@pytest.fixture(params=["0001", "0002", "0003", "0004", "0005", "0006"])
 def revision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -230,7 +252,7 @@ async def test_waiting_batches_count_their_images(old: Old) -> None:
         assert 3 == (await store.drawn_since(0.0))[APP].images
 
 
-@pytest.mark.parametrize("revision", ["0002", "0003", "0004", "0005"], indirect=True)
+@pytest.mark.parametrize("revision", ["0002", "0003", "0004", "0005", "0006"], indirect=True)
 async def test_the_version_before_goes_on(old: Old) -> None:
     """A process that has the database open during the upgrade submits, cancels, claims, finishes and reports as before,
     and what it did is right for the new version."""
@@ -306,6 +328,27 @@ async def test_what_a_submit_asks_holds_for_the_version_before(old: Old) -> None
         assert ended is not None
         assert "" == ended.spec.prompt
         assert 1 == await store.delete_finished(0.0, 1_000_012.0, 9)
+
+
+@pytest.mark.parametrize("revision", ["0006"], indirect=True)
+async def test_pictures_stay_for_all_who_start_from_them_whatever_the_version_before_does(old: Old) -> None:
+    """A request that it took the pictures from has them again; what it retries and forgets later is known, too."""
+    first = make_job(references=(Reference(key="inputs/a.png", width=64, height=64),))
+    await old.edit(first)
+    second, third = (first.again(name, 1_000_001.0) for name in ("second", "third"))
+    await old.edit(second)
+
+    await old.migrate()
+
+    async with old.opened() as store:
+        await old.forget(second.id)
+        assert [] == await store.unclaimed_files(2_000_000.0, 10)
+        await old.edit(third)
+        await store.cancel(first.id, 1_000_004.0)
+        assert 1 == await store.delete_finished(1_000_005.0, 1_000_005.0, 10)
+        assert [] == await store.unclaimed_files(2_000_000.0, 10)
+        await old.forget(third.id)
+        assert ["inputs/a.png"] == await store.unclaimed_files(1_000_005.0, 10)
 
 
 def test_every_revision_is_named_here() -> None:

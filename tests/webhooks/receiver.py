@@ -2,18 +2,17 @@
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from tests.web_server import Answer, Request, WebServer, head, saying, slowly, whole, without_end
 
 
 def verify(jwks: Mapping[str, Any], headers: Mapping[str, str], body: bytes, *, now: float | None = None) -> bool:
@@ -48,91 +47,36 @@ class Call:
         return dict(json.loads(self.body))
 
 
-@dataclass
-class Receiver:
+class Receiver(WebServer):
     """What it answers may be changed at any time."""
 
-    port: int
-    answer: Answer
-    calls: asyncio.Queue[Call] = field(default_factory=asyncio.Queue)
-    open: int = 0
-    most_open: int = 0
+    def __init__(self, answer: Answer | None = None) -> None:
+        super().__init__(self._take)
+        self.answer = answer or status(200)
+        self.calls: asyncio.Queue[Call] = asyncio.Queue()
+
+    def _take(self, request: Request) -> Answer:
+        assert ("POST", "/hook") == (request.method, request.target)
+        self.calls.put_nowait(Call(request.headers, request.body))
+        return self.answer
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
+        return f"{super().url}/hook"
 
     async def next_call(self) -> Call:
         return await asyncio.wait_for(self.calls.get(), 20)
 
 
-def status(code: int, *headers: str) -> Answer:
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines = [f"HTTP/1.1 {code} So", "Content-Length: 0", *headers, "", ""]
-        writer.write("\r\n".join(lines).encode())
-
-    return answer
+def status(code: int, **headers: str) -> Answer:
+    return whole(b"", f"{code} So", **headers)
 
 
-async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Says nothing until the caller goes."""
-    await reader.read()
+close_early = saying(b"HTTP/1.1 2")
+"""In the middle of its first line."""
 
+never_end = without_end(head(Content_Length=10**12), bytes(65536))
+"""Acknowledges, and sends a body until the caller goes."""
 
-async def close_early(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """In the middle of its first line."""
-    writer.write(b"HTTP/1.1 2")
-
-
-async def never_end(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Acknowledges, and sends a body until the caller goes."""
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
-    while True:
-        writer.write(b"x" * 65536)
-        await writer.drain()
-
-
-async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Headers without end, a little at a time, so that no single wait is long."""
-    writer.write(b"HTTP/1.1 200 OK\r\n")
-    for number in range(10_000):
-        writer.write(f"X-{number}: y\r\n".encode())
-        await writer.drain()
-        await asyncio.sleep(0.02)
-
-
-@contextlib.asynccontextmanager
-async def receiving(answer: Answer | None = None) -> AsyncIterator[Receiver]:
-    tasks: set[asyncio.Task[Any]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        receiver.open += 1
-        receiver.most_open = max(receiver.most_open, receiver.open)
-        try:
-            receiver.calls.put_nowait(await _read(reader))
-            await receiver.answer(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            receiver.open -= 1
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    receiver = Receiver(server.sockets[0].getsockname()[1], answer or status(200))
-    try:
-        yield receiver
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _read(reader: asyncio.StreamReader) -> Call:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    assert head[0] == "POST /hook HTTP/1.1"
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-    return Call(headers, await reader.readexactly(int(headers["content-length"])))
+trickle = slowly(b"HTTP/1.1 200 OK\r\n", [f"X-{number}: y\r\n".encode() for number in range(1000)], pause=0.02)
+"""Headers without end, a little at a time, so that no single wait is long."""

@@ -24,8 +24,10 @@ from pipelet.webhooks.sender import AT_ONCE_OF_ONE, AT_ONCE_TO_ONE, Sender
 from pipelet.webhooks.sign import new_pair
 from tests.jobs import SetClock, make_job, success, wanting
 from tests.store.conftest import opener as opener
+from tests.waiting import until
+from tests.web_server import Answer, silence
 from tests.webhooks import receiver as receivers
-from tests.webhooks.receiver import Call, Receiver, receiving, verify
+from tests.webhooks.receiver import Call, Receiver, verify
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 DAY = 86400.0
@@ -75,12 +77,12 @@ class Post:
 
     async def tried(self, job: Job, times: int = 1) -> DeliveryReport:
         """What is known once so many tries have ended."""
-        async with asyncio.timeout(20):
-            while True:
-                report = await self.store.outbox.report(job.id)
-                if report is not None and len(report.tries) >= times:
-                    return report
-                await asyncio.sleep(0.02)
+
+        async def ended() -> DeliveryReport | None:
+            report = await self.store.outbox.report(job.id)
+            return report if report is not None and len(report.tries) >= times else None
+
+        return await until(ended)
 
     def is_genuine(self, keys: dict[str, object], call: Call) -> bool:
         return verify(keys, call.headers, call.body, now=self.clock.now())
@@ -99,7 +101,7 @@ async def post(opener, tmp_path: Path) -> AsyncIterator[Post]:  # type: ignore[n
 
 @pytest.fixture
 async def good() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
+    async with Receiver() as receiver:
         yield receiver
 
 
@@ -169,7 +171,7 @@ async def test_a_cancelled_request_is_told(post: Post, good: Receiver) -> None:
 async def test_an_hour_of_errors_loses_nothing(post: Post) -> None:
     """A receiver that answers 500 for an hour is tried again and again, each time with a fresh stamp and signature;
     then it is told."""
-    async with receiving(receivers.status(500)) as receiver, post.sending():
+    async with Receiver(receivers.status(500)) as receiver, post.sending():
         job, began, tries = await post.end(receiver.url), post.clock.now(), 0
         while True:
             tries += 1
@@ -190,7 +192,7 @@ async def test_an_hour_of_errors_loses_nothing(post: Post) -> None:
 
 async def test_a_receiver_that_never_answers_well_is_given_up(post: Post) -> None:
     """After at least ten tries over at least two hours; a replay begins anew."""
-    async with receiving(receivers.status(503)) as receiver, post.sending():
+    async with Receiver(receivers.status(503)) as receiver, post.sending():
         job = await post.end(receiver.url)
         for tries in range(1, MOST_TRIES + 1):
             report = await post.tried(job, tries)
@@ -209,16 +211,16 @@ async def test_a_receiver_that_never_answers_well_is_given_up(post: Post) -> Non
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (receivers.status(302, "Location: /elsewhere"), "answered 302"),
+        (receivers.status(302, Location="/elsewhere"), "answered 302"),
         (receivers.status(404), "answered 404"),
         (receivers.close_early, "RemoteProtocolError"),
-        (receivers.hang, "no answer within 0.3 seconds"),
+        (silence, "no answer within 0.3 seconds"),
         (receivers.trickle, "no answer within 0.3 seconds"),
     ],
 )
-async def test_bad_answers_are_tried_again(post: Post, answer: receivers.Answer, why: str) -> None:
+async def test_bad_answers_are_tried_again(post: Post, answer: Answer, why: str) -> None:
     """A redirect is not followed; silence, and headers that never end, are waited for no longer than allowed."""
-    async with receiving(answer) as receiver, post.sending(answer_seconds=0.3):
+    async with Receiver(answer) as receiver, post.sending(answer_seconds=0.3):
         report = await post.tried(await post.end(receiver.url))
 
     assert DeliveryState.WAITING == report.state
@@ -228,7 +230,7 @@ async def test_bad_answers_are_tried_again(post: Post, answer: receivers.Answer,
 
 async def test_nobody_there_is_tried_again(post: Post) -> None:
     """A port that is closed, and a name that does not exist."""
-    async with receiving() as receiver:
+    async with Receiver() as receiver:
         pass
     async with post.sending():
         jobs = [await post.end(url) for url in (receiver.url, "http://nowhere.invalid/hook")]
@@ -239,11 +241,9 @@ async def test_nobody_there_is_tried_again(post: Post) -> None:
 
 async def test_an_answer_without_end_is_not_read(post: Post) -> None:
     """Its status is enough: the connection is closed."""
-    async with receiving(receivers.never_end) as receiver, post.sending(answer_seconds=20):
+    async with Receiver(receivers.never_end) as receiver, post.sending(answer_seconds=20):
         report = await post.tried(await post.end(receiver.url))
-        async with asyncio.timeout(10):
-            while receiver.open:
-                await asyncio.sleep(0.02)
+        await asyncio.wait_for(receiver.idle.wait(), 10)
 
     assert DeliveryState.DELIVERED == report.state
     assert report.tries[0].seconds < 10
@@ -262,7 +262,7 @@ async def test_private_networks_are_not_called(post: Post, good: Receiver, url: 
 
 async def test_gone_is_for_good(post: Post) -> None:
     """Who answers 410 wants to hear no more."""
-    async with receiving(receivers.status(410)) as receiver, post.sending():
+    async with Receiver(receivers.status(410)) as receiver, post.sending():
         report = await post.tried(await post.end(receiver.url))
 
     assert DeliveryState.GIVEN_UP == report.state
@@ -270,7 +270,7 @@ async def test_gone_is_for_good(post: Post) -> None:
 
 async def test_a_receiver_that_hangs_holds_up_nobody_else(post: Post, good: Receiver) -> None:
     """A hundred calls wait for it, some of them at once; others are told at once, all the same."""
-    async with receiving(receivers.hang) as hanging:
+    async with Receiver(silence) as hanging:
         for _ in range(100):
             await post.end(hanging.url)
         async with post.sending(answer_seconds=60):
@@ -285,7 +285,7 @@ async def test_a_receiver_that_hangs_holds_up_nobody_else(post: Post, good: Rece
 
 async def test_a_user_whose_receivers_all_hang_holds_up_nobody_else(post: Post, good: Receiver) -> None:
     """A hundred names may lead to one server: what is called at once is limited for its user, too."""
-    async with receiving(receivers.hang) as hanging:
+    async with Receiver(silence) as hanging:
         for number in range(100):
             await post.end(hanging.url, user="mallory", receiver=f"{number}.example.com:80")
         async with post.sending(answer_seconds=60):
@@ -311,7 +311,7 @@ async def test_several_processes_tell_each_receiver_once(post: Post, opener, goo
 
 async def test_a_call_that_is_broken_off_by_a_stop_is_made_again(post: Post) -> None:
     """At once by whoever sends next, and the try did not count."""
-    async with receiving(receivers.hang) as receiver:
+    async with Receiver(silence) as receiver:
         async with post.sending(answer_seconds=60):
             job = await post.end(receiver.url)
             await receiver.next_call()
@@ -342,7 +342,7 @@ async def test_a_rotated_key_signs_at_once(post: Post, good: Receiver) -> None:
 async def test_secrets_stay_out_of_the_log(post: Post, good: Receiver) -> None:
     """A URL's path and query may be a password: the log names the receiver, and no key."""
     with structlog.testing.capture_logs() as lines:
-        async with receiving(receivers.status(500)) as receiver, post.sending():
+        async with Receiver(receivers.status(500)) as receiver, post.sending():
             await post.tried(await post.end(f"{receiver.url}"))
             await post.tried(await post.end(good.url))
 

@@ -1,7 +1,8 @@
 """A workshop: a real store, a real disk, real engine processes, and as many workers as a test wants."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import pytest
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain.catalog import Model
 from pipelet.domain.clock import SystemClock
-from pipelet.domain.job import Job
+from pipelet.domain.job import Job, State
 from pipelet.domain.ports import BlobStore
+from pipelet.domain.workers import WorkerReport
 from pipelet.engine.process import EngineProcess
 from pipelet.store.migrations.run import migrate_sqlite
 from pipelet.store.sqlite import open_sqlite
 from pipelet.worker.worker import Worker, WorkerConfig
 from tests.jobs import APP
+from tests.waiting import until
 
 ZOO = "tests.engine.zoo"
 
@@ -76,13 +79,31 @@ class Workshop:
 
     async def ended(self, job: Job, seconds: float = 30.0) -> Job:
         """The job, once it is final."""
-        async with asyncio.timeout(seconds):
-            while True:
-                found = await self.store.get(job.id)
-                assert found is not None
-                if found.state.is_final:
-                    return found
-                await asyncio.sleep(0.01)
+        return await self._once(job, lambda found: found.state.is_final, seconds)
+
+    async def begun(self, job: Job) -> Job:
+        """The job, once it runs."""
+        return await self._once(job, lambda found: found.state is State.RUNNING)
+
+    async def tasks_done(self, job: Job, tasks: int) -> Job:
+        """The job, once so many are."""
+        return await self._once(job, lambda found: found.progress is not None and found.progress.done >= tasks)
+
+    async def live(self, condition: Callable[[WorkerReport], bool] = lambda _: True) -> WorkerReport:
+        """The report of a worker, once there is one for which that is so."""
+
+        async def found() -> WorkerReport | None:
+            return next(filter(condition, await self.store.live_workers(time.time())), None)
+
+        return await until(found)
+
+    async def _once(self, job: Job, condition: Callable[[Job], bool], seconds: float = 20.0) -> Job:
+        async def found() -> Job | None:
+            at_present = await self.store.get(job.id)
+            assert at_present is not None
+            return at_present if condition(at_present) else None
+
+        return await until(found, within=seconds)
 
     def stored(self) -> set[str]:
         """Keys of all files there are."""

@@ -1,6 +1,5 @@
 """Cancels of what runs, with real engine processes."""
 
-import asyncio
 import time
 from dataclasses import replace
 
@@ -16,19 +15,12 @@ def job_now(**changes: object) -> Job:
     return make_job(submitted_at=time.time(), **changes)  # type: ignore[arg-type]
 
 
-async def tasks_done(shop: Workshop, job: Job, tasks: int) -> None:
-    """Returns when so many are."""
-    async with asyncio.timeout(20):
-        while not (found := await shop.store.get(job.id)) or not found.progress or found.progress.done < tasks:
-            await asyncio.sleep(0.01)
-
-
 async def test_a_cancelled_request_frees_the_engine_within_a_step(workshop: Workshop) -> None:
     """Long before it would have been done; the next request is drawn by the same engine process."""
     async with workshop.worker():
         long = await workshop.store.submit(job_now(prompt="sleep=0.1", num_inference_steps=100))
         behind = await workshop.store.submit(job_now())
-        await tasks_done(workshop, long, 3)
+        await workshop.tasks_done(long, 3)
         [engine] = workshop.engines
         pid = engine.pid
         asked = time.monotonic()
@@ -54,7 +46,7 @@ async def test_what_was_finished_is_kept(workshop: Workshop) -> None:
     """Of a batch that is drawn in parts, the parts before the cancel; each file is whole, and known with its seed."""
     async with workshop.worker(megapixels_per_run=96 * 64 / 1e6):
         job = await workshop.store.submit(job_now(prompt="sleep=0.04", batch_size=9))
-        await tasks_done(workshop, job, 2 * 12 + 2)
+        await workshop.tasks_done(job, 2 * 12 + 2)
         await workshop.store.cancel(job.id, time.time(), running=True)
         ended = await workshop.ended(job)
 
@@ -74,7 +66,7 @@ async def test_another_request_is_not_touched(workshop: Workshop) -> None:
         first = await workshop.store.submit(job_now(prompt="a"))
         second = await workshop.store.submit(job_now(prompt="sleep=0.1", num_inference_steps=100))
         third = await workshop.store.submit(job_now(prompt="b"))
-        await tasks_done(workshop, second, 1)
+        await workshop.tasks_done(second, 1)
         await workshop.store.cancel(second.id, time.time(), running=True)
 
         states = [(await workshop.ended(job)).state for job in (first, second, third)]

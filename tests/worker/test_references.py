@@ -1,6 +1,5 @@
 """The pictures that an edit starts from, between the blob store and the engine."""
 
-import asyncio
 import io
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from pipelet.domain.progress import Progress
 from pipelet.worker.references import load_references
 from tests.engine.zoo.gradient import picture, show
 from tests.jobs import make_job, make_spec
+from tests.waiting import until
 from tests.worker.conftest import Workshop
 
 _random = np.random.default_rng(3)
@@ -139,9 +139,7 @@ async def test_a_store_that_is_away_delays_an_edit(workshop: Workshop, tmp_path:
     with structlog.testing.capture_logs() as logs:
         async with workshop.worker(blobs=blobs, lease_seconds=0.5, max_references=1):
             job = await submitted(workshop, references)
-            async with asyncio.timeout(20):
-                while sum(entry["event"] == "reading.delayed" for entry in logs) < 3:
-                    await asyncio.sleep(0.01)
+            await until(lambda: sum(entry["event"] == "reading.delayed" for entry in logs) >= 3)
             blobs.is_back = True
             done = await workshop.ended(job)
 

@@ -1,6 +1,5 @@
 """Disks that fill up, and files that are deleted in time."""
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pipelet.domain.job import State
 from pipelet.worker.housekeeping import TURN_SECONDS, Housekeeping
 from tests.disks import filled, small_disk
 from tests.jobs import SetClock, make_job, wanting
+from tests.waiting import until
 from tests.worker.conftest import Workshop
 from tests.worker.test_worker import assert_right_pictures, job_now
 
@@ -21,13 +21,9 @@ async def test_a_full_disk_delays_a_picture_and_does_not_lose_it(tmp_path: Path)
         with structlog.testing.capture_logs() as logs:
             async with shop.worker(lease_seconds=30):
                 job = await shop.store.submit(job_now(prompt="sleep=0.05"))
-                async with asyncio.timeout(20):
-                    while (found := await shop.store.get(job.id)) is None or found.state is not State.RUNNING:
-                        await asyncio.sleep(0.005)
+                await shop.begun(job)
                 with filled(disk):
-                    async with asyncio.timeout(20):
-                        while not any(entry["event"] == "storing.delayed" for entry in logs):
-                            await asyncio.sleep(0.01)
+                    await until(lambda: "storing.delayed" in [entry["event"] for entry in logs])
                     running = await shop.store.get(job.id)
                 done = await shop.ended(job)
 

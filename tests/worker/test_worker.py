@@ -23,6 +23,7 @@ from pipelet.domain.progress import Progress
 from pipelet.domain.workers import ReportAnswer, WorkerReport
 from tests.engine.zoo.gradient import picture
 from tests.jobs import APP, make_job, make_spec, wanting
+from tests.waiting import until
 from tests.worker.conftest import Workshop
 
 
@@ -190,9 +191,7 @@ async def test_the_next_request_is_drawn_while_files_are_stored(workshop: Worksh
     async with workshop.worker(blobs=SlowDisk()):  # type: ignore[arg-type]
         first = await workshop.store.submit(job_now())
         second = await workshop.store.submit(job_now())
-        async with asyncio.timeout(20):
-            while (found := await workshop.store.get(second.id)) is None or found.state is not State.RUNNING:
-                await asyncio.sleep(0.01)
+        await workshop.begun(second)
         waiting = await workshop.store.get(first.id)
         SlowDisk.gate.set()
         ended = [await workshop.ended(first), await workshop.ended(second)]
@@ -208,7 +207,7 @@ async def test_stopping_finishes_what_runs(workshop: Workshop) -> None:
     async with workshop.worker():
         running = await workshop.store.submit(job_now(prompt="sleep=0.1"))
         waiting = await workshop.store.submit(job_now(priority=-1))
-        await begun(workshop, running)
+        await workshop.begun(running)
 
     assert_right_pictures(workshop, await workshop.ended(running))
     left = await workshop.store.get(waiting.id)
@@ -221,7 +220,7 @@ async def test_what_outlasts_the_grace_time_is_handed_back(workshop: Workshop) -
     """A request that cannot end in time goes back to the queue as if it had not begun, and another worker draws it."""
     async with workshop.worker(grace_seconds=0.2):
         job = await workshop.store.submit(job_now(prompt="sleep=0.5"))
-        await begun(workshop, job)
+        await workshop.begun(job)
 
     handed_back = await workshop.store.get(job.id)
     assert handed_back is not None
@@ -234,7 +233,7 @@ async def test_a_worker_that_lost_its_lease_stops_and_touches_nothing(workshop: 
     """When somebody else has the job, the first worker drops it, and the result is the second one's alone."""
     async with workshop.worker(lease_seconds=0.4):
         job = await workshop.store.submit(job_now(prompt="sleep=0.2"))
-        await begun(workshop, job)
+        await workshop.begun(job)
         await workshop.store.abandon("w1", time.time())
         stolen = await workshop.store.claim(wanting(now=time.time(), seconds=60, worker="thief"))
         assert stolen is not None
@@ -252,11 +251,9 @@ async def test_a_model_that_cannot_be_loaded_is_reported(workshop: Workshop) -> 
     """The worker says why it is not ready, claims nothing, and stops when told."""
     async with workshop.worker("raises_while_loading:Painter"):
         job = await workshop.store.submit(job_now())
-        async with asyncio.timeout(20):
-            while not (workers := await workshop.store.live_workers(time.time())) or workers[0].problem is None:
-                await asyncio.sleep(0.02)
+        report = await workshop.live(lambda report: "KeyError: 'weights'" in (report.problem or ""))
 
-    assert not workers[0].ready
+    assert not report.ready
     waiting = await workshop.store.get(job.id)
     assert waiting is not None
     assert State.QUEUED == waiting.state
@@ -286,15 +283,6 @@ async def test_times_are_learned(workshop: Workshop) -> None:
     }
 
 
-async def begun(shop: Workshop, job: Job) -> None:
-    async with asyncio.timeout(20):
-        while not await shop.store.running([APP]):
-            await asyncio.sleep(0.01)
-    found = await shop.store.get(job.id)
-    assert found is not None
-    assert State.RUNNING == found.state
-
-
 async def test_what_the_engine_printed_stays_with_the_operator(workshop: Workshop) -> None:
     """A failure says how the engine ended, and nothing of what it printed: that may be somebody else's prompt."""
     with structlog.testing.capture_logs() as logs:
@@ -319,9 +307,8 @@ async def test_stopping_with_a_full_backlog_claims_nothing_more(workshop: Worksh
 
     jobs = [await workshop.store.submit(job_now()) for _ in range(5)]
     async with workshop.worker(blobs=HeldDisk()) as worker:  # type: ignore[arg-type]
-        async with asyncio.timeout(20):
-            while len(await workshop.store.running([APP])) < 3:
-                await asyncio.sleep(0.01)
+        for job in jobs[:3]:
+            await workshop.begun(job)
         worker.stop()
         gate.set()
         for job in jobs[:3]:
@@ -335,7 +322,7 @@ async def test_stopping_twice_ends_the_grace_time(workshop: Workshop) -> None:
     """Whoever asks again does not want to wait: what runs is handed back at once."""
     async with workshop.worker(grace_seconds=600) as worker:
         job = await workshop.store.submit(job_now(prompt="sleep=5"))
-        await begun(workshop, job)
+        await workshop.begun(job)
         worker.stop()
 
     handed_back = await workshop.store.get(job.id)
@@ -349,12 +336,10 @@ async def test_a_drained_worker_finishes_what_it_draws_and_ends(workshop: Worksh
     running = asyncio.create_task(worker.run())
     drawn = await workshop.store.submit(job_now(prompt="sleep=0.2"))
     waiting = await workshop.store.submit(job_now(priority=-1))
-    await begun(workshop, drawn)
+    await workshop.begun(drawn)
 
     assert await workshop.store.drain_worker("w1", time.time())
-    async with asyncio.timeout(20):
-        while (await workshop.store.live_workers(time.time()))[0].ready:
-            await asyncio.sleep(0.01)
+    await workshop.live(lambda report: not report.ready)
     assert not running.done()
     await asyncio.wait_for(running, 30)
 
@@ -371,11 +356,9 @@ async def test_a_worker_that_drains_can_be_stopped(workshop: Workshop) -> None:
     worker = workshop.build(lease_seconds=0.4, grace_seconds=0.1)
     running = asyncio.create_task(worker.run())
     job = await workshop.store.submit(job_now(prompt="sleep=1"))
-    await begun(workshop, job)
+    await workshop.begun(job)
     await workshop.store.drain_worker("w1", time.time())
-    async with asyncio.timeout(20):
-        while (await workshop.store.live_workers(time.time()))[0].ready:
-            await asyncio.sleep(0.01)
+    await workshop.live(lambda report: not report.ready)
 
     worker.stop()
     await asyncio.wait_for(running, 30)
@@ -391,9 +374,8 @@ async def test_a_worker_without_work_ends_when_it_is_drained(workshop: Workshop)
     for animal, name in (("gradient:Gradient", "w1"), ("raises_while_loading:Painter", "w2")):
         worker = workshop.build(animal, name=name, lease_seconds=0.4)
         running = asyncio.create_task(worker.run())
-        async with asyncio.timeout(20):
-            while not await workshop.store.drain_worker(name, time.time()):
-                await asyncio.sleep(0.01)
+        await workshop.live(lambda report, name=name: report.name == name)  # type: ignore[misc]
+        assert await workshop.store.drain_worker(name, time.time())
 
         await asyncio.wait_for(running, 30)
 
@@ -405,13 +387,11 @@ async def test_a_locked_database_costs_a_worker_nothing(workshop: Workshop, tmp_
     with structlog.testing.capture_logs() as logs:
         async with workshop.worker(lease_seconds=60):
             job = await workshop.store.submit(job_now(prompt="sleep=0.2"))
-            await begun(workshop, job)
+            await workshop.begun(job)
             with contextlib.closing(sqlite3.connect(tmp_path / "pipelet.sqlite", isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 os.kill(workshop.engines[0].pid or 0, signal.SIGKILL)
-                async with asyncio.timeout(60):
-                    while not any(entry["event"] == "storing.delayed" for entry in logs):
-                        await asyncio.sleep(0.05)
+                await until(lambda: "storing.delayed" in [entry["event"] for entry in logs], within=60)
                 other.execute("ROLLBACK")
             done = await workshop.ended(job)
 
@@ -422,29 +402,21 @@ async def test_a_locked_database_costs_a_worker_nothing(workshop: Workshop, tmp_
 async def test_a_worker_with_another_model_is_refused(workshop: Workshop) -> None:
     """Two workers that would draw the same app differently do not run beside each other."""
     async with workshop.worker():
-        await live(workshop)
+        await workshop.live()
         with pytest.raises(Unusable, match="--model zoo"):
             await workshop.build(name="w2", model="another").run()
-
-
-async def live(shop: Workshop) -> WorkerReport:
-    """The first report of a worker."""
-    async with asyncio.timeout(20):
-        while not (workers := await shop.store.live_workers(time.time())):
-            await asyncio.sleep(0.01)
-    return workers[0]
 
 
 async def test_a_namesake_is_refused(workshop: Workshop) -> None:
     """A worker whose name another one works under does not start, says what to do, and the other goes on."""
     async with workshop.worker(lease_seconds=1.0):
-        first = await live(workshop)
+        first = await workshop.live()
         with pytest.raises(Unusable, match=r"w1.*--name"):
             await workshop.build(lease_seconds=1.0).run()
         job = await workshop.store.submit(job_now())
         assert_right_pictures(workshop, await workshop.ended(job))
 
-        assert first.incarnation == (await live(workshop)).incarnation
+        assert first.incarnation == (await workshop.live()).incarnation
 
 
 async def test_whoever_takes_the_place_of_a_dead_worker_gets_its_name(workshop: Workshop) -> None:
@@ -463,13 +435,13 @@ async def test_whoever_takes_the_place_of_a_dead_worker_gets_its_name(workshop: 
 async def test_a_worker_that_waits_for_its_name_can_be_stopped(workshop: Workshop) -> None:
     """It ends at once, without an error, and leaves the name to its owner."""
     async with workshop.worker():
-        first = await live(workshop)
+        first = await workshop.live()
         waiting = workshop.build()
         running = asyncio.create_task(waiting.run())
         waiting.stop()
         await asyncio.wait_for(running, timeout=10)
 
-        assert first.incarnation == (await live(workshop)).incarnation
+        assert first.incarnation == (await workshop.live()).incarnation
 
 
 async def test_a_worker_that_lost_its_name_finishes_what_it_draws_and_ends(workshop: Workshop) -> None:
@@ -478,8 +450,8 @@ async def test_a_worker_that_lost_its_name_finishes_what_it_draws_and_ends(works
     losing = workshop.build(lease_seconds=1.0)
     running = asyncio.create_task(losing.run())
     job = await workshop.store.submit(job_now(prompt="sleep=0.1"))
-    await begun(workshop, job)
-    mine = await live(workshop)
+    await workshop.begun(job)
+    mine = await workshop.live()
     await workshop.store.forget_worker(mine.name, mine.incarnation)
     await workshop.store.report_worker(replace(mine, incarnation="other", expires_at=time.time() + 60))
 
@@ -489,7 +461,7 @@ async def test_a_worker_that_lost_its_name_finishes_what_it_draws_and_ends(works
     done = await workshop.ended(job)
     assert_right_pictures(workshop, done)
     assert 1 == done.attempt
-    assert "other" == (await live(workshop)).incarnation
+    assert "other" == (await workshop.live()).incarnation
 
 
 async def test_very_long_texts_fit_into_the_exif_data(workshop: Workshop) -> None:

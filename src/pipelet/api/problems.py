@@ -4,6 +4,7 @@ A body always has `detail`, a text or a list of faults, and `message`, one line:
 its JavaScript client the second.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,9 @@ _HEADERS: Mapping[int, Mapping[str, str]] = {
     503: {"Retry-After": "5"},
 }
 
+
+_SOONEST, _LATEST = 1, 60
+"""Seconds."""
 
 _ERROR_TYPES: Mapping[int, str] = {
     400: "bad_request",
@@ -148,9 +152,16 @@ async def answer(request: Request, error: Exception) -> Response:
         return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
     if isinstance(error, errors.LimitReached):
         error_type = "queue_too_long" if isinstance(error, errors.QueueTooLong) else "queued_images_limit"
-        return problem_response(status, str(error), error_type=error_type)
+        return problem_response(status, str(error), error_type=error_type, headers=_again_in(error.again_in))
     more = {"status": "NOT_FOUND"} if status == 404 else None
     return problem_response(status, str(error), more=more)
+
+
+def _again_in(seconds: float | None) -> dict[str, str]:
+    """`Retry-After`, within bounds: whoever waits longer than need be loses more than one who asks once too often."""
+    if seconds is None:
+        return {}
+    return {"Retry-After": str(math.ceil(min(max(seconds, _SOONEST), _LATEST)))}
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -108,12 +108,16 @@ async def _refuse_long_queue(parts: Parts, app: App, options: Options) -> None:
     """By the requests of everybody that wait for this app; others may arrive at the same moment."""
     if options.max_queue_length is None:
         return
-    waiting = (await parts.store.backlog(MIN_PRIORITY, [app.name])).requests
-    if waiting > options.max_queue_length:
-        raise QueueTooLong(
-            f"{waiting} requests wait for {app.name}, more than the {options.max_queue_length} that "
-            "fal_max_queue_length allows. Submit it again later, or allow more."
+    queue = await parts.store.backlog(MIN_PRIORITY, [app.name])
+    excess = queue.requests - options.max_queue_length
+    if excess > 0:
+        error = QueueTooLong(
+            f"{queue.requests} requests wait for {app.name}, more than the {options.max_queue_length} that "
+            "fal_max_queue_length allows. Submit it again later, or allow more.",
+            excess=excess,
         )
+        error.again_in = await parts.estimates.until_shorter(app.name, queue, excess)
+        raise error
 
 
 async def _queue(parts: Parts, job: Job, once: IdempotentSubmit | None) -> tuple[Job, int] | None:
@@ -124,9 +128,10 @@ async def _queue(parts: Parts, job: Job, once: IdempotentSubmit | None) -> tuple
             return None
         repeated = await once.submit(parts, job)
     except PipeletError as error:
-        if isinstance(error, LimitReached):
-            parts.metrics.refused("queued_images")
         await _let_go(parts, job)
+        if isinstance(error, LimitReached) and job.key_id is not None:
+            parts.metrics.refused("queued_images")
+            error.again_in = await parts.estimates.until_room(job.app, job.key_id, error.excess)
         raise
     if repeated is not None:
         await _let_go(parts, job)

@@ -13,6 +13,7 @@ from pipelet import wiring
 from pipelet.cli.findings import Finding, fail, ok, warn
 from pipelet.domain.catalog import Model
 from pipelet.settings import Settings
+from pipelet.wiring.devices import count_gpus
 
 _IMPORT_SECONDS = 180.0
 _INSTALL = "Install the engine: pip install 'pipelet[engine]'."
@@ -141,7 +142,7 @@ def engine_works(model: Model, chosen: Settings) -> Finding:
 def _devices(chosen: Settings, *, torch: str | None, cuda: int | None) -> Finding:
     if torch is None:
         return ok("what draws can be imported; it is not torch")
-    gpus = wiring.count_gpus()
+    gpus = count_gpus()
     detail = f"torch {torch}; GPUs seen by the driver: {gpus}, by torch: {cuda}"
     if gpus and not cuda:
         return warn(detail, "This torch draws on the CPU. Install the build for your driver: see pytorch.org.")

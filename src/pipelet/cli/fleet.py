@@ -15,6 +15,7 @@ from pipelet.cli.waiting import wait_for_database
 from pipelet.domain.errors import Unusable
 from pipelet.fleet.sizing import Goal
 from pipelet.settings import Settings
+from pipelet.wiring.fleet import open_fleet
 
 
 def fleet(
@@ -78,7 +79,7 @@ async def _keep(
 ) -> None:
     catalog = wiring.read_catalog(chosen)
     async with wiring.open_store(chosen) as store:
-        with wiring.open_fleet(
+        with open_fleet(
             chosen,
             address=address,
             resources=resources,

@@ -2,20 +2,19 @@
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from pipelet import settings
-from pipelet.cli.flags import AsJson
-from pipelet.cli.in_store import in_store
+from pipelet.cli.flags import AsJson, DataDir
+from pipelet.cli.in_store import Refused, in_store
+from pipelet.cli.tables import date, print_table
 from pipelet.domain.ids import new_token
 from pipelet.domain.keys import ApiKey, hash_secret, new_secret
 from pipelet.domain.ports import JobStore
 
-UNKNOWN = 1
 _INTEGER = 2**31
 
 app = App(name="keys", help="Make, list and revoke API keys. The service may run meanwhile, and need not be restarted.")
@@ -52,7 +51,7 @@ def create(
     max_queued_images: Annotated[int | None, Parameter(validator=_positive)] = None,
     max_running_images: Annotated[int | None, Parameter(validator=_positive)] = None,
     as_json: AsJson = False,
-    data_dir: Path | None = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Make a key and print it. It is shown this one time: only its hash is kept.
 
@@ -78,8 +77,6 @@ def create(
         How many images of its requests may be drawn at once; more wait, and others go first. [default: any number]
     as_json
         Print one JSON object and nothing else.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     secret = new_secret()
 
@@ -111,7 +108,7 @@ def create(
 def list_keys(
     *,
     as_json: AsJson = False,
-    data_dir: Path | None = None,
+    data_dir: DataDir = None,
 ) -> None:
     """List all keys: whose they are, until when they work, and what they may. The keys themselves are not known here.
 
@@ -123,8 +120,6 @@ def list_keys(
     ----------
     as_json
         Print one JSON list and nothing else.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
 
     async def facts_of_keys(store: JobStore) -> list[dict[str, Any]]:
@@ -134,12 +129,11 @@ def list_keys(
     if as_json:
         print(json.dumps(facts))
         return
-    for line in _table(facts):
-        print(line)
+    print_table(_COLUMNS, ([each[name] for name in _COLUMNS] for each in facts))
 
 
 @app.command
-def revoke(key_id: str, /, *, data_dir: Path | None = None) -> int:
+def revoke(key_id: str, /, *, data_dir: DataDir = None) -> None:
     """Revoke a key, for good: a running service stops taking it within seconds. Requests made with it go on.
 
     For example:
@@ -150,14 +144,10 @@ def revoke(key_id: str, /, *, data_dir: Path | None = None) -> int:
     ----------
     key_id
         Its id, as `pipelet keys list` shows it.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     if not in_store(settings.load(data_dir=data_dir), lambda store: store.revoke_key(key_id, store.clock.now())):
-        print(f"pipelet: There is no key with the id {key_id}. See `pipelet keys list`.", file=sys.stderr)
-        return UNKNOWN
+        raise _unknown(key_id)
     print(f"Revoked: {key_id}.")
-    return 0
 
 
 @app.command
@@ -167,8 +157,8 @@ def limit(
     *,
     max_queued_images: Annotated[int | None, Parameter(validator=_positive)] = None,
     max_running_images: Annotated[int | None, Parameter(validator=_positive)] = None,
-    data_dir: Path | None = None,
-) -> int:
+    data_dir: DataDir = None,
+) -> None:
     """Give a key new limits; one that is left out is lifted. A running service goes by them within seconds.
 
     Requests that were submitted while the key had no limit at all do not count against the new ones.
@@ -185,16 +175,20 @@ def limit(
         How many images of its requests may wait; a batch of 4 counts 4. More are refused for now. [default: any number]
     max_running_images
         How many images of its requests may be drawn at once; more wait, and others go first. [default: any number]
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     limits = {"max_queued_images": max_queued_images, "max_running_images": max_running_images}
     if not in_store(settings.load(data_dir=data_dir), lambda store: store.limit_key(key_id, **limits)):
-        print(f"pipelet: There is no key with the id {key_id}. See `pipelet keys list`.", file=sys.stderr)
-        return UNKNOWN
+        raise _unknown(key_id)
     said = ", ".join(f"{name} {'any number' if value is None else value}" for name, value in limits.items())
     print(f"Limits of {key_id}: {said}.")
-    return 0
+
+
+def _unknown(key_id: str) -> Refused:
+    return Refused(f"There is no key with the id {key_id}. See `pipelet keys list`.")
+
+
+_LIMITS = ("max_priority", "max_queued_images", "max_running_images")
+_COLUMNS = ("id", "name", "user", "state", "created_at", "expires_at", *_LIMITS)
 
 
 def _facts(key: ApiKey, now: float) -> dict[str, Any]:
@@ -205,26 +199,10 @@ def _facts(key: ApiKey, now: float) -> dict[str, Any]:
         "name": key.name,
         "user": key.user,
         "state": state,
-        "created_at": _date(key.created_at),
-        "expires_at": _date(key.expires_at),
-        "revoked_at": _date(key.revoked_at),
+        "created_at": date(key.created_at),
+        "expires_at": date(key.expires_at),
+        "revoked_at": date(key.revoked_at),
         "max_priority": key.max_priority,
         "max_queued_images": key.max_queued_images,
         "max_running_images": key.max_running_images,
     }
-
-
-def _table(facts: list[dict[str, Any]]) -> list[str]:
-    """Never cut to a terminal's width, so that ids can be copied."""
-    limits = ("max_priority", "max_queued_images", "max_running_images")
-    columns = ("id", "name", "user", "state", "created_at", "expires_at", *limits)
-    rows = [columns, *(tuple("-" if fact[name] is None else str(fact[name]) for name in columns) for fact in facts)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-
-
-def _date(seconds: float | None) -> str | None:
-    """ISO 8601, UTC."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

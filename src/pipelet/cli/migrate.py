@@ -1,13 +1,13 @@
 """`pipelet migrate`: bring the database to this version's schema."""
 
 import asyncio
-from pathlib import Path
 
 from pipelet import settings, wiring
+from pipelet.cli.flags import DataDir
 from pipelet.settings import Settings
 
 
-def migrate(*, data_dir: Path | None = None) -> None:
+def migrate(*, data_dir: DataDir = None) -> None:
     """Create the database, or bring it to the schema of this version. `pipelet serve` does so, too, when it starts.
 
     It happens in one transaction: a migration that is broken off leaves the database as it was.
@@ -15,11 +15,6 @@ def migrate(*, data_dir: Path | None = None) -> None:
     For example:
 
         pipelet migrate --data-dir /var/lib/pipelet
-
-    Parameters
-    ----------
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     chosen = settings.load(data_dir=data_dir)
     before = wiring.schema_revision(chosen)

@@ -3,27 +3,24 @@
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from cyclopts import App
 
 from pipelet import settings, wiring
 from pipelet.api.estimates import Estimates
 from pipelet.cli import overview
-from pipelet.cli.flags import AsJson
-from pipelet.cli.in_store import in_store
+from pipelet.cli.flags import AsJson, DataDir
+from pipelet.cli.in_store import Refused, in_store, request_of
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ids import new_request_id
 from pipelet.domain.job import Job, State
 from pipelet.domain.ports import JobStore
 
-REFUSED = 1
-
 app = App(name="queue", help="Look at the queue, and steer it.")
 
 
 @app.default
-def show(*, as_json: AsJson = False, data_dir: Path | None = None) -> None:
+def show(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Show what waits and runs of each app, how fast it goes, and who works on it.
 
     For example:
@@ -36,8 +33,6 @@ def show(*, as_json: AsJson = False, data_dir: Path | None = None) -> None:
     ----------
     as_json
         Print one JSON object and nothing else; times are in seconds.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     chosen = settings.load(data_dir=data_dir)
     catalog = wiring.read_catalog(chosen)
@@ -49,7 +44,7 @@ def show(*, as_json: AsJson = False, data_dir: Path | None = None) -> None:
 
 
 @app.command
-def pause(app_name: str, /, *, data_dir: Path | None = None) -> int:
+def pause(app_name: str, /, *, data_dir: DataDir = None) -> None:
     """Begin no request of an app any more, from now on and through restarts, until `pipelet queue resume`.
 
     Requests are accepted and wait, and what runs goes on.
@@ -62,20 +57,17 @@ def pause(app_name: str, /, *, data_dir: Path | None = None) -> int:
     ----------
     app_name
         Which app.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     chosen = settings.load(data_dir=data_dir)
     known = wiring.read_catalog(chosen).served_apps()
     if app_name not in known:
-        return _refuse(f"There is no app {app_name} here. There are: {', '.join(known)}.")
+        raise Refused(f"There is no app {app_name} here. There are: {', '.join(known)}.")
     in_store(chosen, lambda store: store.pause(app_name, store.clock.now()))
     print(f"Paused: {app_name}. Its requests wait until `pipelet queue resume {app_name}`.")
-    return 0
 
 
 @app.command
-def resume(app_name: str, /, *, data_dir: Path | None = None) -> int:
+def resume(app_name: str, /, *, data_dir: DataDir = None) -> None:
     """Go on with an app that was paused.
 
     For example:
@@ -86,17 +78,14 @@ def resume(app_name: str, /, *, data_dir: Path | None = None) -> int:
     ----------
     app_name
         Which app.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     if not in_store(settings.load(data_dir=data_dir), lambda store: store.resume(app_name)):
-        return _refuse(f"{app_name} is not paused.")
+        raise Refused(f"{app_name} is not paused.")
     print(f"Resumed: {app_name}.")
-    return 0
 
 
 @app.command
-def drain(worker: str, /, *, data_dir: Path | None = None) -> int:
+def drain(worker: str, /, *, data_dir: DataDir = None) -> None:
     """Have a worker claim nothing more, finish what it draws, and end.
 
     It hears of that within a quarter of a lease (PIPELET_LEASE_SECONDS). The place of a worker of `pipelet serve` stays
@@ -110,17 +99,14 @@ def drain(worker: str, /, *, data_dir: Path | None = None) -> int:
     ----------
     worker
         Its name, as `pipelet queue` shows it.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     if not in_store(settings.load(data_dir=data_dir), lambda store: store.drain_worker(worker, store.clock.now())):
-        return _refuse(f"No worker of the name {worker} is running. See `pipelet queue`.")
+        raise Refused(f"No worker of the name {worker} is running. See `pipelet queue`.")
     print(f"Draining: {worker} ends when it has finished what it draws.")
-    return 0
 
 
 @app.command
-def front(request_id: str, /, *, data_dir: Path | None = None) -> int:
+def front(request_id: str, /, *, data_dir: DataDir = None) -> None:
     """Move a waiting request to the front: it is the next one that begins, whatever its priority.
 
     For example:
@@ -131,24 +117,20 @@ def front(request_id: str, /, *, data_dir: Path | None = None) -> int:
     ----------
     request_id
         Whose request it is does not matter.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
 
-    async def move(store: JobStore) -> str | None:
-        """What is in the way."""
-        if await store.move_to_front(request_id, store.clock.now()):
-            return None
-        return _does_not_wait(request_id, await store.get(request_id))
+    async def move(store: JobStore) -> None:
+        if not await store.move_to_front(request_id, store.clock.now()):
+            job = await request_of(store, request_id)
+            now = "has begun" if job.state is State.RUNNING else "has ended"
+            raise Refused(f"{request_id} does not wait any more: it {now}.")
 
-    if refusal := in_store(settings.load(data_dir=data_dir), move):
-        return _refuse(refusal)
+    in_store(settings.load(data_dir=data_dir), move)
     print(f"Moved: {request_id} is next.")
-    return 0
 
 
 @app.command
-def retry(request_id: str, /, *, data_dir: Path | None = None) -> int:
+def retry(request_id: str, /, *, data_dir: DataDir = None) -> None:
     """Queue a request anew that failed or was cancelled: the same pictures, with the same seed, for the same user.
 
     The new request has a new id, which is printed; the old one stays as it ended. The limits of its key hold.
@@ -161,28 +143,18 @@ def retry(request_id: str, /, *, data_dir: Path | None = None) -> int:
     ----------
     request_id
         Whose request it is does not matter.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     chosen = settings.load(data_dir=data_dir)
     catalog = wiring.read_catalog(chosen)
 
-    async def submit_again(store: JobStore) -> tuple[str, str | None]:
-        job = await store.get(request_id)
-        if job is None or job.failure is None:
-            return "", _has_not_failed(request_id, job)
-        if not job.keeps_input:
-            return "", f"The input of {request_id} was not to be kept, and is gone: only its user can submit it again."
-        if job.spec.unread:
-            return "", f"{request_id} was submitted to a newer version of Pipelet. Retry it with that version."
-        return (await store.submit(await _again(store, catalog, job))).id, None
+    async def submit_again(store: JobStore) -> str:
+        job = await request_of(store, request_id)
+        if refusal := _why_not_again(job):
+            raise Refused(refusal)
+        return (await store.submit(await _again(store, catalog, job))).id
 
-    new_id, refusal = in_store(chosen, submit_again)
-    if refusal:
-        return _refuse(refusal)
-    print(new_id)
+    print(in_store(chosen, submit_again))
     print(f"Queued anew; the user of {request_id} finds it under this id.", file=sys.stderr)
-    return 0
 
 
 async def _again(store: JobStore, catalog: Catalog, job: Job) -> Job:
@@ -193,24 +165,13 @@ async def _again(store: JobStore, catalog: Catalog, job: Job) -> Job:
     return replace(again, expected_seconds=expected_seconds)
 
 
-def _has_not_failed(request_id: str, job: Job | None) -> str:
-    if job is None:
-        return _unknown(request_id)
+def _why_not_again(job: Job) -> str | None:
     if job.state is State.SUCCEEDED:
-        return f"{request_id} has succeeded: only what failed or was cancelled can be tried again."
-    return f"{request_id} has not ended: it {'waits' if job.state is State.QUEUED else 'runs'}."
-
-
-def _does_not_wait(request_id: str, job: Job | None) -> str:
-    if job is None:
-        return _unknown(request_id)
-    return f"{request_id} does not wait any more: it {'has begun' if job.state is State.RUNNING else 'has ended'}."
-
-
-def _unknown(request_id: str) -> str:
-    return f"There is no request with the id {request_id}. It may have expired."
-
-
-def _refuse(message: str) -> int:
-    print(f"pipelet: {message}", file=sys.stderr)
-    return REFUSED
+        return f"{job.id} has succeeded: only what failed or was cancelled can be tried again."
+    if not job.state.is_final:
+        return f"{job.id} has not ended: it {'waits' if job.state is State.QUEUED else 'runs'}."
+    if not job.keeps_input:
+        return f"The input of {job.id} was not to be kept, and is gone: only its user can submit it again."
+    if job.spec.unread:
+        return f"{job.id} was submitted to a newer version of Pipelet. Retry it with that version."
+    return None

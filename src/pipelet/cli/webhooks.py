@@ -1,21 +1,18 @@
 """`pipelet webhooks`: who was told, telling them again, and the keys. Straight in the database, as `pipelet keys`."""
 
 import json
-import sys
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from pipelet import settings
-from pipelet.cli.flags import AsJson
-from pipelet.cli.in_store import in_store
+from pipelet.cli.flags import AsJson, DataDir
+from pipelet.cli.in_store import Refused, in_store, request_of
+from pipelet.cli.tables import date, print_table
+from pipelet.domain.job import Job
 from pipelet.domain.ports import JobStore
 from pipelet.domain.webhook_keys import replaced, rotated
 from pipelet.domain.webhooks import DeliveryReport, DeliveryState
-
-REFUSED = 1
 
 app = App(name="webhooks", help="See who was told that requests have ended, and tell them again.")
 
@@ -31,7 +28,7 @@ def list_deliveries(
     failed: bool = False,
     limit: Annotated[int, Parameter(validator=_positive)] = 50,
     as_json: AsJson = False,
-    data_dir: Path | None = None,
+    data_dir: DataDir = None,
 ) -> None:
     """List the webhooks of requests that have ended, the last one first: what was answered, and when the next try is.
 
@@ -49,20 +46,17 @@ def list_deliveries(
         How many at most.
     as_json
         Print one JSON list and nothing else.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     state = DeliveryState.GIVEN_UP if failed else None
     reports = in_store(settings.load(data_dir=data_dir), lambda store: store.outbox.reports(state, limit))
     if as_json:
         print(json.dumps([_facts(report) for report in reports]))
         return
-    for line in _table(reports):
-        print(line)
+    print_table(_COLUMNS, map(_row, reports))
 
 
 @app.command
-def replay(request_id: str, /, *, data_dir: Path | None = None) -> int:
+def replay(request_id: str, /, *, data_dir: DataDir = None) -> None:
     """Tell the receiver of a request's webhook once more, whatever came of it before.
 
     The service does so at once, or when it is started.
@@ -75,25 +69,18 @@ def replay(request_id: str, /, *, data_dir: Path | None = None) -> int:
     ----------
     request_id
         Whose request it is does not matter.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
 
-    async def make_due(store: JobStore) -> str | None:
-        """What is in the way."""
-        if await store.outbox.replay(request_id, store.clock.now()):
-            return None
-        return await _why_not(store, request_id)
+    async def make_due(store: JobStore) -> None:
+        if not await store.outbox.replay(request_id, store.clock.now()):
+            raise Refused(_why_not(await request_of(store, request_id)))
 
-    if refusal := in_store(settings.load(data_dir=data_dir), make_due):
-        print(f"pipelet: {refusal}", file=sys.stderr)
-        return REFUSED
+    in_store(settings.load(data_dir=data_dir), make_due)
     print(f"Due: the webhook of {request_id} is delivered by the service that runs, or by the next that is started.")
-    return 0
 
 
 @app.command
-def rotate(*, leaked: bool = False, data_dir: Path | None = None) -> None:
+def rotate(*, leaked: bool = False, data_dir: DataDir = None) -> None:
     """Sign webhooks with another key from now on.
 
     Receivers have found it among the published keys (/.well-known/jwks.json) for a day at least, and the one before
@@ -108,8 +95,6 @@ def rotate(*, leaked: bool = False, data_dir: Path | None = None) -> None:
     leaked
         Replace all keys, because somebody else has one: the old ones are published no more. Receivers refuse webhooks
         until they look at the published keys again.
-    data_dir
-        Where the database lies. [default: .pipelet]
     """
     from pipelet.webhooks.sign import new_pair  # its library is not needed otherwise
 
@@ -121,15 +106,12 @@ def rotate(*, leaked: bool = False, data_dir: Path | None = None) -> None:
     print("Replaced: all keys are new." if leaked else "Rotated: the next key signs from now on.")
 
 
-async def _why_not(store: JobStore, request_id: str) -> str:
-    job = await store.get(request_id)
-    if job is None:
-        return f"There is no request with the id {request_id}. It may have expired."
+def _why_not(job: Job) -> str:
     if job.webhook is None:
-        return f"{request_id} was submitted without a webhook."
+        return f"{job.id} was submitted without a webhook."
     if not job.state.is_final:
-        return f"{request_id} has not ended: its webhook is delivered when it has."
-    return f"The webhook of {request_id} is being delivered right now. Look at the list in a minute."
+        return f"{job.id} has not ended: its webhook is delivered when it has."
+    return f"The webhook of {job.id} is being delivered right now. Look at the list in a minute."
 
 
 def _facts(report: DeliveryReport) -> dict[str, Any]:
@@ -137,30 +119,26 @@ def _facts(report: DeliveryReport) -> dict[str, Any]:
         "request_id": report.job_id,
         "url": report.url,
         "state": report.state.value,
-        "ended_at": _date(report.since),
-        "next_try_at": _date(report.due_at),
+        "ended_at": date(report.since),
+        "next_try_at": date(report.due_at),
         "tries": [
-            {"at": _date(each.at), "seconds": round(each.seconds, 3), "code": each.code, "error": each.error}
+            {"at": date(each.at), "seconds": round(each.seconds, 3), "code": each.code, "error": each.error}
             for each in report.tries
         ],
     }
 
 
-def _table(reports: list[DeliveryReport]) -> list[str]:
-    """Never cut to a terminal's width, so that ids can be copied."""
-    rows = [("request_id", "state", "ended_at", "tries", "answers", "next_try_at", "url", "last_error")]
-    for report in reports:
-        last = report.tries[-1].error if report.tries else None
-        answers = ",".join("-" if each.code is None else str(each.code) for each in report.tries) or "-"
-        ended_at, next_try_at = _date(report.since) or "-", _date(report.due_at) or "-"
-        number = str(len(report.tries))
-        rows.append((report.job_id, report.state, ended_at, number, answers, next_try_at, report.url, last or "-"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+_COLUMNS = ("request_id", "state", "ended_at", "tries", "answers", "next_try_at", "url", "last_error")
 
 
-def _date(seconds: float | None) -> str | None:
-    """ISO 8601, UTC."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _row(report: DeliveryReport) -> tuple[object, ...]:
+    return (
+        report.job_id,
+        report.state,
+        date(report.since),
+        len(report.tries),
+        ",".join("-" if each.code is None else str(each.code) for each in report.tries) or None,
+        date(report.due_at),
+        report.url,
+        report.tries[-1].error if report.tries else None,
+    )

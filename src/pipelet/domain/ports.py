@@ -11,7 +11,6 @@ from typing import Protocol
 
 from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.idempotency import IdempotencyKey
-from pipelet.domain.image import ImageSpec
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Outcome
@@ -92,8 +91,9 @@ class JobStore(Protocol):
     async def note_references(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
         """Note the pictures that are about to be stored for a job that is not submitted yet: none is ever orphaned.
 
-        `submit` makes the references of its job part of it: they are deleted with it. What no job has taken by then is
-        unclaimed from `delete_after` on, and no longer taken some minutes before.
+        `submit` takes the references of its job, which may be those of another job, too: they stay until the last of
+        them lets go, when it is forgotten or ends without keeping its input. What no job has taken is unclaimed from
+        `delete_after` on, and no longer taken some minutes before.
         """
 
     async def release_references(self, job_id: str, now: float) -> None:
@@ -118,6 +118,10 @@ class JobStore(Protocol):
 
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
         """What would start before a request of `priority` that arrived now."""
+
+    async def ahead_of_room(self, key_id: str, images: int, apps: Sequence[str]) -> Ahead | None:
+        """What starts before so many of the queued images that count against a key's limit have begun; where they stand
+        far behind, at least this much. None: not so many wait for these apps."""
 
     async def is_held_back(self, job: Job) -> bool:
         """Whether the queued `job` may not begin right now, because its key runs as many images as it may."""
@@ -317,62 +321,3 @@ class BlobStore(Protocol):
 
     async def check(self) -> None:
         """Raises BlobsUnusable, saying why, where nothing can be stored."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What the engine is asked to draw in one run: the images `first` to `first + count - 1` of `spec`."""
-
-    job_id: str
-    spec: ImageSpec
-    first: int
-    count: int
-    references: tuple[memoryview, ...] = ()
-    """The pictures that an edit starts from, in their order: uint8, shape (height, width, 3), RGB."""
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnPart:
-    pixels: memoryview
-    """uint8, shape (count, height, width, 3), RGB. Valid until `release` is called."""
-    seconds: float
-    """What the pipeline took."""
-    release: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What the engine says when its model is loaded."""
-
-    model: str
-    device: str
-    load_seconds: float
-
-
-class Engine(Protocol):
-    """A loaded model that draws one part at a time, in a process of its own that may die at any moment."""
-
-    async def start(self) -> EngineInfo:
-        """Load the model; start anew where an earlier process is gone.
-
-        Raises:
-            ModelUnusable: it cannot be loaded; the message says why and what to do.
-            EngineDied, EngineStalled: the process ended or hung while loading.
-        """
-
-    @property
-    def is_running(self) -> bool: ...
-
-    async def draw(self, part: Part, on_task: Callable[[int], None]) -> DrawnPart:
-        """Draw `part`. `on_task(k)` is called as k grows: prompt encoded 1, each step 1, decoded 1.
-
-        Where there are references: between prompt and steps, all of them encoded 1.
-        Where the model makes a second pass: and then picture encoded 1, each of its steps 1, decoded 1.
-
-        Raises:
-            EngineError: see `domain/errors.py`. After EngineDied and EngineStalled the engine needs `start`.
-            Cancelling the awaiting task stops the drawing within one step.
-        """
-
-    async def stop(self) -> None:
-        """End the process; safe to call twice."""

@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 
 from pipelet.domain.catalog import Model
+from pipelet.domain.engine import DrawnPart, EngineInfo, Part
 from pipelet.domain.errors import EngineDied, EngineError, EngineStalled, ModelUnusable
-from pipelet.domain.ports import DrawnPart, EngineInfo, Part
 from pipelet.engine import connection
 from pipelet.engine.connection import Connection
 from pipelet.engine.messages import FAILURES, Cancel, Draw, Drawn, Failed, Load, LoadFailed, Ready, TaskDone
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class EngineProcess:
-    """`ports.Engine` by a child process, with the painter that the model names. Belongs to one event loop.
+    """`domain.engine.Engine` by a child process, with the painter that the model names. Belongs to one event loop.
 
     Args:
         source: a folder or a hub id, resolved.
@@ -71,7 +71,7 @@ class EngineProcess:
             return self._info
 
     async def draw(self, part: Part, on_task: Callable[[int], None]) -> DrawnPart:
-        """See `ports.Engine`. Three drawn parts may be unreleased; another drawing waits until one is released.
+        """See `domain.engine.Engine`. Three drawn parts may be unreleased; another drawing waits until one is released.
 
         `release` is to be called in this event loop's thread.
         """

@@ -174,12 +174,6 @@ def idempotency_key_from(row: Row) -> IdempotencyKey:
     )
 
 
-def idempotency_key_columns(key: IdempotencyKey) -> dict[str, Any]:
-    columns = asdict(key)
-    columns["owner"] = columns.pop("user")
-    return columns
-
-
 def key_from(row: Row) -> ApiKey:
     return ApiKey(
         id=row["id"],
@@ -195,7 +189,8 @@ def key_from(row: Row) -> ApiKey:
     )
 
 
-def key_columns(key: ApiKey) -> dict[str, Any]:
+def key_columns(key: ApiKey | IdempotencyKey) -> dict[str, Any]:
+    """`user` is a word of SQL's."""
     columns = asdict(key)
     columns["owner"] = columns.pop("user")
     return columns

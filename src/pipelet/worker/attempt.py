@@ -8,12 +8,13 @@ from functools import partial
 import numpy as np
 
 from pipelet.domain.catalog import Model
+from pipelet.domain.engine import DrawnPart, Engine, Part
 from pipelet.domain.ids import new_file_prefix
 from pipelet.domain.image import StoredImage, file_key
 from pipelet.domain.job import Job, Lease
 from pipelet.domain.outcome import Cancelled, Succeeded
 from pipelet.domain.parts import split
-from pipelet.domain.ports import BlobStore, DrawnPart, Engine, JobStore, Part
+from pipelet.domain.ports import BlobStore, JobStore
 from pipelet.worker.encode import encode
 from pipelet.worker.persist import persist
 from pipelet.worker.references import load_references

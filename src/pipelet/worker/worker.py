@@ -8,13 +8,14 @@ from functools import partial
 import structlog
 
 from pipelet.domain.catalog import Model
+from pipelet.domain.engine import Engine
 from pipelet.domain.errors import DrawOutOfMemory, EngineError, ModelUnusable, StoreUnusable, Unusable
 from pipelet.domain.estimate import drawing, work_of
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import ImageSpec
 from pipelet.domain.job import Job, Lease, NewLease
 from pipelet.domain.outcome import Cancelled, Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded
-from pipelet.domain.ports import BlobStore, Clock, Engine, JobStore
+from pipelet.domain.ports import BlobStore, Clock, JobStore
 from pipelet.domain.workers import ReportAnswer, WorkerReport
 from pipelet.worker.attempt import Attempt, LeaseLost
 from pipelet.worker.cancels import Cancels

@@ -1,24 +1,18 @@
-"""Builds the parts from the settings, in reading order. Only this file knows which adapter stands behind a port."""
+"""Builds the parts from the settings, in reading order. Only this room knows which adapter stands behind a port."""
 
 import asyncio
 import contextlib
-import hashlib
-import os
 import secrets
-import shutil
 import socket
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import httpx2
 from fastapi import FastAPI
 
-from pipelet import __version__, logs
+from pipelet import __version__
 from pipelet.api.app import build_api as build_fastapi
 from pipelet.api.downloads import Fetchers
 from pipelet.blobs.disk import DiskBlobs
@@ -32,16 +26,16 @@ from pipelet.domain.ports import BlobStore, JobStore
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.outbound import guarded_client, may_reach
-from pipelet.settings import Aws, Settings, load, visible_gpus
+from pipelet.settings import Aws, Settings
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import open_sqlite, schema_version
+from pipelet.wiring.devices import crew_devices
+from pipelet.wiring.secret_files import secret_in, signing_key
 from pipelet.worker.crew import Crew
 from pipelet.worker.housekeeping import Housekeeping
 from pipelet.worker.worker import Worker, WorkerConfig
 
 if TYPE_CHECKING:
-    from pipelet.fleet.fleet import Fleet
-    from pipelet.fleet.sizing import Goal
     from pipelet.webhooks.sender import Sender
 
 
@@ -140,7 +134,7 @@ def open_blobs(settings: Settings) -> BlobStore:
     try:
         return DiskBlobs(
             settings.files_folder,
-            signing_key=_signing_key(settings.signing_key_file),
+            signing_key=signing_key(settings.signing_key_file),
             url_seconds=settings.url_seconds,
         )
     except OSError as error:
@@ -174,7 +168,7 @@ async def ensure_local_key(settings: Settings, store: JobStore) -> str | None:
     """
     if settings.is_shared:
         return None
-    secret = _secret_file(settings.local_key_file, new_secret())
+    secret = secret_in(settings.local_key_file, new_secret())
     if not looks_like_key(secret):
         raise Unusable(f"{settings.local_key_file} holds no key. Delete the file: a new key is made at the next start.")
     if await store.find_key(hash_secret(secret)) is None:
@@ -182,35 +176,6 @@ async def ensure_local_key(settings: Settings, store: JobStore) -> str | None:
         key = ApiKey(id=new_token()[:12], name="local", user="local", hash=hash_secret(secret), created_at=now)
         await store.add_key(key)
     return secret
-
-
-def _signing_key(path: Path) -> bytes:
-    text = _secret_file(path, secrets.token_hex(32))
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise Unusable(f"{path} holds no signing key. Delete the file: a new key is made at the next start.")
-    return key
-
-
-def _secret_file(path: Path, new: str) -> str:
-    """What `path` holds; `new`, where it is missing. Processes that start together agree on one."""
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
-        if not path.exists():
-            with open(draft, "x", opener=lambda name, flags: os.open(name, flags, mode=0o600)) as file:
-                file.write(new + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):
-                path.hardlink_to(draft)
-        return path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unusable(f"The secret in {path} cannot be read: {error}. Delete the file, or mend it.") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextlib.asynccontextmanager
@@ -318,94 +283,3 @@ def build_crew(settings: Settings, *, store: JobStore) -> Crew:
         store=store,
         clock=store.clock,
     )
-
-
-@contextlib.contextmanager
-def open_fleet(
-    settings: Settings,
-    *,
-    address: str,
-    resources: Mapping[str, float],
-    goal: "Goal",
-    files_are_shared: bool,
-    store: JobStore,
-    catalog: Catalog,
-) -> Iterator["Fleet"]:
-    """
-    Raises:
-        Unusable: Ray is not installed, or there is no cluster at `address`.
-    """
-    try:
-        from pipelet.fleet import seats  # needs the ray extra
-        from pipelet.fleet.fleet import Fleet
-    except ImportError as error:
-        raise Unusable(f"`pipelet fleet` needs Ray ({error}): pip install 'pipelet[ray]'") from error
-
-    environment = settings.as_environment() | {"PIPELET_WORKERS": "1"}
-    if settings.bucket is not None:
-        environment |= Aws().as_environment()
-    places = seats.Seats(
-        partial(open_crew_elsewhere, environment),
-        resources=resources,
-        edition=_short_hash(__version__, *sorted(environment.items()), *sorted(resources.items())),
-    )
-    # The fleets of two databases or apps do not meet in one cluster, and one that is started again finds its workers.
-    url = urlsplit(settings.database_url)
-    database = (url.hostname, url.port, url.path) if settings.is_shared else settings.database_path.resolve()
-    namespace = f"pipelet-{_short_hash(database, settings.app)}"
-    with seats.connected(address, namespace=namespace):
-        yield Fleet(
-            places,
-            store=store,
-            apps=catalog.apps_of(model_of_workers(settings, catalog).name),
-            goal=goal,
-            why_alone=why_alone(settings, files_are_shared=files_are_shared),
-        )
-
-
-def _short_hash(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
-
-
-def why_alone(settings: Settings, *, files_are_shared: bool) -> str | None:
-    """Why all workers must be on this machine; None where they may be anywhere."""
-    if not settings.is_shared:
-        return "workers there cannot use an SQLite database. Set PIPELET_DATABASE_URL to one on PostgreSQL."
-    if settings.bucket is None and not files_are_shared:
-        return (
-            f"they have another {settings.files_folder}. Keep the files on S3 (PIPELET_BLOBS_URL), or say "
-            "--shared-files where that folder is the same on all of them."
-        )
-    return None
-
-
-@contextlib.asynccontextmanager
-async def open_crew_elsewhere(environment: Mapping[str, str]) -> AsyncIterator[Crew]:
-    """What a fleet keeps on the node where a worker was placed; `environment` is that of the fleet's settings."""
-    os.environ.update(environment)
-    settings = load()
-    logs.configure(format=settings.log_format, level=settings.log_level)
-    async with open_store(settings) as store:
-        yield build_crew(settings, store=store)
-
-
-def crew_devices(settings: Settings) -> list[str]:
-    """A device for each worker beside the API: every GPU once, where the settings leave it open."""
-    if settings.device != "auto":
-        return [settings.device] * (1 if settings.workers < 0 else settings.workers)
-    gpus = count_gpus()
-    if gpus == 0:
-        return ["auto"] * (1 if settings.workers < 0 else settings.workers)
-    workers = gpus if settings.workers < 0 else settings.workers
-    return [f"cuda:{number % gpus}" for number in range(workers)]
-
-
-def count_gpus() -> int:
-    """NVIDIA's own tool is asked, because this process does without torch."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return 0
-    listing = subprocess.run([tool, "--list-gpus"], capture_output=True, text=True, timeout=30)  # noqa: S603
-    there = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
-    visible = visible_gpus()
-    return there if visible is None else min(there, visible)

@@ -1,0 +1,19 @@
+"""Tables of plain text, which people read and programs cut apart."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """None is shown as `-`. Never cut to a terminal's width, so that ids can be copied."""
+    lines = [columns, *(["-" if cell is None else str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(map(str.ljust, line, widths)).rstrip())
+
+
+def date(seconds: float | None) -> str | None:
+    """ISO 8601, UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
