@@ -8,7 +8,7 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
-from pipelet.api.parts import Fetchers
+from pipelet.api.downloads import Fetchers
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain.catalog import Catalog
 from pipelet.store.migrations.run import migrate_sqlite

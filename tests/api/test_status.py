@@ -94,7 +94,7 @@ async def test_handed_back(service: Service) -> None:
     assert answer.json()["queue_position"] == 0
 
 
-@pytest.mark.parametrize("query", ["logs=1", "logs=true", "logs=True", "x=1&logs=1"])
+@pytest.mark.parametrize("query", ["logs=1", "logs=true", "logs=True", "x=1&logs=1", "logs=yes", "logs=%31"])
 async def test_logs_when_asked(service: Service, query: str) -> None:
     """Asked for, logs are a list of all that happened, in fal's shape."""
     request_id = await service.submit()

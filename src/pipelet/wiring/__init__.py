@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from pipelet import __version__
 from pipelet.api.app import build_api as build_fastapi
-from pipelet.api.parts import Fetchers
+from pipelet.api.downloads import Fetchers
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain import catalog as catalogs
 from pipelet.domain import webhook_keys
