@@ -142,10 +142,13 @@ def _services(folder: Path, tree: Path, url: str | None) -> tuple[Service, Servi
     older = Service(folder, arguments=("--workers", "0"), settings=shared, variables={"PYTHONPATH": path})
     catalog = folder / "edits.toml"
     catalog.write_text((folder / "catalog.toml").read_text() + "max_references = 1\n")
-    edits = {"catalog": str(catalog)}
+    edits, hooks = {"catalog": str(catalog)}, {"allowed_networks": "127.0.0.0/8"}
+    newer = Service(folder, arguments=("--workers", "0"), settings=shared | edits | hooks)
+    # What it does not know, an older version refuses.
     if "max_references" in (tree / "src/pipelet/domain/catalog.py").read_text():
         older.settings |= edits
-    newer = Service(folder, arguments=("--workers", "0"), settings=shared | edits | {"allowed_networks": "127.0.0.0/8"})
+    if "allowed_networks" in (tree / "src/pipelet/settings.py").read_text():
+        older.settings |= hooks
     older.log_file, newer.log_file = folder / "older.log", folder / "newer.log"
     return older, newer
 
