@@ -6,7 +6,6 @@ The API is a process of its own. The streams, the submits and the worker that mo
 import asyncio
 import contextlib
 import json
-import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import asyncpg
 import cyclopts
+import psutil
 from tests import databases, postgres_server
 from tests.jobs import wanting
 
@@ -108,13 +108,13 @@ async def _measure(service: Service, url: str, streams: int, dropped: int, secon
     for listener in listeners.values():
         listener.writer.transport.abort()
     await asyncio.sleep(1)
-    files, after_first = _files(service.pid), _memory(service.pid)
+    before_them, after_first = _connections(service), _memory(service.pid)
     for begin in range(0, dropped, _AT_ONCE):
         some = [ids[-1 - (begin + k) % (streams // 2)] for k in range(min(_AT_ONCE, dropped - begin))]
         for listener in await asyncio.gather(*(_open(service, each) for each in some)):
             listener.writer.transport.abort()
     await asyncio.sleep(3)
-    left = _files(service.pid) - files
+    left = _connections(service) - before_them
     return [
         Line("memory of a stream", f"{(memory - idle_memory) / streams / 1024:.1f} KiB", f"{memory >> 20} MiB in all"),
         Line("CPU to open one, with its first event", f"{opening_cpu / streams * 1e6:.0f} µs"),
@@ -176,8 +176,10 @@ def _memory(pid: int) -> int:
     return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
-def _files(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+def _connections(service: Service) -> int:
+    """Those of clients: the process may open more to its database meanwhile."""
+    found = psutil.Process(service.pid).net_connections("tcp")
+    return sum(each.status == psutil.CONN_ESTABLISHED and each.laddr.port == service.port for each in found)
 
 
 if __name__ == "__main__":

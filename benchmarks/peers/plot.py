@@ -29,7 +29,7 @@ def main() -> None:
         colours = [_OURS if name.startswith("Pipelet") else _THEIRS for name in names]
         if title.startswith("lost"):
             colours = [_LOST] * len(names)
-        is_broad = max(values) > 100 * max(min(values), 0.1) and not title.startswith("lost")
+        is_broad = max(values) > 50 * min(values) > 0
         bars = axis.barh(names, values, color=colours)
         axis.bar_label(bars, list(map(_figure, values)), padding=3)
         scale = " (logarithmic)" if is_broad else ""
