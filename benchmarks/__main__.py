@@ -8,6 +8,7 @@ _ALL = (
     "pickup",
     "idle_gap",
     "engine",
+    "cancelling",
     "throughput",
     "depth",
     "streams",

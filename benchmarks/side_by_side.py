@@ -84,7 +84,7 @@ def main(
     Parameters
     ----------
     requests
-        How many are drained; some peers take fewer, or hours.
+        How many are drained at most: `System.most_requests` has the peers that are given fewer.
     killed
         How many are submitted before everything is killed.
     workers
@@ -100,7 +100,8 @@ def main(
     for kind in chosen:
         Console(stderr=True).print(f"{kind.name} …")
         with scratch() as folder:
-            found[kind.name] = _measure(kind, folder, requests, killed, workers)
+            drained = min(requests, kind.most_requests or requests)
+            found[kind.name] = _measure(kind, folder, drained, killed, workers)
         if json_file is not None:
             json_file.write_text(json.dumps([asdict(each) for each in found.values()], indent=1))
     Console(width=160).print(_table(list(found.values()), workers, before))

@@ -4,21 +4,27 @@ The API is a process of its own. The streams, the submits and the worker that mo
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
 import cyclopts
+from tests import databases, postgres_server
 from tests.jobs import wanting
 
 from benchmarks import load
 from benchmarks.service import APP, Service, scratch, serving
 from benchmarks.table import Line, in_ms, load_now, percentile, show
 from pipelet.domain.outcome import Failed, Failure, FailureKind
+from pipelet.domain.ports import JobStore
 from pipelet.domain.progress import Progress
-from pipelet.store.sqlite import SqliteStore, open_sqlite
+from pipelet.store.postgres import open_postgres
+from pipelet.store.sqlite import open_sqlite
 
 _AT_ONCE = 100
 
@@ -32,7 +38,7 @@ class Listener:
     events: int = 0
 
 
-def main(*, streams: int = 2000, dropped: int = 10_000, seconds: float = 20.0) -> None:
+def main(*, streams: int = 2000, dropped: int = 10_000, seconds: float = 20.0, postgres: bool = False) -> None:
     """
     Parameters
     ----------
@@ -42,14 +48,41 @@ def main(*, streams: int = 2000, dropped: int = 10_000, seconds: float = 20.0) -
         How many are opened and dropped afterwards.
     seconds
         How long the requests move.
+    postgres
+        On a PostgreSQL server of its own, which tells how many transactions there are.
     """
     before = load_now()
-    with scratch() as folder, serving(folder / "data", workers=0) as service:
-        lines = asyncio.run(_measure(service, streams, dropped, seconds))
-    show(f"{streams:,} open streams, one API process, SQLite", lines, load=before)
+    with contextlib.ExitStack() as exits:
+        folder = exits.enter_context(scratch())
+        url = databases.new_postgres_url(exits.enter_context(postgres_server.running())) if postgres else ""
+        settings = {"PIPELET_DATABASE_URL": url} if url else {}
+        service = exits.enter_context(serving(folder / "data", workers=0, settings=settings))
+        lines = asyncio.run(_measure(service, url, streams, dropped, seconds))
+    show(f"{streams:,} open streams, one API process, {'PostgreSQL' if postgres else 'SQLite'}", lines, load=before)
 
 
-async def _measure(service: Service, streams: int, dropped: int, seconds: float) -> list[Line]:
+@contextlib.asynccontextmanager
+async def _open_store(service: Service, url: str) -> AsyncIterator[JobStore]:
+    if url:
+        async with open_postgres(url, most_connections=4) as store:
+            yield store
+    else:
+        with contextlib.closing(open_sqlite(service.database)) as store:
+            yield store
+
+
+async def _transactions(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        found = await connection.fetchval(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        )
+        return int(found)
+    finally:
+        await connection.close()
+
+
+async def _measure(service: Service, url: str, streams: int, dropped: int, seconds: float) -> list[Line]:
     caller = load.Caller(service.port)
     ids = [caller(load.submission(service.key, width=64, height=64))[1]["request_id"] for _ in range(streams)]
     caller.close()
@@ -61,14 +94,15 @@ async def _measure(service: Service, streams: int, dropped: int, seconds: float)
     hearing = [asyncio.create_task(_hear(each)) for each in listeners.values()]
     await asyncio.sleep(3)
     opening_cpu, memory = load.cpu_seconds(service.pid) - cpu, _memory(service.pid)
-    quiet = await _cpu_share(service, 5)
-    store = open_sqlite(service.database)
+    asked = await _transactions(url) if url else 0
+    quiet = await _cpu_share(service, 10)
+    asked = (await _transactions(url) if url else 0) - asked
     told_before = sum(each.events for each in listeners.values())
-    began, cpu = time.perf_counter(), load.cpu_seconds(service.pid)
-    delays = await _move(store, listeners, seconds)
-    took = time.perf_counter() - began
-    used, told = load.cpu_seconds(service.pid) - cpu, sum(each.events for each in listeners.values()) - told_before
-    store.close()
+    async with _open_store(service, url) as store:
+        began, cpu = time.perf_counter(), load.cpu_seconds(service.pid)
+        delays = await _move(store, listeners, seconds)
+        took = time.perf_counter() - began
+        used, told = load.cpu_seconds(service.pid) - cpu, sum(each.events for each in listeners.values()) - told_before
     for each in hearing:
         each.cancel()
     for listener in listeners.values():
@@ -85,6 +119,7 @@ async def _measure(service: Service, streams: int, dropped: int, seconds: float)
         Line("memory of a stream", f"{(memory - idle_memory) / streams / 1024:.1f} KiB", f"{memory >> 20} MiB in all"),
         Line("CPU to open one, with its first event", f"{opening_cpu / streams * 1e6:.0f} µs"),
         Line("CPU of the process, all silent", f"{quiet:.1%} of a core"),
+        *([Line("transactions of the database, all silent", f"{asked / 10:.1f}/s")] if url else []),
         Line("CPU of the process, moving", f"{used / took:.0%} of a core", f"{told / took:,.0f} events/s"),
         Line("CPU of an event", f"{used / max(told, 1) * 1e6:.0f} µs"),
         Line("progress written → heard, p50", in_ms(percentile(delays, 0.5))),
@@ -110,7 +145,7 @@ async def _hear(listener: Listener) -> None:
             listener.heard.setdefault(message, time.perf_counter())
 
 
-async def _move(store: SqliteStore, listeners: dict[str, Listener], seconds: float) -> list[float]:
+async def _move(store: JobStore, listeners: dict[str, Listener], seconds: float) -> list[float]:
     """Claims, tasks and claims again, as four quick workers would; how late each task was heard of."""
     written: list[tuple[str, str, float]] = []
     until = time.perf_counter() + seconds

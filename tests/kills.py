@@ -74,12 +74,12 @@ async def inspect_books(users: Users, database: str, files: set[str]) -> None:
         database: a URL of PostgreSQL, or the file of an embedded one.
         files: the keys of all files that are there.
     """
-    jobs = await _look_up(database, "SELECT id, state, attempt FROM job")
-    finished = await _look_up(database, "SELECT job_id FROM job_log WHERE message LIKE 'Finished%'")
+    jobs = await look_up(database, "SELECT id, state, attempt FROM job")
+    finished = await look_up(database, "SELECT job_id FROM job_log WHERE message LIKE 'Finished%'")
     ends = Counter(job_id for (job_id,) in finished)
     users.report.retried = sum(attempt > 1 for _, _, attempt in jobs)
     states = {request_id: (state, ends[request_id]) for request_id, state, _ in jobs}
-    books = {200: ("succeeded", 1), 499: ("cancelled", 0), 500: ("failed", 0)}
+    books = {200: ("succeeded", 1), 499: ("cancelled", 0), 500: ("failed", 0), 504: ("failed", 0)}
     for request_id, code in users.endings.items():
         if states.get(request_id) != books.get(code):
             users.fault(f"{request_id}: answered {code}, in the database {states.get(request_id)}")
@@ -87,7 +87,7 @@ async def inspect_books(users: Users, database: str, files: set[str]) -> None:
         # Its answer was lost with the API; it may wait, because the end came first.
         if states[request_id] not in (("succeeded", 1), ("queued", 0), ("running", 0)):
             users.fault(f"{request_id}: ended as {states[request_id]}")
-    noted = {key for (key,) in await _look_up(database, "SELECT key FROM file")}
+    noted = {key for (key,) in await look_up(database, "SELECT key FROM file")}
     for key in files - noted:
         users.fault(f"{key}: a file that nobody knows of")
     names = {key.rpartition("/")[2] for key in files}
@@ -96,7 +96,7 @@ async def inspect_books(users: Users, database: str, files: set[str]) -> None:
             users.fault(f"{request_id}: {missing} is missing")
 
 
-async def _look_up(database: str, query: str) -> list[tuple[Any, ...]]:
+async def look_up(database: str, query: str) -> list[tuple[Any, ...]]:
     """Past the service."""
     if not database.startswith("postgres"):
         with contextlib.closing(sqlite3.connect(database)) as embedded:

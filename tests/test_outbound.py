@@ -2,7 +2,10 @@
 
 import asyncio
 import gzip
+import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 from pipelet.domain.errors import AddressRefused
 from pipelet.outbound import Address, guarded_client, is_public
+from tests.service import environment
 from tests.tcp_server import tls_context
 from tests.web_server import Answer, WebServer, head, whole, without_end
 
@@ -212,3 +216,43 @@ async def test_a_name_that_is_never_resolved_costs_the_time_to_connect() -> None
     async with guarded_client(resolve=hang, timeout=0.05) as client:
         with pytest.raises(httpx2.ConnectTimeout, match=r"slow\.test"):
             await client.get("http://slow.test/")
+
+
+_LOOKING_UP = """
+import asyncio, contextlib
+import httpx2
+from pipelet.outbound import guarded_client
+
+async def main():
+    async with guarded_client(timeout=0.5) as client:
+        with contextlib.suppress(httpx2.ConnectTimeout):
+            await client.get("http://slow.example/")
+    print("nobody waits any more")
+
+asyncio.run(main())
+"""
+_WITH_NAME_SERVER = 'mount --bind "$1" /etc/resolv.conf && exec "$2" -c "$3"'
+
+
+def test_a_process_ends_though_a_name_server_is_silent(tmp_path: Path) -> None:
+    """The system asks it for minutes, and cannot be told to stop."""
+    configuration = tmp_path / "resolv.conf"
+    configuration.write_text("nameserver 127.0.53.1\noptions timeout:30 attempts:5\n")
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.53.1", 53))
+        silent.settimeout(0)
+        command = [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            _WITH_NAME_SERVER,
+            "sh",
+            configuration,
+            sys.executable,
+            _LOOKING_UP,
+        ]
+        ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=20, check=False)
+
+        assert (0, "nobody waits any more\n", "") == (ended.returncode, ended.stdout, ended.stderr)
+        assert b"slow" in silent.recv(512)

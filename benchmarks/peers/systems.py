@@ -30,6 +30,8 @@ class System(ABC):
     """One of them, with everything it keeps in `folder`."""
 
     name: str
+    most_requests: int | None = None
+    """What it can be given to drain in minutes; None where that is no matter."""
 
     def __init__(self, folder: Path, *, workers: int) -> None:
         self.folder = folder
@@ -202,6 +204,7 @@ class Peer(System):
 
 class Bentoml(Peer):
     name = "BentoML tasks"
+    most_requests = 1_000  # 10,000 take it more than an hour
 
     def start(self) -> None:
         self.port = _free_port()

@@ -13,7 +13,6 @@ asks Google for every name besides.
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -22,6 +21,7 @@ from ssl import SSLContext
 import httpx2
 
 from pipelet.domain.errors import AddressRefused
+from pipelet.threads import DaemonThreads
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -106,9 +106,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     ) -> None:
         self._inner = inner
         self._allowed = tuple(allowed)
-        # Threads of its own: a name server that does not answer holds one for long.
-        self._threads = ThreadPoolExecutor(32, thread_name_prefix="resolve")
-        self._resolve = resolve or partial(_ask_the_system, self._threads)
+        # A name server that does not answer holds a thread for long, which no other work and no stop may wait for.
+        self._resolve = resolve or partial(_ask_the_system, DaemonThreads(32, name="resolve"))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """
@@ -165,10 +164,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def _ask_the_system(threads: ThreadPoolExecutor, host: str, port: int) -> Sequence[Address]:
-    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    found = await asyncio.get_running_loop().run_in_executor(threads, ask)
+async def _ask_the_system(threads: DaemonThreads, host: str, port: int) -> Sequence[Address]:
+    found = await threads.run(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
     return [ip_address(place[0]) for *_, place in found]

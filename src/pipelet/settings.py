@@ -130,6 +130,12 @@ class Settings(BaseSettings):
         7, gt=0, allow_inf_nan=False, description="Days after which finished requests and their files are deleted."
     )
     url_seconds: Seconds = Field(7200, description="How long the URL of a file can be used after the result was read.")
+    open_streams: int = Field(
+        10_000,
+        ge=1,
+        description="The most status streams and calls of `/fal/run` that an API process keeps open, some 34 KiB each; "
+        "one user has half of them at most.",
+    )
     webhook_seconds: Seconds = Field(
         15, description="How long the receiver of a webhook may take to answer; then the try has failed."
     )

@@ -8,12 +8,13 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
-from pipelet.api.parts import Fetchers
+from pipelet.api.downloads import Fetchers
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain.catalog import Catalog
 from pipelet.store.migrations.run import migrate_sqlite
 from pipelet.store.sqlite import SqliteStore, open_sqlite
 from tests.api.service import CATALOG, Service, build
+from tests.api.streams import serving
 from tests.jobs import SetClock
 
 
@@ -68,6 +69,13 @@ async def service(app: FastAPI, store: SqliteStore, blobs: DiskBlobs, clock: Set
         service.key = await service.new_key("ada")
         client.headers["Authorization"] = f"Bearer {service.key}"
         yield service
+
+
+@pytest.fixture
+async def url(app: FastAPI) -> AsyncIterator[str]:
+    """Of a real server, for what needs connections."""
+    async with serving(app) as (url, _):
+        yield url
 
 
 @pytest.fixture

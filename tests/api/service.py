@@ -56,6 +56,10 @@ class Service:
     """Sends the key of the user `ada`."""
     key: str = ""
 
+    def another_api(self, **differently: Any) -> FastAPI:
+        """A second process of the same service."""
+        return build(self.store, self.blobs, self.clock, **differently)
+
     async def new_key(self, user: str, *, secret: str | None = None, **limits: Any) -> str:
         secret = secret or new_secret()
         key = ApiKey(id=new_token(), name="test", user=user, hash=hash_secret(secret), created_at=0.0, **limits)

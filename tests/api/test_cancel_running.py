@@ -7,7 +7,7 @@ from pipelet.domain.outcome import Cancelled
 from tests.api.service import Service, stored_image
 
 
-@pytest.mark.parametrize("query", ["in_progress=true", "in_progress=1"])
+@pytest.mark.parametrize("query", ["in_progress=true", "in_progress=1", "in_progress=YES"])
 async def test_what_runs_is_told_to_stop(service: Service, query: str) -> None:
     """202, any number of times; it is `IN_PROGRESS` until its worker has stopped, then its result is a 499."""
     request_id = await service.submit(batch_size=2)

@@ -1,9 +1,14 @@
 """What browsers ask before a page of another origin may call."""
 
+import contextlib
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.store.sqlite import SqliteStore
@@ -62,6 +67,28 @@ async def test_a_page_reads_answers_and_refusals(service: Service) -> None:
         assert {"x-fal-request-id", "x-fal-error-type", "x-fal-request-timeout-type", "retry-after"} <= set(
             answer.headers["access-control-expose-headers"].split(", ")
         )
+
+
+async def test_a_page_reads_that_the_service_is_at_fault(
+    service: Service, app: FastAPI, tmp_path: Path, log_lines: list[Any]
+) -> None:
+    """What nobody foresaw, such as a row that somebody damaged, is a 500 to the page, too, and once in the log."""
+    request_id = await service.submit()
+    with contextlib.closing(sqlite3.connect(tmp_path / "pipelet.db")) as database, database:
+        database.execute("UPDATE job SET spec = 'damaged'")
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://pipelet.test") as client:
+        headers = {"Authorization": f"Bearer {service.key}"}
+        for path in (service.status_path(request_id), service.result_path(request_id)):
+            theirs = await client.get(path, headers=headers | PAGE)
+            ours = await client.get(path, headers=headers)
+
+            assert [(500, "internal_server_error")] * 2 == [
+                (answer.status_code, answer.json()["error_type"]) for answer in (theirs, ours)
+            ]
+            assert "*" == theirs.headers["access-control-allow-origin"]
+            assert "access-control-allow-origin" not in ours.headers
+    assert 4 == [line["event"] for line in log_lines].count("request.crashed")
 
 
 async def test_what_needs_no_key_is_not_for_other_pages(service: Service) -> None:

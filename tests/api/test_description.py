@@ -16,6 +16,9 @@ from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
 from tests.jobs import APP, EDIT
 
+OF_EDITS = [f"/fal/queue/{EDIT}", f"/fal/run/{EDIT}"]
+RUN = f"/fal/run/{APP}"
+"""Not called here: what is accepted waits for a worker. It takes what a submit takes, and answers as a result does."""
 SECRET = "pk_" + "s" * 43
 
 
@@ -34,13 +37,14 @@ def document(app: FastAPI, store: SqliteStore) -> Any:
 def test_as_described(document: Any, store: SqliteStore, number: int, mode: GenerationMode) -> None:
     """What the document allows is accepted, what it forbids is refused, and every answer is one it lists."""
     operations = [found.ok() for found in document.get_all_operations()]
-    operation = [each for each in operations if EDIT not in each.path][number]
+    operation = [each for each in operations if each.path not in (*OF_EDITS, RUN)][number]
     hold(operation, mode, store)
 
 
-def test_an_edit_is_as_described(document: Any, store: SqliteStore) -> None:
+@pytest.mark.parametrize("path", OF_EDITS)
+def test_an_edit_is_as_described(document: Any, store: SqliteStore, path: str) -> None:
     """What the document forbids is refused. What it allows may be refused as well: its pictures have to be there."""
-    [operation] = [found.ok() for found in document.get_all_operations() if EDIT in found.ok().path]
+    [operation] = [found.ok() for found in document.get_all_operations() if found.ok().path == path]
     hold(operation, GenerationMode.NEGATIVE, store)
 
 
@@ -55,13 +59,15 @@ def hold(operation: Any, mode: GenerationMode, store: SqliteStore) -> None:
 
 
 async def test_routes(service: Service) -> None:
-    """The document lists the queue's routes, each submit under its app's own path."""
+    """The document lists the queue's routes, and each submit and run under its app's own path."""
     document = (await service.client.get("/openapi.json")).json()
 
     read = "/fal/queue/{app}/requests/{request_id}"
     assert {(path, *methods) for path, methods in document["paths"].items()} == {
         (f"/fal/queue/{APP}", "post"),
         (f"/fal/queue/{EDIT}", "post"),
+        (RUN, "post"),
+        (f"/fal/run/{EDIT}", "post"),
         (f"{read}/status", "get"),
         (f"{read}/status/stream", "get"),
         (read, "get"),
@@ -94,9 +100,25 @@ async def test_shapes_of_a_life(service: Service) -> None:
         shape.model_validate_json(answer.content, strict=True, extra="forbid")
 
 
-async def test_example(service: Service) -> None:
-    """The example of the document is a request that is accepted."""
-    document = (await service.client.get("/openapi.json")).json()
-    example = document["paths"][f"/fal/queue/{APP}"]["post"]["requestBody"]["content"]["application/json"]["example"]
+async def test_a_run_takes_what_a_submit_takes(service: Service) -> None:
+    """Its description differs in the answers alone."""
+    paths = (await service.client.get("/openapi.json")).json()["paths"]
+    for app in (APP, EDIT):
+        submit, run = paths[f"/fal/queue/{app}"]["post"], paths[f"/fal/run/{app}"]["post"]
+        for part in ("parameters", "requestBody", "security"):
+            assert submit[part] == run[part]
+        result = paths["/fal/queue/{app}/requests/{request_id}"]["get"]["responses"]["200"]["content"]
+        assert result == run["responses"]["200"]["content"]
 
-    assert (await service.client.post(f"/fal/queue/{APP}", json=example)).status_code == 200
+
+async def test_examples(service: Service) -> None:
+    """The document's examples are requests that are accepted; that of an edit has URLs that lead nowhere."""
+    document = (await service.client.get("/openapi.json")).json()
+    drawn, edited = (
+        document["paths"][f"/fal/queue/{app}"]["post"]["requestBody"]["content"]["application/json"]["example"]
+        for app in (APP, EDIT)
+    )
+
+    assert 200 == (await service.client.post(f"/fal/queue/{APP}", json=drawn)).status_code
+    faults = (await service.client.post(f"/fal/queue/{EDIT}", json=edited)).json()["detail"]
+    assert {"file_download_error"} == {fault["type"] for fault in faults}

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from pipelet.api.parts import Fetchers
+from pipelet.api.downloads import Fetchers
 from pipelet.api.references import References
 from pipelet.domain.catalog import Catalog
 from pipelet.outbound import guarded_client

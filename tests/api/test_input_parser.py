@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelet.api.body import parse_object
-from pipelet.api.inputs import echo, read_input
+from pipelet.api.input import read_input
+from pipelet.api.input_model import InputModel, edit_input_model, input_model
+from pipelet.api.json_values import echo
 from pipelet.api.numerals import decimal_pattern, read_decimal, read_whole, whole_pattern
 from pipelet.api.problems import Problem
-from pipelet.api.schemas import InputModel, edit_input_model, input_model
 from pipelet.domain.image import OutputFormat, Reference
 from tests.api.service import CATALOG
 from tests.jobs import APP
@@ -56,8 +57,8 @@ def test_any_object(model: InputModel, fields: dict[str, Any], ceiling: int | No
         assert len(sent.encode()) < 10_000
         return
 
-    assert (model is EDITING) == bool(wanted.pictures)
-    spec = wanted.spec(APP_ENTRY.limits, (PICTURE,) * len(wanted.pictures))
+    assert (model is EDITING) == bool(wanted.reference_urls)
+    spec = wanted.spec(APP_ENTRY.limits, (PICTURE,) * len(wanted.reference_urls))
     assert spec.strength is None if model is MODEL else 0 < (spec.strength or 0) <= 1
     assert all(type(side) is int and 64 <= side <= 4096 for side in (spec.width, spec.height))
     assert type(spec.batch_size) is int

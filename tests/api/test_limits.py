@@ -39,6 +39,40 @@ async def test_a_reached_limit_is_a_429_that_says_what_lifts_it(
     assert not [line for line in log_lines if line["log_level"] == "error"]
 
 
+async def test_a_refusal_tells_when_there_may_be_room(service: Service) -> None:
+    """From a second, where the key's request is next, to a minute, where many stand before it: the more, the later."""
+    headers = await limited(service, max_queued_images=1)
+    waiting = {"prompt": "a", "priority": -1}
+    assert 200 == (await service.client.post(URL, json=waiting, headers=headers)).status_code
+
+    told = []
+    for others in (0, 3, 40):
+        for _ in range(others):
+            await service.submit(batch_size=4, num_inference_steps=50)
+        refused = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+        told.append(int(refused.headers["retry-after"]))
+
+    assert 1 == told[0] < told[1] < told[2] == 60
+
+
+async def test_a_key_that_runs_what_it_may_has_room_when_that_ends(service: Service) -> None:
+    """Though a worker is free: what the key runs takes its time."""
+    headers = await limited(service, max_queued_images=4, max_running_images=4)
+    for _ in range(2):
+        await service.report_worker()
+    body = {"prompt": "a", "batch_size": 4, "num_inference_steps": 50}
+    for claims in (True, False):
+        assert 200 == (await service.client.post(URL, json=body, headers=headers)).status_code
+        if claims:
+            await service.claim()
+    service.clock.time += 1
+
+    refused = await service.client.post(URL, json=body, headers=headers)
+
+    assert 429 == refused.status_code
+    assert 1 < int(refused.headers["retry-after"]) < 60
+
+
 async def test_metrics_count_what_was_refused_and_what_is_paused(service: Service) -> None:
     """By the limit, and by the app."""
     headers = await limited(service, max_queued_images=1)

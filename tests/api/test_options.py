@@ -87,6 +87,23 @@ async def test_a_queue_that_is_too_long(service: Service) -> None:
     assert 3 == await service.queued()
 
 
+async def test_a_refusal_tells_when_the_queue_may_be_short_enough(service: Service) -> None:
+    """The more of what waits has to begin first, the later, up to a minute."""
+    for _ in range(40):
+        await service.submit(batch_size=4, num_inference_steps=50)
+
+    told = [
+        int(
+            (await service.client.post(f"{URL}?fal_max_queue_length={length}", json={"prompt": "a"})).headers[
+                "retry-after"
+            ]
+        )
+        for length in (39, 36, 0)
+    ]
+
+    assert 1 == told[0] < told[1] < told[2] == 60
+
+
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "many", "9" * 30])
 async def test_a_length_that_is_none_is_refused(service: Service, value: str) -> None:
     """With a 422 that names the parameter."""

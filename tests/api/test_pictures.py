@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -132,7 +133,11 @@ def header_alone(width: int, height: int) -> bytes:
     )
 
 
-NOISE = encoded(Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 96, 3), np.uint8)))
+def noise(width: int, height: int) -> bytes:
+    return encoded(Image.fromarray(np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)))
+
+
+NOISE = noise(96, 64)
 
 
 @pytest.mark.parametrize(
@@ -207,3 +212,76 @@ def test_a_picture_of_very_many_scans(between: bytes) -> None:
 def test_what_follows_a_jpeg_does_not_count() -> None:
     """Phones write a film behind the picture, in which every pair of bytes occurs."""
     assert (640, 640) == read(encoded(picture((640, 640)), "JPEG") + b"\xff\xda" * 1000).size
+
+
+def segments(count: int, kind: bytes, content: bytes) -> bytes:
+    """Of a JPEG."""
+    return (b"\xff" + kind + struct.pack(">H", len(content) + 2) + content) * count
+
+
+def chunks(count: int, kind: bytes, content: bytes) -> bytes:
+    """Of a PNG."""
+    body = kind + content
+    return (struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))) * count
+
+
+def rechunked(png: bytes, size: int) -> bytes:
+    """A PNG whose data come in chunks of `size`."""
+    begin, end = png.index(b"IDAT") - 4, png.rindex(b"IEND") - 4
+    data = b""
+    at = begin
+    while at < end:
+        length = int.from_bytes(png[at : at + 4])
+        data += png[at + 8 : at + 8 + length]
+        at += length + 12
+    pieces = [chunks(1, b"IDAT", data[at : at + size]) for at in range(0, len(data), size)]
+    return png[:begin] + b"".join(pieces) + png[end:]
+
+
+def within(data: bytes, at: int, more: bytes) -> bytes:
+    return data[:at] + more + data[at:]
+
+
+JPEG, PNG, GIF = (encoded(picture(), name) for name in ("JPEG", "PNG", "GIF"))
+GIF_BODY = GIF.index(b",", 13)
+"""Where the first frame begins, behind the header and the palette."""
+
+
+MANY_PARTS: dict[str, Callable[[], bytes]] = {
+    "comments": lambda: within(JPEG, 2, segments(5_000_000, b"\xfe", b"")),
+    "Exif": lambda: within(JPEG, 2, segments(300_000, b"\xe1", b"Exif\0\0" + b"x" * 60)),
+    "fill": lambda: within(JPEG, 2, b"\xff" * 20_000_000),
+    "marks": lambda: within(JPEG, 2, b"\xff\xd0" * 10_000_000),
+    "junk": lambda: within(JPEG, 2, b"\xff\0" + bytes(20_000_000)),
+    "PNG texts": lambda: within(PNG, 33, chunks(1_700_000, b"tEXt", b"")),
+    "PNG texts at the end": lambda: within(PNG, len(PNG) - 12, chunks(1_700_000, b"tEXt", b"")),
+    "PNG data": lambda: within(PNG, 33, chunks(1_700_000, b"IDAT", b"")),
+    "GIF comments": lambda: within(GIF, GIF_BODY, b"!\xfe\0" * 7_000_000),
+    "GIF comment": lambda: within(GIF, GIF_BODY, b"!\xfe" + b"\x01x" * 10_000_000 + b"\0"),
+}
+
+
+@pytest.mark.parametrize("name", MANY_PARTS)
+def test_a_file_of_very_many_parts(name: str) -> None:
+    """Each costs time and memory, and hardly a byte: the file is refused after the first of them."""
+    with pytest.raises(PictureRefused, match="too many small parts") as refused:
+        read(MANY_PARTS[name]())
+
+    assert "image_load_error" == refused.value.kind
+
+
+MUCH_BESIDE: dict[str, Callable[[], bytes]] = {
+    "XMP": lambda: within(JPEG, 2, segments(318, b"\xe1", b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000))),
+    "profile": lambda: within(JPEG, 2, segments(255, b"\xe2", b"ICC_PROFILE\0\x01\xff" + bytes(65_000))),
+    "Exif": lambda: within(JPEG, 2, segments(20, b"\xe1", b"Exif\0\0" + bytes(60_000))),
+    "further pictures": lambda: encoded(picture((640, 480)), "MPO", save_all=True, append_images=[picture()] * 20),
+    "PNG XMP": lambda: within(PNG, 33, chunks(1, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b" " * 900_000)),
+    "GIF XMP": lambda: within(GIF, GIF_BODY, b"!\xff\x0bXMP DataXMP" + b" " * 33 * 30_000 + b"\0"),
+    "PNG in small chunks": lambda: rechunked(noise(2600, 2600), 1024),
+}
+
+
+@pytest.mark.parametrize("name", MUCH_BESIDE)
+def test_much_beside_the_pixels_does_no_harm(name: str) -> None:
+    """As much as programs and cameras write at most, or in pieces as small."""
+    assert min(read(MUCH_BESIDE[name]()).size) >= 64

@@ -5,7 +5,7 @@ import pytest
 from pipelet.domain.outcome import Failure, FailureKind, HandedBack, Interrupted
 from pipelet.domain.progress import Progress
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.jobs import APP, EDIT
 
 
 async def test_queued(service: Service) -> None:
@@ -94,7 +94,7 @@ async def test_handed_back(service: Service) -> None:
     assert answer.json()["queue_position"] == 0
 
 
-@pytest.mark.parametrize("query", ["logs=1", "logs=true", "logs=True", "x=1&logs=1"])
+@pytest.mark.parametrize("query", ["logs=1", "logs=true", "logs=True", "x=1&logs=1", "logs=yes", "logs=%31"])
 async def test_logs_when_asked(service: Service, query: str) -> None:
     """Asked for, logs are a list of all that happened, in fal's shape."""
     request_id = await service.submit()
@@ -117,7 +117,7 @@ async def test_no_logs_unless_asked(service: Service, query: str) -> None:
     assert (await service.client.get(f"{service.status_path(request_id)}{query}")).json()["logs"] is None
 
 
-@pytest.mark.parametrize("called", [APP, "z-image-image-edit"])
+@pytest.mark.parametrize("called", [APP, EDIT])
 @pytest.mark.parametrize("tail", ["/status", "/status/"])
 async def test_answers_under_every_app(service: Service, called: str, tail: str) -> None:
     """A request answers under every known app's path, with URLs of the app that was called."""

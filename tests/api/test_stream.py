@@ -2,117 +2,23 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 
-from pipelet.api.app import build_api, end_streams
 from pipelet.api.parts import Pace
-from pipelet.cli.server import Server
 from pipelet.domain.outcome import FailureKind, HandedBack
 from pipelet.domain.progress import Progress
-from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
+from tests.api.streams import PATIENCE, Stream, serving, streaming
 from tests.jobs import APP
-
-PATIENCE = 10.0
-
-
-@contextlib.asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[tuple[str, Server]]:
-    ready = asyncio.Event()
-    server = Server(app, on_ready=ready.set, on_stop=lambda: end_streams(app))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        running = asyncio.create_task(server.serve(sockets=[listener]))
-        await ready.wait()
-        try:
-            yield url, server
-        finally:
-            server.should_exit = True
-            await running
-
-
-def another_app(service: Service, app: FastAPI, pace: Pace | None = None) -> FastAPI:
-    """A second process of the same service."""
-    parts = app.state.parts
-    return build_api(
-        may_call=is_public,
-        store=service.store,
-        blobs=parts.blobs,
-        catalog=parts.catalog,
-        clock=service.clock,
-        public_url=None,
-        version="1",
-        pace=pace,
-    )
-
-
-@pytest.fixture
-async def url(app: FastAPI) -> AsyncIterator[str]:
-    async with serving(app) as (url, _):
-        yield url
-
-
-@dataclass
-class Event:
-    id: str
-    body: dict[str, Any]
-
-    @property
-    def said(self) -> tuple[str, int, str]:
-        return self.body["status"], self.body["queue_position"], self.body["statusMessages"]["message"]
-
-
-class Stream:
-    def __init__(self, answer: httpx2.Response) -> None:
-        self.answer = answer
-        self._lines = answer.aiter_lines()
-
-    async def next(self, within: float = PATIENCE) -> Event:
-        """The next event; comments are passed over."""
-        async with asyncio.timeout(within):
-            fields: dict[str, str] = {}
-            async for line in self._lines:
-                assert line.isascii()
-                name, _, value = line.partition(": ")
-                fields[name] = value
-                if not line and "data" in fields:
-                    return Event(fields["id"], json.loads(fields["data"]))
-        raise EOFError
-
-    async def comment(self) -> str:
-        async with asyncio.timeout(PATIENCE):
-            return await anext(line async for line in self._lines if line.startswith(":"))
-
-    async def rest(self) -> list[Event]:
-        found = []
-        with contextlib.suppress(EOFError):
-            while True:
-                found.append(await self.next())
-        return found
-
-
-@contextlib.asynccontextmanager
-async def streaming(
-    service: Service, url: str, request_id: str, query: str = "", **headers: str
-) -> AsyncIterator[Stream]:
-    headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    headers = {"Authorization": f"Bearer {service.key}"} | headers
-    async with (
-        httpx2.AsyncClient(timeout=PATIENCE) as client,
-        client.stream("GET", f"{url}{service.status_path(request_id)}/stream{query}", headers=headers) as answer,
-    ):
-        yield Stream(answer)
+from tests.waiting import until
 
 
 async def test_an_event_is_what_a_poll_would_answer(service: Service, url: str) -> None:
@@ -192,9 +98,9 @@ async def test_a_message_that_changes_is_told(service: Service, url: str) -> Non
     assert "paused" in event.body["statusMessages"]["message"]
 
 
-async def test_after_a_reconnect_the_story_goes_on(service: Service, url: str, app: FastAPI) -> None:
+async def test_after_a_reconnect_the_story_goes_on(service: Service, url: str) -> None:
     """With the last event's id, at another process of the service: nothing is told twice, and no line is lost."""
-    another = another_app(service, app)
+    another = service.another_api()
     request_id = await service.submit()
     async with serving(another) as (other_url, _):
         async with streaming(service, url, request_id, "?logs=1") as stream:
@@ -252,10 +158,10 @@ async def test_a_refusal_is_json(service: Service, slash: str) -> None:
     assert {"application/json"} == {answer.headers["content-type"] for answer in answers}
 
 
-async def test_silence_is_filled_with_comments(service: Service, app: FastAPI) -> None:
+async def test_silence_is_filled_with_comments(service: Service) -> None:
     """A proxy that closes silent connections does not close this one."""
     request_id = await service.submit()
-    quick = serving(another_app(service, app, Pace(silence=0.05)))
+    quick = serving(service.another_api(pace=Pace(silence=0.05)))
     async with quick as (url, _), streaming(service, url, request_id) as stream:
         await stream.next()
         assert [": ping"] * 3 == [await stream.comment() for _ in range(3)]
@@ -280,9 +186,9 @@ async def test_a_server_that_stops_breaks_streams_off(
     assert [] == [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")]
 
 
-async def test_whoever_does_not_read_costs_nobody_else(service: Service, app: FastAPI) -> None:
+async def test_whoever_does_not_read_costs_nobody_else(service: Service) -> None:
     """Others hear at once what it leaves unread, and after a while its connection is broken off."""
-    async with serving(another_app(service, app, Pace(patience=0.5))) as (url, _):
+    async with serving(service.another_api(pace=Pace(patience=0.5))) as (url, _):
         await hold_out(service, url)
 
 
@@ -296,9 +202,7 @@ async def hold_out(service: Service, url: str) -> None:
                 assert (await stream.next(within=3)).body["status"] == "IN_PROGRESS"
                 await service.store.finish(lease, HandedBack("x" * 2_000_000), service.clock.now())
                 assert (await stream.next(within=3)).body["status"] == "IN_QUEUE"
-            async with asyncio.timeout(PATIENCE):
-                while await asyncio.to_thread(_is_open, connection):
-                    await asyncio.sleep(0.05)
+            await until(lambda: is_closed(connection))
 
 
 @contextlib.contextmanager
@@ -311,6 +215,10 @@ def deaf_client(service: Service, url: str, path: str) -> Any:
         head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {service.key}\r\n\r\n"
         connection.sendall(head.encode())
         yield connection
+
+
+async def is_closed(connection: socket.socket) -> bool:
+    return not await asyncio.to_thread(_is_open, connection)
 
 
 def _is_open(connection: socket.socket) -> bool:
@@ -342,9 +250,7 @@ async def test_streams_that_are_dropped_leave_nothing(service: Service, url: str
 
     for _ in range(3):
         await asyncio.gather(*map(come_and_go, range(100)))
-    async with asyncio.timeout(PATIENCE):
-        while (len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))) != before:
-            await asyncio.sleep(0.05)
+    await until(lambda: (len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))) == before)
 
 
 async def test_streams_do_not_ask_the_database_each(service: Service, url: str, store: SqliteStore) -> None:
@@ -362,7 +268,7 @@ async def test_streams_do_not_ask_the_database_each(service: Service, url: str, 
             await stream.next()
         queries: list[str] = []
         store._reader.set_trace_callback(queries.append)
-        await asyncio.sleep(1.2)
+        await until(lambda: sum("AS written_lines" in query for query in queries) >= 2)  # what a look begins with
         idle = len(queries)
         queries.clear()
         await service.claim()
@@ -370,5 +276,5 @@ async def test_streams_do_not_ask_the_database_each(service: Service, url: str, 
             await stream.next()
         store._reader.set_trace_callback(None)
 
-    assert 0 < idle < 12
+    assert idle < 12
     assert len(queries) < 20

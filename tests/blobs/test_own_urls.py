@@ -3,8 +3,7 @@
 import httpx2
 import pytest
 
-from pipelet.api.downloads import Downloads
-from pipelet.api.parts import Fetchers
+from pipelet.api.downloads import Downloads, Fetchers
 from pipelet.api.pictures import PictureRefused
 from pipelet.domain.clock import SystemClock
 from pipelet.outbound import guarded_client

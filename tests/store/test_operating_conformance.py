@@ -2,16 +2,18 @@
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
 from pipelet.domain.errors import LimitReached
-from pipelet.domain.estimate import Work
+from pipelet.domain.estimate import Ahead, Work
 from pipelet.domain.job import Job, Lease
 from pipelet.domain.keys import ApiKey
 from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted
 from pipelet.domain.ports import Drawn, JobStore
 from pipelet.domain.workers import ReportAnswer, WorkerReport
+from pipelet.store.queries import ROOM_WITHIN
 from tests.jobs import APP, make_job, make_key, success, wanting
 
 LOST = Interrupted(Failure(FailureKind.WORKER_LOST, "lost"))
@@ -65,6 +67,42 @@ async def test_a_full_key_is_refused_in_words(store: JobStore) -> None:
     assert await store.get(refused.id) is None
     await store.submit(make_job(key=key))
     assert 2 == (await store.counts())[APP].queued
+
+
+async def test_what_begins_before_a_key_has_room(store: JobStore) -> None:
+    """Everything up to the request with which enough of its images have begun, in the order of claims; images that do
+    not count against the limit, or wait for other workers, make no room."""
+    key = await new_key(store, max_queued_images=9)
+    jobs = [
+        await store.submit(job)
+        for job in (
+            make_job(),
+            make_job(key=key, batch_size=2, width=512),
+            make_job(app="other", width=640),
+            make_job(key=key),
+            make_job(key=replace(key, max_queued_images=None)),
+            make_job(priority=1, width=320),
+        )
+    ]
+    order = [jobs[index] for index in (5, 0, 1, 2, 3)]
+
+    found = [await store.ahead_of_room(key.id, images, [APP, "other"]) for images in range(1, 5)]
+
+    first, later = (Ahead(before, sum((job.work for job in order[:before]), Work())) for before in (2, 4))
+    assert [first, first, later, None] == found
+    assert await store.ahead_of_room(key.id, 1, ["other"]) is None
+
+
+async def test_only_the_head_of_a_deep_queue_is_looked_at(store: JobStore) -> None:
+    """A key whose requests stand far behind is told of fewer before them than there are, and of many all the same."""
+    key = await new_key(store, max_queued_images=1)
+    await asyncio.gather(*(store.submit(make_job()) for _ in range(ROOM_WITHIN + 10)))
+    await store.submit(make_job(key=key))
+
+    ahead = await store.ahead_of_room(key.id, 1, [APP])
+
+    assert ahead is not None
+    assert ROOM_WITHIN == ahead.requests
 
 
 async def test_limits_are_each_keys_own(store: JobStore) -> None:

@@ -157,14 +157,14 @@ async def old(request: pytest.FixtureRequest, tmp_path: Path, revision: str) -> 
     url = server.new_database()
     connection = await asyncpg.connect(url)
     try:
-        for statement in _statements("postgresql", revision):
+        for statement in statements_up_to("postgresql", revision):
             await connection.execute(statement)
         yield _old_on_postgres(connection, url)
     finally:
         await connection.close()
 
 
-def _statements(dialect: str, revision: str) -> list[str]:
+def statements_up_to(dialect: str, revision: str) -> list[str]:
     files = [name for number, name in FILES.items() if number <= revision]
     return [
         *(statement for name in files for statement in statements(dialect, name)),
@@ -177,7 +177,7 @@ def _old_sqlite(path: Path, revision: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.row_factory = sqlite3.Row
-    for statement in _statements("sqlite", revision):
+    for statement in statements_up_to("sqlite", revision):
         connection.execute(statement)
     return connection
 

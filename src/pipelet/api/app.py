@@ -7,22 +7,26 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Route
 
-from pipelet.api import description, events, files, health, jwks, problems, queue, run
+from pipelet.api import description, events, files, health, jwks, problems, queue, run, submit
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.body import Bodies
 from pipelet.api.cross_origin import CrossOrigin
-from pipelet.api.downloads import Downloads
+from pipelet.api.downloads import Downloads, Fetchers
 from pipelet.api.estimates import Estimates
 from pipelet.api.fast_path import FastPath, Handler
+from pipelet.api.held import Held
+from pipelet.api.input_model import edit_input_model, input_model
+from pipelet.api.local_files import LocalFiles
 from pipelet.api.metrics import Metrics
-from pipelet.api.parts import Fetchers, LocalFiles, MayCall, Pace, Parts
+from pipelet.api.parts import Pace, Parts
 from pipelet.api.proxy import Proxy
 from pipelet.api.recent import Recent
 from pipelet.api.references import References
-from pipelet.api.schemas import edit_input_model, input_model
 from pipelet.api.watcher import Watcher
+from pipelet.api.webhook_target import MayCall
 from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 from pipelet.domain.webhook_keys import published
@@ -48,6 +52,7 @@ def build_api(
     fetchers: Fetchers | None = None,
     allowed_origins: Sequence[str] = ("*",),
     pace: Pace | None = None,
+    most_held: int = 10_000,
     version: str,
 ) -> FastAPI:
     """Connect the parts. Opening and closing them is the caller's."""
@@ -69,7 +74,7 @@ def build_api(
         public_url=public_url.rstrip("/") if public_url else None,
         local_files=local_files,
         version=version,
-        inputs={
+        input_models={
             name: (edit_input_model if catalog.apps[name].task == EDIT else input_model)(
                 catalog.apps[name].limits, catalog.model_of(catalog.apps[name])
             )
@@ -90,11 +95,14 @@ def build_api(
         webhook_keys=Recent(lambda: _webhook_keys(store, clock), seconds=2.0, clock=clock),
         blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
         watcher=Watcher(store, estimates, paused),
+        held=Held(most_held),
         pace=pace or Pace(),
     )
     problems.add_handlers(app)
-    app.add_middleware(FastPath, submit=queue.submit, status=queue.status, served=app.state.parts.inputs)
-    app.add_middleware(CrossOrigin, origins=allowed_origins)  # around the one before
+    app.add_middleware(FastPath, submit=submit.submit, status=queue.status, served=app.state.parts.input_models)
+    # The outermost, which Starlette would hand our answer to bugs, is out of reach of what lets pages read it.
+    app.add_middleware(ServerErrorMiddleware, handler=problems.on_bug)
+    app.add_middleware(CrossOrigin, origins=allowed_origins)  # around those before
     _add_reads(app, catalog)
     _add_submits(app, app.state.parts)
     _add_runs(app, app.state.parts)
@@ -161,27 +169,36 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
 
 
 def _add_submits(app: FastAPI, parts: Parts) -> None:
-    for name, model in parts.inputs.items():
+    for name, model in parts.input_models.items():
         path, extra = f"/fal/queue/{name}", description.of_submit(model)
         _add(
             app,
             "POST",
             path,
-            queue.submit,
+            submit.submit,
             summary="Submit a request",
             description="With `?fal_webhook=URL`, that URL is told when the request has ended.",
             responses=description.SUBMIT,
             openapi_extra=extra,
         )
-    _add(app, "POST", "/fal/queue/{app}", queue.unknown_app, include_in_schema=False)
+    _add(app, "POST", "/fal/queue/{app}", submit.unknown_app, include_in_schema=False)
 
 
 def _add_runs(app: FastAPI, parts: Parts) -> None:
     """Under both names: fal's clients put the owner of an app before it, and `queue` is that owner here."""
-    for root in ("/fal/run", "/fal/run/queue"):
-        for name in parts.inputs:
-            _add(app, "POST", f"{root}/{name}", run.run, include_in_schema=False)
-        _add(app, "POST", f"{root}/{{app}}", queue.unknown_app, include_in_schema=False)
+    for name, model in parts.input_models.items():
+        _add(
+            app,
+            "POST",
+            f"/fal/run/{name}",
+            run.run,
+            summary="Submit a request, and wait for its result",
+            responses=description.RUN,
+            openapi_extra=description.of_submit(model),
+        )
+        _add(app, "POST", f"/fal/run/queue/{name}", run.run, include_in_schema=False)
+    for path in ("/fal/run/{app}", "/fal/run/queue/{app}"):
+        _add(app, "POST", path, submit.unknown_app, include_in_schema=False)
 
 
 def _add_operations(app: FastAPI) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from pipelet.api.problems import Problem
+from pipelet.api.json_values import name_of
+from pipelet.api.problems import Problem, bad_input, fault
 from pipelet.api.shares import Shares
 
 _SMALL = 1024 * 1024
@@ -145,26 +146,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise _unreadable("The body holds a number with too many digits.") from error
     if not isinstance(value, dict):
         detail = f'The body must be a JSON object such as {{"prompt": "…"}}; this is {name_of(value)}.'
-        fault = {"loc": ["body"], "msg": detail, "type": "dict_type", "input": None}
-        raise Problem(422, [fault], message=detail)
+        raise bad_input(fault(["body"], detail, "dict_type"))
     return value
-
-
-def name_of(value: object) -> str:
-    """What JSON calls it."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
 
 
 def _refuse_constant(name: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from pipelet.api import schemas
+from pipelet.api.input_model import InputModel
 from pipelet.api.options import (
     LEAST_START_TIMEOUT,
     LONGEST_IDEMPOTENCY_KEY,
@@ -67,6 +68,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
     204: {"description": "`Last-Event-ID` is that of the last event: there is nothing more to tell."},
+    429: _refusal("The user has as many streams open as one may have. Poll."),
 }
 CANCEL: dict[int | str, dict[str, Any]] = {
     **_FIND,
@@ -81,6 +83,16 @@ RESULT: dict[int | str, dict[str, Any]] = {
     499: _refusal("It was cancelled."),
     500: _refusal("It failed; `error_type` says how."),
     504: _refusal("It did not begin in the time that was set for it."),
+}
+RUN: dict[int | str, dict[str, Any]] = {
+    **SUBMIT,
+    200: RESULT[200],
+    404: _refusal("It was deleted while it was waited for."),
+    422: _refusal("The input is refused, with all reasons; or the model cannot draw it."),
+    499: RESULT[499],
+    500: _refusal("It failed, and `error_type` says how; or the service stops, and what has begun goes on."),
+    503: _refusal("Cannot be served right now, or the service stops: try again."),
+    504: RESULT[504],
 }
 
 IN_PROGRESS = {
@@ -164,8 +176,9 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def of_submit(model: schemas.InputModel) -> dict[str, Any]:
-    content = {"application/json": {"schema": model.model_json_schema(), "example": schemas.EXAMPLE}}
+def of_submit(model: InputModel) -> dict[str, Any]:
+    schema = model.model_json_schema()
+    content = {"application/json": {"schema": schema, "example": schema["examples"][0]}}
     return {"security": SECURITY, "parameters": OPTIONS, "requestBody": {"required": True, "content": content}}
 
 

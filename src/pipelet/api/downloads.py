@@ -4,14 +4,13 @@ import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
 
 import httpx2
 
-from pipelet.api.parts import Fetchers, LocalFiles
+from pipelet.api.local_files import LocalFiles
 from pipelet.api.pictures import PictureRefused
-from pipelet.domain.errors import AddressRefused, BlobsUnusable, KeyRefused, NotFound
+from pipelet.domain.errors import AddressRefused, KeyRefused, NotFound
 from pipelet.domain.ports import BlobStore, Clock
 
 MAX_BYTES = 20 * 1024 * 1024
@@ -20,6 +19,16 @@ _MAX_OWN_BYTES = 64 * 1024 * 1024
 _HEADERS = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", "User-Agent": "Pipelet"}
 _BLANKS = b" \t\r\n"
 _PROBE = "outputs/_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetchers:
+    """Clients for URLs that users send."""
+
+    strangers: httpx2.AsyncClient
+    """Raises AddressRefused for what is neither public nor allowed."""
+    storage: httpx2.AsyncClient
+    """For URLs of our own bucket, wherever that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +67,13 @@ class Downloads:
         query = parse_qs(parts.query)
         expires, signature = (query.get(name, [""])[0] for name in ("expires", "signature"))
         try:
-            path = files.verify(key, expires, signature, now=self.clock.now())
-            return await asyncio.to_thread(_contents, path)
+            files.verify(key, expires, signature, now=self.clock.now())
+            data = await self.blobs.get(key)
         except (KeyRefused, NotFound) as error:
             raise PictureRefused("file_download_error", str(error)) from error
-        except FileNotFoundError as error:
-            raise PictureRefused("file_download_error", "This file is no longer stored.") from error
-        except OSError as error:
-            raise BlobsUnusable(f"{key} cannot be read: {error.strerror or error}.") from error
-
-
-def _contents(path: Path) -> bytes:
-    if path.stat().st_size > _MAX_OWN_BYTES:
-        raise _too_large(_MAX_OWN_BYTES)
-    return path.read_bytes()
+        if len(data) > _MAX_OWN_BYTES:
+            raise _too_large(_MAX_OWN_BYTES)
+        return data
 
 
 def _decoded(url: str) -> bytes:

@@ -49,6 +49,11 @@ class Outlook:
         rate = sum(number / max(speed.draw.predict(ahead.work), 1e-9) for speed, number in self.speeds)
         return until_free + 1 / rate
 
+    def until_begun(self, ahead: Ahead) -> float:
+        """As `wait_seconds`, of one that waits all the same where a worker is free: its key runs as many images as it
+        may, until something that runs has ended."""
+        return self.wait_seconds(ahead) or self.busy_seconds / max(self.running, 1)
+
 
 def outlook_of(
     app: str,
@@ -135,6 +140,17 @@ class Estimates:
         """From submit to result, of a request that arrives now behind `backlog`, and whose drawing is `work`."""
         outlook = await self._outlook(app)
         return outlook.wait_seconds(backlog) + outlook.typical.service(work, work_of(spec))
+
+    async def until_room(self, app: str, key_id: str, images: int) -> float | None:
+        """Seconds until so many of the key's queued images may have begun; None where they wait for other workers."""
+        ahead = await self._store.ahead_of_room(key_id, images, self.sharing(app))
+        return None if ahead is None else (await self._outlook(app)).until_begun(ahead)
+
+    async def until_shorter(self, app: str, queue: Ahead, requests: int) -> float:
+        """Seconds until the first `requests` of `queue`, taken to be alike, may have begun."""
+        before = requests - 1
+        amounts = (amount * before / queue.requests for amount in queue.work.amounts())
+        return (await self._outlook(app)).until_begun(Ahead(before, Work(*amounts)))
 
     async def total_seconds(self, job: Job, ahead: Ahead | None, now: float) -> int:
         if job.finished_at is not None:

@@ -4,8 +4,10 @@ A stream that reads slowly is told the newest, not everything in between; nothin
 """
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import NamedTuple, Self
 from zlib import crc32
 
@@ -21,7 +23,7 @@ from pipelet.api.queue import find, names
 from pipelet.api.sight import Sight
 from pipelet.api.status import describe, message, see, wants_logs
 from pipelet.api.watcher import Watch
-from pipelet.domain.errors import StoreUnusable
+from pipelet.domain.errors import NotAllowed, StoreUnusable
 
 ABORT = "pipelet.abort"
 """An extension of ASGI that the server may offer: `scope["extensions"][ABORT]["now"]()` breaks the connection off."""
@@ -96,34 +98,43 @@ async def stream(request: Request) -> Response:
     if job.state.is_final and not first:
         # The end of a stream looks to a browser like a broken connection: this is how it learns not to come again.
         return Response(status_code=204, headers=headers)
-    return _Stream(parts, sight, first, narrator, headers)
+    parts.held.refuse_one_more(job.user)
+    return _Stream(parts, sight, first, narrator, headers, partial(parts.doorkeeper.admit, request.scope["headers"]))
 
 
 class _Stream(EventSourceResponse):
     """FastAPI's own streams take a generator, three tasks and a buffer each, and cannot be broken off."""
 
     def __init__(
-        self, parts: Parts, sight: Sight, first: bytes, narrator: Narrator, headers: Mapping[str, str]
+        self,
+        parts: Parts,
+        sight: Sight,
+        first: bytes,
+        narrator: Narrator,
+        headers: Mapping[str, str],
+        admit: Callable[[], Awaitable[object]],
     ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers(headers)
+        self._held = parts.held
         self._watcher = parts.watcher
         self._pace = parts.pace
+        self._admit = admit
         self._sight = sight
         self._first = first
         self._narrator = narrator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        with self._watcher.watch(self._sight) as watch:
+        with self._held.hold(self._sight.job.user), self._watcher.watch(self._sight) as watch:
             hung_up = asyncio.create_task(_until_hung_up(receive))
             hung_up.add_done_callback(lambda _: watch.news.set())
             try:
                 all_told = await self._tell(watch, hung_up, send)
                 if all_told:
                     await self._write(send, {"type": "http.response.body", "body": b"", "more_body": False})
-            except TimeoutError:  # it does not read
+            except (TimeoutError, NotAllowed):  # it does not read, or may not any more
                 all_told = False
             finally:
                 hung_up.cancel()
@@ -131,11 +142,19 @@ class _Stream(EventSourceResponse):
             await _break_off(scope, receive)
 
     async def _tell(self, watch: Watch, hung_up: "asyncio.Task[None]", send: Send) -> bool:
-        """True: to the end. False: there is nobody to tell it to, or no more to be told by this process."""
+        """True: to the end. False: there is nobody to tell it to, or no more to be told by this process.
+
+        Raises:
+            NotAllowed: the key was revoked, or has expired.
+            TimeoutError: the client does not read.
+        """
         now = asyncio.get_running_loop().time
         event, sight = self._first, self._sight
-        silent_until = now()
+        silent_until, admitted_until = now(), now() + self._pace.silence
         while True:
+            if now() >= admitted_until:
+                await self._admit_again()
+                admitted_until = now() + self._pace.silence
             if event:
                 await self._write(send, {"type": "http.response.body", "body": event, "more_body": True})
                 silent_until = now() + self._pace.silence
@@ -156,6 +175,11 @@ class _Stream(EventSourceResponse):
             except StoreUnusable:  # the watcher meets the same, and says so in the log
                 event, sight = b"", self._sight  # which is not the end, whatever the newest is
                 asyncio.get_running_loop().call_later(_STORE_AGAIN, watch.news.set)
+
+    async def _admit_again(self) -> None:
+        """Not with each event: that may be a query, and thousands are told at the same time."""
+        with contextlib.suppress(StoreUnusable):  # as long as nobody knows better, it stays admitted
+            await self._admit()
 
     async def _write(self, send: Send, message: Message) -> None:
         """

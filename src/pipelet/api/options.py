@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from pipelet.api.flags import is_no, is_yes
 from pipelet.api.numerals import read_decimal, read_whole
-from pipelet.api.problems import Problem
+from pipelet.api.problems import Fault, bad_input, fault
 
 LEAST_START_TIMEOUT, LONGEST_START_TIMEOUT = 0.1, 1e9
 MOST_IN_QUEUE = 10**12
 LONGEST_IDEMPOTENCY_KEY = 255
-_NO = frozenset({"0", "false", "no"})
 _VISIBLE = re.compile(rf"[!-~]{{1,{LONGEST_IDEMPOTENCY_KEY}}}")
-_ECHO_CHARS = 200
 _LONGEST_KEEP = 1e12
 """Seconds. JSON knows numbers that are none in any clock."""
 
@@ -35,7 +34,7 @@ class Options:
     max_queue_length: int | None = None
     """How many requests may wait at most; with more it is refused."""
     webhook: str | None = None
-    """As it was sent."""
+    """As it was sent; `webhook_target` reads it."""
 
 
 NOTHING = Options()
@@ -44,21 +43,18 @@ NOTHING = Options()
 def read_options(scope: Mapping[str, Any]) -> Options:
     """Raises Problem 422 with all faults."""
     found: dict[str, Any] = {}
-    faults: list[dict[str, Any]] = []
+    faults: list[Fault] = []
     for where, name, field, read, text in _given(scope):
-        fault: dict[str, Any]
         try:
             value = read(text)
         except ValueError as error:
-            fault = {"loc": [where, name], "msg": str(error), "type": "value_error", "input": text[:_ECHO_CHARS]}
-            faults.append(fault)
+            faults.append(fault([where, name], str(error), sent=text))
             continue
-        if field == "idempotency_key" and field in found:
-            fault = {"loc": [where, name], "msg": "Give one key, not several.", "type": "value_error", "input": None}
-            faults.append(fault)
+        if field in _ONCE and field in found:
+            faults.append(fault([where, name], "Give it once: which one is meant is not clear.", sent=text))
         found[field] = value
     if faults:
-        raise Problem(422, faults, message=f"{faults[0]['loc'][1]}: {faults[0]['msg']}")
+        raise bad_input(*faults)
     if not found:
         return NOTHING
     newer = found.pop("new_start_timeout", None)
@@ -121,10 +117,6 @@ def _keep_seconds(text: str) -> float | None:
     raise ValueError(f"expiration_duration_seconds is to be a number of seconds above 0. {example}")
 
 
-def is_yes(text: str) -> bool:
-    return text.lower() in ("1", "true", "yes")
-
-
 _HEADERS: Mapping[bytes, tuple[str, str, _Reader]] = {
     name.lower().encode(): (name, field, read)
     for name, field, read in (
@@ -133,7 +125,7 @@ _HEADERS: Mapping[bytes, tuple[str, str, _Reader]] = {
         ("X-Fal-Request-Start-Timeout", "new_start_timeout", _start_timeout),
         ("X-Fal-Queue-Priority", "is_low", lambda text: text.lower() == "low"),
         ("X-Fal-No-Retry", "is_single_attempt", is_yes),
-        ("X-Fal-Store-IO", "keeps_input", lambda text: text.lower() not in _NO),
+        ("X-Fal-Store-IO", "keeps_input", lambda text: not is_no(text)),
         ("X-Fal-Object-Lifecycle-Preference", "keep_seconds", _keep_seconds),
     )
 }
@@ -141,3 +133,5 @@ _QUERY: Mapping[str, tuple[str, _Reader]] = {
     "fal_max_queue_length": ("max_queue_length", _max_queue_length),
     "fal_webhook": ("webhook", str),
 }
+_ONCE = frozenset({"idempotency_key", "webhook"})
+"""Of others the last one counts, as fal's clients send none twice."""

@@ -1,51 +1,24 @@
 """What the handlers work with, and how they find it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, cast
 
-import httpx2
 from starlette.requests import Request
 
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.body import Bodies
 from pipelet.api.estimates import Estimates
+from pipelet.api.held import Held
+from pipelet.api.input_model import InputModel
+from pipelet.api.local_files import LocalFiles
 from pipelet.api.metrics import Metrics
 from pipelet.api.recent import Recent
-from pipelet.api.schemas import InputModel
+from pipelet.api.references import References
 from pipelet.api.watcher import Watcher
+from pipelet.api.webhook_target import MayCall
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
-
-if TYPE_CHECKING:
-    from pipelet.api.references import References
-
-MayCall = Callable[[IPv4Address | IPv6Address], bool]
-"""Whether webhooks may go to an address."""
-
-
-class LocalFiles(Protocol):
-    """Files on our own disk that are fetched from us, under URLs we signed."""
-
-    def verify(self, key: str, expires: str, signature: str, *, now: float) -> Path:
-        """The file behind a URL.
-
-        Raises:
-            KeyRefused: the signature is not ours, or it has expired.
-            NotFound: the file is gone.
-        """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetchers:
-    """Clients for URLs that users send."""
-
-    strangers: httpx2.AsyncClient
-    """Raises AddressRefused for what is neither public nor allowed."""
-    storage: httpx2.AsyncClient
-    """For URLs of our own bucket, wherever that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +26,7 @@ class Pace:
     """Of streams, in seconds."""
 
     silence: float = 15.0
-    """Without an event until a comment is sent: proxies close what is silent."""
+    """Without an event until a comment is sent: proxies close what is silent. The key is looked at as often."""
     patience: float = 60.0
     """How long a client may leave what was sent unread, once its buffers are full."""
 
@@ -68,10 +41,10 @@ class Parts:
     """Without a trailing slash; None takes each request's own scheme and host."""
     local_files: LocalFiles | None
     version: str
-    inputs: dict[str, InputModel]
+    input_models: dict[str, InputModel]
     """By served app."""
     bodies: Bodies
-    references: "References"
+    references: References
     doorkeeper: Doorkeeper
     estimates: Estimates
     metrics: Metrics
@@ -83,6 +56,7 @@ class Parts:
     blobs_trouble: Recent[str | None]
     """Why no file could be stored a moment ago, or None."""
     watcher: Watcher
+    held: Held
     pace: Pace
 
 

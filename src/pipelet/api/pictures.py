@@ -22,6 +22,13 @@ MIN_SIDE = 64
 MAX_SCANS = 100
 """Of a JPEG, each of them over all its pixels, however few bytes it has. Cameras and programs write ten at most."""
 
+MAX_READS = 100_000
+"""Pieces that Pillow reads of a file. Each costs time and memory, however small: of empty comments a file could have
+millions. PNGs are written in chunks of some kilobytes, each of which takes four."""
+MAX_READS_OF_JPEG = 2_000
+"""Of which four take a segment of up to 64 KiB before the first scan: 20 MiB of profiles, notes and previews have 320.
+Less than of others, because Pillow copies all Exif that it has for each further segment of it."""
+
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 _UPRIGHT = {
@@ -34,6 +41,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """By Exif's orientation: what turns it back."""
+_JPEG = b"\xff\xd8"
 _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")
 """What begins a segment of a JPEG, and has a length. In coded data, an FF is followed by a zero or marks a restart."""
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -65,12 +73,12 @@ def read_picture(data: bytes, *, max_side: int) -> Picture:
     """
     if not data:
         raise PictureRefused("image_load_error", "The file is empty.")
-    if data.startswith(b"\xff\xd8") and _has_too_many_scans(data):
+    if data.startswith(_JPEG) and _has_too_many_scans(data):
         raise PictureRefused(
             "image_load_error", f"The JPEG has more than {MAX_SCANS} scans. Save it anew, as any JPEG."
         )
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(_File(data), formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_many_pixels(f": {image.width}x{image.height}")
             image.draft(None, (max_side, max_side))  # a JPEG is decoded at a fraction of its size, where that is enough
@@ -89,6 +97,20 @@ def read_picture(data: bytes, *, max_side: int) -> Picture:
         raise PictureRefused("image_too_small", message, min_width=MIN_SIDE, min_height=MIN_SIDE)
     png = _png(picture)
     return Picture(png, picture.width, picture.height, hashlib.sha256(png).digest())
+
+
+class _File(io.BytesIO):
+    """Bounds what a parser can be made to do, whatever its format."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._reads_left = MAX_READS_OF_JPEG if data.startswith(_JPEG) else MAX_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads_left -= 1
+        if self._reads_left < 0:
+            raise PictureRefused("image_load_error", "The file consists of too many small parts. Save it anew.")
+        return super().read(size)
 
 
 def _has_too_many_scans(data: bytes) -> bool:

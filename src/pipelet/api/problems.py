@@ -4,7 +4,8 @@ A body always has `detail`, a text or a list of faults, and `message`, one line:
 its JavaScript client the second.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from pipelet.api.json_values import echo
 from pipelet.domain import errors
 
 log = structlog.get_logger()
@@ -36,6 +38,9 @@ _HEADERS: Mapping[int, Mapping[str, str]] = {
 }
 
 
+_SOONEST, _LATEST = 1, 60
+"""Seconds."""
+
 _ERROR_TYPES: Mapping[int, str] = {
     400: "bad_request",
     401: "unauthorized",
@@ -48,13 +53,17 @@ _NEEDS_RETRY = frozenset({429, 503})
 """fal's clients go by the status alone; `X-Fal-Needs-Retry` is for others."""
 
 
+Fault = dict[str, Any]
+"""One thing that is wrong with what was sent, as `schemas.Fault` describes it."""
+
+
 class Problem(errors.PipeletError):
-    """A refusal that only HTTP knows. `detail` is a text, or a list of faults with `loc`, `msg`, `type` and `input`."""
+    """A refusal that only HTTP knows. `detail` is a text, or a list of faults."""
 
     def __init__(
         self,
         status: int,
-        detail: str | list[dict[str, Any]],
+        detail: str | list[Fault],
         *,
         message: str | None = None,
         error_type: str | None = None,
@@ -63,6 +72,31 @@ class Problem(errors.PipeletError):
         self.status = status
         self.detail = detail
         self.error_type = error_type
+
+
+def fault(
+    loc: Sequence[str | int],
+    message: str,
+    kind: str = "value_error",
+    *,
+    sent: object = None,
+    context: Mapping[str, Any] | None = None,
+) -> Fault:
+    """`loc` leads to it from `body`, `query` or `header`; `context` are its figures. `sent` is shown short and safe."""
+    found = {"loc": list(loc), "msg": message, "type": kind, "input": echo(sent)}
+    return found | {"ctx": context} if context else found
+
+
+def bad_input(*faults: Fault) -> Problem:
+    """422, and everything that is wrong at once."""
+    return Problem(422, list(faults), message=_one_line(faults))
+
+
+def _one_line(faults: Sequence[Fault]) -> str:
+    first = faults[0]
+    where = "" if first["type"] == "extra_forbidden" else ".".join(map(str, first["loc"][1:]))
+    more = f" ({len(faults) - 1} more in `detail`)" if len(faults) > 1 else ""
+    return " ".join(f"{where and f'{where}: '}{first['msg']}{more}".split())
 
 
 def json_response(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -77,7 +111,7 @@ def as_json(body: Mapping[str, Any]) -> bytes:
 
 def problem_response(
     status: int,
-    detail: str | list[dict[str, Any]],
+    detail: str | list[Fault],
     *,
     message: str | None = None,
     error_type: str | None = None,
@@ -100,7 +134,6 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(errors.PipeletError, answer)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ClientDisconnect, answer)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 async def answer(request: Request, error: Exception) -> Response:
@@ -119,9 +152,16 @@ async def answer(request: Request, error: Exception) -> Response:
         return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
     if isinstance(error, errors.LimitReached):
         error_type = "queue_too_long" if isinstance(error, errors.QueueTooLong) else "queued_images_limit"
-        return problem_response(status, str(error), error_type=error_type)
+        return problem_response(status, str(error), error_type=error_type, headers=_again_in(error.again_in))
     more = {"status": "NOT_FOUND"} if status == 404 else None
     return problem_response(status, str(error), more=more)
+
+
+def _again_in(seconds: float | None) -> dict[str, str]:
+    """`Retry-After`, within bounds: whoever waits longer than need be loses more than one who asks once too often."""
+    if seconds is None:
+        return {}
+    return {"Retry-After": str(math.ceil(min(max(seconds, _SOONEST), _LATEST)))}
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -138,7 +178,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return problem_response(error.status_code, detail, more=more, headers=error.headers)
 
 
-async def _on_bug(request: Request, error: Exception) -> Response:
+async def on_bug(request: Request, error: Exception) -> Response:
     log.error(
         "request.crashed",
         method=request.scope["method"],

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pipelet.api.decoders import Decoders
 from pipelet.api.downloads import Downloads
-from pipelet.api.inputs import PictureUrl, echo, one_line
+from pipelet.api.input import ReferenceUrl
 from pipelet.api.pictures import Picture, PictureRefused, read_picture
-from pipelet.api.problems import Problem
+from pipelet.api.problems import Fault, Problem, bad_input, fault
 from pipelet.api.shares import Shares
 from pipelet.domain.catalog import App
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import Reference
 from pipelet.domain.ports import BlobStore, Clock, JobStore
+from pipelet.threads import DaemonThreads
 
 _AT_ONCE = 24
 """Pictures in the hands of this process, each of up to 20 MiB: fetched, or waiting for their decoder."""
@@ -32,7 +32,7 @@ _UNTAKEN_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _Submit:
     """The pictures of one submit; those of the same pixels are stored once."""
 
     app: App
@@ -68,61 +68,62 @@ class References:
         self._fetch_seconds = fetch_seconds
         self._patience = patience
         self._slots = Shares(_AT_ONCE, _AT_ONCE_PER_USER)
-        self._decoders = Decoders(_DECODED_AT_ONCE)
+        self._decoders = DaemonThreads(_DECODED_AT_ONCE, name="decode")
 
     async def collect(
-        self, app: App, job_id: str, pictures: Sequence[PictureUrl], *, user: str, base_url: str
+        self, app: App, job_id: str, reference_urls: Sequence[ReferenceUrl], *, user: str, base_url: str
     ) -> tuple[Reference, ...]:
-        """Stored and noted for `job_id`, in the order of `pictures`. Whoever does not submit it calls `release`.
+        """Stored and noted for `job_id`, in the order of `reference_urls`. Whoever does not submit it calls `release`.
 
         Raises:
             Problem: 422 with what is wrong with each picture; 503 where too many others are in work.
         """
-        batch = _Batch(app, job_id, user, base_url)
-        urls = dict.fromkeys(each.url for each in pictures)  # what is named twice is fetched once
+        submit = _Submit(app, job_id, user, base_url)
+        urls = dict.fromkeys(each.url for each in reference_urls)  # what is named twice is fetched once
         try:
             async with asyncio.timeout(self._patience):
-                found = await asyncio.gather(*(self._one(batch, url) for url in urls), return_exceptions=True)
+                found = await asyncio.gather(*(self._one(submit, url) for url in urls), return_exceptions=True)
         except TimeoutError as error:
             message = "Too many pictures of other requests are being read. Try again in a few seconds."
             raise Problem(503, message) from error
         outcomes = dict(zip(urls, found, strict=True))
         if any(isinstance(each, BaseException) for each in found):
             await self.release(job_id)
-            raise _refusal(pictures, outcomes)
-        return tuple(outcomes[each.url] for each in pictures)  # type: ignore[misc]
+            raise _refusal(reference_urls, outcomes)
+        return tuple(outcomes[each.url] for each in reference_urls)  # type: ignore[misc]
 
     async def release(self, job_id: str) -> None:
         """Its request was refused: what was stored for it may go."""
         await self._store.release_references(job_id, self._clock.now())
 
-    async def _one(self, batch: _Batch, url: str) -> Reference:
-        async with self._slots.hold(batch.user):
+    async def _one(self, submit: _Submit, url: str) -> Reference:
+        async with self._slots.hold(submit.user):
             try:
                 async with asyncio.timeout(self._fetch_seconds):
-                    data = await self._downloads.read(url, base_url=batch.base_url)
+                    data = await self._downloads.read(url, base_url=submit.base_url)
             except TimeoutError as error:
                 message = f"The picture was not there after {self._fetch_seconds:g} seconds."
                 raise PictureRefused("file_download_error", message) from error
-            picture = await self._decoders.run(partial(read_picture, data, max_side=batch.app.limits.max_side))
-            return await batch.once(picture, partial(self._keep, batch, picture))
+            picture = await self._decoders.run(partial(read_picture, data, max_side=submit.app.limits.max_side))
+            return await submit.once(picture, partial(self._keep, submit, picture))
 
-    async def _keep(self, batch: _Batch, picture: Picture) -> Reference:
-        name = batch.app.name.replace("-", "_")
+    async def _keep(self, submit: _Submit, picture: Picture) -> Reference:
+        name = submit.app.name.replace("-", "_")
         key = f"inputs/{name}_api/{new_token()}.png"
-        await self._store.note_references(batch.job_id, [key], self._clock.now() + _UNTAKEN_SECONDS)
+        await self._store.note_references(submit.job_id, [key], self._clock.now() + _UNTAKEN_SECONDS)
         await self._blobs.put(key, picture.png, "image/png")
         return Reference(key=key, width=picture.width, height=picture.height)
 
 
-def _refusal(pictures: Sequence[PictureUrl], outcomes: Mapping[str, Reference | BaseException]) -> BaseException:
+def _refusal(
+    reference_urls: Sequence[ReferenceUrl], outcomes: Mapping[str, Reference | BaseException]
+) -> BaseException:
     """What is wrong with each picture, or the first error that is no picture's."""
-    faults: list[dict[str, Any]] = []
-    for each in pictures:
+    faults: list[Fault] = []
+    for each in reference_urls:
         error = outcomes[each.url]
         if isinstance(error, PictureRefused):
-            fault = {"loc": each.loc, "msg": str(error), "type": error.kind, "input": echo(each.url)}
-            faults.append(fault | ({"ctx": error.context} if error.context else {}))
+            faults.append(fault(each.loc, str(error), error.kind, sent=each.url, context=error.context))
         elif isinstance(error, BaseException):
             return error
-    return Problem(422, faults, message=one_line(faults))
+    return bad_input(*faults)

@@ -13,7 +13,8 @@ from pipelet.api import queue
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import problem_response
 from pipelet.api.status import see
-from pipelet.domain.job import CancelAnswer
+from pipelet.api.submit import accept
+from pipelet.domain.job import CancelAnswer, Job
 
 log = structlog.get_logger()
 
@@ -27,36 +28,38 @@ async def run(request: Request) -> Response:
     Unless it has an `Idempotency-Key`: then the same call may come again, and gets the result.
     """
     parts = parts_of(request)
-    submitted = await queue.submit(request)
-    request_id = submitted.headers["x-fal-request-id"]
-    app = request.scope["path"].rstrip("/").rpartition("/")[2]
-    request.scope["path_params"] = {"app": app, "request_id": request_id}
+    user = (await parts.doorkeeper.admit(request.scope["headers"])).user
+    parts.held.refuse_one_more(user)
+    with parts.held.hold(user):
+        return await _run(parts, request)
+
+
+async def _run(parts: Parts, request: Request) -> Response:
+    job = (await accept(parts, request)).job
     hung_up = asyncio.create_task(_until_hung_up(request))
     try:
-        has_ended = await _ends(parts, request, hung_up)
+        has_ended = await _ends(parts, job.id, hung_up)
     finally:
         hung_up.cancel()
     may_come_again = "idempotency-key" in request.headers
     if hung_up.done() and not may_come_again:
-        await _cancel(parts, request_id)
+        await _cancel(parts, job)
     if not has_ended and parts.watcher.is_closed:
-        return await _stopped(parts, request_id, may_come_again=may_come_again)
-    return await queue.result(request)
+        return await _stopped(parts, job, may_come_again=may_come_again)
+    return queue.result_of(parts, request, await queue.find_any(parts, job.id))
 
 
-async def _stopped(parts: Parts, request_id: str, *, may_come_again: bool) -> Response:
+async def _stopped(parts: Parts, job: Job, *, may_come_again: bool) -> Response:
     """fal's clients make a call again that is answered with 503, and none with 500: nothing is to be drawn twice."""
     status, text = 503, _GOES_ON
     if not may_come_again:
-        status, text = (503, _CANCELLED) if await _cancel(parts, request_id) else (500, _GOES_ON)
-    headers = {"x-fal-request-id": request_id}
-    return problem_response(status, text.format(request_id), error_type="service_stops", headers=headers)
+        status, text = (503, _CANCELLED) if await _cancel(parts, job) else (500, _GOES_ON)
+    return problem_response(status, text.format(job.id), error_type="service_stops", headers=queue.names(job))
 
 
-async def _ends(parts: Parts, request: Request, hung_up: "asyncio.Task[None]") -> bool:
+async def _ends(parts: Parts, job_id: str, hung_up: "asyncio.Task[None]") -> bool:
     """Waits until it does. False: nobody waits for it any more, or we stop."""
-    _, job = await queue.find(parts, request)
-    sight = await see(parts, job)
+    sight = await see(parts, await queue.find_any(parts, job_id))
     with parts.watcher.watch(sight) as watch:
         hung_up.add_done_callback(lambda _: watch.news.set())
         while not (sight.job.state.is_final or hung_up.done() or parts.watcher.is_closed or not watch.is_there):
@@ -71,9 +74,9 @@ async def _until_hung_up(request: Request) -> None:
         pass
 
 
-async def _cancel(parts: Parts, request_id: str) -> bool:
+async def _cancel(parts: Parts, job: Job) -> bool:
     """False: it has begun."""
-    is_cancelled = await parts.store.cancel(request_id, parts.clock.now()) is CancelAnswer.CANCELLED
+    is_cancelled = await parts.store.cancel(job.id, parts.clock.now()) is CancelAnswer.CANCELLED
     if is_cancelled:
-        log.info("request.abandoned", request_id=request_id)
+        log.info("request.abandoned", request_id=job.id)
     return is_cancelled

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelet.api.flags import asks_for
 from pipelet.api.parts import Parts
 from pipelet.api.sight import Sight, why_it_waits
 from pipelet.domain.catalog import Model
@@ -51,7 +52,7 @@ def message(parts: Parts, sight: Sight) -> str:
 
 
 def wants_logs(query: bytes) -> bool:
-    return any(pair.lower() in (b"logs=1", b"logs=true") for pair in query.split(b"&"))
+    return asks_for("logs", query)
 
 
 def _tasks(parts: Parts, job: Job) -> int:

@@ -1,45 +1,38 @@
-"""Reading where a request's webhook goes, from the query of its submit."""
+"""Reading where a request's webhook goes, as the query of its submit says it."""
 
 import socket
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
 
 import httpx2
-from fastapi import Request
 
-from pipelet.api import addresses
-from pipelet.api.inputs import echo
-from pipelet.api.parts import Parts
-from pipelet.api.problems import Problem
+from pipelet.api.problems import Problem, bad_input, fault
 from pipelet.domain.webhooks import Webhook
+
+MayCall = Callable[[IPv4Address | IPv6Address], bool]
+"""Whether webhooks may go to an address."""
 
 _NAME = "fal_webhook"
 _MOST_CHARS = 2048
 _PORTS = {"http": 80, "https": 443}
 
 
-def read_webhook(parts: Parts, request: Request) -> Webhook | None:
-    """
+def read_webhook(text: str, *, may_call: MayCall, base_url: str) -> Webhook:
+    """`base_url` is our own address, as the caller knows it.
+
     Raises:
-        Problem: 422, saying what is wrong with it.
+        Problem: 422, saying what is wrong with `text`.
     """
-    if _NAME.encode() not in request.scope["query_string"]:
-        return None
-    given = request.query_params.getlist(_NAME)
-    if not given:
-        return None
-    if len(given) > 1:
-        raise _refused(given[1], "Give fal_webhook once.")
-    url = _read(given[0])
+    url = _read(text)
     address = _literal_address(url.host)
-    if address is not None and not parts.may_call(address):
+    if address is not None and not may_call(address):
         raise _refused(
-            given[0],
+            text,
             f"{url.host} is not on the public internet. Whoever runs this service can allow its network "
             "(PIPELET_ALLOWED_NETWORKS).",
         )
     receiver = f"{url.raw_host.decode('ascii')}:{url.port or _PORTS[url.scheme]}"
-    return Webhook(str(url), receiver, addresses.base_url(parts.public_url, request.scope))
+    return Webhook(str(url), receiver, base_url)
 
 
 def _read(text: str) -> httpx2.URL:
@@ -79,5 +72,4 @@ def _literal_address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _refused(given: str, detail: str) -> Problem:
-    fault: dict[str, Any] = {"loc": ["query", _NAME], "msg": detail, "type": "value_error", "input": echo(given)}
-    return Problem(422, [fault], message=f"{_NAME}: {detail}")
+    return bad_input(fault(["query", _NAME], detail, sent=given))

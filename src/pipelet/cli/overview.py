@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelet.api.estimates import most_observed, outlook_of, speeds_by_kind
-from pipelet.api.schemas import MIN_PRIORITY
+from pipelet.api.input_model import MIN_PRIORITY
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.estimate import unlearned
 from pipelet.domain.ports import Drawn, JobStore, QueueCounts

@@ -60,7 +60,17 @@ class ReferencesGone(PipeletError):
 
 
 class LimitReached(PipeletError):
-    pass
+    """
+    Args:
+        excess: so many images, or requests where it is the queue's length, have to begin or go before it is lifted.
+    """
+
+    again_in: float | None = None
+    """Seconds until that may be, once somebody has looked."""
+
+    def __init__(self, message: str, *, excess: int) -> None:
+        super().__init__(message)
+        self.excess = excess
 
 
 class TooEarly(PipeletError):

@@ -53,7 +53,8 @@ def queued_limit_reached(*, queued: int, allowed: int, images: int) -> LimitReac
     """Of a request of `images` images, where `queued` of the `allowed` wait already."""
     return LimitReached(
         f"The limit of queued images of this key is reached: {queued} of at most {allowed} wait, and this request has "
-        f"{images}. Submit it again when some of them have begun, cancel some, or ask the operator for a higher limit."
+        f"{images}. Submit it again when some of them have begun, cancel some, or ask the operator for a higher limit.",
+        excess=queued + images - allowed,
     )
 
 

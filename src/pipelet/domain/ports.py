@@ -119,6 +119,10 @@ class JobStore(Protocol):
     async def backlog(self, priority: int, apps: Sequence[str]) -> Ahead:
         """What would start before a request of `priority` that arrived now."""
 
+    async def ahead_of_room(self, key_id: str, images: int, apps: Sequence[str]) -> Ahead | None:
+        """What starts before so many of the queued images that count against a key's limit have begun; where they stand
+        far behind, at least this much. None: not so many wait for these apps."""
+
     async def is_held_back(self, job: Job) -> bool:
         """Whether the queued `job` may not begin right now, because its key runs as many images as it may."""
 

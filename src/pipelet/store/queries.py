@@ -6,6 +6,9 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+ROOM_WITHIN = 256
+"""So many requests at the head of the queue `ahead_of_room` looks at."""
+
 _NAME = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 

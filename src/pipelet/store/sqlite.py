@@ -17,7 +17,7 @@ from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, LogLine, Version
 from pipelet.domain.keys import queued_limit_reached
 from pipelet.domain.ports import QueueCounts
-from pipelet.store import endings, migrations, references, rows
+from pipelet.store import endings, migrations, queries, references, rows
 from pipelet.store.group_commit import explain
 from pipelet.store.sqlite_base import connect
 from pipelet.store.sqlite_keys import SqliteKeys
@@ -119,6 +119,12 @@ class SqliteStore(SqliteWork, SqliteOperating, SqliteKeys, SqliteWorkers):
         row = self._queries.one("backlog", apps=as_json(tuple(apps)), priority=priority)
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return rows.ahead_from(row)
+
+    async def ahead_of_room(self, key_id: str, images: int, apps: Sequence[str]) -> Ahead | None:
+        row = self._queries.one(
+            "ahead_of_room", key_id=key_id, images=images, apps=as_json(tuple(apps)), most=queries.ROOM_WITHIN
+        )
+        return rows.ahead_from(row) if row is not None and row["known"] else None
 
     async def is_held_back(self, job: Job) -> bool:
         asked = {"key_id": job.key_id, "image_count": job.spec.batch_size}

@@ -30,7 +30,7 @@ from pipelet.worker.housekeeping import Housekeeping
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from pipelet.api.parts import Fetchers
+    from pipelet.api.downloads import Fetchers
     from pipelet.engine.process import EngineProcess
     from pipelet.webhooks.sender import Sender
     from pipelet.worker.worker import Worker
@@ -180,7 +180,7 @@ async def open_fetchers(settings: Settings) -> AsyncIterator["Fetchers"]:
     """What fetches the pictures that an edit starts from."""
     import httpx2
 
-    from pipelet.api.parts import Fetchers  # with FastAPI, which takes longer to import than a command may
+    from pipelet.api.downloads import Fetchers  # with what reads pictures
     from pipelet.outbound import guarded_client
 
     strangers = guarded_client(allowed=settings.networks_beside_public, max_redirects=3)
@@ -204,6 +204,7 @@ def build_api(
         may_call=partial(may_reach, allowed=settings.networks_beside_public),
         fetchers=fetchers,
         allowed_origins=settings.origins,
+        most_held=settings.open_streams,
         version=__version__,
     )
 

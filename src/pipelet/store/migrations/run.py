@@ -10,11 +10,16 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from pipelet.domain.errors import StoreUnusable
 from pipelet.store.postgres_connection import AWAY, unusable
 
 _LOCK = 0x50495045  # "PIPE": any number that nobody else takes
+_TRIES = 5
+"""Processes that work meanwhile take the same tables in another order, and PostgreSQL ends one of two who wait for each
+other."""
 
 
 def migrate_sqlite(path: Path) -> None:
@@ -34,12 +39,20 @@ def migrate_postgres(url: str) -> None:
     that is killed in between leaves the database as it was.
 
     Raises:
-        StoreUnusable: it cannot be reached, or refuses.
+        StoreUnusable: it cannot be reached, refuses, or is too busy.
     """
-    try:
-        asyncio.run(_migrate_postgres(url))
-    except (asyncpg.PostgresError, *AWAY) as error:
-        raise unusable(error, url) from error
+    for _ in range(_TRIES):
+        try:
+            return asyncio.run(_migrate_postgres(url))
+        except DBAPIError as error:
+            if error.orig is None or not isinstance(error.orig.__cause__, asyncpg.DeadlockDetectedError):
+                raise
+        except (asyncpg.PostgresError, *AWAY) as error:
+            raise unusable(error, url) from error
+    raise StoreUnusable(
+        f"The database is too busy to be brought up to date: {_TRIES} times it gave way to others who work in it. Run "
+        "`pipelet migrate` again, or stop workers before."
+    )
 
 
 async def _migrate_postgres(url: str) -> None:

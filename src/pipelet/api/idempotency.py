@@ -10,7 +10,7 @@ import structlog
 
 from pipelet.api.options import Options
 from pipelet.api.parts import Parts
-from pipelet.api.problems import Problem
+from pipelet.api.problems import bad_input, fault
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import NotFound
 from pipelet.domain.idempotency import KEPT_SECONDS, IdempotencyKey, fingerprint_of
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class IdempotentSubmit:
     """One such submit. What counts as the same: the app, the input, and the webhook."""
 
     wanted: IdempotencyKey
@@ -63,13 +63,7 @@ class Once:
     async def _earlier(self, parts: Parts, known: IdempotencyKey) -> tuple[Job, int]:
         if known.fingerprint != self.wanted.fingerprint:
             message = "This key was sent before, with another input. Send a new key with each new request."
-            fault = {
-                "loc": ["header", "Idempotency-Key"],
-                "msg": message,
-                "type": "idempotency_key_reused",
-                "input": known.key,
-            }
-            raise Problem(422, [fault], message=f"Idempotency-Key: {message}")
+            raise bad_input(fault(["header", "Idempotency-Key"], message, "idempotency_key_reused", sent=known.key))
         job = await parts.store.get(known.job_id)
         if job is None or job.is_forgotten(self.now):
             raise NotFound("The request of this Idempotency-Key has expired. Send another key to submit it anew.")

@@ -8,26 +8,26 @@ import threading
 
 import pytest
 
-from pipelet.api.decoders import Decoders
+from pipelet.threads import DaemonThreads
 from tests.service import environment
 
 PATIENCE = 20.0
 _PROGRAM = """
 import asyncio, contextlib, threading
-from pipelet.api.decoders import Decoders
+from pipelet.threads import DaemonThreads
 
 async def main():
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.1):
-            await Decoders(2).run(threading.Event().wait)
+            await DaemonThreads(2, name="hangs").run(threading.Event().wait)
     print("nobody waits any more")
 
 asyncio.run(main())
 """
 
 
-def test_a_process_ends_though_a_picture_hangs() -> None:
-    """In the middle of decoding it."""
+def test_a_process_ends_though_a_thread_hangs() -> None:
+    """Nobody waits for it, at the end either."""
     command = [sys.executable, "-c", _PROGRAM]
     ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False)
 
@@ -36,23 +36,23 @@ def test_a_process_ends_though_a_picture_hangs() -> None:
 
 async def test_what_hangs_still_counts() -> None:
     """Whoever waited for it is gone; no more than so many run, and the next one begins when it ends."""
-    decoders, end = Decoders(1), threading.Event()
-    hanging = asyncio.create_task(decoders.run(lambda: end.wait(PATIENCE)))
+    threads, end = DaemonThreads(1, name="test"), threading.Event()
+    hanging = asyncio.create_task(threads.run(lambda: end.wait(PATIENCE)))
     await asyncio.sleep(0)
     hanging.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await hanging
-    waiting = asyncio.create_task(decoders.run(lambda: "decoded"))
+    waiting = asyncio.create_task(threads.run(lambda: "done"))
     assert not (await asyncio.wait([waiting], timeout=0.2))[0]
 
     end.set()
 
-    assert "decoded" == await asyncio.wait_for(waiting, PATIENCE)
+    assert "done" == await asyncio.wait_for(waiting, PATIENCE)
 
 
 async def test_errors_are_the_callers() -> None:
     """And they leave room for others."""
-    decoders = Decoders(1)
+    threads = DaemonThreads(1, name="test")
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
-            await decoders.run(lambda: 1 // 0)
+            await threads.run(lambda: 1 // 0)

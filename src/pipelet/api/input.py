@@ -8,35 +8,34 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelet.api.body import name_of
-from pipelet.api.problems import Problem
-from pipelet.api.schemas import IMAGE_URL, IMAGE_URLS, MAX_SEED, InputModel
+from pipelet.api.input_model import IMAGE_URL, IMAGE_URLS, MAX_SEED, InputModel
+from pipelet.api.json_values import echo
+from pipelet.api.problems import Fault, bad_input, fault
 from pipelet.domain.catalog import Limits
 from pipelet.domain.image import ImageSpec, Reference
 
-_ECHO_CHARS = 200
 _MAX_UNKNOWN = 10
 """Named unknown fields; looking for a likeness to each of a hundred thousand would take seconds."""
 _NAME_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class PictureUrl:
-    """One of `image_urls`, and where in the body it stands."""
+class ReferenceUrl:
+    """Of a picture that an edit starts from, and where in the body it stands."""
 
     loc: list[str | int]
     url: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Input:
     priority: int
-    pictures: tuple[PictureUrl, ...]
-    """What an edit starts from; nothing elsewhere."""
+    reference_urls: tuple[ReferenceUrl, ...]
+    """Empty where it is no edit."""
     values: dict[str, Any]
 
     def spec(self, limits: Limits, references: tuple[Reference, ...] = ()) -> ImageSpec:
-        """`references` are the pictures once they were read: where no size was asked for, it is that of the first."""
+        """`references` are what was stored of its pictures: where no size was asked for, it is that of the first."""
         values = self.values
         if references and None in (values["width"], values["height"]):
             size = references[0].size.within(limits.min_side, limits.max_side, values["width"], values["height"])
@@ -46,7 +45,7 @@ class Wanted:
 
 def read_input(
     fields: Mapping[str, Any], model: InputModel, *, max_priority: int | None, max_batch: int | None
-) -> Wanted:
+) -> Input:
     """`max_priority` and `max_batch` are what the key allows. Raises Problem 422 with all faults."""
     given = {name: value for name, value in fields.items() if value is not None}
     names = model.model_fields
@@ -59,80 +58,55 @@ def read_input(
         refused = error.errors(include_url=False, include_context=False)
         faults = [_refused(each["loc"], each["type"], each["msg"], known) for each in refused] + faults
     if IMAGE_URLS in names:
-        faults += _pictures_faults(known)
+        faults += _reference_faults(known)
     if faults:
-        raise Problem(422, faults, message=one_line(faults))
-    return _wanted({**vars(values)}, max_priority)
+        raise bad_input(*faults)
+    return _complete({**vars(values)}, max_priority)
 
 
-def _wanted(values: dict[str, Any], max_priority: int | None) -> Wanted:
+def _complete(values: dict[str, Any], max_priority: int | None) -> Input:
     priority = values.pop("priority")
     if priority is None:
         priority = 0 if max_priority is None else min(0, max_priority)
     if values["seed"] is None:
         values["seed"] = secrets.randbelow(MAX_SEED + 1 - values["batch_size"])
-    return Wanted(priority, _pictures(values), values)
+    return Input(priority, _reference_urls(values), values)
 
 
-def _pictures(values: dict[str, Any]) -> tuple[PictureUrl, ...]:
+def _reference_urls(values: dict[str, Any]) -> tuple[ReferenceUrl, ...]:
     several, one = values.pop(IMAGE_URLS, None) or (), values.pop(IMAGE_URL, None)
     if one is not None:
-        return (PictureUrl(["body", IMAGE_URL], one),)
-    return tuple(PictureUrl(["body", IMAGE_URLS, number], url) for number, url in enumerate(several))
+        return (ReferenceUrl(["body", IMAGE_URL], one),)
+    return tuple(ReferenceUrl(["body", IMAGE_URLS, number], url) for number, url in enumerate(several))
 
 
-def _pictures_faults(known: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _reference_faults(known: Mapping[str, Any]) -> list[Fault]:
     if (IMAGE_URLS in known) != (IMAGE_URL in known):
         return []
     if IMAGE_URLS in known:
         message, kind = f"Give {IMAGE_URLS} or {IMAGE_URL}, not both.", "value_error"
     else:
         message, kind = "Name the pictures to edit: a list of URLs, or data: URIs.", "missing"
-    return [{"loc": ["body", IMAGE_URLS], "msg": message, "type": kind, "input": None}]
+    return [fault(["body", IMAGE_URLS], message, kind)]
 
 
-def _refused(loc: tuple[str | int, ...], kind: str, message: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _refused(loc: tuple[str | int, ...], kind: str, message: str, given: Mapping[str, Any]) -> Fault:
     """The input is what was sent, not what reading it made of it."""
     sent = given.get(str(loc[0]))
     if len(loc) > 1 and isinstance(sent, list) and isinstance(loc[1], int):
         sent = sent[loc[1]]
-    return {"loc": ["body", *loc], "msg": message, "type": kind, "input": echo(sent)}
+    return fault(["body", *loc], message, kind, sent=sent)
 
 
-def _unknown_faults(unknown: list[str], given: Mapping[str, Any], known: list[str]) -> list[dict[str, Any]]:
-    faults: list[dict[str, Any]] = []
+def _unknown_faults(unknown: list[str], given: Mapping[str, Any], known: list[str]) -> list[Fault]:
+    faults: list[Fault] = []
     for name in unknown[:_MAX_UNKNOWN]:
         shown = str(echo(name[:_NAME_CHARS]))
         likely = difflib.get_close_matches(name[:_NAME_CHARS], known, n=1)
         hint = f"Did you mean '{likely[0]}'?" if likely else f"The fields are: {', '.join(known)}."
         message = f"Unknown field '{shown}'. {hint}"
-        fault = {"loc": ["body", shown], "msg": message, "type": "extra_forbidden", "input": echo(given[name])}
-        faults.append(fault)
+        faults.append(fault(["body", shown], message, "extra_forbidden", sent=given[name]))
     if len(unknown) > _MAX_UNKNOWN:
         message = f"{len(unknown) - _MAX_UNKNOWN} more unknown fields."
-        faults.append({"loc": ["body"], "msg": message, "type": "extra_forbidden", "input": None})
+        faults.append(fault(["body"], message, "extra_forbidden"))
     return faults
-
-
-def echo(value: object) -> str | int | float | bool | None:
-    """What was sent, short and safe to send back: any JSON value, of any size, with lone surrogates or infinities."""
-    match value:
-        case None | bool():
-            return value
-        case str():
-            text = value
-        case int() | float() if abs(value) <= MAX_SEED:
-            return value
-        case int() | float():
-            text = str(value)
-        case _:
-            text = name_of(value)
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= _ECHO_CHARS else text[: _ECHO_CHARS - 1] + "…"
-
-
-def one_line(faults: list[dict[str, Any]]) -> str:
-    first = faults[0]
-    where = "" if first["type"] == "extra_forbidden" else f"{'.'.join(map(str, first['loc'][1:]))}: "
-    more = f" ({len(faults) - 1} more in `detail`)" if len(faults) > 1 else ""
-    return " ".join(f"{where}{first['msg']}{more}".split())

@@ -13,9 +13,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Decoders:
-    def __init__(self, at_once: int) -> None:
+class DaemonThreads:
+    def __init__(self, at_once: int, *, name: str) -> None:
+        """`name` is what debuggers show."""
         self._free = asyncio.Semaphore(at_once)
+        self._name = name
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` answers or raises. It counts until it ends, also where its caller no longer waits."""
@@ -32,5 +34,5 @@ class Decoders:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
                 loop.call_soon_threadsafe(self._free.release)
 
-        threading.Thread(target=run, name="decode", daemon=True).start()
+        threading.Thread(target=run, name=self._name, daemon=True).start()
         return await asyncio.wrap_future(outcome)
