@@ -11,6 +11,8 @@ from tests.s3_server import S3Server
 
 # A shell that runs us in the background has Ctrl-C ignored, and processes that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# As many of us run at once as there are cores: threads of each beside them would only wait for one another.
+os.environ["OMP_NUM_THREADS"] = "1"
 # Whoever runs us may have an account at AWS: no test should find its way there.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]

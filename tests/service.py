@@ -324,7 +324,8 @@ def stopped(pids: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # it was killed meanwhile
+                os.kill(pid, signal.SIGCONT)
 
 
 def kill_any(pids: Sequence[int]) -> None:

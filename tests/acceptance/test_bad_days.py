@@ -65,10 +65,11 @@ def test_what_waited_is_drawn_after_a_restart_in_order(tmp_path: Path) -> None:
     """Requests that were accepted before everything was killed begin afterwards, by priority and arrival."""
     with Service(tmp_path, settings={"lease_seconds": "2"}) as service:
         service.wait_for_worker()
-        running = service.submit("running sleep=0.5")
-        service.wait(running, status="IN_PROGRESS")
-        low, high, last = (service.submit(f"sleep=0.01 {p}", priority=p) for p in (0, 5, 0))
-        service.kill()
+        with service.paused():
+            running = service.submit("running")
+            service.wait(running, status="IN_PROGRESS")
+            low, high, last = (service.submit(f"sleep=0.01 {p}", priority=p) for p in (0, 5, 0))
+            service.kill()
         service.start()
 
         ended = [service.wait(request_id) for request_id in (running, high, low, last)]

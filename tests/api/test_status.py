@@ -5,7 +5,7 @@ import pytest
 from pipelet.domain.outcome import Failure, FailureKind, HandedBack, Interrupted
 from pipelet.domain.progress import Progress
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.jobs import APP, EDIT
 
 
 async def test_queued(service: Service) -> None:
@@ -117,7 +117,7 @@ async def test_no_logs_unless_asked(service: Service, query: str) -> None:
     assert (await service.client.get(f"{service.status_path(request_id)}{query}")).json()["logs"] is None
 
 
-@pytest.mark.parametrize("called", [APP, "z-image-image-edit"])
+@pytest.mark.parametrize("called", [APP, EDIT])
 @pytest.mark.parametrize("tail", ["/status", "/status/"])
 async def test_answers_under_every_app(service: Service, called: str, tail: str) -> None:
     """A request answers under every known app's path, with URLs of the app that was called."""

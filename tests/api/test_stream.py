@@ -18,6 +18,7 @@ from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
 from tests.api.streams import PATIENCE, Stream, serving, streaming
 from tests.jobs import APP
+from tests.waiting import until
 
 
 async def test_an_event_is_what_a_poll_would_answer(service: Service, url: str) -> None:
@@ -201,9 +202,7 @@ async def hold_out(service: Service, url: str) -> None:
                 assert (await stream.next(within=3)).body["status"] == "IN_PROGRESS"
                 await service.store.finish(lease, HandedBack("x" * 2_000_000), service.clock.now())
                 assert (await stream.next(within=3)).body["status"] == "IN_QUEUE"
-            async with asyncio.timeout(PATIENCE):
-                while await asyncio.to_thread(_is_open, connection):
-                    await asyncio.sleep(0.05)
+            await until(lambda: is_closed(connection))
 
 
 @contextlib.contextmanager
@@ -216,6 +215,10 @@ def deaf_client(service: Service, url: str, path: str) -> Any:
         head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {service.key}\r\n\r\n"
         connection.sendall(head.encode())
         yield connection
+
+
+async def is_closed(connection: socket.socket) -> bool:
+    return not await asyncio.to_thread(_is_open, connection)
 
 
 def _is_open(connection: socket.socket) -> bool:
@@ -247,9 +250,7 @@ async def test_streams_that_are_dropped_leave_nothing(service: Service, url: str
 
     for _ in range(3):
         await asyncio.gather(*map(come_and_go, range(100)))
-    async with asyncio.timeout(PATIENCE):
-        while (len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))) != before:
-            await asyncio.sleep(0.05)
+    await until(lambda: (len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))) == before)
 
 
 async def test_streams_do_not_ask_the_database_each(service: Service, url: str, store: SqliteStore) -> None:
@@ -267,9 +268,7 @@ async def test_streams_do_not_ask_the_database_each(service: Service, url: str, 
             await stream.next()
         queries: list[str] = []
         store._reader.set_trace_callback(queries.append)
-        async with asyncio.timeout(PATIENCE):
-            while sum("AS written_lines" in query for query in queries) < 2:  # what a look begins with
-                await asyncio.sleep(0.01)
+        await until(lambda: sum("AS written_lines" in query for query in queries) >= 2)  # what a look begins with
         idle = len(queries)
         queries.clear()
         await service.claim()

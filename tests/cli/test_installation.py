@@ -135,6 +135,22 @@ def test_help_and_version_load_no_engine_and_no_server(tmp_path: Path) -> None:
     assert "z-image-turbo" in pipelet("generate", "--help", cwd=tmp_path).stdout
 
 
+def test_commands_load_no_more_than_they_need(tmp_path: Path) -> None:
+    """Those that work in the database start without the API and without what draws; a worker without the API."""
+    assert 0 == pipelet("migrate", cwd=tmp_path).returncode
+    for command, needless in (
+        ("keys list", {"fastapi", "numpy", "PIL", "asyncpg"}),
+        ("webhooks list", {"fastapi", "numpy", "PIL", "asyncpg"}),
+        ("worker --help", {"fastapi", "asyncpg", "torch"}),
+    ):
+        done = pipelet(*command.split(), cwd=tmp_path, variables={"PYTHONPROFILEIMPORTTIME": "1"})
+
+        assert 0 == done.returncode
+        loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+        assert "pipelet.wiring" in loaded
+        assert not needless & loaded, command
+
+
 def test_of_two_models_one_must_be_chosen(tmp_path: Path) -> None:
     """With a catalog of two models the start stops and says how to choose: nobody would notice the wrong one."""
     catalog = tmp_path / "two.toml"

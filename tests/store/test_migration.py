@@ -6,8 +6,8 @@ import asyncpg
 
 from pipelet.store.migrations.run import migrate_postgres
 from tests.postgres_server import Server
-from tests.service import eventually
 from tests.store.test_upgrade import statements_up_to
+from tests.waiting import eventually
 
 WAITS = "SELECT count(*) FROM pg_locks WHERE relation = 'file'::regclass AND NOT granted"
 

@@ -218,8 +218,8 @@ async def test_stopping_finishes_what_runs(workshop: Workshop) -> None:
 
 async def test_what_outlasts_the_grace_time_is_handed_back(workshop: Workshop) -> None:
     """A request that cannot end in time goes back to the queue as if it had not begun, and another worker draws it."""
-    async with workshop.worker(grace_seconds=0.2):
-        job = await workshop.store.submit(job_now(prompt="sleep=0.5"))
+    async with workshop.worker(grace_seconds=0.1):
+        job = await workshop.store.submit(job_now(prompt="sleep=0.2"))
         await workshop.begun(job)
 
     handed_back = await workshop.store.get(job.id)
@@ -321,7 +321,7 @@ async def test_stopping_with_a_full_backlog_claims_nothing_more(workshop: Worksh
 async def test_stopping_twice_ends_the_grace_time(workshop: Workshop) -> None:
     """Whoever asks again does not want to wait: what runs is handed back at once."""
     async with workshop.worker(grace_seconds=600) as worker:
-        job = await workshop.store.submit(job_now(prompt="sleep=5"))
+        job = await workshop.store.submit(job_now(prompt="sleep=1"))
         await workshop.begun(job)
         worker.stop()
 

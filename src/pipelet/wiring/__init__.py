@@ -9,12 +9,7 @@ from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-import httpx2
-from fastapi import FastAPI
-
 from pipelet import __version__
-from pipelet.api.app import build_api as build_fastapi
-from pipelet.api.downloads import Fetchers
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain import catalog as catalogs
 from pipelet.domain import webhook_keys
@@ -23,9 +18,7 @@ from pipelet.domain.errors import BlobsUnusable, Unusable
 from pipelet.domain.ids import new_token
 from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key, new_secret
 from pipelet.domain.ports import BlobStore, JobStore
-from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
-from pipelet.outbound import guarded_client, may_reach
 from pipelet.settings import Aws, Settings
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import open_sqlite, schema_version
@@ -33,10 +26,14 @@ from pipelet.wiring.devices import crew_devices
 from pipelet.wiring.secret_files import secret_in, signing_key
 from pipelet.worker.crew import Crew
 from pipelet.worker.housekeeping import Housekeeping
-from pipelet.worker.worker import Worker, WorkerConfig
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from pipelet.api.downloads import Fetchers
+    from pipelet.engine.process import EngineProcess
     from pipelet.webhooks.sender import Sender
+    from pipelet.worker.worker import Worker
 
 
 def read_catalog(settings: Settings) -> Catalog:
@@ -179,16 +176,24 @@ async def ensure_local_key(settings: Settings, store: JobStore) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def open_fetchers(settings: Settings) -> AsyncIterator[Fetchers]:
+async def open_fetchers(settings: Settings) -> AsyncIterator["Fetchers"]:
     """What fetches the pictures that an edit starts from."""
+    import httpx2
+
+    from pipelet.api.downloads import Fetchers  # with what reads pictures
+    from pipelet.outbound import guarded_client
+
     strangers = guarded_client(allowed=settings.networks_beside_public, max_redirects=3)
     async with strangers, httpx2.AsyncClient(timeout=10.0) as storage:
         yield Fetchers(strangers=strangers, storage=storage)
 
 
 def build_api(
-    settings: Settings, *, store: JobStore, blobs: BlobStore, catalog: Catalog, fetchers: Fetchers | None = None
-) -> FastAPI:
+    settings: Settings, *, store: JobStore, blobs: BlobStore, catalog: Catalog, fetchers: "Fetchers | None" = None
+) -> "FastAPI":
+    from pipelet.api.app import build_api as build_fastapi  # which takes longer to import than a command may
+    from pipelet.outbound import may_reach
+
     return build_fastapi(
         store=store,
         blobs=blobs,
@@ -214,6 +219,7 @@ async def ensure_webhook_keys(store: JobStore) -> None:
 
 
 def build_sender(settings: Settings, *, store: JobStore, blobs: BlobStore, tell: Callable[[str], None]) -> "Sender":
+    from pipelet.outbound import guarded_client
     from pipelet.webhooks.sender import Sender  # its library is not needed otherwise
 
     return Sender(
@@ -239,7 +245,9 @@ def build_housekeeping(settings: Settings, *, store: JobStore, blobs: BlobStore)
 
 def build_worker(
     settings: Settings, *, name: str | None, store: JobStore, blobs: BlobStore, catalog: Catalog
-) -> Worker:
+) -> "Worker":
+    from pipelet.worker.worker import Worker, WorkerConfig  # with what encodes pictures
+
     model = model_of_workers(settings, catalog)
     config = WorkerConfig(
         name=name or f"{socket.gethostname()}-{new_token()[:8]}",
@@ -252,7 +260,9 @@ def build_worker(
     return Worker(config, store=store, blobs=blobs, engine=build_engine(settings, model), clock=store.clock)
 
 
-def build_engine(settings: Settings, model: Model) -> EngineProcess:
+def build_engine(settings: Settings, model: Model) -> "EngineProcess":
+    from pipelet.engine.process import EngineProcess
+
     return EngineProcess(
         model=model,
         source=resolve(model.source),
