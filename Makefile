@@ -17,7 +17,7 @@ serve: $(VENV)/.engine ## Run the service until Ctrl-C (ARGS="--model z-image-tu
 	$(VENV)/bin/python -m pipelet serve $(ARGS)
 
 test: check ## Check, then run all tests (ARGS="tests/cli -x" for some)
-	$(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## Lint, formatting, types, and who may import whom
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -113,7 +113,7 @@ def test_a_drained_worker_of_its_own_exits_with_0(tmp_path: Path) -> None:
 
 def test_front_makes_a_request_the_next_one(idle: Service) -> None:
     """Whatever its priority and that of the others; what does not wait cannot be moved."""
-    requests = [idle.submit("x", priority=priority) for priority in (0, 2**31 - 1, -5)]
+    requests = [idle.submit("x", priority=priority) for priority in (2**31 - 2, 2**31 - 1, -5)]
 
     done = idle.run("queue", "front", requests[2])
     places = [idle.status(each)["queue_position"] for each in requests]

@@ -86,9 +86,10 @@ _MAX_URL = 8192
 """Characters of a URL that is to be fetched."""
 
 EDIT_EXAMPLE: dict[str, Any] = {
-    "prompt": "The girl from the first image is playing chess on the table from the second image.",
-    "image_urls": ["https://example.com/girl.png", "https://example.com/table.jpg"],
+    "prompt": "The girl is playing chess on an ancient table.",
+    "image_urls": ["https://example.com/girl.png"],
 }
+"""Of one picture, which every model takes."""
 EXAMPLE: dict[str, str | int] = {
     "prompt": "The girl is playing chess on an ancient table.",
     "width": 1024,
