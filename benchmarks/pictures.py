@@ -60,12 +60,14 @@ def _directly(prompts: Sequence[str], model: str) -> Iterator[Picture]:
     from diffusers.utils import logging
     from transformers.utils import logging as more_logging
 
+    from pipelet.engine.devices import quick_dtype
+
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     more_logging.disable_progress_bar()
     folder = resolve("package:box") if model == BOX else model
     guidance = _guidance()
-    pipe = ZImagePipeline.from_pretrained(folder, dtype=torch.bfloat16)
+    pipe = ZImagePipeline.from_pretrained(folder, dtype=quick_dtype(torch.device("cpu")))
     pipe.set_progress_bar_config(disable=True)
     for number, prompt in enumerate(prompts):
         yield np.asarray(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from training.captions import Captions
 from training.muon import Muon
-from training.runs import Average, Run, device
+from training.runs import Average, Run, device, halved
 from training.scenes import GRID, render, sprite
 from training.vocabulary import vocabulary
 
@@ -138,7 +138,7 @@ def train(folder: Path, *, minutes: float, rate: float = 3e-3, decoder_only: boo
             optimizer.param_groups[0]["lr"] = peak * run.schedule(step, share)
         real = torch.from_numpy(np.stack([crops.draw() for _ in range(BATCH)]))
         real = real.to(where, memory_format=torch.channels_last)
-        with torch.autocast(where.type, torch.bfloat16):
+        with halved(where):
             latents = model.encode(real).latents.float()
             # Noise of up to a fifth: what the transformer hands over later is not exact either.
             noise = torch.rand(BATCH, 1, 1, 1, device=where) * 0.2 * torch.randn_like(latents)

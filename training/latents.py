@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.batched import patchify
 from training.captions import Captioned, Captions
-from training.runs import device
+from training.runs import device, halved
 from training.scenes import render
 from training.vocabulary import vocabulary
 
@@ -50,7 +50,7 @@ def encode(autoencoder: AutoencoderTiny, size: tuple[int, int], count: int, seed
     for start in range(0, count, 8):
         batch = [captions.draw() for _ in range(min(8, count - start))]
         pixels = torch.from_numpy(np.stack([render(drawn.scene) for drawn in batch])).permute(0, 3, 1, 2)
-        with torch.no_grad(), torch.autocast(where.type, torch.bfloat16):
+        with torch.no_grad(), halved(where):
             latents = autoencoder.encode(pixels.to(where).float() / 127.5 - 1).latents.float().contiguous()
         scenes += batch
         patches.append(patchify(latents).half().cpu().numpy())

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from pipelet.engine.devices import quick_dtype
+
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ROUNDS = 5
 
@@ -32,8 +34,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix whose singular values are all about 1, by Newton-Schulz iteration in bfloat16."""
-    wide = matrix.bfloat16()
+    """The nearest matrix whose singular values are all about 1, by Newton-Schulz iteration, in bfloat16 or better."""
+    wide = matrix.to(quick_dtype(matrix.device))
     tall = wide.shape[0] > wide.shape[1]
     if tall:
         wide = wide.T

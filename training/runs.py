@@ -10,10 +10,17 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelet.engine.devices import quick_dtype
+
 
 def device() -> torch.device:
     """A GPU where there is one."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def halved(where: torch.device) -> torch.autocast:
+    """Inside of it, what can be is computed in half the bits, if the device gains by that."""
+    return torch.autocast(where.type, torch.bfloat16, enabled=quick_dtype(where) is torch.bfloat16)
 
 
 class Run:

@@ -15,7 +15,7 @@ from training import batched, text
 from training.captions import Captions
 from training.latents import SIZES, Latents, load
 from training.pipeline import assemble, grid
-from training.runs import Average, Run, device
+from training.runs import Average, Run, device, halved
 from training.vocabulary import nearest_words, vocabulary
 
 HEADS, LAYERS = 4, 6
@@ -189,7 +189,7 @@ def train(folder: Path, *, minutes: float, rate: float = 3e-3, batch: int = 32, 
         sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
         noisy = torch.lerp(clean, noise, sigma[:, None, None])
         common = key == (32, 8, 8) and len(clean) == batch  # what is rare is not worth the minutes of compiling
-        with torch.autocast(where.type, torch.bfloat16):
+        with halved(where):
             caption = text.encode(learner.text_encoder, ids, real)
             velocity = (forward if common else batched.forward)(
                 learner.transformer, noisy, 1 - sigma, caption, real, rotations[key]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import ZImagePipeline
 
+from pipelet.engine.devices import quick_dtype
 from pipelet.engine.sources import resolve
 from tests.jobs import APP
 from tests.pictures import fetched
@@ -31,7 +32,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def pipe() -> Any:
     """What a user of diffusers would have."""
-    loaded = ZImagePipeline.from_pretrained(resolve("package:box"), dtype=torch.bfloat16)
+    loaded = ZImagePipeline.from_pretrained(resolve("package:box"), dtype=quick_dtype(torch.device("cpu")))
     loaded.set_progress_bar_config(disable=True)
     loaded.vae.enable_slicing()
     return loaded

@@ -12,6 +12,7 @@ from tests.engine.test_diffusers import paint
 
 from pipelet.domain import catalog
 from pipelet.domain.image import Reference
+from pipelet.engine.devices import quick_dtype
 from pipelet.engine.diffusers import DiffusersModel
 from pipelet.engine.sources import resolve
 from training.export import model_card
@@ -24,7 +25,7 @@ ENTRY = catalog.parse(files("pipelet").joinpath("catalog.toml").read_text("utf-8
 
 @pytest.fixture(scope="module")
 def pipe():
-    loaded = diffusers.ZImagePipeline.from_pretrained(BOX, dtype=torch.bfloat16)
+    loaded = diffusers.ZImagePipeline.from_pretrained(BOX, dtype=quick_dtype(torch.device("cpu")))
     loaded.set_progress_bar_config(disable=True)
     return loaded
 

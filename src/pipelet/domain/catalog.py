@@ -32,8 +32,9 @@ class Model:
     """A diffusers class name; `auto` takes what the checkpoint's `model_index.json` names."""
     painter: str = "pipelet.engine.diffusers:DiffusersModel"
     """The class that draws, `module:Class`, of the shape of `engine/painter.py`."""
-    dtype: str = "bfloat16"
-    """torch's name of the type the weights are loaded as."""
+    dtype: str = "auto"
+    """torch's name of the type the weights are loaded as; `auto` is `bfloat16`, but `float32` on a CPU that has no
+    instructions for it."""
     num_inference_steps: int = 28
     """Where a request names none."""
     guidance_scale: float = 4.0

@@ -16,8 +16,9 @@ from pipelet.domain.catalog import Model
 from pipelet.domain.errors import DrawOutOfMemory, DrawRefused, ModelUnusable
 from pipelet.domain.image import ImageSpec
 from pipelet.engine.calls import arguments_of
+from pipelet.engine.devices import find_device, in_words
 from pipelet.engine.edits import Editor
-from pipelet.engine.loading import find_device, in_words, load_pipeline, sibling
+from pipelet.engine.loading import load_pipeline, sibling
 from pipelet.engine.prompts import Prompts
 from pipelet.engine.watch import Watch
 
@@ -45,7 +46,7 @@ class DiffusersModel:
         # Left alone, torch takes a thread for each core, which is right for large pictures.
         if threads is not None:
             torch.set_num_threads(threads)
-        pipe = load_pipeline(source, model)
+        pipe = load_pipeline(source, model, where)
         if "prompt" not in inspect.signature(type(pipe).__call__).parameters:
             raise ModelUnusable(f"{type(pipe).__name__} takes no prompt; Pipelet needs a text-to-image pipeline.")
         pipe.to(where)

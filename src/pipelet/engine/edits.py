@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -14,6 +15,7 @@ from pipelet.domain.catalog import Model
 from pipelet.domain.errors import DrawRefused, ModelUnusable
 from pipelet.domain.image import ImageSpec
 from pipelet.domain.sizes import Size
+from pipelet.engine.devices import BFLOAT16_ALONE
 from pipelet.engine.loading import sibling
 
 _SMALLEST_SIDE = 64
@@ -82,7 +84,7 @@ def _check(pipe: Any, model: Model) -> None:
         )
     if "strength" not in takes and model.strength > 0:
         raise ModelUnusable(f"{name} takes no strength. Take it out of the model's entry in the catalog.")
-    if name == "ZImageOmniPipeline" and model.dtype != "bfloat16":
+    if name == BFLOAT16_ALONE and pipe.dtype != torch.bfloat16:
         raise ModelUnusable(f'{name} encodes pictures as bfloat16 whatever it is loaded as: set dtype = "bfloat16".')
 
 

@@ -1,4 +1,4 @@
-"""From what the catalog says of a model to its pipeline, on its device."""
+"""From what the catalog says of a model to its pipeline."""
 
 import inspect
 from typing import Any
@@ -10,21 +10,22 @@ import transformers
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import ModelUnusable
 from pipelet.engine import checkpoint
+from pipelet.engine.devices import dtype_of
 from pipelet.engine.processors import without_torchvision
 
 
-def load_pipeline(source: str, model: Model) -> Any:
+def load_pipeline(source: str, model: Model, device: torch.device) -> Any:
+    """Loaded as what `device` computes with, and not moved there yet."""
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     folder = checkpoint.check(source)
     pipeline = _pipeline_class(model.pipeline, folder)
+    dtype = dtype_of(model, pipeline.__name__, device)
     try:
         # Always with a dtype: without one a bfloat16 checkpoint is loaded half as bfloat16, half as float32.
         where = folder or source
         parts = without_torchvision(pipeline, where, local_files_only=folder is not None)
-        return pipeline.from_pretrained(
-            where, dtype=getattr(torch, model.dtype), local_files_only=folder is not None, **parts
-        )
+        return pipeline.from_pretrained(where, dtype=dtype, local_files_only=folder is not None, **parts)
     except ValueError as error:
         raise ModelUnusable(
             f"The checkpoint {source} was not made for {pipeline.__name__}; name its own class in the catalog's "
@@ -79,21 +80,3 @@ def sibling(pipe: Any, name: str, *, asked_by: str) -> Any:
     made = found(**{part: value for part, value in pipe.components.items() if part in taken})
     made.set_progress_bar_config(disable=True)
     return made
-
-
-def find_device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        found = torch.accelerator.current_accelerator(check_available=True)
-        wanted = str(found) if found is not None else "cpu"
-    try:
-        device = torch.device(wanted)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelUnusable(
-            f"The device {wanted} cannot be used: {str(error).splitlines()[0]} Set PIPELET_DEVICE to cpu or auto."
-        ) from error
-    return device
-
-
-def in_words(device: torch.device) -> str:
-    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
