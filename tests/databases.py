@@ -1,6 +1,7 @@
 """New databases for tests, each of its own, with their tables."""
 
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import cache
@@ -15,9 +16,18 @@ from tests.postgres_server import Server
 Opener = Callable[[], AbstractAsyncContextManager[JobStore]]
 
 
+@cache
+def empty_sqlite() -> bytes:
+    """The file of a database that has its tables, and nothing in them. To make one takes longer than to copy it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pipelet.sqlite"
+        migrate_sqlite(path)
+        return path.read_bytes()
+
+
 def new_sqlite(folder: Path) -> Opener:
     path = folder / "pipelet.sqlite"
-    migrate_sqlite(path)
+    path.write_bytes(empty_sqlite())
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[JobStore]:

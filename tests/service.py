@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import pytest
 
+from tests.databases import empty_sqlite
 from tests.jobs import APP
 from tests.waiting import eventually
 
@@ -108,6 +109,11 @@ class Service:
 
     def start(self, *, within: float = 60.0) -> None:
         """Returns when it listens; see `wait_for_worker`."""
+        database = self.data_dir / "pipelet.sqlite"
+        if "database_url" not in self.settings and not self.data_dir.exists() and self.data_dir.parent.exists():
+            # Most of a first start is making the tables. Whoever tests that comes with an empty folder.
+            self.data_dir.mkdir(mode=0o700)
+            database.write_bytes(empty_sqlite())
         port = str(self.port)
         command = [sys.executable, "-m", "pipelet", "serve", "--port", port, *self._arguments]
         with self.log_file.open("a") as log:

@@ -15,7 +15,7 @@ def eventually(condition: Callable[[], Any], *, within: float = 20.0, why: str |
     while not (value := condition()):
         if time.monotonic() > deadline:
             pytest.fail(f"Not within {within:g} s: {why() if callable(why) else why or condition}")
-        time.sleep(0.02)
+        time.sleep(0.05)
     return value
 
 

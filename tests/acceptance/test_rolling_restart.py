@@ -17,14 +17,13 @@ async def test_apis_and_workers_are_restarted_in_turn_and_no_user_notices(tmp_pa
         key = cluster.apis[0].key
         users = Users([api.url for api in cluster.apis], lambda: key, random.Random(5), report)
         coming_and_going = asyncio.create_task(users.run())
-        for _ in range(2):
-            for api in cluster.apis:
-                await _work_goes_on(users)
-                assert await asyncio.to_thread(api.stop) == 0
-                await asyncio.to_thread(api.start)
-            for worker in cluster.workers:
-                await _work_goes_on(users)
-                await asyncio.to_thread(worker.restart)
+        for api in cluster.apis:
+            await _work_goes_on(users)
+            assert await asyncio.to_thread(api.stop) == 0
+            await asyncio.to_thread(api.start)
+        for worker in cluster.workers:
+            await _work_goes_on(users)
+            await asyncio.to_thread(worker.restart)
         users.leaving.set()
         await coming_and_going
         await users.ask_again()

@@ -11,18 +11,11 @@ from fastapi import FastAPI
 from pipelet.api.downloads import Fetchers
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain.catalog import Catalog
-from pipelet.store.migrations.run import migrate_sqlite
 from pipelet.store.sqlite import SqliteStore, open_sqlite
 from tests.api.service import CATALOG, Service, build
 from tests.api.streams import serving
+from tests.databases import empty_sqlite
 from tests.jobs import SetClock
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("migrated") / "pipelet.db"
-    migrate_sqlite(path)
-    return path.read_bytes()
 
 
 @pytest.fixture
@@ -31,9 +24,9 @@ def clock() -> SetClock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, empty_database: bytes) -> Iterator[SqliteStore]:
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
     path = tmp_path / "pipelet.db"
-    path.write_bytes(empty_database)
+    path.write_bytes(empty_sqlite())
     store = open_sqlite(path)
     yield store
     store.close()

@@ -12,9 +12,9 @@ from pipelet.blobs.disk import DiskBlobs
 from pipelet.blobs.s3 import S3Blobs
 from pipelet.domain.clock import SystemClock
 from pipelet.domain.ports import BlobStore
-from pipelet.store.migrations.run import migrate_sqlite
 from pipelet.store.sqlite import open_sqlite
 from tests.api.service import build
+from tests.databases import empty_sqlite
 from tests.s3_server import BUCKET, KEY, SECRET, S3Server
 
 MakeS3 = Callable[..., S3Blobs]
@@ -41,7 +41,7 @@ async def make_shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
 
         async def on_disk(url_seconds: float) -> Shelf:
             path = tmp_path / "pipelet.sqlite"
-            migrate_sqlite(path)
+            path.write_bytes(empty_sqlite())
             store = open_sqlite(path)
             open_clients.callback(store.close)
             blobs = DiskBlobs(tmp_path / "files", signing_key=os.urandom(32), url_seconds=url_seconds)

@@ -16,9 +16,9 @@ from pipelet.domain.job import Job, State
 from pipelet.domain.ports import BlobStore
 from pipelet.domain.workers import WorkerReport
 from pipelet.engine.process import EngineProcess
-from pipelet.store.migrations.run import migrate_sqlite
 from pipelet.store.sqlite import open_sqlite
 from pipelet.worker.worker import Worker, WorkerConfig
+from tests.databases import empty_sqlite
 from tests.jobs import APP
 from tests.waiting import until
 
@@ -28,7 +28,7 @@ ZOO = "tests.engine.zoo"
 class Workshop:
     def __init__(self, folder: Path) -> None:
         path = folder / "pipelet.sqlite"
-        migrate_sqlite(path)
+        path.write_bytes(empty_sqlite())
         self.store = open_sqlite(path)
         self.files = folder / "files"
         self.blobs = DiskBlobs(self.files, signing_key=b"k", url_seconds=60)
