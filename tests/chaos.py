@@ -45,12 +45,11 @@ async def disturb(
     users = Users(urls, lambda: cluster.apis[0].key, rng, report, cancels=0.15)
     coming_and_going = asyncio.create_task(users.run())
     pauses: set[asyncio.Task[None]] = set()
-    for _ in range(times):
+    for kind in _schedule(times, rng):
         # Between two blows at least one request ends: few are then hit three times, and rightly fail.
         users.progressed.clear()
         await asyncio.wait_for(users.progressed.wait(), timeout=90)
         await asyncio.sleep(rng.uniform(0, 0.4))
-        kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
         if kind == "worker paused":
             pause = asyncio.create_task(_pause(cluster, rng))
             pauses.add(pause)
@@ -69,6 +68,11 @@ async def disturb(
     await asyncio.to_thread(cluster.retire_workers)
     await inspect_books(users, cluster.database_url, cluster.files())
     return report, calm_after
+
+
+def _schedule(times: int, rng: random.Random) -> list[str]:
+    """Every kind once, however short it is, and then as often as `KINDS` says."""
+    return rng.sample(list(KINDS), len(KINDS)) + rng.choices(list(KINDS), list(KINDS.values()), k=times - len(KINDS))
 
 
 async def _pause(cluster: Cluster, rng: random.Random) -> None:

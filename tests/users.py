@@ -140,7 +140,7 @@ class Users:
                     self.fault(f"{request_id}: was cancelled, and is {state}")
                 if state == "COMPLETED":
                     break
-                await asyncio.sleep(0.03)
+                await asyncio.sleep(0.1)
             result = await self._ask("GET", path)
         await self._judge(request_id, body, result, is_cancelled=is_cancelled)
 
