@@ -9,7 +9,7 @@ from tests.postgres_server import Server
 from tests.service import Service
 from tests.waiting import eventually
 
-LEASE_SECONDS = 2
+LEASE_SECONDS = 5
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
