@@ -109,11 +109,10 @@ class Service:
 
     def start(self, *, within: float = 60.0) -> None:
         """Returns when it listens; see `wait_for_worker`."""
-        database = self.data_dir / "pipelet.sqlite"
         if "database_url" not in self.settings and not self.data_dir.exists() and self.data_dir.parent.exists():
-            # Most of a first start is making the tables. Whoever tests that comes with an empty folder.
+            # To make the tables is a third of a first start. That they are made is seen by the tests of the demo.
             self.data_dir.mkdir(mode=0o700)
-            database.write_bytes(empty_sqlite())
+            (self.data_dir / "pipelet.sqlite").write_bytes(empty_sqlite())
         port = str(self.port)
         command = [sys.executable, "-m", "pipelet", "serve", "--port", port, *self._arguments]
         with self.log_file.open("a") as log:
