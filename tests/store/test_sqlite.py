@@ -151,6 +151,22 @@ async def test_one_failing_write_spares_its_neighbours(tmp_path: Path) -> None:
     assert [(1,), (3,)] == sqlite3.connect(path).execute("SELECT n FROM t ORDER BY n").fetchall()
 
 
+async def test_a_claim_does_not_wait_for_the_pause_between_commits(tmp_path: Path) -> None:
+    """A write that need not be durable is committed at once, though the writes before it have just been."""
+    connection = sqlite3.connect(tmp_path / "plain.sqlite", isolation_level=None, check_same_thread=False)
+    writer = GroupCommit(connection, announce=lambda: None, tell=lambda: None, pause=3600)
+    create = asyncio.create_task(writer.write(lambda db: db.execute("CREATE TABLE t (n INTEGER)") and None))
+    await asyncio.sleep(0)
+    insert = asyncio.create_task(writer.write(lambda db: db.execute("INSERT INTO t VALUES (1)") and None))
+    await create
+
+    claimed = await writer.write(lambda db: db.execute("SELECT count(*) FROM t").fetchone(), durable=False)
+    await insert
+    writer.close()
+
+    assert (1,) == claimed
+
+
 async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
     """With no space left a submit says so and leaves nothing behind; with space again the same one is taken."""
     with small_disk(tmp_path / "disk") as disk:

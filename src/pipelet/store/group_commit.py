@@ -9,6 +9,7 @@ interpreter's lock back and forth with every row, which costs more than the rows
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +23,10 @@ Result = TypeVar("Result")
 
 _BATCH = 32
 _PAUSE = 0.005
-"""Seconds between batches. SQLite's lock is not fair: without a pause another process that wants to write starves."""
+"""Seconds between batches. SQLite's lock is not fair: without a pause another process that wants to write starves.
+
+A write that is not durable ends the pause. Those are a worker's claims, leases and progress: too few to starve anyone,
+and an engine is idle until its worker has claimed."""
 LOCK_SECONDS = 5.0
 """How long a write waits for another program that holds the database; then it fails, and may be made again."""
 
@@ -52,16 +56,24 @@ class GroupCommit:
     Args:
         announce: called once after a commit that held an announced write: there is work.
         tell: called once after a commit that held any write that was not quiet: something changed.
+        pause: seconds between batches.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, *, announce: Callable[[], None], tell: Callable[[], None]
+        self,
+        connection: sqlite3.Connection,
+        *,
+        announce: Callable[[], None],
+        tell: Callable[[], None],
+        pause: float = _PAUSE,
     ) -> None:
         self._connection = connection
         self._connection.execute("PRAGMA busy_timeout = 0")  # see `_begin`
         self._announce = announce
         self._tell = tell
+        self._pause_seconds = pause
         self._waiting: deque[_Write] = deque()
+        self._pause_over = asyncio.Event()
         self._flushing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pipelet-store")
 
@@ -80,6 +92,8 @@ class GroupCommit:
         """
         write = _Write(operation, durable, announced, quiet, asyncio.get_running_loop().create_future())
         self._waiting.append(write)
+        if not durable:
+            self._pause_over.set()
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
         return await write.future  # type: ignore[no-any-return]
@@ -110,9 +124,16 @@ class GroupCommit:
                 for write in batch:
                     write.resolve()
                 if self._waiting:
-                    await asyncio.sleep(_PAUSE)
+                    await self._pause()
         finally:
             self._flushing = None
+
+    async def _pause(self) -> None:
+        if all(write.durable for write in self._waiting):
+            self._pause_over.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_seconds):
+                    await self._pause_over.wait()
 
     def _begin(self, batch: list[_Write]) -> bool:
         """False: another program holds the lock."""
