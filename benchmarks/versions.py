@@ -42,7 +42,7 @@ from benchmarks.service import ROOT, scratch
 
 MIGRATIONS = Path("src/pipelet/store/migrations/versions")
 _ENDS = 25
-"""So many requests of the users end between two steps."""
+"""Requests of the users that end between two steps."""
 _STANDSTILL = 60.0
 
 
@@ -78,14 +78,16 @@ def main() -> None:
     parser.add_argument("--older", metavar="REV")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], nargs="*", default=["sqlite", "postgresql"])
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--smoke", action="store_true", help="only see whether it runs: on SQLite alone")
     options = parser.parse_args()
+    databases = ["sqlite"] if options.smoke else options.database
     revision = _git("rev-parse", "--short", options.older or _before_last_migration())
     began = time.monotonic()
     seen = {}
     with scratch() as folder:
         tree = _tree(revision, folder / "older")
         title = f"{revision} ({_head(tree)}) beside this version ({_head(ROOT)})"
-        for database in options.database:
+        for database in databases:
             with _database(database, folder / database) as url:
                 seen[database] = asyncio.run(_upgrade(folder / database, tree, url, options.seed))
     result = _table(seen)
@@ -140,6 +142,7 @@ def _services(folder: Path, tree: Path, url: str | None) -> tuple[Service, Servi
     shared = {"lease_seconds": "2", "log_level": "info"} | ({} if url is None else {"database_url": url})
     path = os.pathsep.join([str(tree / "src"), str(tree)])
     older = Service(folder, arguments=("--workers", "0"), settings=shared, variables={"PYTHONPATH": path})
+    older.data_dir.mkdir(mode=0o700)  # or it starts with the tables of this version
     catalog = folder / "edits.toml"
     catalog.write_text((folder / "catalog.toml").read_text() + "max_references = 1\n")
     edits, hooks = {"catalog": str(catalog)}, {"allowed_networks": "127.0.0.0/8"}
