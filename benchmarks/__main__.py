@@ -1,33 +1,31 @@
-"""Runs the benchmarks one after the other, each as its own command: `python -m benchmarks [NAME ...]`."""
+"""Runs the benchmarks one after the other, each as its own command: `python -m benchmarks [NAME ...]`.
+
+`python -m benchmarks check [--record]` runs them short, and compares their ratios with the recorded ones.
+"""
 
 import subprocess
 import sys
 
-_ALL = (
-    "startup",
-    "pickup",
-    "idle_gap",
-    "engine",
-    "cancelling",
-    "throughput",
-    "depth",
-    "streams",
-    "postgres",
-    "estimates",
-    "kill",
-    "chaos",
-    "fidelity",
-)
+from benchmarks import check
+from benchmarks.catalog import ALL
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or _ALL
-    unknown = sorted(set(chosen) - set(_ALL))
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["check"]:
+        sys.exit(check.command(arguments[1:]))
+    known = [benchmark.name for benchmark in ALL]
+    unknown = sorted(set(arguments) - set(known))
     if unknown:
-        sys.exit(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(_ALL)}.")
-    failed = [name for name in chosen if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode]
+        sys.exit(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(known)}; and `check`.")
+    failed = [
+        benchmark.name
+        for benchmark in ALL
+        if benchmark.name in (arguments or known)
+        and subprocess.run([sys.executable, *benchmark.command("")]).returncode
+    ]
     if failed:
-        sys.exit(f"These did not come to an end: {', '.join(failed)}.")
+        sys.exit(f"These failed: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import ZImagePipeline
 from diffusers.utils import logging
@@ -21,11 +22,14 @@ def main() -> None:
         print(json.dumps(_seconds(pipe, **json.loads(line))), flush=True)
 
 
-def _seconds(pipe: Any, *, seed: int, batch_size: int, prompt: str, **arguments: Any) -> float:
+def _seconds(pipe: Any, *, seed: int, batch_size: int, prompt: str, save: str | None, **arguments: Any) -> float:
     began = time.perf_counter()
     generators = [torch.Generator("cpu").manual_seed(seed + k) for k in range(batch_size)]
-    pipe(prompt=[prompt] * batch_size, generator=generators, guidance_scale=0.0, **arguments)
-    return time.perf_counter() - began
+    images = pipe(prompt=[prompt] * batch_size, generator=generators, **arguments).images
+    seconds = time.perf_counter() - began
+    if save is not None:
+        np.save(save, np.stack([np.asarray(image) for image in images]))
+    return seconds
 
 
 if __name__ == "__main__":

@@ -6,13 +6,11 @@ One of the workers has a clock that is seven minutes ahead. The goal is a zero u
 where there is any.
 """
 
-import argparse
 import asyncio
 import sys
-import tempfile
 import time
-from pathlib import Path
 
+import cyclopts
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -20,26 +18,41 @@ from tests.chaos import SEVEN_MINUTES_AHEAD, disturb
 from tests.cluster import Cluster
 from tests.users import Report
 
+from benchmarks.service import scratch
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+
+def main(*, times: int = 60, seed: int = 1) -> None:
+    """
+    Parameters
+    ----------
+    times
+        How many disturbances.
+    seed
+        Of their moments and kinds.
+    """
+    end(measure(times=times, seed=seed))
+
+
+def measure(*, times: int, seed: int) -> Report:
     began = time.monotonic()
     with (
-        tempfile.TemporaryDirectory() as folder,
-        Cluster(Path(folder), skewed=SEVEN_MINUTES_AHEAD) as cluster,
+        scratch() as folder,
+        Cluster(folder, skewed=SEVEN_MINUTES_AHEAD) as cluster,
         Live(console=Console(stderr=True), refresh_per_second=1) as live,
     ):
         report, calm_after = asyncio.run(
-            disturb(cluster, times=options.times, seed=options.seed, tell=lambda now: live.update(table(now)))
+            disturb(cluster, times=times, seed=seed, tell=lambda now: live.update(table(now)))
         )
     result = table(report)
     result.caption = (
-        f"{time.monotonic() - began:.0f} s, seed {options.seed}; all had ended {calm_after:.1f} s after the last blow"
+        f"{time.monotonic() - began:.0f} s, seed {seed}; all had ended {calm_after:.1f} s after the last blow"
     )
     Console().print(result)
+    return report
+
+
+def end(report: Report) -> None:
+    """Print what went wrong, and exit with 1 where anything did."""
     for fault in report.faults:
         print(fault)
     sys.exit(1 if report.faults or report.accepted != report.ended else 0)
@@ -61,4 +74,4 @@ def table(report: Report) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)

@@ -18,7 +18,7 @@ from tests.jobs import make_job, wanting
 
 from benchmarks import load
 from benchmarks.service import APP, Service, scratch, serving
-from benchmarks.table import Line, in_us, load_now, median, show
+from benchmarks.table import Line, Ratio, in_us, load_now, median, show
 from pipelet.domain.job import Job
 from pipelet.domain.keys import hash_secret
 from pipelet.store.rows import job_columns
@@ -179,8 +179,8 @@ def _lines(queue: Queue, empty: Queue) -> list[Line]:
         found, base = getattr(queue, kind), getattr(empty, kind)
         times = median(found) / median(base)
         beside = f"{times:.2f} times the empty queue's {in_us(median(base))}"
-        met = times <= _MOST_TIMES
-        lines.append(Line(f"{queue.name}: {what}", in_us(median(found)), beside, f"≤ {_MOST_TIMES:g} times", met))
+        goal, met = f"≤ {_MOST_TIMES:g} times", times <= _MOST_TIMES
+        lines.append(Line(f"{queue.name}: {what}", in_us(median(found)), beside, goal, met, Ratio(times)))
     return lines
 
 

@@ -1,6 +1,8 @@
 """What the service adds to the drawing: the model in the box, called by a script, by our engine and through the API.
 
-One CPU thread each, and all three draw in turns, so that a slow moment slows all of them.
+One CPU thread each, and all three draw in turns, so that a slow moment slows all of them. They do the same work: sizes
+that the model draws as they are, with the steps and the guidance of its catalog entry. The turn that warms up compares
+their pixels.
 """
 
 import asyncio
@@ -13,70 +15,125 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import cyclopts
+import numpy as np
 import structlog
+from numpy.typing import NDArray
+from PIL import Image
 from tests.jobs import make_spec
 
-from benchmarks import load, records
+from benchmarks import records
 from benchmarks.service import APP, Service, scratch, serving
-from benchmarks.table import Line, load_now, median, show
+from benchmarks.table import Line, Ratio, load_now, median, show
 from pipelet import wiring
+from pipelet.client import Client, Result
+from pipelet.domain.catalog import Model
 from pipelet.domain.engine import Part
+from pipelet.domain.image import ImageSpec
+from pipelet.domain.sizes import Size
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
 
-_STEPS = 8
 _PROMPT = "a red apple on a light blue background"
+_SEED = 1
+_ROUNDING = 1
+"""Levels of 255. Where the CPU has no bfloat16, batches differ by so much (decision 18)."""
 
 
 @dataclass
 class Case:
-    side: int
+    """A size and a batch, and the seconds that each way took for it."""
+
+    size: Size
     batch: int
     bare: list[float] = field(default_factory=list)
     engine: list[float] = field(default_factory=list)
     service: list[float] = field(default_factory=list)
 
+    def spec(self, model: Model) -> ImageSpec:
+        spec = make_spec(
+            prompt=_PROMPT,
+            width=self.size.width,
+            height=self.size.height,
+            batch_size=self.batch,
+            seed=_SEED,
+            num_inference_steps=model.num_inference_steps,
+            guidance_scale=model.guidance_scale,
+        )
+        assert spec.size == model.handed_over(spec).size, f"{self.size} is drawn at another size."
+        return spec
 
-def main(*, turns: int = 5, sides: tuple[int, ...] = (256, 512), batches: tuple[int, ...] = (1, 4)) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Everything that draws."""
+
+    model: Model
+    bare: "subprocess.Popen[str]"
+    engine: EngineProcess
+    service: Service
+    client: Client
+    folder: Path
+
+
+def main(*, turns: int = 5, sizes: tuple[str, ...] = ("256x256", "512x256"), batches: tuple[int, ...] = (1, 4)) -> None:
     """
     Parameters
     ----------
     turns
         How often each size is drawn in each way; the medians are shown.
-    sides
-        Of the square pictures, in pixels.
+    sizes
+        Of the pictures, among those that the model draws as they are.
     batches
         Pictures a request.
     """
     before = load_now()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    cases = [Case(side, batch) for side in sides for batch in batches]
+    cases = [Case(Size.parse(size), batch) for size in sizes for batch in batches]
     settings = {"PIPELET_THREADS": "1"}
-    with scratch() as folder, serving(folder / "data", settings=settings) as service, _bare() as bare:
-        asyncio.run(_measure(cases, turns, service, bare))
+    with (
+        scratch() as folder,
+        serving(folder / "data", settings=settings) as service,
+        _bare() as bare,
+        Client(f"http://127.0.0.1:{service.port}", service.key) as client,
+    ):
+        model = wiring.read_catalog(Settings(data_dir=service.data_dir)).models["box"]
+        engine = EngineProcess(model=model, source=resolve("package:box"), device="cpu", threads=1)
+        asyncio.run(_measure(cases, turns, Ways(model, bare, engine, service, client, folder)))
     lines = [line for case in cases for line in _lines(case)]
-    show(f"The model in the box, {_STEPS} steps, medians of {turns}", lines, load=before)
+    title = f"The model in the box, {model.num_inference_steps} steps, guidance {model.guidance_scale:g}"
+    show(f"{title}, medians of {turns}", lines, load=before)
 
 
-async def _measure(cases: list[Case], turns: int, service: Service, bare: "subprocess.Popen[str]") -> None:
-    catalog = wiring.read_catalog(Settings(data_dir=service.data_dir))
-    engine = EngineProcess(model=catalog.models["box"], source=resolve("package:box"), device="cpu", threads=1)
-    await engine.start()
-    caller = load.Caller(service.port)
+async def _measure(cases: list[Case], turns: int, ways: Ways) -> None:
+    await ways.engine.start()
     try:
-        for turn in range(turns + 1):
+        for case in cases:  # warms up: the first time everything is slower
+            await _compare(case, ways)
+        for _ in range(turns):
             for case in cases:
-                found = (_draw_bare(bare, case), await _draw(engine, case), _request(service, caller, case))
-                if turn > 0:  # the first time everything is slower
-                    for seconds, of_way in zip(found, (case.bare, case.engine, case.service), strict=True):
-                        of_way.append(seconds)
+                case.bare.append(_draw_bare(ways, case))
+                seconds, _ = await _draw(ways, case)
+                case.engine.append(seconds)
+                case.service.append((await asyncio.to_thread(_request, ways, case))[0])
     finally:
-        caller.close()
-        await engine.stop()
+        await ways.engine.stop()
+
+
+async def _compare(case: Case, ways: Ways) -> None:
+    """Whether the three draw the same pictures."""
+    _draw_bare(ways, case, save=ways.folder / "bare.npy")
+    _, by_engine = await _draw(ways, case)
+    _, result = await asyncio.to_thread(_request, ways, case)
+    paths = ways.client.download(result, ways.folder)
+    by_service = np.stack([np.asarray(Image.open(path)) for path in paths])
+    expected = np.load(ways.folder / "bare.npy").astype(int)
+    for way, pixels in (("engine", by_engine), ("service", by_service)):
+        difference = np.abs(expected - pixels).max()
+        assert difference <= _ROUNDING, f"{case.size}: the {way}'s pictures differ by {difference} levels."
 
 
 @contextlib.contextmanager
@@ -95,53 +152,60 @@ def _bare() -> "Iterator[subprocess.Popen[str]]":
         process.wait(30)
 
 
-def _draw_bare(bare: "subprocess.Popen[str]", case: Case) -> float:
-    assert bare.stdin is not None
-    assert bare.stdout is not None
-    sizes = {"width": case.side, "height": case.side, "num_inference_steps": _STEPS}
-    bare.stdin.write(json.dumps({"prompt": _PROMPT, "seed": 1, "batch_size": case.batch, **sizes}) + "\n")
-    bare.stdin.flush()
-    return float(bare.stdout.readline())
+def _draw_bare(ways: Ways, case: Case, save: Path | None = None) -> float:
+    assert ways.bare.stdin is not None
+    assert ways.bare.stdout is not None
+    spec = case.spec(ways.model)
+    arguments = {
+        "prompt": spec.prompt,
+        "seed": spec.seed,
+        "batch_size": spec.batch_size,
+        "width": spec.width,
+        "height": spec.height,
+        "num_inference_steps": spec.num_inference_steps,
+        "guidance_scale": spec.guidance_scale,
+        "save": str(save) if save else None,
+    }
+    ways.bare.stdin.write(json.dumps(arguments) + "\n")
+    ways.bare.stdin.flush()
+    return float(ways.bare.stdout.readline())
 
 
-async def _draw(engine: EngineProcess, case: Case) -> float:
-    spec = make_spec(prompt=_PROMPT, width=case.side, height=case.side, batch_size=case.batch, seed=1)
+async def _draw(ways: Ways, case: Case) -> tuple[float, NDArray[np.uint8]]:
     began = time.perf_counter()
-    drawn = await engine.draw(Part(job_id="-", spec=spec, first=0, count=case.batch), _ignore)
+    part = Part(job_id="-", spec=case.spec(ways.model), first=0, count=case.batch)
+    drawn = await ways.engine.draw(part, lambda _: None)
     seconds = time.perf_counter() - began
+    pixels = np.array(drawn.pixels)
     drawn.release()
-    return seconds
+    return seconds, pixels
 
 
-def _ignore(_: int) -> None:
-    pass
-
-
-def _request(service: Service, caller: load.Caller, case: Case) -> float:
+def _request(ways: Ways, case: Case) -> tuple[float, Result]:
     """From submit to result, pictures encoded and stored."""
-    fields: dict[str, Any] = {"width": case.side, "height": case.side, "batch_size": case.batch, "seed": 1}
-    status, body = caller(load.submission(service.key, num_inference_steps=_STEPS, **fields))
-    assert status == 200, body
-    records.await_drained(service.database, within=600, look_every=0.02)
-    record = records.read(service.database)[body["request_id"]]
-    assert record.state == "succeeded", (APP, record)
-    return record.total_seconds
+    spec = case.spec(ways.model)
+    fields = {"prompt": spec.prompt, "width": spec.width, "height": spec.height, "batch_size": spec.batch_size}
+    request_id = ways.client.submit(APP, seed=spec.seed, **fields).request_id
+    records.await_drained(ways.service.database, within=600, look_every=0.02)
+    record = records.read(ways.service.database)[request_id]
+    assert record.state == "succeeded", record
+    return record.total_seconds, ways.client.result(request_id)
 
 
 def _lines(case: Case) -> list[Line]:
-    what = f"{case.side}², batch {case.batch}"
-    bare = median(case.bare)
+    what = f"{case.size}, batch {case.batch}"
     return [
-        Line(f"{what}: bare `ZImagePipeline`", f"{bare:.3f} s"),
-        Line(f"{what}: `EngineProcess.draw`", f"{median(case.engine):.3f} s", _times(case.engine, case.bare)),
-        Line(f"{what}: submit to stored result", f"{median(case.service):.3f} s", _times(case.service, case.bare)),
+        Line(f"{what}: bare `ZImagePipeline`", f"{median(case.bare):.3f} s"),
+        _line(f"{what}: `EngineProcess.draw`", case.engine, case.bare),
+        _line(f"{what}: submit to stored result", case.service, case.bare),
     ]
 
 
-def _times(seconds: list[float], base: list[float]) -> str:
-    """Turn by turn."""
+def _line(what: str, seconds: list[float], base: list[float]) -> Line:
+    """The ratio is that of the turns."""
     ratio = median([mine / bare for mine, bare in zip(seconds, base, strict=True)])
-    return f"{ratio:.3f} times bare, {median(seconds) - median(base):+.3f} s"
+    beside = f"{ratio:.3f} times bare, {median(seconds) - median(base):+.3f} s"
+    return Line(what, f"{median(seconds):.3f} s", beside, ratio=Ratio(ratio))
 
 
 if __name__ == "__main__":

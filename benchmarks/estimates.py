@@ -16,7 +16,7 @@ import cyclopts
 from benchmarks import load, records
 from benchmarks.records import Record
 from benchmarks.service import Service, scratch, serving
-from benchmarks.table import Line, load_now, median, percentile, show
+from benchmarks.table import Line, Ratio, load_now, median, percentile, show
 
 _GOALS = {"median": (0.5, 0.10), "p90": (0.9, 0.25)}
 _SIDES = (64, 128, 256, 384, 448, 512)
@@ -37,7 +37,15 @@ class Asked:
     has_ended: bool = False
 
 
-def main(*, requests: int = 200, warm_up: int = 30, burst: int = 100, load_factor: float = 0.9, seed: int = 1) -> None:
+def main(
+    *,
+    requests: int = 200,
+    warm_up: int = 30,
+    burst: int = 100,
+    load_factor: float = 0.9,
+    seed: int = 1,
+    painter: str | None = None,
+) -> None:
     """
     Parameters
     ----------
@@ -51,10 +59,12 @@ def main(*, requests: int = 200, warm_up: int = 30, burst: int = 100, load_facto
         Work that comes, as a share of what the worker gets done.
     seed
         Of the trace.
+    painter
+        `module:Class` that draws instead of the model in the box.
     """
     before, rng = load_now(), random.Random(seed)
     settings = {"PIPELET_THREADS": "1"}
-    with scratch() as folder, serving(folder / "data", settings=settings) as service:
+    with scratch() as folder, serving(folder / "data", painter=painter, settings=settings) as service:
         seconds_each = _warm_up(service, rng, warm_up)
         pause = max(0.0, burst * seconds_each / load_factor - _BURST_SECONDS)
         trace = _Trace(service, _arrivals(rng, requests, burst, pause))
@@ -155,7 +165,8 @@ def _errors(when: str, errors: Sequence[float], *, with_goal: bool = False) -> l
     for name, (share, most) in _GOALS.items():
         error = percentile(errors, share)
         goal, met = (f"≤ {most:.0%}", error <= most) if with_goal else ("", None)
-        lines.append(Line(f"error {when}, {name}", f"{error:.1%}", f"{len(errors)} requests", goal, met))
+        ratio = Ratio(error) if with_goal and name == "median" else None
+        lines.append(Line(f"error {when}, {name}", f"{error:.1%}", f"{len(errors)} requests", goal, met, ratio))
     return lines
 
 

@@ -5,43 +5,46 @@
 The goal is a row of zeros under "broken promises". Exits with 1 where there is any.
 """
 
-import argparse
 import asyncio
-import sys
-import tempfile
 import time
-from pathlib import Path
 
+import cyclopts
 from rich.console import Console
 from rich.live import Live
 from tests.kills import kill_at_random
 from tests.service import Service
+from tests.users import Report
 
-from benchmarks.chaos import table
+from benchmarks.chaos import end, table
+from benchmarks.service import scratch
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+def main(*, kills: int = 30, seed: int = 1) -> None:
+    """
+    Parameters
+    ----------
+    kills
+        How many.
+    seed
+        Of the moments and the victims.
+    """
+    end(measure(kills=kills, seed=seed))
+
+
+def measure(*, kills: int, seed: int) -> Report:
     began = time.monotonic()
     settings = {"lease_seconds": "2", "log_level": "error"}
     with (
-        tempfile.TemporaryDirectory() as folder,
-        Service(Path(folder), settings=settings) as service,
+        scratch() as folder,
+        Service(folder, settings=settings) as service,
         Live(console=Console(stderr=True), refresh_per_second=1) as live,
     ):
-        report = asyncio.run(
-            kill_at_random(service, kills=options.kills, seed=options.seed, tell=lambda now: live.update(table(now)))
-        )
+        report = asyncio.run(kill_at_random(service, kills=kills, seed=seed, tell=lambda now: live.update(table(now))))
     result = table(report)
-    result.caption = f"{time.monotonic() - began:.0f} s, seed {options.seed}"
+    result.caption = f"{time.monotonic() - began:.0f} s, seed {seed}"
     Console().print(result)
-    for fault in report.faults:
-        print(fault)
-    sys.exit(1 if report.faults or report.accepted != report.completed else 0)
+    return report
 
 
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)

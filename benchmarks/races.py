@@ -24,14 +24,16 @@ _AT_ONCE = 200
 _CLAIMERS = 4
 
 
-def main(*, races: int = 2_000) -> None:
+def main(*, races: int = 2_000, smoke: bool = False) -> None:
     """
     Parameters
     ----------
     races
         Requests that are submitted, claimed by one process and cancelled by another, on each database.
+    smoke
+        Only see whether it runs: one round.
     """
-    before = load_now()
+    before, races = load_now(), _AT_ONCE if smoke else races
     with tempfile.TemporaryDirectory() as folder, postgres_server.running(options="-c fsync=off") as server:
         lines = [
             _line("SQLite", databases.new_sqlite(Path(folder)), races),

@@ -11,7 +11,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ _WARM_UP = 8
 _SUBMITTERS = 8
 _POLLERS = 200
 _POLL_EVERY = 0.1
-_POLL_SECONDS = 10.0
 _LOOKED_AT = 20
 """Pictures that are fetched in the end, to see that they are there."""
 _STUCK_SECONDS = 150.0
@@ -72,6 +71,17 @@ class Killed:
     """From the start anew until the last of them was said to have ended."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counts:
+    requests: int
+    killed: int
+    pick_ups: int = 100
+    poll_seconds: float = 10.0
+
+
+_SMOKE = _Counts(requests=20, killed=8, pick_ups=2, poll_seconds=1.0)
+
+
 def main(
     *,
     requests: int = 10_000,
@@ -79,6 +89,7 @@ def main(
     workers: int = 4,
     only: tuple[str, ...] = (),
     json_file: Path | None = None,
+    smoke: bool = False,
 ) -> None:
     """
     Parameters
@@ -93,15 +104,19 @@ def main(
         Systems, by a part of their names.
     json_file
         Takes the figures, for `python -m benchmarks.peers.plot`; those of other systems in it are kept.
+    smoke
+        Only see whether it runs: few requests, Pipelet on SQLite alone.
     """
     before = load_now()
+    counts = _SMOKE if smoke else _Counts(requests=requests, killed=killed)
+    only = ("SQLite",) if smoke else only
     found = {} if json_file is None or not json_file.exists() else _read(json_file)
     chosen = [system for system in ALL if not only or any(part.lower() in system.name.lower() for part in only)]
     for kind in chosen:
         Console(stderr=True).print(f"{kind.name} …")
         with scratch() as folder:
-            drained = min(requests, kind.most_requests or requests)
-            found[kind.name] = _measure(kind, folder, drained, killed, workers)
+            drained = min(counts.requests, kind.most_requests or counts.requests)
+            found[kind.name] = _measure(kind, folder, replace(counts, requests=drained), workers)
         if json_file is not None:
             json_file.write_text(json.dumps([asdict(each) for each in found.values()], indent=1))
     Console(width=160).print(_table(list(found.values()), workers, before))
@@ -112,18 +127,19 @@ def _read(file: Path) -> dict[str, Found]:
     return {found.name: found for found in each}
 
 
-def _measure(kind: type[System], folder: Path, requests: int, killed: int, workers: int) -> Found:
+def _measure(kind: type[System], folder: Path, counts: _Counts, workers: int) -> Found:
+    requests = counts.requests
     system = kind(folder / "speed", workers=workers)
     system.start()
     try:
         _warm_up(system)
-        pick_up = _pick_up(system, 100)
+        pick_up = _pick_up(system, counts.pick_ups)
         began = time.time()
         numbers = range(1_000, 1_000 + requests)
         submits = crowd.submit(system.port, list(map(system.submission, numbers)), users=_SUBMITTERS)
         ids = [system.id_of(json.loads(answer.body)) for answer in submits if answer.status == 200]
         polled = [system.status(each) for each in ids[-_POLLERS:]]
-        polls = crowd.poll(system.port, polled, every=_POLL_EVERY, seconds=_POLL_SECONDS)
+        polls = crowd.poll(system.port, polled, every=_POLL_EVERY, seconds=counts.poll_seconds)
         ends = _await_ends(system, numbers)
         for each in random.Random(1).sample(ids, min(_LOOKED_AT, len(ids))):
             assert system.picture(each) is not None or len(ends) < requests, f"{system.name} has no picture of {each}"
@@ -139,7 +155,7 @@ def _measure(kind: type[System], folder: Path, requests: int, killed: int, worke
         drained=requests / (max(ends.values()) - began) if len(ends) == requests else None,
         ended=len(ends),
         accepted=len(ids),
-        killed=_kill(kind, folder / "killed", killed, workers),
+        killed=_kill(kind, folder / "killed", counts.killed, workers),
     )
 
 

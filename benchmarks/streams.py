@@ -19,7 +19,7 @@ from tests.jobs import wanting
 
 from benchmarks import load
 from benchmarks.service import APP, Service, scratch, serving
-from benchmarks.table import Line, in_ms, load_now, percentile, show
+from benchmarks.table import Line, Ratio, in_ms, in_us, load_now, percentile, show
 from pipelet.domain.outcome import Failed, Failure, FailureKind
 from pipelet.domain.ports import JobStore
 from pipelet.domain.progress import Progress
@@ -38,7 +38,9 @@ class Listener:
     events: int = 0
 
 
-def main(*, streams: int = 2000, dropped: int = 10_000, seconds: float = 20.0, postgres: bool = False) -> None:
+def main(
+    *, streams: int = 2000, dropped: int = 10_000, seconds: float = 20.0, silent: float = 10.0, postgres: bool = False
+) -> None:
     """
     Parameters
     ----------
@@ -48,6 +50,8 @@ def main(*, streams: int = 2000, dropped: int = 10_000, seconds: float = 20.0, p
         How many are opened and dropped afterwards.
     seconds
         How long the requests move.
+    silent
+        How long they stand still before, in seconds.
     postgres
         On a PostgreSQL server of its own, which tells how many transactions there are.
     """
@@ -57,7 +61,7 @@ def main(*, streams: int = 2000, dropped: int = 10_000, seconds: float = 20.0, p
         url = databases.new_postgres_url(exits.enter_context(postgres_server.running())) if postgres else ""
         settings = {"PIPELET_DATABASE_URL": url} if url else {}
         service = exits.enter_context(serving(folder / "data", workers=0, settings=settings))
-        lines = asyncio.run(_measure(service, url, streams, dropped, seconds))
+        lines = asyncio.run(_measure(service, url, streams, dropped, seconds, silent))
     show(f"{streams:,} open streams, one API process, {'PostgreSQL' if postgres else 'SQLite'}", lines, load=before)
 
 
@@ -82,9 +86,10 @@ async def _transactions(url: str) -> int:
         await connection.close()
 
 
-async def _measure(service: Service, url: str, streams: int, dropped: int, seconds: float) -> list[Line]:
+async def _measure(service: Service, url: str, streams: int, dropped: int, seconds: float, silent: float) -> list[Line]:
     caller = load.Caller(service.port)
     ids = [caller(load.submission(service.key, width=64, height=64))[1]["request_id"] for _ in range(streams)]
+    poll_cpu = _cpu_of_a_poll(service, caller, ids)
     caller.close()
     idle_memory, cpu = _memory(service.pid), load.cpu_seconds(service.pid)
     listeners: dict[str, Listener] = {}
@@ -92,12 +97,12 @@ async def _measure(service: Service, url: str, streams: int, dropped: int, secon
         opened = await asyncio.gather(*(_open(service, each) for each in ids[begin : begin + _AT_ONCE]))
         listeners |= dict(zip(ids[begin : begin + _AT_ONCE], opened, strict=True))
     hearing = [asyncio.create_task(_hear(each)) for each in listeners.values()]
-    await asyncio.sleep(3)
+    await asyncio.sleep(silent / 3)
     opening_cpu, memory = load.cpu_seconds(service.pid) - cpu, _memory(service.pid)
     if url:
         await asyncio.sleep(10)  # PostgreSQL counts what an idle connection has done up to so much later
     asked = await _transactions(url) if url else 0
-    quiet = await _cpu_share(service, 10)
+    quiet = await _cpu_share(service, silent)
     asked = (await _transactions(url) if url else 0) - asked
     told_before = sum(each.events for each in listeners.values())
     async with _open_store(service, url) as store:
@@ -115,20 +120,33 @@ async def _measure(service: Service, url: str, streams: int, dropped: int, secon
         some = [ids[-1 - (begin + k) % (streams // 2)] for k in range(min(_AT_ONCE, dropped - begin))]
         for listener in await asyncio.gather(*(_open(service, each) for each in some)):
             listener.writer.transport.abort()
-    await asyncio.sleep(3)
+    await asyncio.sleep(silent / 3)
     left = _connections(service) - before_them
     return [
         Line("memory of a stream", f"{(memory - idle_memory) / streams / 1024:.1f} KiB", f"{memory >> 20} MiB in all"),
-        Line("CPU to open one, with its first event", f"{opening_cpu / streams * 1e6:.0f} µs"),
+        _against_a_poll("CPU to open one, with its first event", opening_cpu / streams, poll_cpu),
         Line("CPU of the process, all silent", f"{quiet:.1%} of a core"),
-        *([Line("transactions of the database, all silent", f"{asked / 10:.1f}/s")] if url else []),
+        *([Line("transactions of the database, all silent", f"{asked / silent:.1f}/s")] if url else []),
         Line("CPU of the process, moving", f"{used / took:.0%} of a core", f"{told / took:,.0f} events/s"),
-        Line("CPU of an event", f"{used / max(told, 1) * 1e6:.0f} µs"),
+        _against_a_poll("CPU of an event", used / max(told, 1), poll_cpu),
         Line("progress written → heard, p50", in_ms(percentile(delays, 0.5))),
         Line("progress written → heard, p99", in_ms(percentile(delays, 0.99))),
         Line(f"connections left of {dropped:,} dropped", str(left), goal="0", met=left <= 0),
         Line("memory after them", f"{_memory(service.pid) >> 20} MiB", f"{after_first >> 20} MiB before them"),
     ]
+
+
+def _cpu_of_a_poll(service: Service, caller: load.Caller, ids: list[str]) -> float:
+    """Seconds of the API's CPU for one `GET` status of a waiting request."""
+    used, polls = load.cpu_seconds(service.pid), ids[:500]
+    for request_id in polls:
+        caller(load.status(service.key, request_id))
+    return (load.cpu_seconds(service.pid) - used) / len(polls)
+
+
+def _against_a_poll(what: str, seconds: float, poll: float) -> Line:
+    times = seconds / poll
+    return Line(what, in_us(seconds), f"{times:.1f} times a poll's {in_us(poll)}", ratio=Ratio(times))
 
 
 async def _open(service: Service, request_id: str) -> Listener:

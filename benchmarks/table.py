@@ -1,22 +1,33 @@
 """One table a benchmark: what was measured, what it is held against in the same run, the goal, and if it is met."""
 
+import json
 import os
 import platform
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+RATIOS = "BENCHMARK_RATIOS"
+"""Environment variable: a file to which `show` adds its ratios, one JSON object a line, for `benchmarks.check`."""
 _PACKAGES = ("uvicorn", "fastapi", "torch", "diffusers")
 
 
 @dataclass(frozen=True, slots=True)
+class Ratio:
+    """A figure that does not depend on the machine: `value` against something else that the same run measured."""
+
+    value: float
+    higher_is_better: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """`met` is None for a figure that has no goal."""
+    """`met` is None for a figure that has no goal, `ratio` for one that `benchmarks.check` does not guard."""
 
     what: str
     value: str
@@ -24,10 +35,20 @@ class Line:
     """The ratio within this run, and to what."""
     goal: str = ""
     met: bool | None = None
+    ratio: Ratio | None = None
 
 
 def show(title: str, lines: Sequence[Line], *, load: float, notes: Sequence[str] = ()) -> None:
-    """`load` is the load average before the benchmark began: with others at work, times are theirs, too."""
+    """Print the table, and hand the ratios to `benchmarks.check` where that runs the benchmark.
+
+    Args:
+        load: load average before the benchmark began: with others at work, times are theirs, too.
+    """
+    if file := os.environ.get(RATIOS):
+        with open(file, "a") as ratios:
+            for line in lines:
+                if line.ratio is not None:
+                    ratios.write(json.dumps({"what": line.what, **asdict(line.ratio)}) + "\n")
     machine = f"{os.cpu_count()} cores, load {load:.1f} at the start, Python {platform.python_version()}"
     table = Table(title=title, caption="\n".join([*notes, f"{machine}, {versions()}"]), box=box.SIMPLE_HEAD)
     table.title_justify = table.caption_justify = "left"

@@ -17,7 +17,7 @@ from benchmarks import load
 from benchmarks.api_with_noop import BARE_NOOP, NOOP
 from benchmarks.load import Report
 from benchmarks.service import Service, scratch, serving
-from benchmarks.table import Line, load_now, median, show
+from benchmarks.table import Line, Ratio, load_now, median, show
 from pipelet.domain.ids import new_token
 from pipelet.domain.job import NewLease
 from pipelet.domain.progress import Progress
@@ -136,8 +136,9 @@ def _line(what: str, reports: list[Report], bases: list[float], of_what: str, le
     share = median([report.rate / base for report, base in zip(reports, bases, strict=True)])
     rate = median([report.rate for report in reports])
     beside = f"{share:.2f} {of_what}; server {_server_us(reports):.0f} µs CPU each"
-    goal, met = ("", None) if least is None else (f"≥ {least}", share >= least)
-    return Line(what, f"{rate:,.0f}/s", beside, goal, met)
+    if least is None:
+        return Line(what, f"{rate:,.0f}/s", beside)
+    return Line(what, f"{rate:,.0f}/s", beside, f"≥ {least}", share >= least, Ratio(share, higher_is_better=True))
 
 
 def _server_us(reports: list[Report]) -> float:

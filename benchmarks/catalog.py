@@ -1,0 +1,51 @@
+"""The benchmarks, and how each is called: as `python -m benchmarks` runs it, in short, and at its smallest counts."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A module of this package. Called without arguments it takes its own defaults."""
+
+    name: str
+    short: str
+    """Arguments of `benchmarks check`: enough for ratios that repeat, all of them together in ten minutes."""
+    smoke: str | None
+    """Arguments of the test that every benchmark still runs; None for those that acceptance tests run."""
+
+    def command(self, arguments: str) -> list[str]:
+        """To be appended to the interpreter."""
+        return ["-m", f"benchmarks.{self.name}", *arguments.split()]
+
+
+GRADIENT = "benchmarks.painters:StampedGradient"
+
+ALL = (
+    Benchmark("startup", "--starts 5 --requests 500", "--starts 1 --requests 2"),
+    Benchmark("pickup", "--requests 60", "--requests 1"),
+    Benchmark("idle_gap", "--requests 20", "--requests 4 --cases 1"),
+    Benchmark("engine", "--turns 5", "--turns 1 --sizes 256x256 --batches 1"),
+    Benchmark(
+        "cancelling", "--requests 8 --side 512", f"--requests 1 --side 64 --painter {GRADIENT} --prompt sleep=0.02"
+    ),
+    Benchmark("throughput", "--turns 5 --seconds 0.5", "--turns 1 --seconds 0.05 --connections 2"),
+    Benchmark("depth", "--rows 20000 --samples 200 --levels 5", "--rows 100 --samples 2 --levels 5"),
+    Benchmark(
+        "streams",
+        "--streams 500 --dropped 1000 --seconds 8 --silent 6",
+        "--streams 4 --dropped 4 --seconds 0.1 --silent 0.3",
+    ),
+    Benchmark(
+        "postgres",
+        "--rows 20000 --samples 150 --seconds 3 --churn 3000",
+        "--rows 100 --samples 2 --seconds 0.1 --churn 10",
+    ),
+    Benchmark(
+        "estimates",
+        "--requests 60 --warm-up 20 --burst 30",
+        f"--requests 3 --warm-up 4 --burst 3 --painter {GRADIENT}",
+    ),
+    Benchmark("kill", "--kills 12", None),
+    Benchmark("chaos", "--times 16", None),
+    Benchmark("fidelity", "--prompts 64", "--prompts 4 --direct"),
+)
