@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from cyclopts import Parameter
 
 from pipelet import logs, settings, wiring
 from pipelet.cli.flags import Switch
+from pipelet.cli.signals import on_stop_signals
 from pipelet.cli.waiting import wait_for_database
 from pipelet.domain.errors import Unusable
 from pipelet.fleet.sizing import Goal
@@ -79,17 +79,18 @@ async def _keep(
 ) -> None:
     catalog = wiring.read_catalog(chosen)
     async with wiring.open_store(chosen) as store:
-        with open_fleet(
-            chosen,
-            address=address,
-            resources=resources,
-            goal=goal,
-            files_are_shared=files_are_shared,
-            store=store,
-            catalog=catalog,
-        ) as fleet:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, fleet.stop)
+        with (
+            open_fleet(
+                chosen,
+                address=address,
+                resources=resources,
+                goal=goal,
+                files_are_shared=files_are_shared,
+                store=store,
+                catalog=catalog,
+            ) as fleet,
+            on_stop_signals(fleet.stop),
+        ):
             await fleet.run()
 
 

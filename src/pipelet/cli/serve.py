@@ -5,9 +5,8 @@ import contextlib
 import errno
 import os
 import resource
-import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -15,6 +14,7 @@ import structlog
 from pipelet import logs, settings, wiring
 from pipelet.api.app import end_streams
 from pipelet.cli.server import Server
+from pipelet.cli.signals import on_stop_signals
 from pipelet.cli.waiting import wait_for_database
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import Unusable
@@ -23,6 +23,9 @@ from pipelet.worker.every import every
 from pipelet.worker.housekeeping import TURN_SECONDS
 
 log = structlog.get_logger()
+
+_OPEN_FILES = (65_536, 61_440, 24_576, 10_240)
+"""How many a process may open: the first number that the system grants."""
 
 
 def serve(
@@ -95,30 +98,26 @@ async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) ->
             server.should_exit = True
             crew.stop()
 
-        with _on_signals(stop):
+        with on_stop_signals(stop):
             await asyncio.gather(server.serve(sockets=[listener]), crew.run())
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
 
 
-def _allow_many_connections() -> None:
+def _allow_many_connections(
+    limits: tuple[int, int] | None = None, set_limit: Callable[[int, tuple[int, int]], None] = resource.setrlimit
+) -> None:
     """Shells allow a thousand open files, which as many idle clients would use up."""
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65_536 if most == resource.RLIM_INFINITY else min(most, 65_536)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(now, wanted), most))
-
-
-@contextlib.contextmanager
-def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+    now, most = limits or resource.getrlimit(resource.RLIMIT_NOFILE)
+    for number in _OPEN_FILES:
+        wanted = number if most == resource.RLIM_INFINITY else min(number, most)
+        if now == resource.RLIM_INFINITY or wanted <= now:
+            return
+        # macOS calls its hard limit unlimited, and refuses what is beyond kern.maxfilesperproc.
+        with contextlib.suppress(ValueError, OSError):
+            set_limit(resource.RLIMIT_NOFILE, (wanted, most))
+            return
 
 
 def _listen(chosen: Settings) -> socket.socket:

@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 
 import structlog
 
 from pipelet import logs, settings, wiring
+from pipelet.cli.signals import on_stop_signals
 from pipelet.cli.waiting import wait_for_database
 from pipelet.domain.errors import BlobsUnusable
 from pipelet.domain.ports import BlobStore
@@ -68,12 +68,10 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
         leases = asyncio.create_task(every(TURN_SECONDS, housekeeping.take_back_expired, name="leases"))
         deadlines = asyncio.create_task(every(TURN_SECONDS, housekeeping.end_overdue, name="deadlines"))
         trouble = asyncio.create_task(_tell_of_trouble(blobs))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, worker.stop)
         if until_stdin_closes:
-            loop.add_reader(sys.stdin, _stop_at_end, worker)
-        await worker.run()
+            asyncio.get_running_loop().add_reader(sys.stdin, _stop_at_end, worker)
+        with on_stop_signals(worker.stop):
+            await worker.run()
         leases.cancel()
         deadlines.cancel()
         trouble.cancel()

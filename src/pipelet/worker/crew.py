@@ -20,6 +20,8 @@ _FIRST_PAUSE = 0.2
 _HEALTHY_SECONDS = 10.0
 """A worker that lived so long did not die of its start: the next one starts at once."""
 _AFTER_GRACE = 10.0
+_STOPPED = (0, 128 + signal.SIGTERM, -signal.SIGTERM)
+"""Exit statuses after SIGTERM: in order, during the start, and before Python could handle signals."""
 DRAINED = 10
 """The exit status of a worker of a crew that was drained: not 0, which one that somebody stopped has, too."""
 
@@ -63,7 +65,7 @@ class Crew:
             name = f"{self._host}-{device}-{new_token()[:8]}"
             born = self._clock.now()
             status = await self._live(name, device)
-            if self._stopping.is_set() and status in (0, -signal.SIGTERM):  # the latter before it could listen
+            if self._stopping.is_set() and status in _STOPPED:
                 return
             if status == DRAINED:
                 log.warning("worker.drained", worker=name, device=device, reason="Its place is empty until a restart.")
