@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path(".pipelet"), description="Where the embedded database, the files and the first key lie."
     )
+    data_group: str = Field(
+        "",
+        description="Group, by name or number, whose members may read and write the data directory, for an API and "
+        "workers under different users; empty: its owner alone.",
+    )
     database_url: str = Field(
         "",
         repr=False,

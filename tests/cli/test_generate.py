@@ -1,5 +1,6 @@
 import json
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -205,3 +206,15 @@ def _start(service: Service, out: Path, *arguments: str) -> tuple[subprocess.Pop
 def _size(path: Path) -> tuple[int, int]:
     with Image.open(path) as picture:
         return picture.size
+
+
+def test_what_a_service_stores_is_private_and_what_a_user_saves_is_not(service: Service, tmp_path: Path) -> None:
+    """Whatever the umask, and also where a database was there before; pictures that are saved go by the umask."""
+    done = service.run("generate", "a red apple", "--width", "64", "--height", "64", "--out", str(tmp_path))
+    assert 0 == done.returncode, done.stderr
+    stored = [service.data_dir, *service.data_dir.rglob("*")]
+
+    assert [] == [str(path) for path in stored if path.lstat().st_mode & 0o077]
+    assert {"files", "local-key", "signing-key", "pipelet.sqlite-wal"} <= {path.name for path in stored}
+    assert [str(service.data_dir / "pipelet.sqlite")] == service.lines("data_dir.permissions_changed")[0]["paths"]
+    assert {0o644} == {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}

@@ -1,7 +1,6 @@
 """What is particular to the embedded store."""
 
 import asyncio
-import os
 import re
 import sqlite3
 import subprocess
@@ -193,28 +192,3 @@ def test_every_query_file_is_used() -> None:
     ]
 
     assert [] == unused
-
-
-def test_a_deep_temporary_folder_costs_the_bell_not_the_worker(tmp_path: Path) -> None:
-    """Where no socket can be bound, listening still works: nobody is woken, and nobody fails."""
-    deep = tmp_path / ("x" * 100)
-    deep.mkdir()
-    code = f"""
-import asyncio
-from pathlib import Path
-from pipelet.store.sqlite import open_sqlite
-from tests.jobs import make_job
-
-async def main():
-    store = open_sqlite(Path({str(new_database(tmp_path))!r}))
-    async with store.work_arrived() as event:
-        await store.submit(make_job())
-        print(event.is_set())
-    store.close()
-
-asyncio.run(main())
-"""
-    environment = os.environ | {"TMPDIR": str(deep)}
-    child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-
-    assert (0, "False") == (child.returncode, child.stdout.split()[-1]), child.stderr

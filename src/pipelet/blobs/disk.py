@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pipelet.domain.errors import BlobsUnusable, KeyRefused, NotFound
+from pipelet.system.permissions import PRIVATE, Permissions
 
 _DRAFT_SECONDS = 3600.0
 _GONE = "This file is no longer stored."
@@ -21,12 +22,16 @@ _GONE = "This file is no longer stored."
 class DiskBlobs:
     """Implements `domain.ports.BlobStore`, and what `api.files` needs to serve the files."""
 
-    def __init__(self, folder: Path, *, signing_key: bytes, url_seconds: float) -> None:
+    def __init__(
+        self, folder: Path, *, signing_key: bytes, url_seconds: float, permissions: Permissions = PRIVATE
+    ) -> None:
         self._folder = folder
         self._incoming = folder / ".incoming"
         self._signing_key = signing_key
         self._url_seconds = url_seconds
-        self._incoming.mkdir(parents=True, exist_ok=True)
+        self._permissions = permissions
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        permissions.make_folder(self._incoming)
         self._sweep()
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
@@ -38,7 +43,7 @@ class DiskBlobs:
     def _write(self, key: str, data: bytes) -> None:
         path = self._path(key)
         with self._drafted(data) as draft:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._permissions.make_folder(path.parent)
             draft.rename(path)
             _sync_folder(path.parent)
 
@@ -55,7 +60,7 @@ class DiskBlobs:
         """A whole and durable file under a passing name: under its own a file is complete or not there."""
         draft = self._incoming / secrets.token_hex(16)
         try:
-            with draft.open("xb") as file:
+            with open(draft, "xb", opener=self._permissions.opener) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -18,6 +18,7 @@ from pipelet.domain.catalog import Model
 from pipelet.domain.errors import PipeletError, Unusable
 from pipelet.domain.keys import looks_like_key
 from pipelet.settings import Settings
+from pipelet.wiring.data_dir import check_data_dir, readable_by_others
 
 _FREE_GIGABYTES = 1.0
 _NO_REQUEST = "0" * 20
@@ -63,9 +64,12 @@ def _data_dir(chosen: Settings) -> Finding:
             f"{chosen.data_dir} cannot be made in {parent}", "Choose another with --data-dir or PIPELET_DATA_DIR."
         )
     try:
-        wiring.prepare_data_dir(chosen)
+        check_data_dir(chosen)
     except Unusable as error:
         return fail(str(error), "Make it writable for this user, or choose another.")
+    if readable := readable_by_others(chosen):
+        paths = ", ".join(map(str, readable))
+        return warn(f"other users can read {paths}", "The next start of the service changes that.")
     return ok(f"{chosen.data_dir.resolve()} can be written")
 
 
@@ -120,12 +124,12 @@ def _local_key(chosen: Settings) -> Finding:
     if not file.exists():
         return ok(f"{file} is not there" + ("" if chosen.is_shared else " yet: the first start makes it"))
     try:
-        secret, mode = file.read_text().strip(), file.stat().st_mode
+        secret = file.read_text().strip()
     except OSError as error:
         return fail(f"{file} cannot be read: {error.strerror}", "Make it readable for this user.")
     if not looks_like_key(secret):
         return fail(f"{file} holds no key", "Delete the file: a new key is made at the next start.")
-    if mode & 0o077:
+    if file in readable_by_others(chosen):
         return warn(f"{file} can be read by others", f"chmod 600 {file}")
     return ok(f"{file} holds one")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from pipelet import settings, wiring
+from pipelet import logs, settings, wiring
 from pipelet.cli.flags import DataDir
 from pipelet.settings import Settings
 
@@ -17,6 +17,7 @@ def migrate(*, data_dir: DataDir = None) -> None:
         pipelet migrate --data-dir /var/lib/pipelet
     """
     chosen = settings.load(data_dir=data_dir)
+    logs.configure(format=chosen.log_format, level=chosen.log_level)
     before = wiring.schema_revision(chosen)
     after = wiring.migrate(chosen)
     asyncio.run(_refuse_a_newer_one(chosen))

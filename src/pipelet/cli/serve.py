@@ -19,6 +19,7 @@ from pipelet.cli.waiting import wait_for_database
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import Unusable
 from pipelet.settings import Settings
+from pipelet.wiring.data_dir import prepare_data_dir
 from pipelet.worker.every import every
 from pipelet.worker.housekeeping import TURN_SECONDS
 
@@ -69,7 +70,7 @@ def serve(
     catalog = wiring.read_catalog(chosen)
     if chosen.workers:
         wiring.model_of_workers(chosen, catalog)  # now, where the operator sees it, not in a worker that dies of it
-    wiring.prepare_data_dir(chosen)
+    prepare_data_dir(chosen)
     wait_for_database(chosen)  # before anybody can connect: to be refused at once is better than to wait with us
     listener = _listen(chosen)
     wiring.migrate(chosen)

@@ -26,6 +26,7 @@ from pipelet.store.sqlite_outbox import SqliteOutbox
 from pipelet.store.sqlite_queries import SQL, as_json, fetch, fetch_one, fetch_value, write_log
 from pipelet.store.sqlite_work import SqliteWork
 from pipelet.store.sqlite_workers import SqliteWorkers
+from pipelet.system.permissions import PRIVATE, Permissions
 
 _MAX_SNAPSHOTS = 4096
 _VERSION = ("state", "attempt", "started_at", "tasks_done", "tasks_total", "priority", "seq")
@@ -35,8 +36,8 @@ _VERSION = ("state", "attempt", "started_at", "tasks_done", "tasks_total", "prio
 class SqliteStore(SqliteWork, SqliteOperating, SqliteKeys, SqliteWorkers):
     """Implements `domain.ports.JobStore`. Open it with `open_sqlite`."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, permissions: Permissions = PRIVATE) -> None:
+        super().__init__(path, permissions)
         self.outbox = SqliteOutbox(self._queries, self._writer)
         self._snapshots: dict[str, tuple[tuple[Any, ...], Job]] = {}
 
@@ -170,7 +171,7 @@ class SqliteStore(SqliteWork, SqliteOperating, SqliteKeys, SqliteWorkers):
         return rows.counts_from(self._queries.all("count_running"), self._queries.all("count_queued"))
 
 
-def open_sqlite(path: Path) -> SqliteStore:
+def open_sqlite(path: Path, permissions: Permissions = PRIVATE) -> SqliteStore:
     """Open a database that `migrate_sqlite` has prepared.
 
     Raises:
@@ -187,7 +188,7 @@ def open_sqlite(path: Path) -> SqliteStore:
         )
     if version != migrations.HEAD:
         raise StoreUnusable(f"The database {path} has to be brought up to date first: run `pipelet migrate`.")
-    return SqliteStore(path)
+    return SqliteStore(path, permissions)
 
 
 def schema_version(path: Path) -> str | None:

@@ -10,14 +10,16 @@ from pipelet.domain.ports import Clock
 from pipelet.store.bell import Bell
 from pipelet.store.group_commit import LOCK_SECONDS, GroupCommit
 from pipelet.store.sqlite_queries import SqliteQueries
+from pipelet.system.permissions import PRIVATE, Permissions
 
 
 class SqliteBase:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, permissions: Permissions = PRIVATE) -> None:
         self.clock: Clock = SystemClock()
         self._reader = connect(path)
         self._reader.execute("PRAGMA query_only = ON")
-        self._work, self._news = Bell(path), Bell(path, about="-changes")
+        self._work = Bell(path, permissions=permissions)
+        self._news = Bell(path, about="-changes", permissions=permissions)
         self._writer = GroupCommit(connect(path), announce=self._work.ring, tell=self._news.ring)
         self._queries = SqliteQueries(self._reader, self._writer)
 

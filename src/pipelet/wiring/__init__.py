@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -22,6 +21,7 @@ from pipelet.engine.sources import resolve
 from pipelet.settings import Aws, Settings
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import open_sqlite, schema_version
+from pipelet.wiring.data_dir import create_database_file, permissions_of, prepare_data_dir
 from pipelet.wiring.devices import crew_devices
 from pipelet.wiring.secret_files import secret_in, signing_key
 from pipelet.worker.crew import Crew
@@ -69,24 +69,6 @@ def model_of_workers(settings: Settings, catalog: Catalog) -> Model:
     return catalog.models[next(iter(apps))]  # type: ignore[index]
 
 
-def prepare_data_dir(settings: Settings) -> None:
-    """
-    Raises:
-        Unusable: it cannot be written.
-    """
-    for folder in (settings.data_dir, settings.database_path.parent):
-        probe = folder / f".check-{secrets.token_hex(4)}"
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold prompts and keys
-            probe.write_bytes(b"")
-            probe.unlink()
-        except OSError as error:
-            raise Unusable(
-                f"The data directory {folder} cannot be written ({error.strerror}). Make it writable, or choose "
-                "another with --data-dir or PIPELET_DATA_DIR."
-            ) from error
-
-
 def migrate(settings: Settings) -> str:
     """Bring the database to this version's schema; answers the revision it then has."""
     prepare_data_dir(settings)
@@ -97,6 +79,7 @@ def migrate(settings: Settings) -> str:
         if settings.is_shared:
             run.migrate_postgres(settings.database_url)
         else:
+            create_database_file(settings)
             run.migrate_sqlite(settings.database_path)
     return HEAD
 
@@ -118,7 +101,9 @@ async def open_store(settings: Settings) -> AsyncIterator[JobStore]:
         async with open_postgres(settings.database_url, most_connections=settings.database_connections) as shared:
             yield shared
         return
-    embedded = open_sqlite(settings.database_path)
+    permissions = permissions_of(settings)
+    permissions.refuse_foreign(settings.database_path)
+    embedded = open_sqlite(settings.database_path, permissions)
     try:
         yield embedded
     finally:
@@ -128,11 +113,15 @@ async def open_store(settings: Settings) -> AsyncIterator[JobStore]:
 def open_blobs(settings: Settings) -> BlobStore:
     if settings.bucket is not None:
         return _open_s3(settings, *settings.bucket)
+    permissions = permissions_of(settings)
+    for path in (settings.files_folder, settings.signing_key_file.parent):
+        permissions.refuse_foreign(path)
     try:
         return DiskBlobs(
             settings.files_folder,
-            signing_key=signing_key(settings.signing_key_file),
+            signing_key=signing_key(settings.signing_key_file, permissions),
             url_seconds=settings.url_seconds,
+            permissions=permissions,
         )
     except OSError as error:
         raise BlobsUnusable(f"{settings.files_folder} cannot be used: {error.strerror}.") from error
@@ -165,7 +154,7 @@ async def ensure_local_key(settings: Settings, store: JobStore) -> str | None:
     """
     if settings.is_shared:
         return None
-    secret = secret_in(settings.local_key_file, new_secret())
+    secret = secret_in(settings.local_key_file, new_secret(), permissions_of(settings))
     if not looks_like_key(secret):
         raise Unusable(f"{settings.local_key_file} holds no key. Delete the file: a new key is made at the next start.")
     if await store.find_key(hash_secret(secret)) is None:

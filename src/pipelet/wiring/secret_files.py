@@ -6,15 +6,16 @@ import secrets
 from pathlib import Path
 
 from pipelet.domain.errors import Unusable
+from pipelet.system.permissions import Permissions
 
 
-def signing_key(path: Path) -> bytes:
+def signing_key(path: Path, permissions: Permissions) -> bytes:
     """32 bytes that URLs are signed with.
 
     Raises:
         Unusable: the file cannot be read, or holds something else.
     """
-    text = secret_in(path, secrets.token_hex(32))
+    text = secret_in(path, secrets.token_hex(32), permissions)
     try:
         key = bytes.fromhex(text)
     except ValueError:
@@ -24,7 +25,7 @@ def signing_key(path: Path) -> bytes:
     return key
 
 
-def secret_in(path: Path, new: str) -> str:
+def secret_in(path: Path, new: str, permissions: Permissions) -> str:
     """What `path` holds; `new`, where it is missing. Processes that start together agree on one.
 
     Raises:
@@ -33,7 +34,7 @@ def secret_in(path: Path, new: str) -> str:
     draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         if not path.exists():
-            with open(draft, "x", opener=lambda name, flags: os.open(name, flags, mode=0o600)) as file:
+            with open(draft, "x", opener=permissions.opener) as file:
                 file.write(new + "\n")
                 file.flush()
                 os.fsync(file.fileno())

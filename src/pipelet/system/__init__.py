@@ -1,0 +1,1 @@
+"""The operating system: users, files, processes and terminals."""

@@ -1,0 +1,138 @@
+"""Who may read and write the files that Pipelet stores. The umask of the process does not matter."""
+
+import contextlib
+import grp
+import os
+import pwd
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelet.domain.errors import Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """Private to the user of this process, or shared with a group.
+
+    Args:
+        group: id of a group whose members may read and write as well; None for nobody else.
+    """
+
+    group: int | None = None
+
+    @property
+    def file_mode(self) -> int:
+        return 0o600 if self.group is None else 0o660
+
+    @property
+    def folder_mode(self) -> int:
+        # With setgid, what SQLite creates in the folder belongs to the group as well.
+        return 0o700 if self.group is None else 0o2770
+
+    def opener(self, path: str, flags: int) -> int:
+        """For `open` with mode `x`: a new file gets our mode."""
+        descriptor = os.open(path, flags, mode=0o600)
+        if self.group is not None:
+            os.fchown(descriptor, -1, self.group)
+        os.fchmod(descriptor, self.file_mode)
+        return descriptor
+
+    def make_folder(self, path: Path) -> None:
+        """Create a folder and its missing parents; one that exists is left as it is."""
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+        except FileNotFoundError:
+            self.make_folder(path.parent)
+            self.make_folder(path)
+        else:
+            self.set_mode(path)
+
+    def set_mode(self, path: Path) -> None:
+        """Give a file or folder of this user our mode, and the group."""
+        if self.group is not None:
+            os.chown(path, -1, self.group, follow_symlinks=False)
+        path.chmod(self.folder_mode if path.is_dir() else self.file_mode)
+
+    def adjust(self, path: Path) -> bool:
+        """Give a file, or a folder with all that it holds, our mode; False where it has that already, or is not ours.
+
+        A folder comes after its content, so that a broken-off run is repeated.
+        """
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return False
+        is_folder = stat.S_ISDIR(found.st_mode)
+        if found.st_uid != os.geteuid() or not (is_folder or stat.S_ISREG(found.st_mode)) or self.fits(found):
+            return False
+        if is_folder:
+            for entry in path.iterdir():
+                self.adjust(entry)
+        self.set_mode(path)
+        return True
+
+    def fits(self, found: os.stat_result) -> bool:
+        """Whether a file or folder is as private, and as shared, as it should be."""
+        if self.group is None:
+            return not found.st_mode & 0o077
+        wanted = self.folder_mode if stat.S_ISDIR(found.st_mode) else self.file_mode
+        return (stat.S_IMODE(found.st_mode), found.st_gid) == (wanted, self.group)
+
+    def refuse_foreign(self, path: Path) -> None:
+        """
+        Raises:
+            Unusable: `path` belongs to a user who could not read what this process writes there.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            provided = stat.S_ISDIR(found.st_mode) and found.st_uid == 0  # a folder that root made for us
+            if self.group is None and found.st_uid != os.geteuid() and not provided and not _is_mapped(path, found):
+                owner = user_name(found.st_uid)
+                raise Unusable(
+                    f"{path} belongs to the user {owner}, who could not read what {user_name(os.geteuid())} writes "
+                    f"there. Run this as that user (sudo -u {owner} pipelet …), or name a group of both in "
+                    "PIPELET_DATA_GROUP."
+                )
+
+
+PRIVATE = Permissions()
+
+
+def _is_mapped(path: Path, found: os.stat_result) -> bool:
+    """Some file systems, such as folders that a virtual machine shares, show one owner for the files of all users."""
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent) as probe:
+        return os.fstat(probe.fileno()).st_uid == found.st_uid
+    return False
+
+
+def permissions_for(group: str) -> Permissions:
+    """Those of the setting PIPELET_DATA_GROUP, a name or a number; empty: private.
+
+    Raises:
+        Unusable: there is no such group, or this user is not a member.
+    """
+    if not group:
+        return PRIVATE
+    try:
+        number = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise Unusable(f"There is no group {group}. Create it with groupadd, or change PIPELET_DATA_GROUP.") from error
+    if os.geteuid() != 0 and number not in (os.getegid(), *os.getgroups()):
+        raise Unusable(
+            f"The user {user_name(os.geteuid())} is not in the group {group}, which PIPELET_DATA_GROUP names. Add it "
+            f"(usermod -aG {group} {user_name(os.geteuid())}), and log in again."
+        )
+    return Permissions(number)
+
+
+def user_name(number: int) -> str:
+    """The name of a user, or the number in the form that sudo takes."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"#{number}"

@@ -1,0 +1,116 @@
+"""The data directory: it holds prompts, pictures and keys, so it is private to its user, or to a group."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from pipelet.domain.errors import Unusable
+from pipelet.settings import Settings
+from pipelet.system.permissions import Permissions, permissions_for
+
+log = structlog.get_logger()
+
+
+def permissions_of(settings: Settings) -> Permissions:
+    return permissions_for(settings.data_group)
+
+
+def prepare_data_dir(settings: Settings) -> None:
+    """Create the data directory, or adjust the permissions of one that exists.
+
+    Raises:
+        Unusable: it cannot be written, or belongs to another user.
+    """
+    permissions = permissions_of(settings)
+    folders = (settings.data_dir, settings.database_path.parent)
+    with _refused(settings.data_dir):
+        for folder in folders:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            permissions.make_folder(folder)
+    check_data_dir(settings)
+    with _refused(settings.data_dir):
+        if changed := _adjust(settings, permissions):
+            log.warning("data_dir.permissions_changed", folder=str(settings.data_dir), paths=changed)
+
+
+def check_data_dir(settings: Settings) -> None:
+    """
+    Raises:
+        Unusable: it cannot be written, or belongs to another user.
+    """
+    permissions = permissions_of(settings)
+    for path in (settings.database_path, settings.data_dir, settings.database_path.parent):
+        permissions.refuse_foreign(path)
+    for folder in (settings.data_dir, settings.database_path.parent):
+        with _refused(folder):
+            probe = folder / f".check-{secrets.token_hex(4)}"
+            os.close(permissions.opener(str(probe), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            probe.unlink()
+
+
+def create_database_file(settings: Settings) -> None:
+    """SQLite gives its other files the mode of the database, and would create that one with the umask."""
+    with (
+        contextlib.suppress(FileExistsError),
+        open(settings.database_path, "xb", opener=permissions_of(settings).opener),
+    ):
+        pass
+
+
+def readable_by_others(settings: Settings) -> list[Path]:
+    """Files and folders of the data directory that are less private than they should be."""
+    permissions = permissions_of(settings)
+    return [path for paths in _content(settings).values() for path in paths if _is_open(path, permissions)]
+
+
+def _adjust(settings: Settings, permissions: Permissions) -> list[str]:
+    changed = []
+    for folder, paths in _content(settings).items():
+        changed += [str(path) for path in paths if permissions.adjust(path)]
+        # A folder that holds something else, such as a home, is not ours to close. What we store in it is closed above.
+        if set(folder.iterdir()) <= set(paths) and _is_open(folder, permissions):
+            permissions.set_mode(folder)
+            changed.append(str(folder))
+    return changed
+
+
+def _is_open(path: Path, permissions: Permissions) -> bool:
+    """Whether it belongs to this user, who can change that, and is less private than it should be."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return found.st_uid == os.geteuid() and not permissions.fits(found)
+
+
+def _content(settings: Settings) -> dict[Path, list[Path]]:
+    """What Pipelet stores on disk, by folder."""
+    content: dict[Path, list[Path]] = {}
+    if settings.bucket is None and settings.files_folder.is_dir():
+        content[settings.files_folder] = [settings.files_folder / name for name in (".incoming", "inputs", "outputs")]
+    if not settings.is_shared:
+        content[settings.database_path.parent] = list(_database_files(settings.database_path))
+    keys = [settings.local_key_file, settings.signing_key_file]
+    content.setdefault(settings.data_dir, []).extend([*keys, settings.data_dir / "files"])
+    return content
+
+
+def _database_files(database: Path) -> Iterator[Path]:
+    yield database
+    for suffix in ("-wal", "-shm", "-notify", "-notify-changes"):
+        yield database.with_name(database.name + suffix)
+
+
+@contextlib.contextmanager
+def _refused(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unusable(
+            f"The data directory {folder} cannot be written ({error.strerror}). Make it writable, or choose another "
+            "with --data-dir or PIPELET_DATA_DIR."
+        ) from error
