@@ -4,11 +4,19 @@ import pytest
 
 from tests.service import Service
 
+SECRETS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "hush", "PGPASSWORD": "hush", "A_TOKEN": "hush"}
+
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A running service whose one worker is ready. Tests make requests of their own, and leave none behind."""
-    with Service(tmp_path_factory.mktemp("service")) as running:
+    """A running service whose one worker is ready. Tests make requests of their own, and leave none behind.
+
+    It runs in a folder with Python files that are not its own, and with variables that only its own parts may have.
+    """
+    folder = tmp_path_factory.mktemp("service")
+    for name in ("fpng", "sitecustomize"):
+        (folder / f"{name}.py").write_text("open(f'run-{__name__}', 'w').close()")
+    with Service(folder, variables=SECRETS) as running:
         running.wait_for_worker()
         yield running
 

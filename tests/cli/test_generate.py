@@ -218,3 +218,14 @@ def test_what_a_service_stores_is_private_and_what_a_user_saves_is_not(service: 
     assert {"files", "local-key", "signing-key", "pipelet.sqlite-wal"} <= {path.name for path in stored}
     assert [str(service.data_dir / "pipelet.sqlite")] == service.lines("data_dir.permissions_changed")[0]["paths"]
     assert {0o644} == {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+
+
+def test_workers_run_no_file_of_the_folder_and_engines_get_no_secret(service: Service) -> None:
+    """Neither finds modules in the directory that the service was started in; only the worker needs the secrets."""
+    (engine,), (worker,) = service.engine_pids(), service.worker_pids()
+
+    assert [] == list(service.folder.glob("run-*"))
+    assert b"-P" in Path(f"/proc/{worker}/cmdline").read_bytes().split(b"\0")
+    assert b"hush" in Path(f"/proc/{worker}/environ").read_bytes()
+    assert b"hush" not in Path(f"/proc/{engine}/environ").read_bytes()
+    assert b"PIPELET_" not in Path(f"/proc/{engine}/environ").read_bytes()

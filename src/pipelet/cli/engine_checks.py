@@ -3,7 +3,6 @@
 import importlib.metadata
 import importlib.util
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pipelet import wiring
 from pipelet.cli.findings import Finding, fail, ok, warn
 from pipelet.domain.catalog import Model
 from pipelet.settings import Settings
+from pipelet.system.processes import environment_without_secrets, module_path
 from pipelet.wiring.devices import count_gpus
 
 _IMPORT_SECONDS = 180.0
@@ -119,14 +119,13 @@ print(json.dumps({"torch": torch and torch.__version__, "cuda": cuda}))
 def engine_works(model: Model, chosen: Settings) -> Finding:
     """Import what draws, in a process of its own: it may be slow, crash or hang."""
     module = model.painter.partition(":")[0]
-    path = os.pathsep.join(part for part in sys.path if part)
     try:
         trial = subprocess.run(  # noqa: S603 - our own interpreter and script
             [sys.executable, "-P", "-c", _TRY_IMPORT, module],
             capture_output=True,
             text=True,
             timeout=_IMPORT_SECONDS,
-            env=os.environ | {"PYTHONPATH": path},
+            env=environment_without_secrets() | {"PYTHONPATH": module_path()},
             check=False,
         )
     except subprocess.TimeoutExpired:

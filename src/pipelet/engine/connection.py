@@ -14,6 +14,7 @@ import structlog
 from pipelet.domain.errors import EngineDied
 from pipelet.engine import messages
 from pipelet.engine.pixels import Inbox, Slots
+from pipelet.system.processes import environment_without_secrets, module_path
 
 log = structlog.get_logger()
 
@@ -154,8 +155,8 @@ class Output:
             log.debug("engine.printed", line=text)
 
 
-async def spawn() -> Connection:
-    """Start a child process that waits for `Load`."""
+async def spawn(*, hub: bool = False) -> Connection:
+    """Start a child process that waits for `Load`; with `hub` it gets the token for the model hub."""
     with ExitStack() as undo:
         slots = Slots(SLOTS)
         undo.callback(slots.close)
@@ -171,7 +172,7 @@ async def spawn() -> Connection:
             stdout=child_printed.fileno(),
             stderr=child_printed.fileno(),
             pass_fds=(child_control.fileno(), inbox.descriptor, *slots.descriptors),
-            env=_environment(),
+            env=_environment(hub=hub),
             start_new_session=True,
         )
         reader, writer = await asyncio.open_unix_connection(sock=control)
@@ -182,12 +183,14 @@ async def spawn() -> Connection:
     return Connection(process, reader, writer, output, slots, inbox)
 
 
-def _environment() -> dict[str, str]:
+def _environment(*, hub: bool) -> dict[str, str]:
     defaults = {
         "HF_HUB_DISABLE_TELEMETRY": "1",
         # Threads that wait for each other sleep instead of spinning. Beside other busy processes, on two cores, a small
         # picture then takes 0.16 s instead of 0.9 to 2.9; on idle cores the loss is some hundredths of a second.
         "OMP_WAIT_POLICY": "passive",
     }
-    # The child finds every module that this process finds, and nothing by being started in some folder.
-    return defaults | os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    # The child finds every module that this process finds. Neither it nor its own children find one by being started in
+    # some folder. It loads files of third parties, and needs no secret.
+    inherited = environment_without_secrets(hub=hub)
+    return defaults | inherited | {"PYTHONPATH": module_path(), "PYTHONSAFEPATH": "1"}

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -40,6 +41,7 @@ class EngineProcess:
         stall_timeout: float = 300.0,
     ) -> None:
         self._load = Load(model=model, source=source, device=device, threads=threads)
+        self._needs_hub = not Path(source).is_dir()
         self._load_timeout = load_timeout
         self._stall_timeout = stall_timeout
         self._turn = asyncio.Lock()
@@ -96,7 +98,7 @@ class EngineProcess:
 
     async def _spawn(self) -> Connection:
         """Whole or not at all: cancelled half-way, a process would be left behind."""
-        spawning = asyncio.create_task(connection.spawn())
+        spawning = asyncio.create_task(connection.spawn(hub=self._needs_hub))
         try:
             return await asyncio.shield(spawning)
         except asyncio.CancelledError:

@@ -7,12 +7,14 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import ray
 import structlog
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
+import pipelet
 from pipelet.domain.errors import Unusable
 from pipelet.fleet.moves import Condition, Place
 
@@ -204,9 +206,15 @@ def connected(address: str, *, namespace: str) -> Iterator[None]:
     try:
         if address != "auto":
             _knock_at(address)
-        ray.init(
-            address, namespace=namespace, log_to_driver=False, configure_logging=False, logging_level=logging.WARNING
-        )
+        # Ray puts the driver's working directory in front of the module path of every worker in the cluster.
+        with contextlib.chdir(Path(pipelet.__file__).parent.parent):
+            ray.init(
+                address,
+                namespace=namespace,
+                log_to_driver=False,
+                configure_logging=False,
+                logging_level=logging.WARNING,
+            )
     except (OSError, RuntimeError, ValueError) as error:
         raise Unusable(
             f"There is no Ray cluster to be reached at {address} ({error}). This machine must be one of its "

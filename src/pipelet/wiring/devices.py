@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 from pipelet.settings import Settings, visible_gpus
+from pipelet.system.processes import environment_without_secrets
 
 
 def crew_devices(settings: Settings) -> list[str]:
@@ -22,7 +23,9 @@ def count_gpus() -> int:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return 0
-    listing = subprocess.run([tool, "--list-gpus"], capture_output=True, text=True, timeout=30)  # noqa: S603
+    listing = subprocess.run(  # noqa: S603
+        [tool, "--list-gpus"], capture_output=True, text=True, timeout=30, env=environment_without_secrets()
+    )
     there = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
     visible = visible_gpus()
     return there if visible is None else min(there, visible)

@@ -12,6 +12,7 @@ import structlog
 from pipelet.domain.errors import StoreUnusable
 from pipelet.domain.ids import new_token
 from pipelet.domain.ports import Clock, JobStore
+from pipelet.system.processes import module_path
 
 log = structlog.get_logger()
 
@@ -20,6 +21,8 @@ _FIRST_PAUSE = 0.2
 _HEALTHY_SECONDS = 10.0
 """A worker that lived so long did not die of its start: the next one starts at once."""
 _AFTER_GRACE = 10.0
+_OF_CALLERS = ("PIPELET_KEY", "PIPELET_URL")
+"""Settings of the command line that calls a service. A worker needs no key."""
 _STOPPED = (0, 128 + signal.SIGTERM, -signal.SIGTERM)
 """Exit statuses after SIGTERM: in order, during the start, and before Python could handle signals."""
 DRAINED = 10
@@ -41,7 +44,8 @@ class Crew:
     ) -> None:
         self._devices = devices
         self._host = host
-        self._environment = {**os.environ, **environment}
+        inherited = {name: value for name, value in os.environ.items() if name not in _OF_CALLERS}
+        self._environment = {**inherited, **environment, "PYTHONPATH": module_path()}
         self._grace_seconds = grace_seconds
         self._store = store
         self._clock = clock
@@ -86,6 +90,7 @@ class Crew:
         """
         command = [
             sys.executable,
+            "-P",
             "-m",
             "pipelet",
             "worker",
