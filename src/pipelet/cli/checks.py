@@ -18,9 +18,11 @@ from pipelet.domain.catalog import Model
 from pipelet.domain.errors import PipeletError, Unusable
 from pipelet.domain.keys import looks_like_key
 from pipelet.settings import Settings
+from pipelet.store.sqlite_base import free_bytes
 from pipelet.wiring.data_dir import check_data_dir, readable_by_others
 
 _FREE_GIGABYTES = 1.0
+_FREE_MEGABYTES_IN_DATABASE = 100.0
 _NO_REQUEST = "0" * 20
 
 
@@ -89,9 +91,22 @@ def _database(chosen: Settings) -> Finding:
         if revision is None:
             return ok(f"{name} is not there yet: the first start makes it")
         asyncio.run(_open_store(chosen))
-        return ok(f"{name} is at revision {revision}")
+        return _space_in_database(chosen, f"{name} is at revision {revision}")
     except Unusable as error:
         return fail(str(error), "Do that, or name another database: PIPELET_DATABASE_URL.")
+
+
+def _space_in_database(chosen: Settings, detail: str) -> Finding:
+    """SQLite keeps pages that nothing uses any more for later; the file becomes no smaller by itself."""
+    if chosen.is_shared:
+        return ok(detail)
+    free, size = (count / 1e6 for count in free_bytes(chosen.database_path))
+    if free < _FREE_MEGABYTES_IN_DATABASE or free < size / 2:
+        return ok(detail)
+    return warn(
+        f"{detail}; {free:,.0f} of its {size:,.0f} MB are free pages",
+        f"To give them back to the disk, stop the service and run: sqlite3 {chosen.database_path} VACUUM",
+    )
 
 
 async def _open_store(chosen: Settings) -> None:
@@ -153,7 +168,7 @@ def _service(chosen: Settings) -> Finding:
             return fail(str(error), "Start it with `pipelet serve`, or say where it is with --url or PIPELET_URL.")
         return fail(f"port {chosen.port} is taken by something else: {error}", "Choose another port: PIPELET_PORT.")
     except PipeletError as error:
-        return fail(str(error), "Give a valid key with --key or PIPELET_KEY.")
+        return fail(str(error), "Give a valid key with --key-file or PIPELET_KEY.")
 
 
 def _key(chosen: Settings) -> str | None:
@@ -174,7 +189,9 @@ def _health(client: Client, health: Health) -> Finding:
     except UnknownRequest:
         pass  # so the key was accepted
     except KeyNotAccepted as error:
-        return warn(f"{where}, but does not take the key here: {error}", "Give a valid key with --key or PIPELET_KEY.")
+        return warn(
+            f"{where}, but does not take the key here: {error}", "Give a valid key with --key-file or PIPELET_KEY."
+        )
     except ClientError as error:
         return fail(f"{where}, but not as it should: {error}", "See its log.")
     troubles = [f"worker {worker['kind']}: {worker['problem']}" for worker in health.workers if worker["problem"]]

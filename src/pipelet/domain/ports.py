@@ -201,6 +201,10 @@ class JobStore(Protocol):
     async def forget_files(self, keys: Sequence[str]) -> None:
         """Drop the notes of files that are deleted."""
 
+    async def truncate_log(self) -> None:
+        """Empty the log of writes that an embedded database keeps, and with it what was deleted since. A hint: it does
+        nothing while others read or write."""
+
     async def finished_since(self, since: float, limit: int) -> list[Job]:
         """Jobs that ended after `since`, earliest end first."""
 

@@ -144,6 +144,9 @@ class PostgresStore(PostgresWork, PostgresOperating, PostgresKeys, PostgresWorke
         await self._queries.all("forget_dead_workers", before=now - endings.WORKER_MEMORY)
         return len(gone)
 
+    async def truncate_log(self) -> None:
+        """The server's own business."""
+
     async def delete_idempotency_keys(self, now: float, limit: int) -> int:
         return len(await self._queries.all("delete_idempotency_keys", now=now, limit=limit))
 

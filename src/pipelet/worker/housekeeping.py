@@ -58,6 +58,10 @@ class Housekeeping:
             log.info("retention.forgot", requests=forgotten)
         while await self._store.delete_idempotency_keys(now, _AT_ONCE):
             pass
+        await self._delete_unclaimed_files(now)
+        await self._store.truncate_log()
+
+    async def _delete_unclaimed_files(self, now: float) -> None:
         passed_over = 0
         while keys := (await self._store.unclaimed_files(now, passed_over + _AT_ONCE))[passed_over:]:
             outcomes = await asyncio.gather(*map(self._delete, keys))
