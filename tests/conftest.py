@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,9 @@ from tests.s3_server import S3Server
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # As many of us run at once as there are cores: threads of each beside them would only wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Engines draw with classes of the tests. They do not find them by being started in the repository.
+_PATHS = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _PATHS))
 # Whoever runs us may have an account at AWS: no test should find its way there.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]

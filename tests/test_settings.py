@@ -113,3 +113,42 @@ def test_settings_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert aws == settings.Aws()
     assert tmp_path / "catalog.toml" == there.catalog
     assert here.model_copy(update={"data_dir": tmp_path / "data", "catalog": there.catalog}) == there
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("database_url", "postgresql+asyncpg://pipelet:SECRET@db/x"),
+        ("database_url", "postgresql://pipelet:p#SECRET@db/x"),
+        ("database_url", "postgresql://pipelet:p?SECRET@db/x"),
+        ("database_url", "postgresql://pipelet:p/SECRET@db/x"),
+        ("blobs_url", "s3://KEY:SECRET@bucket"),
+        ("url", "https://user:SECRET@api.example.com"),
+        ("public_url", "https://[SECRET"),
+        ("keyy", "pk_SECRET"),
+    ],
+)
+def test_what_may_be_a_secret_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
+) -> None:
+    """A refused value is named by its setting alone, where it holds a password and where its name is not known."""
+    (tmp_path / "pipelet.toml").write_text(f"{name} = {value!r}\n")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(Unusable, match=f"PIPELET_{name.upper()}") as caught:
+        settings.load()
+
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://user:SECRET@db.example.com:5433/pipelet", "db.example.com:5433/pipelet"),
+        ("postgresql://db.example.com/pipelet?user=u&password=SECRET", "db.example.com/pipelet"),
+        ("postgres://u:S@CRET@one,two:5433/pipelet?sslmode=require", "one,two:5433/pipelet"),
+    ],
+)
+def test_the_name_of_a_database_has_no_password(url: str, name: str) -> None:
+    """Messages show where it is, and nothing else of its URL."""
+    assert name == settings.load(database_url=url).database_name

@@ -4,9 +4,12 @@ import contextlib
 import json
 import logging
 import sys
-from typing import Literal
+import traceback
+from typing import Literal, TextIO
 
 import structlog
+
+from pipelet.system.text import visible
 
 
 class _Lines(structlog.WriteLogger):
@@ -31,6 +34,17 @@ def _as_json(_logger: object, _method: str, event: structlog.typing.EventDict) -
     return _encode(event)
 
 
+def _make_visible(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Other values than text are shown by `repr`, which escapes by itself."""
+    return {name: visible(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _write_traceback(output: TextIO, info: structlog.typing.ExcInfo) -> None:
+    """Without local variables, which structlog would show where rich is installed: some are secrets."""
+    text = "".join(traceback.format_exception(*info)).rstrip("\n")
+    output.write("\n" + visible(text, keep="\n\t"))
+
+
 def configure(*, format: Literal["auto", "json", "console"], level: str) -> None:  # noqa: A002 - the setting's name
     """Send everything through one renderer. `auto` is for people where standard error is a terminal, else JSON."""
     for_people = format == "console" or (format == "auto" and sys.stderr.isatty())
@@ -39,8 +53,8 @@ def configure(*, format: Literal["auto", "json", "console"], level: str) -> None
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer = structlog.dev.ConsoleRenderer() if for_people else _as_json
-    flatten = [] if for_people else [structlog.processors.format_exc_info]
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback) if for_people else _as_json
+    flatten = [_make_visible] if for_people else [structlog.processors.format_exc_info]
     structlog.configure(
         processors=[*shared, *flatten, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level.upper()),

@@ -1,6 +1,5 @@
 """The only reader of the environment and of `pipelet.toml`."""
 
-import difflib
 import os
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -12,8 +11,9 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from pipelet.domain.errors import Unusable
+from pipelet.settings_errors import CONFIG_FILE, describe, describe_aws, refuse_raw_password, unknown_variables
+from pipelet.system.trust import refuse_untrusted
 
-CONFIG_FILE = "pipelet.toml"
 Seconds = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 _BUCKET = re.compile(
@@ -24,10 +24,17 @@ _LONGEST_PRESIGNED = 7 * 86400
 
 
 def _base_url(value: str) -> str:
-    parts = urlsplit(value)
-    if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
-        raise ValueError("must look like https://api.example.com")
+    if value and not _is_base_url(value):
+        raise ValueError("must look like https://api.example.com, without a user and a password")
     return value.rstrip("/")
+
+
+def _is_base_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and not re.search("[@?#]", value)
 
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
@@ -72,10 +79,12 @@ class Settings(BaseSettings):
     )
     blobs_url: str = Field(
         "",
+        repr=False,
         description="`file:///absolute`, `s3://bucket` or `s3://bucket/prefix`; empty: `files` in the data directory.",
     )
     s3_public_url: str = Field(
         "",
+        repr=False,
         description="How clients reach the S3 server, such as `https://s3.example.com`; empty: as we do, at "
         "`AWS_ENDPOINT_URL`.",
     )
@@ -86,6 +95,7 @@ class Settings(BaseSettings):
     )
     public_url: str = Field(
         "",
+        repr=False,
         description="How clients reach the service, such as `https://api.example.com`; empty: as each request came in.",
     )
     allowed_networks: str = Field(
@@ -98,7 +108,9 @@ class Settings(BaseSettings):
         description="Whose web pages may call the API from a browser, with a key: `*` for any, `none`, or origins such "
         "as `https://app.example.com,http://localhost:3000`.",
     )
-    url: str = Field("", description="Where the command line finds the service; empty: this machine, at `port`.")
+    url: str = Field(
+        "", repr=False, description="Where the command line finds the service; empty: this machine, at `port`."
+    )
     key: str = Field(
         "", repr=False, description="API key of the command line; empty: the first key, from the data directory."
     )
@@ -171,6 +183,8 @@ class Settings(BaseSettings):
     def _is_a_known_database(cls, value: str) -> str:
         if value and not value.startswith(("sqlite:///", "postgresql://", "postgres://")):
             raise ValueError("must begin with sqlite:/// or postgresql://")
+        if not value.startswith("sqlite:"):
+            refuse_raw_password(value)
         return value
 
     @field_validator("blobs_url")
@@ -219,8 +233,12 @@ class Settings(BaseSettings):
 
     @property
     def database_name(self) -> str:
-        """What to call the database in a message: without its password."""
-        return self.database_url.rpartition("@")[2] if self.is_shared else str(self.database_path)
+        """What to call the database in a message: without its user, password and parameters."""
+        if not self.is_shared:
+            return str(self.database_path)
+        place, _, query = self.database_url.partition("://")[2].partition("?")
+        # Of a URL whose password has a ? that is not encoded, no part is safe to show.
+        return "PIPELET_DATABASE_URL" if "@" in query and "@" not in place else place.rpartition("@")[2]
 
     @property
     def bucket(self) -> tuple[str, str] | None:
@@ -309,12 +327,13 @@ def load(**flags: object) -> Settings:
         Unusable: one message that names every bad value, where it can be set and what is wrong with it.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    faults = _misspelt()
+    refuse_untrusted(Path(CONFIG_FILE))
+    faults = unknown_variables(Settings.model_fields)
     try:
         settings = Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        faults += [f"{_where(fault['loc'])}: {fault['msg']} (it is {fault['input']!r})" for fault in error.errors()]
-    except ValueError as error:  # the file is not TOML
+        faults += [describe(fault, Settings.model_fields) for fault in error.errors()]
+    except (ValueError, OSError) as error:  # the file is not TOML, or cannot be read
         faults.append(f"{CONFIG_FILE} cannot be read: {error}")
     else:
         faults += _faults_of_aws() if settings.bucket else []
@@ -326,23 +345,6 @@ def load(**flags: object) -> Settings:
 def _faults_of_aws() -> list[str]:
     try:
         Aws()
-    except ValidationError as error:  # what was given stays unsaid: it may be a secret
-        faults = [(*(f"AWS_{name}".upper() for name in fault["loc"]), fault["msg"]) for fault in error.errors()]
-        return list(map(": ".join, faults))
+    except ValidationError as error:
+        return list(map(describe_aws, error.errors()))
     return []
-
-
-def _misspelt() -> list[str]:
-    """Variables that look like ours and are not: ignored, they would leave an operator wondering."""
-    known = {f"PIPELET_{name.upper()}" for name in Settings.model_fields}
-    faults = []
-    ours = (name for name in os.environ if name.upper().startswith("PIPELET_"))
-    for name in sorted(name for name in ours if name.upper() not in known):
-        meant = difflib.get_close_matches(name.upper(), known, n=1)
-        faults.append(f"{name}: there is no such setting." + (f" Did you mean {meant[0]}?" if meant else ""))
-    return faults
-
-
-def _where(location: tuple[int | str, ...]) -> str:
-    name = ".".join(map(str, location))
-    return f"PIPELET_{name.upper()} ({name} in {CONFIG_FILE}, --{name.replace('_', '-')})"

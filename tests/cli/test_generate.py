@@ -1,12 +1,17 @@
+import io
 import json
 import signal
+import socket
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from pipelet.cli.serve import _greet
+from pipelet.settings import load
 from tests.service import Service, environment, pipelet
 from tests.waiting import eventually
 
@@ -229,3 +234,30 @@ def test_workers_run_no_file_of_the_folder_and_engines_get_no_secret(service: Se
     assert b"hush" in Path(f"/proc/{worker}/environ").read_bytes()
     assert b"hush" not in Path(f"/proc/{engine}/environ").read_bytes()
     assert b"PIPELET_" not in Path(f"/proc/{engine}/environ").read_bytes()
+
+
+def test_a_key_can_come_from_a_file(service: Service, tmp_path: Path) -> None:
+    """Then no other user sees it in the list of processes. One source is enough."""
+    file = tmp_path / "key"
+    file.write_text(f"{service.key}\n")
+    flags = [*SMALL, "--no-wait", "--key-file", str(file), "--data-dir", str(tmp_path / "none")]
+    done, both = service.run("generate", "x", *flags), service.run("generate", "x", *flags, "--key", service.key)
+
+    assert 0 == done.returncode, done.stderr
+    assert (3, True) == (both.returncode, "--key-file" in both.stderr)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_first_key_is_shown_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_terminal: bool
+) -> None:
+    """Elsewhere, such as in a journal, it would stay: the line that can be pasted reads it from its file."""
+    shown = io.StringIO()
+    shown.isatty = lambda: is_terminal  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdout", shown)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        _greet(load(data_dir=tmp_path), listener, "pk_secret")
+
+    text = shown.getvalue()
+    assert is_terminal == ("pk_secret" in text)
+    assert is_terminal != (f'-H "Authorization: Bearer $(cat {tmp_path}/local-key)"' in text)

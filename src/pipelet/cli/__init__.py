@@ -12,6 +12,7 @@ from cyclopts import App
 
 from pipelet import __version__
 from pipelet.domain.errors import PipeletError, Unusable
+from pipelet.system.text import visible
 
 REFUSED, UNUSABLE, AWAY = 1, 3, 4
 
@@ -38,7 +39,7 @@ def main() -> None:
     try:
         build(sys.argv[1:])()
     except PipeletError as error:
-        print(f"pipelet: {error}", file=sys.stderr)
+        print("pipelet:", visible(str(error), keep="\n"), file=sys.stderr)
         sys.exit(_exit_code(error))
 
 

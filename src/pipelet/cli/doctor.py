@@ -8,8 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipelet.cli import checks
+from pipelet.cli.connection import given_key
 from pipelet.cli.findings import Check, Finding, State
 from pipelet.cli.flags import AsJson
+from pipelet.system.text import visible
 
 UNUSABLE = 3
 _COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
@@ -19,6 +21,7 @@ def doctor(
     *,
     url: str | None = None,
     key: str | None = None,
+    key_file: Path | None = None,
     data_dir: Path | None = None,
     model: str | None = None,
     as_json: AsJson = False,
@@ -39,7 +42,10 @@ def doctor(
     url
         Where the service is; or PIPELET_URL. [default: this machine, port 8000]
     key
-        API key; or PIPELET_KEY. [default: the one in the data directory]
+        API key; or PIPELET_KEY. Other users see it in the list of processes: prefer --key-file. [default: the one in
+        the data directory]
+    key_file
+        File that holds the API key, and nothing else.
     data_dir
         Where the database, the files and the first key lie. [default: .pipelet]
     model
@@ -47,7 +53,7 @@ def doctor(
     as_json
         Print one JSON object and nothing else.
     """
-    chosen, finding = checks.read_settings(url=url, key=key, data_dir=data_dir, model=model)
+    chosen, finding = checks.read_settings(url=url, key=given_key(key, key_file), data_dir=data_dir, model=model)
     plan: list[tuple[str, Check]] = [("settings", lambda: finding), *checks.checks_of_machine()]
     if chosen is not None:
         plan += checks.checks_of_installation(chosen)
@@ -70,10 +76,10 @@ def _carry_out(plan: list[tuple[str, Check]], *, console: Console | None) -> Ite
 
 def _show(console: Console, name: str, finding: Finding) -> None:
     colour, indent = _COLOURS[finding.state], " " * (len(name) + 7)
-    detail = escape(finding.detail).replace("\n", f"\n{indent}")
+    detail = escape(visible(finding.detail, keep="\n")).replace("\n", f"\n{indent}")
     console.print(f"[{colour}]{finding.state:<4}[/]  {name} {detail}", highlight=False)
     if finding.mend:
-        console.print(f"{indent}→ {escape(finding.mend)}", highlight=False)
+        console.print(f"{indent}→ {escape(visible(finding.mend))}", highlight=False)
 
 
 def _facts(name: str, finding: Finding) -> dict[str, str]:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipelet.client import Client, Status
+from pipelet.system.text import visible
 
 _REASON_SECONDS = 2.0
 """A request that waits for so long makes us ask why."""
@@ -61,7 +62,7 @@ def _shown(console: Console) -> Iterator[Show]:
             progress = status.progress
             bars.update(
                 bar,
-                description=escape(reason or ("Drawing" if progress else status.message)),
+                description=escape(visible(reason or ("Drawing" if progress else status.message))),
                 completed=progress.done if progress else 0,
                 total=progress.total if progress else None,
                 estimate=status.estimated_total_seconds,
@@ -78,7 +79,7 @@ def _lines() -> Show:
         line = f"{status.message}. {reason}" if reason else status.message
         if line != shown:
             Console(stderr=True, soft_wrap=True).print(
-                f"{line} (about {status.estimated_total_seconds} s in all)", markup=False, highlight=False
+                f"{visible(line)} (about {status.estimated_total_seconds} s in all)", markup=False, highlight=False
             )
             shown = line
 

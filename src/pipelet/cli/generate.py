@@ -12,6 +12,7 @@ from pipelet.cli.flags import AsJson
 from pipelet.cli.following import follow
 from pipelet.cli.saving import prepare, save
 from pipelet.client import ANY_APP, Client, Submitted, TooLate
+from pipelet.system.text import visible
 
 INTERRUPTED = 130
 
@@ -98,7 +99,7 @@ def generate(
     with connect(connection) as client:
         submitted = client.submit(app, **{name: value for name, value in fields.items() if value is not None})
         if not wait:
-            print(json.dumps(submitted.body) if as_json else submitted.request_id)
+            print(json.dumps(submitted.body) if as_json else visible(submitted.request_id))
             return 0
         return _see_through(client, submitted, out, as_json=as_json)
 

@@ -16,6 +16,7 @@ from pipelet.domain.catalog import Catalog
 from pipelet.domain.estimate import unlearned
 from pipelet.domain.ports import Drawn, JobStore, QueueCounts
 from pipelet.domain.workers import WorkerReport
+from pipelet.system.text import visible
 
 RATE_MINUTES = 5
 _NOTHING = QueueCounts(queued=0, running=0, oldest_submitted_at=None)
@@ -133,7 +134,7 @@ def _queues(queues: Sequence[AppQueue]) -> Table:
     table.add_column("")
     for each in queues:
         table.add_row(
-            escape(each.app),
+            escape(visible(each.app)),
             f"{each.queued:,}",
             f"{each.running:,}",
             _span(each.oldest_seconds),
@@ -168,8 +169,10 @@ def _workers(workers: Sequence[WorkerState]) -> Table | Text:
     table.add_column("")
     for each in workers:
         state = f"[{_COLOURS[each.state]}]{each.state}[/]"
-        seen, problem = f"{_span(each.seen_seconds)} ago", escape(each.problem or "")
-        table.add_row(escape(each.name), escape(each.kind), escape(", ".join(each.apps)), state, seen, problem)
+        seen, problem = f"{_span(each.seen_seconds)} ago", escape(visible(each.problem or ""))
+        table.add_row(
+            *(escape(visible(text)) for text in (each.name, each.kind, ", ".join(each.apps))), state, seen, problem
+        )
     return table
 
 

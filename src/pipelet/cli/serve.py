@@ -5,7 +5,9 @@ import contextlib
 import errno
 import os
 import resource
+import shlex
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,10 +151,12 @@ def _greet(chosen: Settings, listener: socket.socket, secret: str | None) -> Non
     base_url = chosen.public_url or here
     log.info("api.ready", url=here, public_url=base_url, pid=os.getpid())
     make_key = f"with a key, which is made by: (umask 077; pipelet keys create local > {chosen.local_key_file})"
+    # Only on a terminal: where output goes to a file or a journal, the key would stay there.
+    key = (secret if sys.stdout.isatty() else f"$(cat {shlex.quote(str(chosen.local_key_file))})") if secret else "KEY"
     text = (
         f"Pipelet listens on {here} (documentation: {base_url}/docs)\n"
         f"Try it{f', {make_key}' if secret is None else ':'}\n\n"
-        f"  curl {base_url}/fal/queue/z-image-text-to-image -H 'Authorization: Bearer {secret or 'KEY'}' \\\n"
+        f'  curl {base_url}/fal/queue/z-image-text-to-image -H "Authorization: Bearer {key}" \\\n'
         '    -d \'{"prompt": "a red apple on a light blue background", "width": 256, "height": 256}\'\n'
     )
     with contextlib.suppress(BrokenPipeError):  # whoever read our output has seen enough

@@ -9,6 +9,7 @@ from pipelet.cli.flags import AsJson, Switch
 from pipelet.cli.following import follow
 from pipelet.cli.saving import prepare, save
 from pipelet.client import Client, Status
+from pipelet.system.text import visible
 
 FAILED = 1
 
@@ -68,6 +69,6 @@ def _tell(found: Status, answer: dict[str, Any]) -> None:
         print("\n".join(answer["files"]))
         return
     seconds = f"{'' if found.is_finished else 'about '}{found.estimated_total_seconds} s in all"
-    print(f"{found.status}: {found.message} ({seconds})")
+    print(visible(f"{found.status}: {found.message} ({seconds})"))
     if "result" in answer:
-        print("\n".join(answer["result"]["results"]))
+        print("\n".join(map(visible, answer["result"]["results"])))

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from pipelet.system.text import visible
+
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """None is shown as `-`. Never cut to a terminal's width, so that ids can be copied."""
-    lines = [columns, *(["-" if cell is None else str(cell) for cell in row] for row in rows)]
+    lines = [columns, *(["-" if cell is None else visible(str(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(map(str.ljust, line, widths)).rstrip())

@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pipelet import __version__, logs
 from pipelet.domain.catalog import Catalog
@@ -51,8 +50,7 @@ def open_fleet(
         edition=_short_hash(__version__, *sorted(environment.items()), *sorted(resources.items())),
     )
     # The fleets of two databases or apps do not meet in one cluster, and one that is started again finds its workers.
-    url = urlsplit(settings.database_url)
-    database = (url.hostname, url.port, url.path) if settings.is_shared else settings.database_path.resolve()
+    database = settings.database_name if settings.is_shared else settings.database_path.resolve()
     namespace = f"pipelet-{_short_hash(database, settings.app)}"
     with seats.connected(address, namespace=namespace):
         yield Fleet(
