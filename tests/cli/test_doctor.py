@@ -1,8 +1,12 @@
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from pipelet.cli.checks import _space_in_database
+from pipelet.settings import load
 from pipelet.store.migrations import HEAD
 from tests.s3_server import BUCKET, S3Server
 from tests.service import REPOSITORY, Service, pipelet
@@ -139,3 +143,15 @@ def _catalog(folder: Path) -> Path:
     catalog = folder / "catalog.toml"
     catalog.write_text('[models.gradient]\nsource = "none"\npainter = "tests.engine.zoo.gradient:Gradient"\n')
     return catalog
+
+
+def test_free_pages_of_the_database_are_named(tmp_path: Path) -> None:
+    """With the command that gives them back; what is used again soon is not worth a word."""
+    with closing(sqlite3.connect(tmp_path / "pipelet.sqlite")) as database:
+        database.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(3000000)); DROP TABLE t;")
+    chosen = load(data_dir=tmp_path)
+    large, usual = _space_in_database(chosen, "here", least_megabytes=2.0), _space_in_database(chosen, "here")
+
+    assert ("warn", "here; 3 of its 3 MB are free pages") == (large.state, large.detail)
+    assert f"sqlite3 {tmp_path}/pipelet.sqlite VACUUM" in large.mend
+    assert "ok" == usual.state

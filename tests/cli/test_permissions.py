@@ -105,6 +105,11 @@ def test_another_user_is_refused_before_anything_is_written(folder: Path) -> Non
         with pytest.raises(Unusable, match=f"belongs to the user #{API}"):
             use(chosen)
     assert ["pipelet.sqlite"] == [path.name for path in data.iterdir()]
+    (folder / "mine").mkdir()
+    (folder / "link").symlink_to(folder / "mine")
+    os.lchown(folder / "link", API, API)
+    with pytest.raises(Unusable, match=f"belongs to the user #{API}"):
+        prepare_data_dir(load(data_dir=folder / "link"))
 
 
 def test_a_group_must_exist_and_have_the_user() -> None:

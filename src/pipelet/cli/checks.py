@@ -96,12 +96,12 @@ def _database(chosen: Settings) -> Finding:
         return fail(str(error), "Do that, or name another database: PIPELET_DATABASE_URL.")
 
 
-def _space_in_database(chosen: Settings, detail: str) -> Finding:
+def _space_in_database(chosen: Settings, detail: str, least_megabytes: float = _FREE_MEGABYTES_IN_DATABASE) -> Finding:
     """SQLite keeps pages that nothing uses any more for later; the file becomes no smaller by itself."""
     if chosen.is_shared:
         return ok(detail)
     free, size = (count / 1e6 for count in free_bytes(chosen.database_path))
-    if free < _FREE_MEGABYTES_IN_DATABASE or free < size / 2:
+    if free < max(least_megabytes, size / 2):
         return ok(detail)
     return warn(
         f"{detail}; {free:,.0f} of its {size:,.0f} MB are free pages",

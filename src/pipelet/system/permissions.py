@@ -89,9 +89,9 @@ class Permissions:
             Unusable: `path` belongs to a user who could not read what this process writes there.
         """
         with contextlib.suppress(FileNotFoundError):
-            found = path.stat()
-            provided = stat.S_ISDIR(found.st_mode) and found.st_uid == 0  # a folder that root made for us
-            if self.group is None and found.st_uid != os.geteuid() and not provided and not _is_mapped(path, found):
+            for found in (path.lstat(), path.stat()):  # a link of another user leads where that one wants
+                if self.group is not None or _is_ours(found) or _is_mapped(path, found):
+                    continue
                 owner = user_name(found.st_uid)
                 raise Unusable(
                     f"{path} belongs to the user {owner}, who could not read what {user_name(os.geteuid())} writes "
@@ -101,6 +101,11 @@ class Permissions:
 
 
 PRIVATE = Permissions()
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """Whether it belongs to this user, or is a folder or link that root made for this user."""
+    return found.st_uid == os.geteuid() or (found.st_uid == 0 and not stat.S_ISREG(found.st_mode))
 
 
 def _is_mapped(path: Path, found: os.stat_result) -> bool:
