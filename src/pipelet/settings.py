@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from pipelet.domain import database_url as database_urls
 from pipelet.domain.errors import Unusable
-from pipelet.settings_errors import CONFIG_FILE, describe, describe_aws, refuse_raw_password, unknown_variables
+from pipelet.settings_errors import CONFIG_FILE, describe, describe_aws, unknown_variables
 from pipelet.system.trust import refuse_untrusted
 
 Seconds = Annotated[float, Field(ge=1, allow_inf_nan=False)]
@@ -181,10 +182,11 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_a_known_database(cls, value: str) -> str:
+        value = value.strip()  # files with secrets end in a line break
         if value and not value.startswith(("sqlite:///", "postgresql://", "postgres://")):
             raise ValueError("must begin with sqlite:/// or postgresql://")
-        if not value.startswith("sqlite:"):
-            refuse_raw_password(value)
+        if value.startswith("postgres") and (fault := database_urls.fault_of(value)):
+            raise ValueError(fault)
         return value
 
     @field_validator("blobs_url")
@@ -233,12 +235,8 @@ class Settings(BaseSettings):
 
     @property
     def database_name(self) -> str:
-        """What to call the database in a message: without its user, password and parameters."""
-        if not self.is_shared:
-            return str(self.database_path)
-        place, _, query = self.database_url.partition("://")[2].partition("?")
-        # Of a URL whose password has a ? that is not encoded, no part is safe to show.
-        return "PIPELET_DATABASE_URL" if "@" in query and "@" not in place else place.rpartition("@")[2]
+        """What to call the database in a message: without its password."""
+        return database_urls.name_of(self.database_url) if self.is_shared else str(self.database_path)
 
     @property
     def bucket(self) -> tuple[str, str] | None:

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -38,13 +37,3 @@ def unknown_variables(fields: Iterable[str]) -> list[str]:
         meant = difflib.get_close_matches(name.upper(), known, n=1)
         faults.append(f"{name}: there is no such setting." + (f" Did you mean {meant[0]}?" if meant else ""))
     return faults
-
-
-def refuse_raw_password(url: str) -> None:
-    """
-    Raises:
-        ValueError: a character of the password ends it early, so that parts of it would be taken for a host or a path.
-    """
-    _, *rest = re.split("[/?#]", url.partition("://")[2], maxsplit=1)
-    if "#" in url or any("@" in part for part in rest):
-        raise ValueError("special characters of a password must be percent-encoded: %23 for #, %2F for /, %3F for ?")

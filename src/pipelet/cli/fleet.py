@@ -78,7 +78,7 @@ async def _keep(
     chosen: Settings, goal: Goal, *, address: str, resources: dict[str, float], files_are_shared: bool
 ) -> None:
     catalog = wiring.read_catalog(chosen)
-    async with wiring.open_store(chosen) as store:
+    async with wiring.open_store(chosen, writes=True) as store:
         with (
             open_fleet(
                 chosen,

@@ -20,7 +20,7 @@ def migrate(*, data_dir: DataDir = None) -> None:
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     before = wiring.schema_revision(chosen)
     after = wiring.migrate(chosen)
-    asyncio.run(_refuse_a_newer_one(chosen))
+    asyncio.run(_try_out(chosen))
     where = chosen.database_name
     if before == after:
         print(f"{where} is at revision {after} already: nothing to do.")
@@ -28,6 +28,7 @@ def migrate(*, data_dir: DataDir = None) -> None:
         print(f"{where} was brought from {f'revision {before}' if before else 'nothing'} to revision {after}.")
 
 
-async def _refuse_a_newer_one(chosen: Settings) -> None:
-    async with wiring.open_store(chosen):
+async def _try_out(chosen: Settings) -> None:
+    """Refuses one of a newer version, and one that cannot be written."""
+    async with wiring.open_store(chosen, writes=True):
         pass

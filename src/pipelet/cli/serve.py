@@ -81,7 +81,7 @@ def serve(
 
 
 async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) -> None:
-    async with wiring.open_store(chosen) as store, wiring.open_fetchers(chosen) as fetchers:
+    async with wiring.open_store(chosen, writes=True) as store, wiring.open_fetchers(chosen) as fetchers:
         blobs = wiring.open_blobs(chosen)
         secret = await wiring.ensure_local_key(chosen, store)
         await wiring.ensure_webhook_keys(store)

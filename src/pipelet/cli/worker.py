@@ -61,7 +61,7 @@ def worker(
 async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool) -> bool:
     """Whether it ended because it was drained."""
     catalog = wiring.read_catalog(chosen)
-    async with wiring.open_store(chosen) as store:
+    async with wiring.open_store(chosen, writes=True) as store:
         blobs = wiring.open_blobs(chosen)
         worker = wiring.build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)

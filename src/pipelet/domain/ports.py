@@ -66,6 +66,12 @@ class JobStore(Protocol):
     @property
     def outbox(self) -> "Outbox": ...
 
+    async def check(self) -> None:
+        """
+        Raises:
+            StoreUnusable: nothing can be read or written now, and why.
+        """
+
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def submit(self, job: Job) -> Job:

@@ -9,6 +9,7 @@ import time
 
 import structlog
 
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import StoreUnusable
 from pipelet.store.postgres_connection import Connection, Connections
 
@@ -39,12 +40,13 @@ class DatabaseClock:
 
     async def keep_in_time(self) -> None:
         """Look again and again, for ever."""
+        throttle = LogThrottle()
         while True:
             await asyncio.sleep(_SYNC_SECONDS)
             try:
                 await self.sync()
             except StoreUnusable as error:  # whoever needs the database will hear of it, too
-                log.warning("clock.not_synced", reason=str(error))
+                throttle.write(log.warning, "clock.not_synced", reason=str(error))
 
 
 async def _offset(connection: Connection) -> float:

@@ -27,6 +27,8 @@ _PAUSE = 0.005
 
 A write that is not durable ends the pause. Those are a worker's claims, leases and progress: too few to starve anyone,
 and an engine is idle until its worker has claimed."""
+"""Seconds between batches. SQLite's lock is not fair: without a pause another process that wants to write starves."""
+FULL = "The disk is full. Free some space; requests are accepted again at once."
 LOCK_SECONDS = 5.0
 """How long a write waits for another program that holds the database; then it fails, and may be made again."""
 
@@ -168,7 +170,8 @@ class GroupCommit:
 
     def _give_up(self, batch: list[_Write], error: sqlite3.Error) -> None:
         if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):  # whoever waits must hear of the first failure all the same
+                self._connection.execute("ROLLBACK")
         for write in batch:
             write.error = StoreUnusable(explain(error))
 
@@ -189,9 +192,10 @@ def _run_alone(connection: sqlite3.Connection, write: _Write) -> None:
 def explain(error: sqlite3.Error) -> str:
     """What an SQLite error means for the operator."""
     advice = {
-        sqlite3.SQLITE_FULL: "The disk is full. Free some space; requests are accepted again at once.",
+        sqlite3.SQLITE_FULL: FULL,
         sqlite3.SQLITE_BUSY: "The database is locked by another program. Close it, or wait until it is done.",
-        sqlite3.SQLITE_READONLY: "The database cannot be written. Check the permissions of the data directory.",
+        sqlite3.SQLITE_READONLY: "The database cannot be written. Check the permissions of the data directory, and "
+        "that its disk is not mounted read-only.",
         sqlite3.SQLITE_CANTOPEN: "The database cannot be opened. Check that the data directory exists and is writable.",
         sqlite3.SQLITE_IOERR: "The disk reports an error while the database is used. Check its space and its health.",
         sqlite3.SQLITE_CORRUPT: "The database file is damaged. Restore it from a backup.",

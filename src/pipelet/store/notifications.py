@@ -13,13 +13,16 @@ from collections.abc import AsyncIterator
 import asyncpg
 import structlog
 
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import StoreUnusable
-from pipelet.store.postgres_connection import AWAY, Connection, Connections
+from pipelet.store.postgres_connection import Connection, Connections
+from pipelet.store.postgres_errors import AWAY, unusable
 
 log = structlog.get_logger()
 
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 15.0
+_INITIAL_BACKOFF = 0.5
+_MAX_BACKOFF = 15.0
 _GOOD_BYE_SECONDS = 1.0
 
 
@@ -38,6 +41,7 @@ class Notifications:
         self._sending: asyncio.Task[None] | None = None
         self._ears: set[asyncio.Event] = set()
         self._listening: asyncio.Task[None] | None = None
+        self._throttle = LogThrottle()
 
     def send(self) -> None:
         """Never waits and never fails."""
@@ -58,7 +62,7 @@ class Notifications:
             try:
                 await self._connections.run(self._notify)
             except StoreUnusable as error:  # they look by themselves
-                log.warning("notification.lost", reason=str(error))
+                self._throttle.write(log.warning, "notification.lost", reason=str(error))
             if self._pause:
                 await asyncio.sleep(self._pause)
 
@@ -86,23 +90,32 @@ class Notifications:
             event.set()
 
     async def _listen(self) -> None:
-        pause = _FIRST_PAUSE
+        backoff = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF)
         while True:
             try:
-                connection = await self._connections.alone()
-            except (asyncpg.PostgresError, *AWAY) as error:
-                log.warning("notifications.away", reason=str(error), again_in_seconds=pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-                continue
-            pause = _FIRST_PAUSE
+                async with self._connected() as gone:
+                    backoff.reset()
+                    await gone.wait()
+            except StoreUnusable as error:
+                self._throttle.write(log.warning, "notifications.away", reason=str(error))
+            await asyncio.sleep(backoff.next())
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncio.Event]:
+        """While inside, what is sent is heard. The event is set when the connection is gone.
+
+        Raises:
+            StoreUnusable: the database cannot be reached, or refuses.
+        """
+        connection = await self._connections.alone()
+        try:
             gone = asyncio.Event()
+            connection.add_termination_listener(lambda *_: gone.set())
             try:
-                connection.add_termination_listener(lambda *_, gone=gone: gone.set())
                 await connection.add_listener(self._channel, self._hear)
-                self._hear()  # what came before the ears were open
-                await gone.wait()
-            except (asyncpg.PostgresError, *AWAY):
-                await asyncio.sleep(_FIRST_PAUSE)
-            finally:
-                connection.terminate()
+            except (asyncpg.PostgresError, *AWAY) as error:  # such as a standby, which cannot listen
+                raise unusable(error, self._connections.url) from error
+            self._hear()  # what came before the connection was there
+            yield gone
+        finally:
+            connection.terminate()

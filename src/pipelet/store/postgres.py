@@ -11,6 +11,7 @@ from functools import partial
 
 import asyncpg
 
+from pipelet.domain.database_url import name_of
 from pipelet.domain.errors import StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Work
 from pipelet.domain.idempotency import IdempotencyKey
@@ -19,6 +20,7 @@ from pipelet.domain.keys import queued_limit_reached
 from pipelet.domain.ports import Clock, QueueCounts
 from pipelet.store import endings, migrations, queries, references, rows
 from pipelet.store.database_clock import DatabaseClock
+from pipelet.store.postgres_checks import require_setup, require_space
 from pipelet.store.postgres_connection import Connection, Connections, Result
 from pipelet.store.postgres_keys import PostgresKeys
 from pipelet.store.postgres_operating import PostgresOperating
@@ -41,6 +43,10 @@ class PostgresStore(PostgresWork, PostgresOperating, PostgresKeys, PostgresWorke
         self._flush = WalFlush(connections)
         self._jobs = Together(self.get_many)
         self._places: dict[tuple[str, ...], Together[Job, Ahead]] = {}
+
+    async def check(self) -> None:
+        await require_setup(self._connections)
+        await require_space(self._connections)
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -201,8 +207,11 @@ async def _queue_once(job: Job, key: IdempotencyKey, connection: Connection) -> 
 
 
 @contextlib.asynccontextmanager
-async def open_postgres(url: str, *, most_connections: int) -> AsyncIterator[PostgresStore]:
+async def open_postgres(url: str, *, most_connections: int, writes: bool = False) -> AsyncIterator[PostgresStore]:
     """Open a database that `migrate_postgres` has prepared.
+
+    Args:
+        writes: it is opened by a service: refuse one that is read-only or not set up for its user.
 
     Raises:
         StoreNewer: a newer version of Pipelet wrote it.
@@ -211,7 +220,7 @@ async def open_postgres(url: str, *, most_connections: int) -> AsyncIterator[Pos
     connections = Connections(url, most=most_connections)
     try:
         version = await _schema_version(connections)
-        where = url.rpartition("@")[2]
+        where = name_of(url)
         if version is None or (version in migrations.KNOWN and version != migrations.HEAD):
             raise StoreUnusable(f"The database at {where} has to be brought up to date first: run `pipelet migrate`.")
         if version != migrations.HEAD:
@@ -221,6 +230,8 @@ async def open_postgres(url: str, *, most_connections: int) -> AsyncIterator[Pos
                 "database."
             )
         await connections.refuse_pooling_by_transaction()
+        if writes:
+            await require_setup(connections)
         clock = DatabaseClock(connections)
         await clock.sync()
         syncing = asyncio.create_task(clock.keep_in_time())
@@ -253,6 +264,11 @@ async def _schema_version(connections: Connections) -> str | None:
         if major < OLDEST_SERVER:
             raise StoreUnusable(
                 f"The database runs PostgreSQL {major}; Pipelet needs {OLDEST_SERVER} or newer. Upgrade the server."
+            )
+        if (encoding := connection.get_settings().server_encoding) != "UTF8":
+            raise StoreUnusable(
+                f"The database at {name_of(connections.url)} is encoded in {encoding}, which cannot hold every prompt. "
+                "Create one with ENCODING 'UTF8' TEMPLATE template0."
             )
         if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
             return None

@@ -1,16 +1,17 @@
-"""Connections to PostgreSQL: how they are set up, when a statement is sent again, and what an error means."""
+"""Connections to PostgreSQL: how they are set up, and when a statement is sent again."""
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from pipelet.domain.errors import StoreAway, StoreUnusable
+from pipelet.domain.database_url import has_parameter, hosts_of, name_of
+from pipelet.domain.errors import StoreUnusable
+from pipelet.store.postgres_errors import AWAY, CONNECTING, OPERATORS, OUR_FAULT, POOLER, unusable
 
 Result = TypeVar("Result")
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
@@ -20,20 +21,6 @@ _ANSWER_SECONDS = 15.0
 _CONNECT_SECONDS = 5.0
 _PAUSE = 0.1
 
-AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,  # the connection has been closed, or is closed while it is used
-    asyncpg.InternalClientError,  # so the driver says where the server's good-bye arrives just when it is used
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    OSError,
-    TimeoutError,
-)
-"""What a server that restarts, dies or is cut off looks like from here."""
-_REFUSALS = (asyncpg.ClientConfigurationError, ssl.SSLError)
-"""They are among `AWAY` by their ancestors, and last until somebody mends the URL or a certificate."""
-_OUR_FAULT = (asyncpg.SyntaxOrAccessError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _SESSION = "SELECT pg_backend_pid()"
 _SETTINGS = """
 SET synchronous_commit = off;
@@ -55,14 +42,22 @@ class Connections:
         self._answer_seconds = answer_seconds
         self._connect_seconds = min(_CONNECT_SECONDS, answer_seconds)
         self.most = most
+        self._connect = partial(connect, hosts=hosts_of(url))
         self._pool: asyncpg.Pool[Any] | None = None
         self._opening = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
-        """A connection for a while. Errors of the database pass through."""
-        pool = self._pool or await self._open()
-        connection = await _borrow(pool, self._connect_seconds)
+        """A connection for a while. Errors of its use pass through.
+
+        Raises:
+            StoreUnusable: none is to be had.
+        """
+        try:
+            pool = self._pool or await self._open()
+            connection = await _borrow(pool, self._connect_seconds * max(1, len(hosts_of(self.url))))
+        except CONNECTING as error:
+            raise unusable(error, self.url) from error
         try:
             yield connection
         finally:
@@ -84,8 +79,10 @@ class Connections:
         except _Broken as error:
             raise unusable(error.__cause__ or error, self.url) from error
         except (asyncpg.PostgresError, *AWAY) as error:
-            if isinstance(error, _OUR_FAULT) and not isinstance(error, _OPERATORS):
+            if isinstance(error, OUR_FAULT) and not isinstance(error, OPERATORS):
                 raise
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                await self.renew()
             raise unusable(error, self.url) from error
 
     async def _run_once(self, use: Callable[[Connection], Awaitable[Result]]) -> Result:
@@ -109,10 +106,26 @@ class Connections:
 
         return await self.run(transaction)
 
+    async def renew(self) -> None:
+        """Let no open connection be used again: after a failover, another server behind the same URL takes writes."""
+        if self._pool is not None:
+            await self._pool.expire_connections()
+
     async def alone(self) -> "asyncpg.Connection[Any]":
-        """A connection outside of the pool. Errors of the database pass through."""
-        connection = await asyncpg.connect(self.url, timeout=_CONNECT_SECONDS, server_settings=_name())
-        await connection.execute(_SETTINGS)
+        """A connection outside of the pool. Errors of its use pass through.
+
+        Raises:
+            StoreUnusable: none is to be had.
+        """
+        try:
+            connection = await self._connect(self.url, timeout=self._connect_seconds, server_settings=_name())
+        except CONNECTING as error:
+            raise unusable(error, self.url) from error
+        try:
+            await connection.execute(_SETTINGS)
+        except CONNECTING as error:
+            connection.terminate()
+            raise unusable(error, self.url) from error
         return connection
 
     async def refuse_pooling_by_transaction(self) -> None:
@@ -131,7 +144,7 @@ class Connections:
                 other.terminate()
 
         if await self.run(meet):
-            raise StoreUnusable(f"The database at {_where(self.url)}: {_POOLER}")
+            raise StoreUnusable(f"The database at {name_of(self.url)}: {POOLER}")
 
     async def close(self) -> None:
         if self._pool is None:
@@ -147,6 +160,7 @@ class Connections:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self.url,
+                    connect=cast(Any, self._connect),  # the driver's types say less of it than it takes
                     min_size=0,
                     max_size=self.most,
                     command_timeout=self._answer_seconds,
@@ -156,6 +170,34 @@ class Connections:
                     reset=_leave,
                 )
             return self._pool
+
+
+async def connect(url: str, hosts: list[tuple[str, int]], **options: Any) -> "asyncpg.Connection[Any]":
+    """To the first of the URL's hosts that takes writes; `timeout` is for each. Errors of the driver pass through.
+
+    The driver takes several hosts, too, but gives all together the time of one: behind a machine that is switched off,
+    it would never come to the next.
+
+    Args:
+        hosts: those of the URL; the one that is taken is moved to the front, and tried first the next time.
+    """
+    if len(hosts) < 2:
+        alone: asyncpg.Connection[Any] = await asyncpg.connect(url, **options)
+        return alone
+    if not has_parameter(url, "target_session_attrs"):
+        options["target_session_attrs"] = "read-write"
+    failure: Exception | None = None
+    for host, port in list(hosts):
+        try:
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(url, host=host, port=port, **options)
+        except (asyncpg.PostgresError, *AWAY) as error:
+            if failure is None or isinstance(failure, AWAY):  # a refusal tells more than a server that is away
+                failure = error
+        else:
+            hosts.remove((host, port))
+            hosts.insert(0, (host, port))
+            return connection
+    raise failure or OSError("no host")
 
 
 async def _borrow(pool: "asyncpg.Pool[Any]", seconds: float) -> "PoolConnectionProxy[Any]":
@@ -181,71 +223,3 @@ async def _set_up(connection: Connection) -> None:
 
 async def _leave(_: Connection) -> None:
     """asyncpg's own reset takes a trip to the server, and would undo `_SETTINGS`. Nothing of ours outlives its use."""
-
-
-_OPERATORS = (
-    asyncpg.InsufficientPrivilegeError,
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedColumnError,
-    asyncpg.InvalidSQLStatementNameError,
-    asyncpg.DuplicatePreparedStatementError,
-)
-_POOLER = (
-    "a pooler seems to stand before it in transaction mode. Pipelet needs session mode (pool_mode = session), or a "
-    "direct connection."
-)
-_ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-    (
-        asyncpg.InvalidAuthorizationSpecificationError,
-        "it refused the user or the password. Check PIPELET_DATABASE_URL, and pg_hba.conf on the server.",
-    ),
-    (
-        asyncpg.InvalidCatalogNameError,
-        "there is no such database. Create it (createdb), or name another in PIPELET_DATABASE_URL.",
-    ),
-    (
-        asyncpg.TooManyConnectionsError,
-        "it has no connection left. Raise max_connections there, or lower PIPELET_DATABASE_CONNECTIONS here; "
-        "docs/operating.md tells how many are needed.",
-    ),
-    (asyncpg.DiskFullError, "its disk is full. Free some space there; requests are accepted again at once."),
-    (
-        asyncpg.ReadOnlySQLTransactionError,
-        "it is read-only: a standby, or full. Name the primary server in PIPELET_DATABASE_URL.",
-    ),
-    (asyncpg.InsufficientPrivilegeError, "the user may not do that. Grant it the rights on Pipelet's tables."),
-    ((asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError), "its tables do not fit. Run `pipelet migrate`."),
-    ((asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError), _POOLER),
-    (
-        ssl.SSLCertVerificationError,
-        "its certificate is not one that sslrootcert in PIPELET_DATABASE_URL vouches for, or is for another host. Name "
-        "the file of the authority that signed it, and the server as the certificate does.",
-    ),
-    (ssl.SSLError, "TLS could not be agreed on. Check sslmode in PIPELET_DATABASE_URL, and ssl on the server."),
-    (asyncpg.ClientConfigurationError, "PIPELET_DATABASE_URL cannot be used. Check its parts and the files it names."),
-    (
-        FileNotFoundError,
-        "a file is missing: the socket of a server that is stopped, or a certificate that PIPELET_DATABASE_URL names.",
-    ),
-    (asyncpg.CannotConnectNowError, "it is starting or stopping. Nothing needs to be done if that ends soon."),
-    (TimeoutError, "it does not answer, or all connections are busy. Look at its load and at the network."),
-    (AWAY, "it cannot be reached. Check that it runs, and the host and port in PIPELET_DATABASE_URL."),
-)
-
-
-def unusable(error: BaseException, url: str) -> StoreUnusable:
-    """StoreAway where waiting may help."""
-    may_pass = isinstance(error, (*AWAY, asyncpg.TooManyConnectionsError)) and not isinstance(error, _REFUSALS)
-    return (StoreAway if may_pass else StoreUnusable)(explain(error, url))
-
-
-def explain(error: BaseException, url: str) -> str:
-    """What an error of the database means for the operator. It never shows the password."""
-    advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "it refused.")
-    words = str(error) or type(error).__name__
-    return f"The database at {_where(url)}: {advice} (It says: {words})"
-
-
-def _where(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"

@@ -19,7 +19,7 @@ from pipelet.domain.keys import queued_limit_reached
 from pipelet.domain.ports import QueueCounts
 from pipelet.store import endings, migrations, queries, references, rows
 from pipelet.store.group_commit import explain
-from pipelet.store.sqlite_base import connect
+from pipelet.store.sqlite_base import connect, require_space
 from pipelet.store.sqlite_keys import SqliteKeys
 from pipelet.store.sqlite_operating import SqliteOperating
 from pipelet.store.sqlite_outbox import SqliteOutbox
@@ -40,6 +40,11 @@ class SqliteStore(SqliteWork, SqliteOperating, SqliteKeys, SqliteWorkers):
         super().__init__(path, permissions)
         self.outbox = SqliteOutbox(self._queries, self._writer)
         self._snapshots: dict[str, tuple[tuple[Any, ...], Job]] = {}
+
+    async def check(self) -> None:
+        require_space(self._path)
+        # Quiet, and not durable: nothing changes, and nobody needs to wait for the disk.
+        await self._queries.write("check_writable", {}, durable=False, quiet=True)
 
     # -- requests ----------------------------------------------------------------------------------------------------
 

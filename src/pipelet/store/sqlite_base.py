@@ -2,20 +2,25 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from pipelet.domain.clock import SystemClock
+from pipelet.domain.errors import StoreUnusable
 from pipelet.domain.ports import Clock
 from pipelet.store.bell import Bell
-from pipelet.store.group_commit import LOCK_SECONDS, GroupCommit
+from pipelet.store.group_commit import FULL, LOCK_SECONDS, GroupCommit
 from pipelet.store.sqlite_queries import SqliteQueries
 from pipelet.system.permissions import PRIVATE, Permissions
 
 _LOG_BYTES = 64 * 2**20
 """The write-ahead log grows beyond while somebody reads for long, and is cut to this afterwards."""
 _TRUNCATE_MILLISECONDS = 100
+
+_LEAST_SPACE = 64 * 1024
+"""Bytes. A request is some kilobytes, and a file of the database grows by pages."""
 
 
 class SqliteBase:
@@ -45,6 +50,19 @@ class SqliteBase:
 
     def changes(self) -> AbstractAsyncContextManager[asyncio.Event]:
         return self._news.listen()
+
+
+def require_space(path: Path) -> None:
+    """
+    Raises:
+        StoreUnusable: the disk of the database is full. A small write may find room in the database's log all the same.
+    """
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError as error:
+        raise StoreUnusable(f"The folder {path.parent} cannot be read: {error.strerror}.") from error
+    if disk.f_blocks and disk.f_bavail * disk.f_frsize < _LEAST_SPACE:
+        raise StoreUnusable(f"{FULL} ({path.parent} has less than {_LEAST_SPACE // 1024} KiB left.)")
 
 
 def connect(path: Path) -> sqlite3.Connection:

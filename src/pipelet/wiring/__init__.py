@@ -94,11 +94,13 @@ def schema_revision(settings: Settings) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[JobStore]:
+async def open_store(settings: Settings, *, writes: bool = False) -> AsyncIterator[JobStore]:
+    """`writes`: a shared database that cannot be written is refused, as a service has no use for it."""
     if settings.is_shared:
         from pipelet.store.postgres import open_postgres  # its driver is not needed otherwise
 
-        async with open_postgres(settings.database_url, most_connections=settings.database_connections) as shared:
+        most = settings.database_connections
+        async with open_postgres(settings.database_url, most_connections=most, writes=writes) as shared:
             yield shared
         return
     permissions = permissions_of(settings)

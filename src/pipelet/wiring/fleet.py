@@ -84,5 +84,5 @@ async def open_crew_elsewhere(environment: Mapping[str, str]) -> AsyncIterator[C
     os.environ.update(environment)
     settings = load()
     logs.configure(format=settings.log_format, level=settings.log_level)
-    async with open_store(settings) as store:
+    async with open_store(settings, writes=True) as store:
         yield build_crew(settings, store=store)

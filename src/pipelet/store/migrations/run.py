@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 from alembic import command
@@ -13,10 +14,13 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from pipelet.domain.database_url import hosts_of
 from pipelet.domain.errors import StoreUnusable
-from pipelet.store.postgres_connection import AWAY, unusable
+from pipelet.store.postgres_connection import connect
+from pipelet.store.postgres_errors import CONNECTING, OPERATORS, OUR_FAULT, unusable
 
 _LOCK = 0x50495045  # "PIPE": any number that nobody else takes
+_CONNECT_SECONDS = 10.0
 _TRIES = 5
 """Processes that work meanwhile take the same tables in another order, and PostgreSQL ends one of two who wait for each
 other."""
@@ -44,11 +48,13 @@ def migrate_postgres(url: str) -> None:
     for _ in range(_TRIES):
         try:
             return asyncio.run(_migrate_postgres(url))
-        except DBAPIError as error:
-            if error.orig is None or not isinstance(error.orig.__cause__, asyncpg.DeadlockDetectedError):
+        except DBAPIError as error:  # the driver's own error is the cause of one that SQLAlchemy's adapter raised
+            cause = error.orig.__cause__ if error.orig is not None else None
+            if isinstance(cause, asyncpg.DeadlockDetectedError):
+                continue
+            if cause is None or (isinstance(cause, OUR_FAULT) and not isinstance(cause, OPERATORS)):
                 raise
-        except (asyncpg.PostgresError, *AWAY) as error:
-            raise unusable(error, url) from error
+            raise unusable(cause, url) from error
     raise StoreUnusable(
         f"The database is too busy to be brought up to date: {_TRIES} times it gave way to others who work in it. Run "
         "`pipelet migrate` again, or stop workers before."
@@ -56,8 +62,14 @@ def migrate_postgres(url: str) -> None:
 
 
 async def _migrate_postgres(url: str) -> None:
+    async def opened() -> "asyncpg.Connection[Any]":
+        try:
+            return await connect(url, hosts_of(url), timeout=_CONNECT_SECONDS)
+        except CONNECTING as error:
+            raise unusable(error, url) from error
+
     # The driver reads the URL, not SQLAlchemy, whose idea of one differs.
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=opened)
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -1,0 +1,1 @@
+"""Helpers for loops and tasks, with nothing of Pipelet in them."""

@@ -1,0 +1,44 @@
+"""Whether a database is set up so that Pipelet can work in it, and whether it can be written right now."""
+
+from pipelet.domain.database_url import name_of
+from pipelet.domain.errors import StoreUnusable
+from pipelet.store.postgres_connection import Connection, Connections
+from pipelet.store.postgres_errors import READ_ONLY
+from pipelet.store.postgres_queries import fetch
+
+
+async def require_setup(connections: Connections) -> None:
+    """
+    Raises:
+        StoreUnusable: the database cannot be reached, is read-only, or its user may not write to Pipelet's tables.
+    """
+    reason = await connections.run(_fault)
+    if reason is not None:
+        await connections.renew()
+        raise StoreUnusable(f"The database at {name_of(connections.url)}: {reason}")
+
+
+async def require_space(connections: Connections) -> None:
+    """
+    Raises:
+        StoreUnusable: the database cannot be reached, or its disk is full.
+    """
+
+    async def spill(connection: Connection) -> None:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL work_mem = '64kB'")
+            await fetch(connection, "check_space", {})
+
+    await connections.run(spill)
+
+
+async def _fault(connection: Connection) -> str | None:
+    (found,) = await fetch(connection, "check_writable", {})
+    if found["is_standby"] or found["is_read_only"]:
+        return READ_ONLY
+    if found["forbidden"]:
+        return (
+            f"the user {found['user_name']} may not read and write {', '.join(found['forbidden'])}. Make it the owner, "
+            "or grant it all rights on Pipelet's tables and sequences."
+        )
+    return None
