@@ -29,12 +29,14 @@ from urllib.parse import quote
 
 import httpx2
 
+from pipelet.concurrency.backoff import Backoff
 from pipelet.domain.errors import PipeletError
 from pipelet.domain.progress import Progress
 
 ANY_APP = "z-image-text-to-image"
 """A request answers under every app's path, so reads need not know which one it was made at."""
-_PAUSE_SECONDS = 0.5
+_INITIAL_BACKOFF = 0.25
+_MAX_BACKOFF = 2.0
 _PROGRESS = re.compile(r"Progress: (\d+)/(\d+) ")
 _AWAY = (502, 503, 504)
 
@@ -249,6 +251,7 @@ class Client:
 
     def _patiently(self, attempt: Callable[[], _Shape]) -> _Shape:
         give_up = time.monotonic() + self._patience
+        backoff = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF)
         while True:
             try:
                 return attempt()
@@ -256,7 +259,7 @@ class Client:
                 # One that never answered is not restarting: the address is wrong, or nobody has started it.
                 if not self._has_answered or time.monotonic() >= give_up:
                     raise
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(backoff.next())
 
     def _send(self, method: str, path: str, *, away: tuple[int, ...] = _AWAY, **rest: Any) -> httpx2.Response:
         try:

@@ -18,6 +18,8 @@ import structlog
 from pipelet.api.estimates import Estimates
 from pipelet.api.recent import Recent
 from pipelet.api.sight import Sight, why_it_waits
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import PipeletError
 from pipelet.domain.estimate import Ahead
 from pipelet.domain.job import Job, State, Version
@@ -30,6 +32,8 @@ log = structlog.get_logger()
 
 _BY_ITSELF = 1.0
 """Seconds after which the watcher looks although nobody called: calls are hints."""
+_MAX_BACKOFF = 5.0
+"""Seconds between two looks at most, while the store refuses."""
 _PAUSE = 0.1
 """Seconds between two looks at least."""
 _PAUSE_PER_NEWS = 0.0002
@@ -98,6 +102,8 @@ class Watcher:
         self._watched: dict[str, _Watched] = {}
         self._call = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
+        self._backoff = Backoff(initial=_BY_ITSELF, maximum=_MAX_BACKOFF)
+        self._throttle = LogThrottle()
         self.is_closed = False
         """The streams are to end, and no new ones to begin."""
 
@@ -153,8 +159,9 @@ class Watcher:
         try:
             news = await self._look()
         except PipeletError as error:  # the streams stay open, and hear when it is over
-            log.warning("streams.blind", requests=len(self._watched), reason=str(error))
-            return _BY_ITSELF
+            self._throttle.write(log.warning, "streams.blind", requests=len(self._watched), reason=str(error))
+            return self._backoff.next()
+        self._backoff.reset()
         return max(_PAUSE, _PAUSE_PER_NEWS * news, _PAUSE_PER_LOOK * (time.perf_counter() - began))
 
     async def _look(self) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import Unusable
 from pipelet.domain.ports import JobStore
 from pipelet.fleet.demand import read_demand
@@ -17,6 +19,7 @@ log = structlog.get_logger()
 
 _TURN_SECONDS = 2.0
 """Between two looks."""
+_MAX_BACKOFF = 30.0
 _PAUSE_AFTER_FAILURE = 10.0
 """Seconds in which no new worker is placed, so that a place where none can live is not tried without end."""
 _MOMENT = 0.2
@@ -37,6 +40,7 @@ class Fleet:
         self._needs = Needs()
         self._hands_off_until = 0.0
         self._stopping = asyncio.Event()
+        self._throttle = LogThrottle()
 
     async def run(self) -> None:
         """Follow the queue until `stop`; returns when all workers have gone.
@@ -46,11 +50,16 @@ class Fleet:
                 cannot be read. Only at the start: later, both are logged, and nothing is moved meanwhile.
         """
         await self._look()
-        while not await self._stopped_within(_TURN_SECONDS):
+        backoff, pause = Backoff(initial=_TURN_SECONDS, maximum=_MAX_BACKOFF), _TURN_SECONDS
+        while not await self._stopped_within(pause):
             try:
                 await self._look()
             except Unusable as error:
-                log.error("fleet.stands_still", reason=str(error))
+                self._throttle.write(log.error, "fleet.stands_still", reason=str(error))
+                pause = backoff.next()
+            else:
+                backoff.reset()
+                pause = _TURN_SECONDS
         await self._drain()
 
     def stop(self) -> None:
@@ -93,7 +102,7 @@ class Fleet:
             log.error("fleet.worker_lost", place=number, reason=reason)
         for place in places:
             if place.trouble:
-                log.error("fleet.worker_in_trouble", place=place.number, reason=place.trouble)
+                self._throttle.write(log.error, "fleet.worker_in_trouble", place=place.number, reason=place.trouble)
         if lost or any(place.condition is Condition.BROKEN for place in places):
             self._hands_off_until = now + _PAUSE_AFTER_FAILURE
 

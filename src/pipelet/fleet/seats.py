@@ -15,6 +15,8 @@ import structlog
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 import pipelet
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import Unusable
 from pipelet.fleet.moves import Condition, Place
 
@@ -22,7 +24,8 @@ log = structlog.get_logger()
 
 _ANSWER_SECONDS = 2.0
 """A seat that says nothing for so long is taken for one that nobody sits on yet."""
-_PAUSE = 2.0
+_INITIAL_BACKOFF = 1.0
+_MAX_BACKOFF = 15.0
 
 
 class Crew(Protocol):
@@ -57,18 +60,20 @@ class Seat:
         self._keeping = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:
+        backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
         while not self._leaving.is_set():
             try:
                 async with self._open_crew() as self._crew:
                     self._trouble = None
+                    backoff.reset()
                     if not self._leaving.is_set():
                         await self._crew.run()
                         self._leaving.set()  # a crew ends when it was told to, and not only we can tell it
             except Unusable as error:  # such as a database that is away: somebody may mend it meanwhile
                 self._trouble = str(error)
-                log.error("seat.unusable", reason=self._trouble)
+                throttle.write(log.error, "seat.unusable", reason=self._trouble)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._leaving.wait(), _PAUSE)
+                    await asyncio.wait_for(self._leaving.wait(), backoff.next())
         # An actor that is killed is not started again by Ray; one that just ended would be.
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import httpx2
 import structlog
 
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import AddressRefused, BlobsUnusable, StoreUnusable
 from pipelet.domain.ids import new_token
 from pipelet.domain.job import Job
@@ -29,6 +31,8 @@ _LOOK_SECONDS = 1.0
 """Between two looks at the outbox, where nobody rings."""
 _PAUSE = 0.05
 """After a ring, which may be about anything: however much changes, it is twenty looks a second at most."""
+_MAX_BACKOFF = 5.0
+"""Between two looks at most, while the store refuses."""
 _ERROR_CHARS = 300
 _RECORD_SECONDS = 5.0
 """Beside twice what a try may take: when that is over, its process is taken for lost."""
@@ -62,6 +66,8 @@ class Sender:
         self._answer_seconds = answer_seconds
         self._tell = tell
         self._calls: set[asyncio.Task[None]] = set()
+        self._backoff = Backoff(initial=_LOOK_SECONDS, maximum=_MAX_BACKOFF)
+        self._throttle = LogThrottle()
         self._users: Counter[str] = Counter()
         self._receivers: Counter[str] = Counter()
 
@@ -71,20 +77,26 @@ class Sender:
             try:
                 while True:
                     changed.clear()
-                    await self._begin_due(client)
-                    await self._something_happens(changed)
-                    await asyncio.sleep(_PAUSE)
+                    if await self._begin_due(client):
+                        self._backoff.reset()
+                        await self._something_happens(changed)
+                        await asyncio.sleep(_PAUSE)
+                    else:
+                        await asyncio.sleep(self._backoff.next())
             finally:
                 for call in self._calls:
                     call.cancel()
                 await asyncio.gather(*self._calls, return_exceptions=True)
 
-    async def _begin_due(self, client: httpx2.AsyncClient) -> None:
+    async def _begin_due(self, client: httpx2.AsyncClient) -> bool:
+        """False: the store refuses."""
         try:
             while len(self._calls) < AT_ONCE and (delivery := await self._claim()):
                 self._begin(delivery, client)
         except StoreUnusable as error:
-            log.warning("webhooks.delayed", reason=str(error))
+            self._throttle.write(log.warning, "webhooks.delayed", reason=str(error))
+            return False
+        return True
 
     async def _claim(self) -> Delivery | None:
         now = self._clock.now()
@@ -127,7 +139,7 @@ class Sender:
             if attempt is not None:
                 await self._record(delivery, attempt)
         except StoreUnusable as error:  # it is tried once more when the lease has run out
-            log.warning("webhook.unrecorded", request_id=delivery.job_id, reason=str(error))
+            self._throttle.write(log.warning, "webhook.unrecorded", request_id=delivery.job_id, reason=str(error))
         except asyncio.CancelledError:
             await self._store.outbox.hand_back(delivery, self._clock.now())
             raise

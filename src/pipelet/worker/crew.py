@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import StoreUnusable
 from pipelet.domain.ids import new_token
 from pipelet.domain.ports import Clock, JobStore
@@ -16,8 +18,8 @@ from pipelet.system.processes import module_path
 
 log = structlog.get_logger()
 
-_LONGEST_PAUSE = 30.0
-_FIRST_PAUSE = 0.2
+_INITIAL_BACKOFF = 0.4
+_MAX_BACKOFF = 30.0
 _HEALTHY_SECONDS = 10.0
 """A worker that lived so long did not die of its start: the next one starts at once."""
 _AFTER_GRACE = 10.0
@@ -64,11 +66,16 @@ class Crew:
                 process.terminate()
 
     async def _keep(self, device: str) -> None:
-        pause = _FIRST_PAUSE
+        backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
         while not self._stopping.is_set():
             name = f"{self._host}-{device}-{new_token()[:8]}"
             born = self._clock.now()
-            status = await self._live(name, device)
+            try:
+                status = await self._live(name, device)
+            except OSError as error:  # no process, no memory or no open file is left for it
+                throttle.write(log.error, "worker.not_started", device=device, reason=str(error))
+                await self._stopped_within(backoff.next())
+                continue
             if self._stopping.is_set() and status in _STOPPED:
                 return
             if status == DRAINED:
@@ -77,10 +84,13 @@ class Crew:
             log.error("worker.died", worker=name, exit_status=status)
             await self._hand_back(name)
             lived_long = self._clock.now() - born > _HEALTHY_SECONDS
-            pause = _FIRST_PAUSE if lived_long else min(2 * pause, _LONGEST_PAUSE)
-            stopped = asyncio.create_task(self._stopping.wait())
-            await asyncio.wait([stopped], timeout=pause)
-            stopped.cancel()
+            if lived_long:
+                backoff.reset()
+            await self._stopped_within(backoff.next())
+
+    async def _stopped_within(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _live(self, name: str, device: str) -> int:
         """From birth to death of one process.
@@ -127,3 +137,5 @@ class Crew:
                 log.warning("worker.left_a_request", worker=name, request_id=job.id, state=job.state)
         except StoreUnusable as error:  # then the leases do run out
             log.warning("worker.not_cleared_up", worker=name, reason=str(error))
+        except Exception:  # whatever it is, the other workers and the API go on
+            log.exception("worker.not_cleared_up", worker=name)

@@ -7,6 +7,7 @@ import asyncio
 
 import structlog
 
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import BlobsUnusable
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 
@@ -29,6 +30,7 @@ class Housekeeping:
         self._lease_seconds = lease_seconds
         self._last_turn = clock.now()
         self._patient_until = 0.0
+        self._throttle = LogThrottle()
 
     async def take_back_expired(self) -> None:
         """To be called every `TURN_SECONDS`.
@@ -77,6 +79,6 @@ class Housekeeping:
         try:
             await self._blobs.delete(key)
         except BlobsUnusable as error:
-            log.warning("retention.kept", file=key, reason=str(error))
+            self._throttle.write(log.warning, "retention.kept", file=key, reason=str(error))
             return False
         return True

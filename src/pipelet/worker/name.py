@@ -11,6 +11,7 @@ from pipelet.domain.workers import ReportAnswer, WorkerReport
 
 log = structlog.get_logger()
 
+_TAKE_AGAIN_SECONDS = 0.1
 OWN_NAMES = "Give each a name of its own with --name, or none: then it is the host's name with random letters."
 
 
@@ -28,6 +29,7 @@ async def take_name(store: JobStore, report: Callable[[], WorkerReport], *, look
     while await store.report_worker(mine := report()) is ReportAnswer.NAME_TAKEN:
         other = await _holder(store, mine)
         if other is None:  # its report has just run out
+            await asyncio.sleep(_TAKE_AGAIN_SECONDS)
             continue
         now = asyncio.get_running_loop().time()
         if seen is None:

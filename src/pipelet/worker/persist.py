@@ -6,14 +6,16 @@ from typing import TypeVar
 
 import structlog
 
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import BlobsUnusable, StoreUnusable
 
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
-_FIRST_PAUSE = 0.2
-_LONGEST_PAUSE = 15.0
+_INITIAL_BACKOFF = 0.2
+_MAX_BACKOFF = 15.0
 
 
 async def persist(write: Callable[[], Awaitable[Result]], *, request_id: str, what: str = "storing") -> Result:
@@ -21,11 +23,10 @@ async def persist(write: Callable[[], Awaitable[Result]], *, request_id: str, wh
 
     Whoever holds the lease ends it, by cancelling, when the lease is lost.
     """
-    pause = _FIRST_PAUSE
+    backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
     while True:
         try:
             return await write()
         except (BlobsUnusable, StoreUnusable) as error:
-            log.error(f"{what}.delayed", request_id=request_id, reason=str(error), again_in_seconds=pause)
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+            throttle.write(log.error, f"{what}.delayed", request_id=request_id, reason=str(error))
+        await asyncio.sleep(backoff.next())

@@ -4,6 +4,8 @@ import asyncio
 
 import structlog
 
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import StoreUnusable
 from pipelet.domain.job import Lease
@@ -13,6 +15,8 @@ from pipelet.domain.progress import Progress, tasks_of_job
 log = structlog.get_logger()
 
 _SECONDS_BETWEEN_REPORTS = 0.1
+_INITIAL_BACKOFF = 0.2
+_MAX_BACKOFF = 5.0
 
 
 class Tally:
@@ -39,6 +43,7 @@ class Tally:
 
     async def report(self) -> None:
         """Runs beside the attempt until cancelled. A lost lease is the lease keeper's to notice."""
+        backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -46,6 +51,9 @@ class Tally:
                 now_done = Progress(sum(self._drawing) + self._filing, self._total)
                 await self._store.report_progress(self._lease, now_done)
             except StoreUnusable as error:
-                log.warning("progress.delayed", request_id=self._lease.job.id, reason=str(error))
+                throttle.write(log.warning, "progress.delayed", request_id=self._lease.job.id, reason=str(error))
                 self._changed.set()
-            await asyncio.sleep(_SECONDS_BETWEEN_REPORTS)
+                await asyncio.sleep(backoff.next())
+            else:
+                backoff.reset()
+                await asyncio.sleep(_SECONDS_BETWEEN_REPORTS)

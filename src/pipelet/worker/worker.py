@@ -7,9 +7,11 @@ from functools import partial
 
 import structlog
 
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.catalog import Model
 from pipelet.domain.engine import Engine
-from pipelet.domain.errors import DrawOutOfMemory, EngineError, ModelUnusable, StoreUnusable, Unusable
+from pipelet.domain.errors import DrawOutOfMemory, EngineError, StoreUnusable, Unusable
 from pipelet.domain.estimate import drawing, work_of
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import ImageSpec
@@ -19,6 +21,7 @@ from pipelet.domain.ports import BlobStore, Clock, JobStore
 from pipelet.domain.workers import ReportAnswer, WorkerReport
 from pipelet.worker.attempt import Attempt, LeaseLost
 from pipelet.worker.cancels import Cancels
+from pipelet.worker.engine_start import EngineStart
 from pipelet.worker.every import every
 from pipelet.worker.lease import LeaseKeeper
 from pipelet.worker.name import OWN_NAMES, take_name
@@ -39,7 +42,7 @@ _LEAST_BETWEEN_LOOKS = 0.2
 """Every submit rings, too: a worker that draws need not look at each."""
 _BACKLOG = 3
 """Attempts at once: one that draws, the others with files on their way to the store."""
-_LONGEST_RESTART_PAUSE = 60.0
+_CLAIM_MAX_BACKOFF = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,9 @@ class Worker:
         self._news = asyncio.Event()
         self._backlog = asyncio.Semaphore(_BACKLOG)
         self._attempts: set[asyncio.Task[None]] = set()
+        self._claim_backoff = Backoff(initial=_LOOK_AROUND, maximum=_CLAIM_MAX_BACKOFF)
+        self._throttle = LogThrottle()
+        self._engine_start = EngineStart(engine, worker=config.name, on_problem=self._set_problem)
 
     def stop(self) -> None:
         """Claim nothing more; finish what runs within the grace time, else hand it back. Called again: at once."""
@@ -97,9 +103,7 @@ class Worker:
         if self._stopping.is_set():
             return
         log.info("worker.draining", worker=self._config.name, running=len(self._attempts))
-        # Reported as a problem, so that nobody counts on this worker any more.
-        self._problem = "It is being drained: it finishes what it draws, then it ends."
-        self._news.set()
+        self._set_problem("It is being drained: it finishes what it draws, then it ends.")
         self._stopping.set()
 
     async def run(self) -> None:
@@ -114,8 +118,8 @@ class Worker:
             await self._sign_off()
             return
         beside = [
-            asyncio.create_task(every(beat, self._leases.beat, name="leases")),
-            asyncio.create_task(every(0, partial(self._report_after, beat), name="worker_report")),
+            asyncio.create_task(every(beat, self._leases.beat, name="leases", max_backoff=beat)),
+            asyncio.create_task(every(0, partial(self._report_after, beat), name="worker_report", max_backoff=beat)),
         ]
         try:
             async with self._store.work_arrived() as rung:
@@ -171,30 +175,21 @@ class Worker:
             await engine_is_free.wait()
 
     async def _start_engine(self) -> None:
-        """A model that cannot be loaded is tried again now and then: somebody may mend it meanwhile."""
-        pause = 1.0
-        while True:
-            try:
-                info = await self._engine.start()
-            except (ModelUnusable, EngineError) as error:
-                reason = " ".join([str(error), getattr(error, "last_words", "")]).strip()
-                log.error("engine.unusable", worker=self._config.name, reason=reason, again_in_seconds=pause)
-                self._problem = reason
-                self._news.set()
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_RESTART_PAUSE)
-            else:
-                log.info(
-                    "engine.ready",
-                    worker=self._config.name,
-                    model=info.model,
-                    device=info.device,
-                    seconds=info.load_seconds,
-                )
-                self._kind = f"{info.model} on {info.device}"
-                self._problem = None
-                self._news.set()
-                return
+        info = await self._engine_start.run()
+        log.info(
+            "engine.ready",
+            worker=self._config.name,
+            model=info.model,
+            device=info.device,
+            seconds=info.load_seconds,
+        )
+        self._kind = f"{info.model} on {info.device}"
+        self._set_problem(None)
+
+    def _set_problem(self, problem: str | None) -> None:
+        """Reported at once; a worker with a problem is not counted on."""
+        self._problem = problem
+        self._news.set()
 
     async def _next_job(self, work_arrived: asyncio.Event) -> Lease | None:
         work_arrived.clear()  # before looking: what arrives from now on sets it again
@@ -210,9 +205,10 @@ class Worker:
         try:
             lease = await self._store.claim(want)
         except StoreUnusable as error:
-            log.error("claim.failed", worker=self._config.name, reason=str(error))
-            await unless(asyncio.sleep(_LOOK_AROUND), self._stopping)
+            self._throttle.write(log.error, "claim.failed", worker=self._config.name, reason=str(error))
+            await unless(asyncio.sleep(self._claim_backoff.next()), self._stopping)
             return None
+        self._claim_backoff.reset()
         if lease is None:
             await unless(asyncio.sleep(_LOOK_AROUND), self._stopping, work_arrived)
         elif lease.job.spec.unread:
