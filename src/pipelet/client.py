@@ -35,8 +35,7 @@ from pipelet.domain.progress import Progress
 
 ANY_APP = "z-image-text-to-image"
 """A request answers under every app's path, so reads need not know which one it was made at."""
-_INITIAL_BACKOFF = 0.25
-_MAX_BACKOFF = 2.0
+_INITIAL_BACKOFF, _MAX_BACKOFF = 0.25, 2.0
 _PROGRESS = re.compile(r"Progress: (\d+)/(\d+) ")
 _AWAY = (502, 503, 504)
 
@@ -129,7 +128,7 @@ class Health:
     is_ready: bool
     version: str
     checks: Mapping[str, str]
-    """By name of a part: `ok`, or what is wrong with it."""
+    """By name of a part: `ok`, `unavailable` or, with a key, what is wrong with it."""
     workers: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...]
 
@@ -222,7 +221,7 @@ class Client:
         return [self._patiently(lambda file=file: self._fetch(file, folder)) for file in result.files]  # type: ignore[misc]
 
     def health(self) -> Health:
-        """Needs no key."""
+        """Needs no key; with one, it tells more."""
         body = self._object(self._patiently(lambda: self._send("GET", "/health/ready", away=())))
         return self._shaped(lambda: _health(body))
 
@@ -250,8 +249,7 @@ class Client:
         return self._patiently(lambda: self._send(method, path))
 
     def _patiently(self, attempt: Callable[[], _Shape]) -> _Shape:
-        give_up = time.monotonic() + self._patience
-        backoff = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF)
+        give_up, backoff = time.monotonic() + self._patience, Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF)
         while True:
             try:
                 return attempt()
@@ -318,10 +316,10 @@ def _result(body: dict[str, Any]) -> Result:
 def _health(body: dict[str, Any]) -> Health:
     return Health(
         is_ready=body["status"] == "ready",
-        version=body["version"],
+        version=body.get("version", ""),
         checks=body["checks"],
-        workers=tuple(body["workers"]),
-        notes=tuple(body["notes"]),
+        workers=tuple(body.get("workers", ())),
+        notes=tuple(body.get("notes", ())),
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from pipelet.domain import database_url as database_urls
+from pipelet.domain.addresses import host_and_port, networks, origins
 from pipelet.domain.errors import Unusable
 from pipelet.settings_errors import CONFIG_FILE, describe, describe_aws, unknown_variables
 from pipelet.system.trust import refuse_untrusted
@@ -36,22 +37,6 @@ def _is_base_url(value: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.netloc) and not re.search("[@?#]", value)
-
-
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    if value in ("*", "none"):
-        return () if value == "none" else ("*",)
-    origins = tuple(part.strip().lower() for part in value.split(",") if part.strip())
-    if not origins or not all(map(_ORIGIN.fullmatch, origins)):
-        raise ValueError("must be `*`, `none`, or look like https://app.example.com,http://localhost:3000")
-    return origins
-
-
-def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
 
 class Settings(BaseSettings):
@@ -117,6 +102,11 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on; `0.0.0.0` for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    metrics_address: str = Field(
+        "",
+        description="Where `/metrics` is served without a key, such as `127.0.0.1:9464` or `[::1]:9464`; empty: "
+        "nowhere. Only the monitoring should reach it.",
+    )
     workers: int = Field(
         -1,
         ge=-1,
@@ -167,16 +157,11 @@ class Settings(BaseSettings):
     def _is_a_base_url(cls, value: str) -> str:
         return _base_url(value)
 
-    @field_validator("allowed_networks")
+    @field_validator("allowed_networks", "allowed_origins", "metrics_address")
     @classmethod
-    def _are_networks(cls, value: str) -> str:
-        _networks(value)
-        return value
-
-    @field_validator("allowed_origins")
-    @classmethod
-    def _are_origins(cls, value: str) -> str:
-        _origins(value)
+    def _can_be_read(cls, value: str, info: ValidationInfo) -> str:
+        read = {"allowed_networks": networks, "allowed_origins": origins, "metrics_address": host_and_port}
+        read[str(info.field_name)](value)
         return value
 
     @field_validator("database_url")
@@ -212,14 +197,19 @@ class Settings(BaseSettings):
         return {f"PIPELET_{name.upper()}": str(value) for name, value in values.items()}
 
     @property
+    def metrics_host_and_port(self) -> tuple[str, int] | None:
+        """What `metrics_address` names."""
+        return host_and_port(self.metrics_address)
+
+    @property
     def networks_beside_public(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """What `allowed_networks` names."""
-        return _networks(self.allowed_networks)
+        return networks(self.allowed_networks)
 
     @property
     def origins(self) -> tuple[str, ...]:
         """What `allowed_origins` names; `*` for any."""
-        return _origins(self.allowed_origins)
+        return origins(self.allowed_origins)
 
     @property
     def is_shared(self) -> bool:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -29,8 +30,11 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         service.wait(running, status="IN_PROGRESS")
         with filled(disk):
             accepted = service.submit_until_refused()
-            eventually(lambda: "full" in service.health()["checks"]["blobs"], why="readiness tells")
+            for part in ("blobs", "store"):
+                eventually(lambda: "is full" in service.health()["checks"][part], why="readiness tells")  # noqa: B023
+            before_wait = len(service.lines())
             eventually(lambda: "storing.delayed" in service.log(), why="the finished picture waits for space")
+            assert len(service.lines()) - before_wait < 40, "no loop fills a disk that is full"
 
         ended = [service.wait(request_id) for request_id in (running, *accepted, service.submit("after"))]
         assert not any("error" in status for status in ended)
@@ -112,18 +116,30 @@ def test_a_polite_stop_finishes_what_runs(tmp_path: Path, number: signal.Signals
 
 
 def test_metrics_tell_of_what_happened(tmp_path: Path) -> None:
-    """After some requests the metrics count them, with their times and the error of their estimates."""
-    with Service(tmp_path) as service:
+    """After some requests the metrics count them, with their times and the error of their estimates: for callers with a
+    key, and at an address of their own for those without. Probes come by IP address, and have none either."""
+    with Service(tmp_path, settings={"metrics_address": "127.0.0.1:0"}) as service:
         service.wait_for_worker()
         for _ in range(3):
             service.wait(service.submit("a fox"))
-        with urllib.request.urlopen(f"{service.url}/metrics") as response:
+        with urllib.request.urlopen(service.lines("metrics.ready")[0]["url"]) as response:
             text = response.read().decode()
+        with urllib.request.urlopen(_with_key(service, "/metrics")) as response:
+            assert "pipelet_requests_submitted_total" in response.read().decode()
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{service.url}/metrics")
+        for path in ("/health/live", "/health/ready"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{service.port}{path}") as response:
+                assert 200 == response.status
 
     assert f'pipelet_requests_submitted_total{{app="{APP}"}} 3.0' in text
     assert f'pipelet_requests_finished_total{{app="{APP}",state="succeeded"}} 3.0' in text
     for histogram in ("pickup_seconds", "inference_seconds", "total_seconds", "estimate_error_ratio"):
         assert f'pipelet_{histogram}_count{{app="{APP}"}} 3.0' in text
+
+
+def _with_key(service: Service, path: str) -> urllib.request.Request:
+    return urllib.request.Request(service.url + path, headers={"Authorization": f"Bearer {service.key}"})
 
 
 def test_every_line_about_a_request_carries_its_id(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import contextlib
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +36,7 @@ def test_a_service_that_starts_before_its_database_waits_for_it(tmp_path: Path, 
         exits.push(service)
         starting = threading.Thread(target=service.start)
         starting.start()
-        eventually(lambda: service.log().count("database.away") >= 2, why="it tries again")
+        eventually(lambda: "database.away" in service.log(), why="it says why it waits")
         assert "cannot be reached" in service.log()
         assert starting.is_alive()
         server.start()
@@ -59,6 +61,10 @@ def test_while_the_database_is_away_callers_are_told_and_nothing_is_lost(tmp_pat
                 service.call("GET", f"{path}/requests/{drawing}/status"),
             ]
             code, health = service.call("GET", "/health/ready")
+            stranger = eventually(lambda: _not_ready(service.call("GET", "/health/ready", key="pk_" + "a" * 43)))
+            before, began = len(service.lines()), _ticks(service.worker_pids())
+            time.sleep(2)  # in which an idle loop without a wait would write thousands of lines
+            lines, ticks = service.lines()[before:], _ticks(service.worker_pids()) - began
         server.start()
 
         for request_id in (drawing, waiting):
@@ -66,7 +72,22 @@ def test_while_the_database_is_away_callers_are_told_and_nothing_is_lost(tmp_pat
         assert [503, 503] == [code for code, _ in refused]
         assert 503 == code
         assert "cannot be reached" in health["checks"]["store"]
+        assert {"status": "not ready", "checks": {"store": "unavailable", "blobs": "ok"}} == stranger
+        assert len(lines) < 20, lines
+        assert ticks < 100, "half of a core"
         assert ["postgres@" in str(body) for _, body in refused] == [False, False]
+
+
+def _not_ready(answer: tuple[int, dict[str, Any]]) -> dict[str, Any] | None:
+    """What is said; what it was a moment ago may be said again."""
+    code, body = answer
+    return body if code == 503 else None
+
+
+def _ticks(pids: list[int]) -> int:
+    """Hundredths of a second that these processes have computed."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(each[11]) + int(each[12]) for each in fields)
 
 
 def test_no_key_is_added_by_a_start(tmp_path: Path, server: Server) -> None:
@@ -104,6 +125,8 @@ def test_a_full_disk_of_the_database_loses_nothing(tmp_path: Path, server: Serve
             with filled(disk):
                 accepted = [first, *service.submit_until_refused()]
                 assert ["IN_QUEUE"] * len(accepted) == [service.status(each)["status"] for each in accepted]
+                full = eventually(lambda: health if (health := service.health())["status"] != "ready" else None)
+                assert "its disk is full" in full["checks"]["store"]
             assert "its disk is full. Free some space" in service.log()
 
             accepted.append(service.submit("after"))

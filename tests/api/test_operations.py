@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipelet.api.metrics_app import build_metrics_app
 from pipelet.domain.outcome import Failure, FailureKind, Interrupted
 from tests.api.service import Service
 from tests.jobs import APP
@@ -29,7 +30,61 @@ async def test_alive(service: Service) -> None:
     del service.client.headers["Authorization"]
     answer = await service.client.get("/health/live")
 
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "version": "0.1.0"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("key", ["", "Bearer pk_" + "a" * 43, "nonsense"])
+@pytest.mark.parametrize("host", ["10.1.2.3:8000", "[fd00::1]", "evil.example"])
+async def test_strangers_are_told_the_status_alone(service: Service, key: str, host: str) -> None:
+    """Without a key or with a bad one, under any host: no version, no path, no model, no worker, and no 401."""
+    await service.report_worker(kind="/srv/private-models/acme on cuda", problem="/srv is empty", ready=False)
+    folder = service.blobs._incoming
+    folder.rmdir()
+    folder.touch()
+    headers = {"Host": host, "Authorization": key}
+
+    answer = await service.client.get("/health/ready", headers=headers)
+
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ready", "checks": {"store": "ok", "blobs": "unavailable"}}
+
+
+async def test_not_ready_where_nothing_can_be_written(service: Service, log_lines: list[Any]) -> None:
+    """A database that can only be read takes no requests: it says so to strangers, and why to the log and to callers
+    with a key."""
+    service.store._writer._connection.execute("PRAGMA query_only = ON")
+
+    answer = await service.client.get("/health/ready")
+    stranger = await service.client.get("/health/ready", headers={"Authorization": ""})
+
+    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+    assert "cannot be written" in answer.json()["checks"]["store"]
+    assert stranger.json() == {"status": "not ready", "checks": {"store": "unavailable", "blobs": "ok"}}
+    assert [("health.check_failed", "store")] == [(line["event"], line["check"]) for line in log_lines]
+
+
+async def test_a_refusal_that_is_repeated_does_not_fill_the_log(service: Service, log_lines: list[Any]) -> None:
+    """However many callers meet a database that refuses, the reason is logged once."""
+    service.store._writer._connection.execute("PRAGMA query_only = ON")
+
+    answers = [await service.client.post(f"/fal/queue/{APP}", json={"prompt": "a"}) for _ in range(10)]
+
+    assert {503} == {answer.status_code for answer in answers}
+    assert 1 == [line["event"] for line in log_lines].count("request.unservable")
+
+
+async def test_metrics_are_for_callers_with_a_key(service: Service) -> None:
+    """Or for those who reach the address that is theirs alone, under GET and HEAD."""
+    del service.client.headers["Authorization"]
+    refused = await service.client.get("/metrics")
+    alone = httpx2.ASGITransport(build_metrics_app(service.app.state.parts.metrics))
+    async with httpx2.AsyncClient(transport=alone, base_url="http://10.1.2.3:9464") as client:
+        answers = [await client.get("/metrics"), await client.head("/metrics"), await client.get("/")]
+
+    assert refused.status_code == 401
+    assert [200, 200, 404] == [answer.status_code for answer in answers]
+    assert "pipelet_requests_submitted_total" in answers[0].text
+    assert answers[0].headers["content-type"].startswith("text/plain")
 
 
 async def test_ready_without_workers(service: Service) -> None:

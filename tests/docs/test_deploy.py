@@ -83,6 +83,19 @@ def test_manifests_name_one_another() -> None:
             assert ("Secret", secrets["secretRef"]["name"]) in there
 
 
+def test_metrics_without_a_key_stay_inside() -> None:
+    """The API tells them at an address of their own, whose port nothing leads to from outside."""
+    compose = documents("compose.yaml")[0]["services"]["api"]
+    pod, service = documents("kubernetes/api.yaml")
+    [variable] = pod["spec"]["template"]["spec"]["containers"][0]["env"]
+
+    assert "0.0.0.0:9464" == compose["environment"]["PIPELET_METRICS_ADDRESS"] == variable["value"]
+    assert "PIPELET_METRICS_ADDRESS" == variable["name"]
+    assert ["8000:8000"] == compose["ports"]
+    assert [{"port": 80, "targetPort": 8000}] == service["spec"]["ports"]
+    assert "9464" == pod["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"]
+
+
 @pytest.mark.parametrize("unit", sorted((DEPLOY / "systemd").iterdir()), ids=lambda unit: unit.name)
 def test_systemd_takes_the_units(unit: Path, tmp_path: Path) -> None:
     """systemd finds nothing to say about a unit whose program is installed."""

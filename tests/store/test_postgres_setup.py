@@ -51,7 +51,7 @@ async def start(url: str) -> None:
     ],
 )
 def test_what_the_url_asks_for_and_is_not_to_be_had_is_refused(postgres_server: Server, more: str, words: str) -> None:
-    """One sentence that says what to change, for good: nobody waits for it."""
+    """One sentence that says what to change; waiting would not help, so no process waits."""
     with pytest.raises(StoreUnusable, match=words) as caught:
         migrate_postgres(postgres_server.new_database() + more)
 
@@ -59,7 +59,7 @@ def test_what_the_url_asks_for_and_is_not_to_be_had_is_refused(postgres_server: 
 
 
 def test_a_database_of_another_owner_is_refused(postgres_server: Server, role: str) -> None:
-    """Since version 15 nobody but the owner may create in the schema public: the message says how to change that."""
+    """Since version 15 only the owner may create in the schema public: the message says how to change that."""
     with pytest.raises(StoreUnusable, match="ALTER DATABASE") as caught:
         migrate_postgres(under(role, postgres_server.new_database()))
 
@@ -112,7 +112,7 @@ async def test_a_read_only_database_is_refused_at_the_start(postgres_server: Ser
 
 
 async def test_a_server_that_becomes_read_only_and_writable_again(postgres_server: Server, url: str) -> None:
-    """The check says why nothing can be written. Connections are made anew: those to a server that was demoted would
+    """The check says why nothing can be written. Connections are replaced: those to a server that was demoted would
     stay read-only for ever, though another takes writes behind the same URL."""
     async with open_postgres(url, most_connections=2) as store:
         await store.check()

@@ -1,5 +1,7 @@
 """What every store promises of files, keys, workers and what was learned."""
 
+import asyncio
+
 import pytest
 
 from pipelet.domain.estimate import Learned, Work
@@ -148,3 +150,16 @@ async def test_what_was_learned_is_kept(store: JobStore) -> None:
         expected = expected.observe(work, seconds)
 
     assert {("box on cpu", "draw"): expected} == await store.learned()
+
+
+async def test_a_store_that_can_be_written_passes_its_check(store: JobStore) -> None:
+    """It changes nothing, and wakes no listener."""
+    async with store.work_arrived() as work, store.changes() as changed:
+        await asyncio.sleep(0.3)  # what opening may have told
+        work.clear()
+        changed.clear()
+        await store.check()
+        await asyncio.sleep(0.2)
+
+        assert not work.is_set()
+        assert not changed.is_set()

@@ -1,6 +1,7 @@
 """The application: which path leads to which handler."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -27,6 +28,7 @@ from pipelet.api.recent import Recent
 from pipelet.api.references import References
 from pipelet.api.watcher import Watcher
 from pipelet.api.webhook_target import MayCall
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 from pipelet.domain.webhook_keys import published
@@ -65,6 +67,8 @@ def build_api(
     )
     app.router.route_class = Direct
     estimates = Estimates(store, catalog, clock)
+    throttle = LogThrottle()
+    trouble = partial(health.trouble_of, throttle=throttle)
     paused: Recent[Mapping[str, float]] = Recent(store.paused, seconds=0.5, clock=clock)
     app.state.parts = Parts(
         store=store,
@@ -93,7 +97,9 @@ def build_api(
         paused=paused,
         may_call=may_call,
         webhook_keys=Recent(lambda: _webhook_keys(store, clock), seconds=2.0, clock=clock),
-        blobs_trouble=Recent(lambda: health.blobs_trouble(blobs), seconds=2.0, clock=clock),
+        store_trouble=Recent(partial(trouble, "store", partial(health.check_store, store)), seconds=2.0, clock=clock),
+        blobs_trouble=Recent(partial(trouble, "blobs", blobs.check), seconds=2.0, clock=clock),
+        throttle=throttle,
         watcher=Watcher(store, estimates, paused),
         held=Held(most_held),
         pace=pace or Pace(),

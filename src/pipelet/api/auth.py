@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipelet.domain.errors import KeyMalformed, KeyMissing, KeyRefused
+from pipelet.domain.errors import KeyMalformed, KeyMissing, KeyRefused, NotAllowed
 from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key
 from pipelet.domain.ports import Clock, JobStore
 
@@ -39,6 +39,15 @@ class Doorkeeper:
         if refusal is not None:
             raise KeyRefused(refusal)
         return key
+
+    def remembers(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether these raw headers hold a key that was valid when it was last looked up, however long ago."""
+        try:
+            hashed = hash_secret(_secret_in([value for name, value in headers if name == b"authorization"]))
+        except NotAllowed:
+            return False
+        remembered = self._remembered.get(hashed)
+        return remembered is not None and remembered[0].refusal(self._clock.now()) is None
 
     async def _look_up(self, hashed: bytes, now: float) -> ApiKey:
         key = await self._store.find_key(hashed)

@@ -1,16 +1,31 @@
-"""For whoever runs the service: is it alive, can it do its work, and if not, why not."""
+"""For whoever runs the service: is it alive, can it do its work, and if not, why not.
 
+Probes and load balancers have no key, and strangers reach these paths as they do: without one, an answer holds a status
+and a fixed word for each check. The reasons name files, servers and models: they are in the log, in `pipelet doctor`,
+and in the answer to a caller with a key.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import structlog
 from fastapi import Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import json_response
-from pipelet.domain.errors import Unusable
-from pipelet.domain.ports import BlobStore
+from pipelet.concurrency.log_throttle import LogThrottle
+from pipelet.domain.errors import NotAllowed, StoreUnusable, Unusable
+from pipelet.domain.ports import JobStore
 from pipelet.domain.workers import WorkerReport
+
+log = structlog.get_logger()
+
+_CHECK_SECONDS = 4.0
+"""The longest that a check may take; probes and `pipelet doctor` wait for the answer."""
+_KEY_SECONDS = 2.0
 
 
 async def root(request: Request) -> Response:
@@ -19,7 +34,7 @@ async def root(request: Request) -> Response:
 
 
 async def live(request: Request) -> Response:
-    return json_response(200, {"status": "ok", "version": parts_of(request).version})
+    return json_response(200, {"status": "ok"})
 
 
 async def ready(request: Request) -> Response:
@@ -29,36 +44,70 @@ async def ready(request: Request) -> Response:
     nobody left to take requests, which wait well, and to tell of those that are done.
     """
     parts = parts_of(request)
-    store_trouble, workers = await _look_at_store(parts)
-    blobs_trouble = await parts.blobs_trouble.get()
-    is_ready = store_trouble is None
-    body = {
-        "status": "ready" if is_ready else "not ready",
+    troubles = {"store": await parts.store_trouble.get(), "blobs": await parts.blobs_trouble.get()}
+    if not await _has_key(request, parts):
+        checks = {name: "unavailable" if trouble else "ok" for name, trouble in troubles.items()}
+        return _answer(troubles, {"checks": checks})
+    workers: list[WorkerReport] = []
+    if troubles["store"] is None:
+        try:
+            workers = await parts.store.live_workers(parts.clock.now())
+        except Unusable as error:  # since the check, which was a moment ago
+            troubles["store"] = str(error)
+    more = {
         "version": parts.version,
-        "checks": {"store": store_trouble or "ok", "blobs": blobs_trouble or "ok"},
+        "checks": {name: trouble or "ok" for name, trouble in troubles.items()},
         "workers": [_worker(worker) for worker in workers],
-        "notes": _notes(workers, blobs_trouble) if is_ready else [],
+        "notes": _notes(workers, troubles["blobs"]) if troubles["store"] is None else [],
     }
-    return json_response(200 if is_ready else 503, body)
+    return _answer(troubles, more)
 
 
 async def scrape(request: Request) -> Response:
-    return Response(await parts_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    parts = parts_of(request)
+    await parts.doorkeeper.admit(request.headers.raw)
+    return Response(await parts.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def blobs_trouble(blobs: BlobStore) -> str | None:
+async def trouble_of(name: str, check: Callable[[], Awaitable[None]], throttle: LogThrottle) -> str | None:
+    """Why `check` fails, which the log then says as well; None where it does not."""
     try:
-        await blobs.check()
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await check()
     except Unusable as error:
-        return str(error)
-    return None
+        reason = str(error)
+    except TimeoutError:
+        reason = f"It did not answer within {_CHECK_SECONDS:g} seconds."
+    else:
+        return None
+    throttle.write(log.error, "health.check_failed", check=name, reason=reason)
+    return reason
 
 
-async def _look_at_store(parts: Parts) -> tuple[str | None, list[WorkerReport]]:
+async def check_store(store: JobStore) -> None:
+    """
+    Raises:
+        StoreUnusable: it cannot be read or written.
+    """
+    await store.check()
+    await store.live_workers(store.clock.now())
+
+
+def _answer(troubles: Mapping[str, str | None], more: Mapping[str, Any]) -> Response:
+    is_ready = troubles["store"] is None
+    return json_response(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", **more})
+
+
+async def _has_key(request: Request, parts: Parts) -> bool:
+    """A store that is away cannot be asked: then a key counts that was known when it was last used."""
     try:
-        return None, await parts.store.live_workers(parts.clock.now())
-    except Unusable as error:
-        return str(error), []
+        async with asyncio.timeout(_KEY_SECONDS):
+            await parts.doorkeeper.admit(request.headers.raw)
+    except NotAllowed:
+        return False
+    except (StoreUnusable, TimeoutError):
+        return parts.doorkeeper.remembers(request.headers.raw)
+    return True
 
 
 def _worker(worker: WorkerReport) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pipelet.api.recent import Recent
 from pipelet.api.references import References
 from pipelet.api.watcher import Watcher
 from pipelet.api.webhook_target import MayCall
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports import BlobStore, Clock, JobStore
 
@@ -53,8 +54,12 @@ class Parts:
     may_call: MayCall
     webhook_keys: Recent[Mapping[str, Any]]
     """The published ones."""
+    store_trouble: Recent[str | None]
+    """Why the queue could not be read or written a moment ago, or None."""
     blobs_trouble: Recent[str | None]
     """Why no file could be stored a moment ago, or None."""
+    throttle: LogThrottle
+    """For what every request may meet, such as a store that is away."""
     watcher: Watcher
     held: Held
     pace: Pace

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from pipelet.api.json_values import echo
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain import errors
 
 log = structlog.get_logger()
@@ -148,7 +149,8 @@ async def answer(request: Request, error: Exception) -> Response:
         raise error
     if isinstance(error, errors.Unusable):
         # The reason names files and servers: it is for the operator, who finds it in the log.
-        log.error("request.unservable", path=request.scope["path"], reason=str(error))
+        throttle: LogThrottle = request.scope["app"].state.parts.throttle
+        throttle.write(log.error, "request.unservable", path=request.scope["path"], reason=str(error))
         return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
     if isinstance(error, errors.LimitReached):
         error_type = "queue_too_long" if isinstance(error, errors.QueueTooLong) else "queued_images_limit"

@@ -15,6 +15,8 @@ import structlog
 
 from pipelet import logs, settings, wiring
 from pipelet.api.app import end_streams
+from pipelet.api.metrics_app import build_metrics_app
+from pipelet.cli.metrics_server import listen_for_metrics, serve_metrics
 from pipelet.cli.server import Server
 from pipelet.cli.signals import on_stop_signals
 from pipelet.cli.waiting import wait_for_database
@@ -75,12 +77,15 @@ def serve(
     prepare_data_dir(chosen)
     wait_for_database(chosen)  # before anybody can connect: to be refused at once is better than to wait with us
     listener = _listen(chosen)
+    metrics_listener = listen_for_metrics(chosen)
     wiring.migrate(chosen)
     _allow_many_connections()
-    asyncio.run(_serve(chosen, catalog, listener))
+    asyncio.run(_serve(chosen, catalog, listener, metrics_listener))
 
 
-async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) -> None:
+async def _serve(
+    chosen: Settings, catalog: Catalog, listener: socket.socket, metrics_listener: socket.socket | None
+) -> None:
     async with wiring.open_store(chosen, writes=True) as store, wiring.open_fetchers(chosen) as fetchers:
         blobs = wiring.open_blobs(chosen)
         secret = await wiring.ensure_local_key(chosen, store)
@@ -96,6 +101,9 @@ async def _serve(chosen: Settings, catalog: Catalog, listener: socket.socket) ->
             asyncio.create_task(every(60.0, housekeeping.delete_old, name="retention")),
             asyncio.create_task(every(1.0, sender.run, name="webhooks")),
         ]
+        if metrics_listener is not None:
+            metrics_app = build_metrics_app(api.state.parts.metrics)
+            beside.append(asyncio.create_task(serve_metrics(metrics_app, metrics_listener)))
 
         def stop() -> None:
             server.should_exit = True

@@ -1,0 +1,32 @@
+"""Addresses as operators write them in settings. Each function raises ValueError, saying what they must look like."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+_HOST_AND_PORT = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Of web pages; `*` for any."""
+    if value in ("*", "none"):
+        return () if value == "none" else ("*",)
+    found = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+    if not found or not all(map(_ORIGIN.fullmatch, found)):
+        raise ValueError("must be `*`, `none`, or look like https://app.example.com,http://localhost:3000")
+    return found
+
+
+def networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Separated by commas."""
+    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+
+def host_and_port(value: str) -> tuple[str, int] | None:
+    """An address to listen on; None where the value is empty."""
+    if not value:
+        return None
+    found = _HOST_AND_PORT.fullmatch(value)
+    if found is None or int(found["port"]) > 65535:
+        raise ValueError("must look like 127.0.0.1:9464 or [::1]:9464")
+    return found["host"].strip("[]"), int(found["port"])
