@@ -1,6 +1,7 @@
 """The service with its files on S3, on good days and bad ones."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,8 @@ def test_while_s3_is_away_drawing_goes_on_and_nothing_is_lost(tmp_path: Path, ow
         own_s3_server.kill()
         requests = [service.submit(f"picture {number}") for number in range(6)]
 
-        # By the time of the fifth try a lease that is not extended is over.
-        drawn = eventually(lambda: enough(storing_in_vain(service, tries=5), 3), why="three pictures wait")
+        # By then a lease that is not extended is over.
+        drawn = eventually(lambda: enough(storing_in_vain(service, seconds=3), 3), why="three pictures wait")
         statuses = [service.status(request_id)["status"] for request_id in requests]
         code, health = service.call("GET", "/health/ready")
         own_s3_server.start()
@@ -80,7 +81,7 @@ def test_a_wrong_secret_is_told_and_costs_no_request(tmp_path: Path, s3_server: 
         eventually(lambda: "files.unusable" in service.log(), why="the worker looks at its files")
         code, health = service.call("GET", "/health/ready")
         request_id = service.submit("a fox")
-        eventually(lambda: storing_in_vain(service, tries=1), why="the picture is drawn")
+        eventually(lambda: storing_in_vain(service), why="the picture is drawn")
 
         assert 200 == code
         assert "Check AWS_SECRET_ACCESS_KEY" in health["checks"]["blobs"]
@@ -96,10 +97,10 @@ def enough(found: set[str], count: int) -> set[str] | None:
     return found if len(found) >= count else None
 
 
-def storing_in_vain(service: Service, *, tries: int) -> set[str]:
-    """Requests whose files could not be stored so many times."""
-    ids = [line["request_id"] for line in service.lines("storing.delayed")]
-    return {request_id for request_id in ids if ids.count(request_id) >= tries}
+def storing_in_vain(service: Service, *, seconds: float = 0) -> set[str]:
+    """Requests whose files could not be stored, for that time at least."""
+    since = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+    return {line["request_id"] for line in service.lines("storing.delayed") if line["timestamp"] < since}
 
 
 def pictures(server: S3Server, prefix: str) -> set[str]:

@@ -1,13 +1,20 @@
 import json
 import shutil
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from pipelet.cli import doctor
 from pipelet.cli.checks import _space_in_database
+from pipelet.cli.findings import Finding, ok
 from pipelet.settings import load
 from pipelet.store.migrations import HEAD
+from pipelet.wiring.secret_files import signing_key
+from tests.databases import empty_sqlite
+from tests.disks import filled, small_disk
 from tests.s3_server import BUCKET, S3Server
 from tests.service import REPOSITORY, Service, pipelet
 from tests.tcp_server import in_background
@@ -125,6 +132,50 @@ def test_a_url_where_nothing_answers_fails(service: Service) -> None:
     found = look(service, "--url", "http://127.0.0.1:1")
 
     assert found["service"]["state"] == "fail"
+
+
+def test_a_service_is_found_without_a_key(service: Service, tmp_path: Path) -> None:
+    """Without a key the service is reported all the same, and no key is called wrong."""
+    found = look_at(tmp_path, url=service.url, model="gradient", catalog=str(_catalog(tmp_path)))
+
+    assert found["service"]["state"] == "ok", found
+    assert "answers" in found["service"]["detail"]
+
+
+def test_a_full_disk_is_called_full(tmp_path: Path) -> None:
+    """Of the database and of the files: the cure is space, and not permissions."""
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        data = disk / "data"
+        (data / "files" / ".incoming").mkdir(parents=True)
+        (data / "pipelet.sqlite").write_bytes(empty_sqlite())
+        signing_key(data / "signing-key")
+        with filled(disk):
+            settings = {"data_dir": str(data), "port": "0", "metrics_address": "192.0.2.1:9464"}
+            found = look_at(tmp_path, model="gradient", catalog=str(_catalog(tmp_path)), **settings)
+
+    for name in ("disk", "database", "files"):
+        assert found[name]["state"] == "fail", found
+        assert "pace" in found[name]["detail"] + found[name]["mend"]
+        assert "writable" not in found[name]["detail"] + found[name]["mend"]
+    assert "PIPELET_METRICS_ADDRESS" in found["metrics"]["mend"]
+
+
+def test_checks_that_hang_hold_up_no_other() -> None:
+    """All begin at the same time, and what has not ended within the bound is told as a failure."""
+    hangs = threading.Event()
+
+    def hang() -> Finding:
+        hangs.wait()
+        return ok("too late")
+
+    plan = [("one", hang), ("two", lambda: ok("well")), ("three", hang)]
+    began = time.monotonic()
+    found = dict(doctor._carry_out(plan, console=None, seconds=0.2))
+    hangs.set()
+
+    assert time.monotonic() - began < 2
+    assert {"one": "fail", "two": "ok", "three": "fail"} == {name: each.state for name, each in found.items()}
+    assert "no answer within 0.2 s" in found["one"].detail
 
 
 def test_files_on_s3_are_looked_at(tmp_path: Path, s3_server: S3Server) -> None:

@@ -125,8 +125,10 @@ class AwayForAWhile(DiskBlobs):
     """Stores, and does not read until it is back."""
 
     is_back = False
+    asked = 0
 
     async def get(self, key: str) -> bytes:
+        self.asked += 1
         if not self.is_back:
             raise BlobsUnusable("The disk is away.")
         return await super().get(key)
@@ -139,8 +141,9 @@ async def test_a_store_that_is_away_delays_an_edit(workshop: Workshop, tmp_path:
     with structlog.testing.capture_logs() as logs:
         async with workshop.worker(blobs=blobs, lease_seconds=0.5, max_references=1):
             job = await submitted(workshop, references)
-            await until(lambda: sum(entry["event"] == "reading.delayed" for entry in logs) >= 3)
+            await until(lambda: blobs.asked >= 3)
             blobs.is_back = True
             done = await workshop.ended(job)
 
     assert (State.SUCCEEDED, 1) == (done.state, done.attempt)
+    assert 1 == sum(entry["event"] == "reading.delayed" for entry in logs)

@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from pipelet import __version__, settings, wiring
 from pipelet.cli import engine_checks
+from pipelet.cli.connection import is_ours
 from pipelet.cli.findings import Check, Finding, fail, ok, warn
+from pipelet.cli.metrics_server import listen_for_metrics
 from pipelet.client import Client, ClientError, Health, KeyNotAccepted, ServiceAway, UnknownRequest
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import PipeletError, Unusable
@@ -23,6 +27,9 @@ from pipelet.wiring.data_dir import check_data_dir, readable_by_others
 
 _FREE_GIGABYTES = 1.0
 _FREE_MEGABYTES_IN_DATABASE = 100.0
+_LEAST_GIGABYTES = 0.001
+"""With less, a picture cannot be stored."""
+_ANSWER_SECONDS = 5.0
 _NO_REQUEST = "0" * 20
 
 
@@ -42,6 +49,8 @@ def checks_of_installation(chosen: Settings) -> Iterator[tuple[str, Check]]:
     yield "local key", lambda: _local_key(chosen)
     yield "model", lambda: _with_model(chosen, engine_checks.model_is_there)
     yield "engine", lambda: _with_model(chosen, lambda model: engine_checks.engine_works(model, chosen))
+    if chosen.metrics_address:
+        yield "metrics", lambda: _metrics(chosen)
     yield "service", lambda: _service(chosen)
 
 
@@ -68,7 +77,7 @@ def _data_dir(chosen: Settings) -> Finding:
     try:
         check_data_dir(chosen)
     except Unusable as error:
-        return fail(str(error), "Make it writable for this user, or choose another.")
+        return fail(str(error), "Do that, or choose another: --data-dir or PIPELET_DATA_DIR.")
     if readable := readable_by_others(chosen):
         paths = ", ".join(map(str, readable))
         return warn(f"other users can read {paths}", "The next start of the service changes that.")
@@ -81,7 +90,8 @@ def _disk(chosen: Settings) -> Finding:
     detail = f"{free:,.1f} GB free for {folder}"
     if free >= _FREE_GIGABYTES:
         return ok(detail)
-    return warn(detail, "Free some space, or keep finished requests for a shorter time: PIPELET_RETENTION_DAYS.")
+    found = warn if free > _LEAST_GIGABYTES else fail
+    return found(detail, "Free some space, or keep finished requests for a shorter time: PIPELET_RETENTION_DAYS.")
 
 
 def _database(chosen: Settings) -> Finding:
@@ -110,8 +120,8 @@ def _space_in_database(chosen: Settings, detail: str, least_megabytes: float = _
 
 
 async def _open_store(chosen: Settings) -> None:
-    async with wiring.open_store(chosen):
-        pass
+    async with wiring.open_store(chosen, writes=True) as store:
+        await store.check()
 
 
 def _files(chosen: Settings) -> Finding:
@@ -122,7 +132,7 @@ def _files(chosen: Settings) -> Finding:
     try:
         asyncio.run(wiring.open_blobs(chosen).check())
     except (Unusable, OSError) as error:
-        return fail(str(error), "Make the folder writable for this user, or choose another: PIPELET_BLOBS_URL.")
+        return fail(str(error), "Do that, or choose another folder: PIPELET_BLOBS_URL.")
     return ok(f"{chosen.files_folder} can be written")
 
 
@@ -161,8 +171,8 @@ def _service(chosen: Settings) -> Finding:
     if not chosen.url and _is_free(chosen):
         return ok(f"none is running; port {chosen.port} is free")
     try:
-        with Client(chosen.service_url, _key(chosen), timeout=10.0) as client:
-            return _health(client, client.health())
+        with Client(chosen.service_url, _key(chosen), timeout=_ANSWER_SECONDS) as client:
+            return _health(client, client.health(), has_key=_key(chosen) is not None)
     except ServiceAway as error:
         if chosen.url:
             return fail(str(error), "Start it with `pipelet serve`, or say where it is with --url or PIPELET_URL.")
@@ -171,19 +181,42 @@ def _service(chosen: Settings) -> Finding:
         return fail(str(error), "Give a valid key with --key-file or PIPELET_KEY.")
 
 
+def _metrics(chosen: Settings) -> Finding:
+    try:
+        listener = listen_for_metrics(chosen)
+    except Unusable as error:
+        if _answers_with_metrics(chosen.metrics_address):
+            return ok(f"the service tells them at {chosen.metrics_address}")
+        return fail(str(error), "Do that: PIPELET_METRICS_ADDRESS.")
+    if listener is not None:
+        listener.close()
+    return ok(f"none are told yet; {chosen.metrics_address} is free")
+
+
+def _answers_with_metrics(address: str) -> bool:
+    try:
+        answer = httpx2.get(f"http://{address}/metrics", timeout=_ANSWER_SECONDS, trust_env=False)
+    except httpx2.HTTPError:
+        return False
+    return answer.status_code == 503 or "pipelet_" in answer.text  # the former while the database is away
+
+
 def _key(chosen: Settings) -> str | None:
     if chosen.key:
         return chosen.key
     with contextlib.suppress(OSError):
-        return chosen.local_key_file.read_text().strip()
+        if is_ours(chosen):
+            return chosen.local_key_file.read_text().strip()
     return None
 
 
-def _health(client: Client, health: Health) -> Finding:
-    where = f"Pipelet {health.version} answers at {client.base_url}"
+def _health(client: Client, health: Health, *, has_key: bool) -> Finding:
+    where = f"Pipelet{health.version and f' {health.version}'} answers at {client.base_url}"
     if not health.is_ready:
         bad = [f"{name}: {found}" for name, found in health.checks.items() if found != "ok"]
         return fail(f"{where}, but is not ready: {'; '.join(bad)}", "Mend that; the service goes on by itself.")
+    if not has_key:
+        return ok(f"{where}; what its workers say is told with a key: --key or PIPELET_KEY")
     try:
         client.status(_NO_REQUEST)
     except UnknownRequest:

@@ -66,7 +66,7 @@ def given_key(key: str | None, key_file: Path | None) -> str | None:
 
 def _local_key(chosen: Settings) -> str:
     file = chosen.local_key_file
-    if not _is_ours(chosen):
+    if not is_ours(chosen):
         raise Unusable(
             f"{chosen.service_url} is not on this machine: give a key for it with --key-file or PIPELET_KEY."
         )
@@ -82,7 +82,7 @@ def _local_key(chosen: Settings) -> str:
         raise Unusable(f"The key in {file} cannot be read ({error.strerror}). Give one with --key-file.") from error
 
 
-def _is_ours(chosen: Settings) -> bool:
+def is_ours(chosen: Settings) -> bool:
     """The first key opens everything here: it is not sent to other machines by itself."""
     host = urlsplit(chosen.service_url).hostname or ""
     is_loopback = host in ("localhost", "::1") or host.startswith("127.")

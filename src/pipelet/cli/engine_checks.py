@@ -15,7 +15,7 @@ from pipelet.settings import Settings
 from pipelet.system.processes import environment_without_secrets, module_path
 from pipelet.wiring.devices import count_gpus
 
-_IMPORT_SECONDS = 180.0
+_IMPORT_SECONDS = 60.0
 _INSTALL = "Install the engine: pip install 'pipelet[engine]'."
 
 

@@ -170,7 +170,7 @@ class GroupCommit:
 
     def _give_up(self, batch: list[_Write], error: sqlite3.Error) -> None:
         if self._connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):  # whoever waits must hear of the first failure all the same
+            with contextlib.suppress(sqlite3.Error):  # the callers must get the first error all the same
                 self._connection.execute("ROLLBACK")
         for write in batch:
             write.error = StoreUnusable(explain(error))

@@ -43,7 +43,7 @@ class SqliteStore(SqliteWork, SqliteOperating, SqliteKeys, SqliteWorkers):
 
     async def check(self) -> None:
         require_space(self._path)
-        # Quiet, and not durable: nothing changes, and nobody needs to wait for the disk.
+        # Quiet, and not durable: nothing changes, and nothing has to reach the disk.
         await self._queries.write("check_writable", {}, durable=False, quiet=True)
 
     # -- requests ----------------------------------------------------------------------------------------------------

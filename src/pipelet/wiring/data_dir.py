@@ -1,6 +1,7 @@
 """The data directory: it holds prompts, pictures and keys, so it is private to its user, or to a group."""
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -110,6 +111,8 @@ def _refused(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Unusable(f"The disk of the data directory {folder} is full. Free some space there.") from error
         raise Unusable(
             f"The data directory {folder} cannot be written ({error.strerror}). Make it writable, or choose another "
             "with --data-dir or PIPELET_DATA_DIR."

@@ -16,7 +16,7 @@ log = structlog.get_logger()
 _INITIAL_BACKOFF = 1.0
 _MAX_BACKOFF = 60.0
 _HEALTHY_SECONDS = 10.0
-"""An engine that ran for so long did not end because of its start: the next one starts at once."""
+"""An engine that ran for this time did not end because of its start: the next one starts at once."""
 _INITIAL_RESTART_BACKOFF = 0.2
 _MAX_RESTART_BACKOFF = 30.0
 

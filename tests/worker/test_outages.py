@@ -1,0 +1,45 @@
+"""What workers do, and how much they say of it, while something they need is away."""
+
+import asyncio
+
+import structlog
+
+from pipelet.worker.crew import Crew
+from tests.waiting import until
+from tests.worker.conftest import Workshop
+
+
+async def test_an_idle_worker_waits_while_its_database_refuses_writes(workshop: Workshop) -> None:
+    """Its reports fail, and each loop says so once instead of as often as it can."""
+    writer = workshop.store._writer._connection
+    async with workshop.worker(lease_seconds=1.0):
+        await workshop.live(lambda worker: worker.ready)
+        with structlog.testing.capture_logs() as logs:
+            writer.execute("PRAGMA query_only = ON")
+            await asyncio.sleep(1.0)  # thousands of lines, without a wait after each failure
+            writer.execute("PRAGMA query_only = OFF")
+
+    events = [(line["event"], line.get("loop")) for line in logs]
+    assert ("loop.turn_failed", "worker_report") in events
+    assert len(set(events)) == len(events), events
+
+
+async def test_a_process_that_cannot_be_started_is_tried_again(workshop: Workshop) -> None:
+    """Where the machine has no room for one, the service goes on, says why once, and can be stopped."""
+    crew = Crew(
+        ["cpu"],
+        host="here",
+        environment={"TOO_LONG": "x" * 200_000},  # Linux takes half of that
+        grace_seconds=1.0,
+        store=workshop.store,
+        clock=workshop.clock,
+    )
+    with structlog.testing.capture_logs() as logs:
+        running = asyncio.create_task(crew.run())
+        await until(lambda: logs)
+        await asyncio.sleep(0)
+        assert not running.done()
+        crew.stop()
+        await asyncio.wait_for(running, timeout=10)
+
+    assert ["worker.not_started"] == [line["event"] for line in logs]
