@@ -12,7 +12,7 @@ import httpx2
 from fastapi import FastAPI
 
 from pipelet.api.app import end_streams
-from pipelet.cli.server import Server
+from pipelet.http_server.server import Server
 from tests.api.service import Service
 
 PATIENCE = 10.0

@@ -24,9 +24,7 @@ from pipelet.api.sight import Sight
 from pipelet.api.status import describe, message, see, wants_logs
 from pipelet.api.watcher import Watch
 from pipelet.domain.errors import NotAllowed, StoreUnusable
-
-ABORT = "pipelet.abort"
-"""An extension of ASGI that the server may offer: `scope["extensions"][ABORT]["now"]()` breaks the connection off."""
+from pipelet.http_server.extensions import ABORT
 
 _STORE_AGAIN = 1.0
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

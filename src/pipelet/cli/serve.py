@@ -17,11 +17,11 @@ from pipelet import logs, settings, wiring
 from pipelet.api.app import end_streams
 from pipelet.api.metrics_app import build_metrics_app
 from pipelet.cli.metrics_server import listen_for_metrics, serve_metrics
-from pipelet.cli.server import Server
 from pipelet.cli.signals import on_stop_signals
 from pipelet.cli.waiting import wait_for_database
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import Unusable
+from pipelet.http_server.server import Server
 from pipelet.settings import Settings
 from pipelet.wiring.data_dir import prepare_data_dir
 from pipelet.worker.every import every

@@ -1,0 +1,82 @@
+"""Takes new connections from a listening socket."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable
+
+from pipelet.http_server.throttled_log import ThrottledLog
+
+_AT_ONCE = 100
+"""Connections that are accepted before others get a turn."""
+_PAUSE_SECONDS = 1.0
+_NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class AcceptLoop:
+    """In place of asyncio's, which tries again, and logs, as often as the backlog is long once files are used up.
+
+    https://github.com/python/cpython/issues/151615
+    """
+
+    def __init__(
+        self, listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol], log: ThrottledLog
+    ) -> None:
+        listener.setblocking(False)
+        self._listener = listener
+        self._make_protocol = make_protocol
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._paused: asyncio.TimerHandle | None = None
+        self._connecting: set[asyncio.Task[object]] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._paused = None
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def _accept(self, at_once: int = _AT_ONCE) -> None:
+        for _ in range(at_once):
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:  # the client has gone already
+                continue
+            except OSError as error:
+                if error.errno not in _NO_RESOURCES:
+                    raise
+                self._pause(error)
+                return
+            self._connect(connection)
+
+    def _pause(self, error: OSError) -> None:
+        self._log.warning("http.accept_failed", reason=error.strerror, pause_seconds=_PAUSE_SECONDS)
+        self._loop.remove_reader(self._listener.fileno())
+        if self._paused is None:
+            self._paused = self._loop.call_later(_PAUSE_SECONDS, self._begin)
+
+    def _connect(self, connection: socket.socket) -> None:
+        task = self._loop.create_task(self._connected(connection))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connected(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the client has gone already
+            await self._loop.connect_accepted_socket(self._make_protocol, connection)
+
+    def close(self) -> None:
+        """Stop listening. Clients that are connected by then are still accepted."""
+        if self._listener.fileno() < 0:
+            return
+        if self._paused is not None:
+            self._paused.cancel()
+        self._accept(at_once=10_000)
+        if self._paused is not None:
+            self._paused.cancel()
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+
+    async def wait_closed(self) -> None:
+        await asyncio.gather(*self._connecting, return_exceptions=True)

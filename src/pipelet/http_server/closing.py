@@ -1,0 +1,178 @@
+"""How a connection is counted and how it ends: what is unread is drained, and the client has to read what is unsent."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from pipelet.http_server.connections import Connections
+from pipelet.http_server.drain import Drain
+from pipelet.http_server.limits import Limits
+from pipelet.http_server.refusals import BUSY, Refusal, answer_of
+from pipelet.http_server.throttled_log import ThrottledLog
+from pipelet.http_server.transport import ClosingTransport
+from pipelet.http_server.trusted_proxies import TrustedProxies, normalized
+
+_STOPPING_SECONDS = 1.0
+"""For a drain while the server stops."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What the connections of one server have in common."""
+
+    limits: Limits
+    connections: Connections
+    proxies: TrustedProxies
+    log: ThrottledLog
+    is_stopping: Callable[[], bool]
+
+
+class ClosingProtocol(HttpToolsProtocol):
+    """A connection of uvicorn's, from its first moment to its last."""
+
+    def __init__(self, *arguments: Any, shared: Shared, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._shared = shared
+        self._limits = shared.limits
+        self._address = ""
+        self._is_proxy = False
+        self._is_counted = False
+        self._is_deaf = False
+        """What arrives is dropped, without a look at it."""
+        self._dropped = 0
+        self._in_body = False
+        """Of `cycle`'s request, trailers included."""
+        self._active: RequestResponseCycle | None = None
+        """The one whose answer is next, or was last; `cycle` is the one that was read last."""
+        self._drain: Drain | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._unsent = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._socket = transport
+        self.transport = cast(asyncio.Transport, ClosingTransport(transport, self._close))
+        if self.client is not None:
+            self.client = (normalized(self.client[0]), self.client[1])
+            self._address = self.client[0]
+        self._is_proxy = self._address in self._shared.proxies
+        self._is_counted = self._shared.connections.open(self._address, is_proxy=self._is_proxy)
+        if not self._is_counted:
+            most = self._shared.connections.most
+            self._shared.log.warning("http.connections_exhausted", client=self._address, max_connections=most)
+            self._answer_and_close(BUSY)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_drain()
+        self._stop_watching_writes()
+        if self._is_counted:
+            self._is_counted = False
+            self._shared.connections.close(self._address)
+        if self._active is not None and not self._active.response_complete:
+            # uvicorn tells the request that was read last alone, which may be another that waits behind this.
+            self._active.disconnected = True
+            self._active.message_event.set()
+        super().connection_lost(exc)
+        cast(ClosingTransport, self.transport).forget()
+
+    def shutdown(self) -> None:
+        if self._drain is None:
+            super().shutdown()
+            return
+        self.transport.close()
+        self._drain.hurry(_STOPPING_SECONDS)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._active = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        answered = self._active
+        super().on_response_complete()
+        if answered is None:
+            return
+        answered.body.clear()  # the connection may stay, idle, and the body with it
+        if self._in_body and answered is self.cycle and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            if not self._begin_drain():
+                self._finish()
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+        if self._drain is None:
+            return
+        if self.transport.is_closing():
+            self._finish()
+        else:
+            self._end_drain()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _answer_and_close(self, refusal: Refusal) -> None:
+        self._is_deaf = True
+        self.transport.write(answer_of(refusal, self.server_state.default_headers))
+        self.transport.close()
+
+    def _drop(self, size: int) -> None:
+        self._dropped += size
+        if self._dropped > self._limits.drain_bytes:
+            self._socket.abort()
+
+    def _close(self) -> None:
+        """In place of the transport's own `close`."""
+        if (self._in_body or self._is_deaf) and self._socket.can_write_eof() and self._begin_drain():
+            self._socket.write_eof()
+            self.flow.resume_reading()
+            self._watch_writes()
+        else:
+            self._finish()
+
+    def _begin_drain(self) -> bool:
+        """Whether there is a drain now."""
+        if self._drain is None and self._shared.connections.begin_drain(self._address, is_proxy=self._is_proxy):
+            self._drain = Drain(self.loop, self._limits, self._finish)
+        return self._drain is not None
+
+    def _end_drain(self) -> None:
+        if self._drain is not None:
+            self._drain.stop()
+            self._drain = None
+            self._shared.connections.end_drain(self._address)
+
+    def _finish(self) -> None:
+        """Close, once what is unsent has been sent."""
+        self._end_drain()
+        self._socket.close()
+        self._watch_writes()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_writes()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_watching_writes()
+
+    def _watch_writes(self) -> None:
+        self._unsent = self._socket.get_write_buffer_size()
+        if self._unsent and self._write_timer is None:
+            self._write_timer = self.loop.call_later(self._limits.write_stall_seconds, self._check_writes)
+
+    def _stop_watching_writes(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _check_writes(self) -> None:
+        self._write_timer = None
+        if 0 < self._unsent <= self._socket.get_write_buffer_size():
+            self._socket.abort()
+        else:
+            self._watch_writes()

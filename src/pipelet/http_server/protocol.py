@@ -1,0 +1,264 @@
+"""How the requests of one connection are read."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Literal, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from pipelet.http_server import refusals
+from pipelet.http_server.closing import ClosingProtocol
+from pipelet.http_server.extensions import ABORT
+from pipelet.http_server.refusals import Refusal
+from pipelet.http_server.trusted_proxies import FOR, HOST, PROTO
+
+_FORWARDED = frozenset({FOR, PROTO, HOST})
+_NOTED = _FORWARDED | {b"expect", b"host", b"transfer-encoding"}
+_CONTENT_PER_FRAMING = 8
+"""A chunk of one byte takes six."""
+
+
+class Protocol(ClosingProtocol):
+    """Bounds what is read, and takes from the headers what is for the server."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._refusal: Refusal | None = None
+        """Why a callback of the parser stopped it."""
+        self._head_begun = False
+        self._head_size = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._unfinished = 0
+        """Bytes of a head that arrives in pieces."""
+        self._messages = 0
+        self._hosts = 0
+        self._is_chunked = False
+        self._is_forwarded = False
+        self._framed = 0
+        self._content = 0
+        self._trailers = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if not self.transport.is_closing():
+            self._start_head_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._drain is not None and not self._drain.take(len(data)):
+            self._finish()
+            return
+        if self._is_deaf:
+            self._drop(len(data))
+            return
+        was_in_chunks, messages = self._in_body and self._is_chunked, self._messages
+        try:
+            self._feed(data)
+            # Of a head or a body that began behind another request, the next piece is the first that counts.
+            size = len(data) if messages == self._messages else 0
+            if self._head_begun:
+                self._head_goes_on(size)
+            elif self._in_body:
+                if was_in_chunks:
+                    self._chunks_go_on(size)
+            elif self.cycle is None or self.cycle.response_complete:
+                self._start_head_timer()  # line ends between requests
+        except (httptools.HttpParserError, Refusal):
+            self._refuse(self._refusal or refusals.MALFORMED)
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                # The parser takes the rest for another protocol. A server may ignore the offer, and read on.
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+
+    def _head_without_offer(self) -> bytes:
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _stop(self, refusal: Refusal) -> Refusal:
+        self._refusal = refusal
+        return refusal
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer and close; earlier requests get their answers first."""
+        self._end_head()
+        self._is_deaf = True
+        self._shared.log.warning(
+            "http.request_refused", status=refusal.status, reason=refusal.message, client=self._address
+        )
+        if self._in_body and self.cycle is self._active:
+            if self.cycle.response_complete:
+                self.transport.close()
+                return
+            if self.cycle.response_started:
+                self._socket.abort()
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        elif self._active is not None and not self._active.response_complete:
+            if self._in_body:
+                self.pipeline.popleft()
+            newest = self.pipeline[0][0] if self.pipeline else self._active
+            newest.keep_alive = False
+            self.flow.pause_reading()
+            return
+        self._answer_and_close(refusal)
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        if self.transport.is_closing():
+            raise self._stop(refusals.MALFORMED)  # the last answer has been given
+        if len(self.pipeline) >= self._limits.pipelined_requests:
+            raise self._stop(refusals.PIPELINED)
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"now": self.transport.abort}}
+        self._head_begun = True
+        self._head_size = self._hosts = 0
+        self._is_chunked = self._is_forwarded = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+        self._head_size = len(self.url)
+        if self._head_size > self._limits.url_bytes:
+            raise self._stop(refusals.url_too_long(self._limits.url_bytes))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value) + 4
+        if self._in_body:  # trailers are dropped: nobody has looked whether they may be headers
+            self._trailers += 1
+            if self._trailers > self._limits.headers or self._head_size > self._limits.head_bytes:
+                raise self._too_large()
+            return
+        if len(self.headers) >= self._limits.headers or self._head_size > self._limits.head_bytes:
+            raise self._too_large()
+        name = name.lower()
+        if name in _NOTED:
+            self._note(name, value)
+        self.headers.append((name, value))
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding":
+            self._is_chunked = True
+        else:
+            self._is_forwarded = True
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise self._stop(refusals.CONNECT)
+            self._head_begun = False
+            return  # it is read once more, without the offer
+        if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
+            raise self._stop(refusals.HOST)
+        if not self.url.startswith(b"/"):
+            self._take_host_from_url()
+        if self._is_proxy and self._is_forwarded:
+            self._take_forwarded()
+        super().on_headers_complete()
+        self._end_head()
+        self._in_body = True
+        self._head_size = self._framed = self._content = self._trailers = 0
+        if self._shared.is_stopping():
+            self.cycle.keep_alive = False
+        if self.expect_100_continue:
+            self._answer_expectation(self.cycle)
+
+    def on_body(self, body: bytes) -> None:
+        self._content += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._in_body:
+            self._messages += 1
+            super().on_message_complete()
+
+    # Parts of these
+
+    def _too_large(self) -> Refusal:
+        return self._stop(refusals.head_too_large(self._limits.head_bytes, self._limits.headers))
+
+    def _take_host_from_url(self) -> None:
+        """Of `http://host/path`, which proxies send: it goes before the Host header."""
+        url = httptools.parse_url(self.url)
+        if not url.host:
+            return
+        host = url.host if url.port is None else b"%s:%d" % (url.host, url.port)
+        self._replace_host(host)
+        self.url = (url.path or b"/") + (b"?" + url.query if url.query else b"")
+
+    def _take_forwarded(self) -> None:
+        found = self._shared.proxies.read(self.headers)
+        if found.client is not None:
+            self.scope["client"] = (found.client, 0)
+        if found.scheme is not None:
+            self.scope["scheme"] = cast(Literal["http", "https"], found.scheme)
+        if found.host is not None:
+            self._replace_host(found.host)
+
+    def _replace_host(self, host: bytes) -> None:
+        self.headers[:] = [header for header in self.headers if header[0] != b"host"]
+        self.headers.append((b"host", host))
+
+    def _answer_expectation(self, cycle: RequestResponseCycle) -> None:
+        """Close after an answer for which the client need not send its body: whether it will is not known."""
+        if self.parser.get_http_version() == "1.0":
+            cycle.waiting_for_100_continue = False
+            return
+        cycle.send = partial(_send_and_close, cycle, cycle.send)  # type: ignore[method-assign]
+
+    def _head_goes_on(self, size: int) -> None:
+        self._unfinished += size
+        if not self._shared.connections.hold_head(size):
+            raise self._stop(refusals.BUSY)
+        if self._unfinished > self._limits.head_bytes:
+            raise self._too_large()
+        self._start_head_timer()
+
+    def _chunks_go_on(self, size: int) -> None:
+        self._framed += size
+        if self._framed - _CONTENT_PER_FRAMING * self._content > self._limits.framing_bytes:
+            raise self._stop(refusals.FRAMING)
+
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._head_begun:
+            self._refuse(refusals.LATE)
+        else:
+            self.transport.close()
+
+    def _end_head(self) -> None:
+        self._head_begun = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        if self._unfinished:
+            self._shared.connections.release_head(self._unfinished)
+            self._unfinished = 0
+
+
+async def _send_and_close(cycle: RequestResponseCycle, send: Callable[[Any], Awaitable[None]], message: Any) -> None:
+    if message["type"] == "http.response.start" and cycle.waiting_for_100_continue:
+        cycle.keep_alive = False
+    await send(message)

@@ -1,0 +1,48 @@
+"""Answers that the server gives by itself, to what never becomes a request of the application."""
+
+import json
+from collections.abc import Iterable
+from http import HTTPStatus
+
+
+class Refusal(Exception):
+    """`message` says what is wrong with the request, and what to do."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+MALFORMED = Refusal(400, "This is not a valid HTTP/1.1 request. Send one that follows RFC 9112.")
+PIPELINED = Refusal(400, "Too many requests wait on one connection. Read the answers before you send more.")
+HOST = Refusal(400, "The request has no Host header, or several. Send exactly one.")
+FRAMING = Refusal(400, "The chunked body has too little content for its size. Send larger chunks, without extensions.")
+CONNECT = Refusal(405, "CONNECT is not allowed, because this is not a proxy. Send the request itself.")
+LATE = Refusal(408, "The headers did not arrive in time. Send the request again.")
+BUSY = Refusal(503, "There are too many connections. Try again in a few seconds.")
+
+
+def url_too_long(most: int) -> Refusal:
+    return Refusal(414, f"The URL is longer than {most} bytes. Send long values in the body.")
+
+
+def head_too_large(most_bytes: int, most_headers: int) -> Refusal:
+    return Refusal(431, f"The headers are too large. Send at most {most_headers}, of {most_bytes} bytes with the URL.")
+
+
+def answer_of(refusal: Refusal, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The whole answer as it is sent; the connection is closed after it."""
+    body = json.dumps({"detail": refusal.message, "message": refusal.message}).encode()
+    head = [
+        f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}",
+        *(f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in default_headers),
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        "cache-control: no-store",
+        "x-content-type-options: nosniff",
+        "connection: close",
+    ]
+    if refusal.status == 503:
+        head.append("retry-after: 5")
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + body

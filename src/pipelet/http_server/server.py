@@ -1,0 +1,82 @@
+"""The server itself: its start and its end."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+from uvicorn._types import ASGI3Application
+
+from pipelet.http_server.accept_loop import AcceptLoop
+from pipelet.http_server.closing import Shared
+from pipelet.http_server.connections import Connections
+from pipelet.http_server.limits import Limits
+from pipelet.http_server.protocol import Protocol
+from pipelet.http_server.throttled_log import ThrottledLog
+from pipelet.http_server.trusted_proxies import LOOPBACK, Network, TrustedProxies
+
+_LAST_REQUESTS_SECONDS = 0.25
+"""Of a server that stops: with its next answer, whoever kept a connection is told to close it. Found closed while the
+next request is on its way, it could not be told from a lost answer. fal's clients ask ten times a second."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, as one part among others: signals are not its business, it tells when it answers, and when it ends."""
+
+    def __init__(
+        self,
+        app: object,
+        *,
+        on_ready: Callable[[], None],
+        on_stop: Callable[[], None],
+        trusted_proxies: Sequence[Network] = LOOPBACK,
+        limits: Limits | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        self._log = ThrottledLog()
+        shared = Shared(
+            limits=limits,
+            connections=Connections(limits),
+            proxies=TrustedProxies(trusted_proxies),
+            log=self._log,
+            is_stopping=lambda: self.should_exit,
+        )
+        super().__init__(
+            uvicorn.Config(
+                cast(ASGI3Application, app),  # uvicorn's and Starlette's types of an application differ in name only
+                http=cast(Any, partial(Protocol, shared=shared)),
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # it would read FORWARDED_ALLOW_IPS: `trusted_proxies` decides
+                timeout_keep_alive=75,  # longer than proxies do, so that they never reuse one that we just closed
+                timeout_graceful_shutdown=5,
+            )
+        )
+        self._on_ready = on_ready
+        self._on_stop = on_stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup([])  # all but listening
+        self.servers = [cast(asyncio.Server, AcceptLoop(each, self._new_protocol, self._log)) for each in sockets or []]
+        self._on_ready()
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in self.servers:
+            listening.close()  # now already: whoever is sent away and comes again must not come to us
+        self._on_stop()
+        if not self.force_exit:
+            await asyncio.sleep(_LAST_REQUESTS_SECONDS)
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
