@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         description="Whose web pages may call the API from a browser, with a key: `*` for any, `none`, or origins such "
         "as `https://app.example.com,http://localhost:3000`.",
     )
+    trusted_proxies: str = Field(
+        "127.0.0.0/8,::1/128",
+        description="Addresses and networks of proxies whose `X-Forwarded-For`, `-Proto` and `-Host` headers are "
+        "believed; `none` for no proxy.",
+    )
     url: str = Field(
         "", repr=False, description="Where the command line finds the service; empty: this machine, at `port`."
     )
@@ -157,11 +162,11 @@ class Settings(BaseSettings):
     def _is_a_base_url(cls, value: str) -> str:
         return _base_url(value)
 
-    @field_validator("allowed_networks", "allowed_origins", "metrics_address")
+    @field_validator("allowed_networks", "allowed_origins", "metrics_address", "trusted_proxies")
     @classmethod
     def _can_be_read(cls, value: str, info: ValidationInfo) -> str:
-        read = {"allowed_networks": networks, "allowed_origins": origins, "metrics_address": host_and_port}
-        read[str(info.field_name)](value)
+        read = {"allowed_origins": origins, "metrics_address": host_and_port}
+        read.get(str(info.field_name), networks)(value)
         return value
 
     @field_validator("database_url")

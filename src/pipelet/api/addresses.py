@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 _HOST = re.compile(r"[A-Za-z0-9.\-_]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
@@ -15,6 +16,17 @@ def base_url(public_url: str | None, scope: Mapping[str, Any]) -> str:
     if not _HOST.fullmatch(host):
         host = _bound_to(scope)
     return f"{scope['scheme']}://{host}{scope.get('root_path', '')}"
+
+
+def local_path(public_url: str | None, path: str) -> str:
+    """Of a page of ours, with the prefix that a proxy in front takes away."""
+    return urlsplit(public_url or "").path + path
+
+
+def client_address(scope: Mapping[str, Any]) -> str | None:
+    """The caller's, as a trusted proxy in front says."""
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 def of_request(public_url: str | None, scope: Mapping[str, Any], app: str, request_id: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Route
 
-from pipelet.api import description, events, files, health, jwks, problems, queue, run, submit
+from pipelet.api import description, docs_page, events, files, health, jwks, problems, queue, run, submit
 from pipelet.api.auth import Doorkeeper
 from pipelet.api.body import Bodies
 from pipelet.api.cross_origin import CrossOrigin
@@ -26,6 +26,7 @@ from pipelet.api.parts import Pace, Parts
 from pipelet.api.proxy import Proxy
 from pipelet.api.recent import Recent
 from pipelet.api.references import References
+from pipelet.api.safe_headers import SafeHeaders
 from pipelet.api.watcher import Watcher
 from pipelet.api.webhook_target import MayCall
 from pipelet.concurrency.log_throttle import LogThrottle
@@ -58,8 +59,11 @@ def build_api(
     version: str,
 ) -> FastAPI:
     """Connect the parts. Opening and closing them is the caller's."""
+    public_url = public_url.rstrip("/") if public_url else None
     app = FastAPIOffline(  # the page at /docs comes from here, not from a network that may not be there
+        docs_url=None,
         redoc_url=None,
+        servers=[{"url": public_url}] if public_url else None,
         title="Pipelet",
         version=version,
         description=description.ABOUT,
@@ -75,7 +79,7 @@ def build_api(
         blobs=blobs,
         catalog=catalog,
         clock=clock,
-        public_url=public_url.rstrip("/") if public_url else None,
+        public_url=public_url,
         local_files=local_files,
         version=version,
         input_models={
@@ -109,13 +113,16 @@ def build_api(
     # The outermost, which Starlette would hand our answer to bugs, is out of reach of what lets pages read it.
     app.add_middleware(ServerErrorMiddleware, handler=problems.on_bug)
     app.add_middleware(CrossOrigin, origins=allowed_origins)  # around those before
+    app.add_middleware(SafeHeaders)
     _add_reads(app, catalog)
     _add_submits(app, app.state.parts)
     _add_runs(app, app.state.parts)
     app.router.routes += [Route(path, Proxy(), include_in_schema=False) for path in ("/fal/proxy", "/fal/proxy/")]
     _add_operations(app)
     if local_files is not None:
-        app.add_api_route("/files/{key:path}", files.fetch, methods=["GET", "HEAD"], include_in_schema=False)
+        app.add_api_route("/files/{key:path}", files.fetch, methods=["GET"], include_in_schema=False)
+    docs_page.add_docs_page(app)
+    _add_heads(app)
     description.add_security(app)
     return app
 
@@ -213,6 +220,13 @@ def _add_operations(app: FastAPI) -> None:
     _add(app, "GET", "/health/live", health.live, include_in_schema=False)
     _add(app, "GET", "/health/ready", health.ready, include_in_schema=False)
     _add(app, "GET", "/metrics", health.scrape, include_in_schema=False)
+
+
+def _add_heads(app: FastAPI) -> None:
+    """HEAD wherever there is GET, as monitors ask. Behind all other routes, so that those are found as quickly."""
+    for route in [*app.router.routes]:
+        if isinstance(route, Direct) and route.methods == {"GET"}:
+            app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 def _add(app: FastAPI, method: str, path: str, handler: Handler, status: int | None = None, **about: Any) -> None:

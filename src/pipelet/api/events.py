@@ -125,6 +125,9 @@ class _Stream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
         with self._held.hold(self._sight.job.user), self._watcher.watch(self._sight) as watch:
             hung_up = asyncio.create_task(_until_hung_up(receive))
             hung_up.add_done_callback(lambda _: watch.news.set())

@@ -3,6 +3,7 @@
 import anyio
 from fastapi import Request
 from fastapi.responses import FileResponse, Response
+from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from pipelet.api.parts import parts_of
@@ -15,7 +16,7 @@ _REFUSALS = {
     400: "The Range header cannot be read. Ask for a range such as `bytes=0-1023`, or leave the header out.",
     416: "The file ends before the range that was asked for.",
 }
-_HEADERS = {"Cache-Control": "private", "X-Content-Type-Options": "nosniff"}
+_HEADERS = {"Cache-Control": "private"}
 
 
 class _File(FileResponse):
@@ -54,7 +55,7 @@ async def fetch(request: Request) -> Response:
         found = await anyio.Path(path).stat()
     except FileNotFoundError as error:
         raise NotFound("There is no such file any more.") from error
-    return _File(
+    file = _File(
         path,
         headers=_HEADERS,
         media_type=_CONTENT_TYPES.get(path.suffix.removeprefix("."), "application/octet-stream"),
@@ -62,3 +63,11 @@ async def fetch(request: Request) -> Response:
         stat_result=found,
         content_disposition_type="inline",
     )
+    is_known = _is_known(file.headers["etag"], request.headers.getlist("if-none-match"))
+    return NotModifiedResponse(file.headers) if is_known else file
+
+
+def _is_known(etag: str, sent: list[str]) -> bool:
+    """Whether the client has it already: the file has one of the ETags of `If-None-Match`, compared weakly."""
+    tags = [tag.strip().removeprefix("W/") for tag in ",".join(sent).split(",")]
+    return etag in tags or "*" in tags

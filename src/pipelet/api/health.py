@@ -14,6 +14,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from pipelet.api.addresses import local_path
 from pipelet.api.parts import Parts, parts_of
 from pipelet.api.problems import json_response
 from pipelet.concurrency.log_throttle import LogThrottle
@@ -29,8 +30,9 @@ _KEY_SECONDS = 2.0
 
 
 async def root(request: Request) -> Response:
-    version = parts_of(request).version
-    return json_response(200, {"service": "pipelet", "version": version, "docs": "/docs", "health": "/health/ready"})
+    parts = parts_of(request)
+    docs, health = (local_path(parts.public_url, path) for path in ("/docs", "/health/ready"))
+    return json_response(200, {"service": "pipelet", "version": parts.version, "docs": docs, "health": health})
 
 
 async def live(request: Request) -> Response:

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from pipelet.api.addresses import client_address, local_path
 from pipelet.api.json_values import echo
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain import errors
@@ -150,7 +151,9 @@ async def answer(request: Request, error: Exception) -> Response:
     if isinstance(error, errors.Unusable):
         # The reason names files and servers: it is for the operator, who finds it in the log.
         throttle: LogThrottle = request.scope["app"].state.parts.throttle
-        throttle.write(log.error, "request.unservable", path=request.scope["path"], reason=str(error))
+        scope = request.scope
+        client = client_address(scope)
+        throttle.write(log.error, "request.unservable", path=scope["path"], client=client, reason=str(error))
         return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
     if isinstance(error, errors.LimitReached):
         error_type = "queue_too_long" if isinstance(error, errors.QueueTooLong) else "queued_images_limit"
@@ -171,13 +174,17 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     method = request.scope["method"]
+    docs = local_path(request.app.state.parts.public_url, "/docs")
     details = {
-        404: "There is nothing at this path. The routes are described at /docs.",
-        405: f"{method} is not allowed here. The routes are described at /docs.",
+        404: f"There is nothing at this path. The routes are described at {docs}.",
+        405: f"{method} is not allowed here. The routes are described at {docs}.",
     }
     more = {"status": "NOT_FOUND"} if error.status_code == 404 else None
     detail = details.get(error.status_code, error.detail)
-    return problem_response(error.status_code, detail, more=more, headers=error.headers)
+    headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":  # the router's word; HEAD has a route of its own
+        headers["Allow"] = "GET, HEAD"
+    return problem_response(error.status_code, detail, more=more, headers=headers)
 
 
 async def on_bug(request: Request, error: Exception) -> Response:
@@ -185,6 +192,7 @@ async def on_bug(request: Request, error: Exception) -> Response:
         "request.crashed",
         method=request.scope["method"],
         path=request.scope["path"],
+        client=client_address(request.scope),
         request_id=request.scope.get("path_params", {}).get("request_id"),
         exc_info=error,
     )

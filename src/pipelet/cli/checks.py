@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 
 from pipelet import __version__, settings, wiring
-from pipelet.cli import engine_checks
+from pipelet.cli import engine_checks, proxy_checks
 from pipelet.cli.connection import is_ours
 from pipelet.cli.findings import Check, Finding, fail, ok, warn
 from pipelet.cli.metrics_server import listen_for_metrics
@@ -51,6 +51,7 @@ def checks_of_installation(chosen: Settings) -> Iterator[tuple[str, Check]]:
     yield "engine", lambda: _with_model(chosen, lambda model: engine_checks.engine_works(model, chosen))
     if chosen.metrics_address:
         yield "metrics", lambda: _metrics(chosen)
+    yield "proxies", lambda: proxy_checks.forwarded_headers(chosen)
     yield "service", lambda: _service(chosen)
 
 

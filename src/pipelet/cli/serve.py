@@ -19,6 +19,7 @@ from pipelet.api.metrics_app import build_metrics_app
 from pipelet.cli.metrics_server import listen_for_metrics, serve_metrics
 from pipelet.cli.signals import on_stop_signals
 from pipelet.cli.waiting import wait_for_database
+from pipelet.domain.addresses import networks
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import Unusable
 from pipelet.http_server.server import Server
@@ -94,7 +95,12 @@ async def _serve(
         housekeeping = wiring.build_housekeeping(chosen, store=store, blobs=blobs)
         sender = wiring.build_sender(chosen, store=store, blobs=blobs, tell=api.state.parts.metrics.webhook_tried)
         crew = wiring.build_crew(chosen, store=store)
-        server = Server(api, on_ready=lambda: _greet(chosen, listener, secret), on_stop=lambda: end_streams(api))
+        server = Server(
+            api,
+            on_ready=lambda: _greet(chosen, listener, secret),
+            on_stop=lambda: end_streams(api),
+            trusted_proxies=networks(chosen.trusted_proxies),
+        )
         beside = [
             asyncio.create_task(every(TURN_SECONDS, housekeeping.take_back_expired, name="leases")),
             asyncio.create_task(every(TURN_SECONDS, housekeeping.end_overdue, name="deadlines")),

@@ -18,8 +18,8 @@ def origins(value: str) -> tuple[str, ...]:
 
 
 def networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Separated by commas."""
-    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    """Addresses and networks, separated by commas; empty or `none` for none."""
+    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip() not in ("", "none"))
 
 
 def host_and_port(value: str) -> tuple[str, int] | None:

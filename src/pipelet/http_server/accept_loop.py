@@ -10,7 +10,6 @@ from pipelet.http_server.throttled_log import ThrottledLog
 
 _AT_ONCE = 100
 """Connections that are accepted before others get a turn."""
-_PAUSE_SECONDS = 1.0
 _NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -21,9 +20,16 @@ class AcceptLoop:
     """
 
     def __init__(
-        self, listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol], log: ThrottledLog
+        self,
+        listener: socket.socket,
+        make_protocol: Callable[[], asyncio.Protocol],
+        *,
+        log: ThrottledLog,
+        pause_seconds: float,
     ) -> None:
+        """`pause_seconds` are for the time when no more files can be opened."""
         listener.setblocking(False)
+        self._pause_seconds = pause_seconds
         self._listener = listener
         self._make_protocol = make_protocol
         self._log = log
@@ -52,10 +58,10 @@ class AcceptLoop:
             self._connect(connection)
 
     def _pause(self, error: OSError) -> None:
-        self._log.warning("http.accept_failed", reason=error.strerror, pause_seconds=_PAUSE_SECONDS)
+        self._log.warning("http.accept_failed", reason=error.strerror, pause_seconds=self._pause_seconds)
         self._loop.remove_reader(self._listener.fileno())
         if self._paused is None:
-            self._paused = self._loop.call_later(_PAUSE_SECONDS, self._begin)
+            self._paused = self._loop.call_later(self._pause_seconds, self._begin)
 
     def _connect(self, connection: socket.socket) -> None:
         task = self._loop.create_task(self._connected(connection))

@@ -37,6 +37,9 @@ class Limits:
     max_connections: int = 0
     """0: half of the files that the process may open, because an answer may be a file; see `connection_limit`."""
 
+    accept_pause_seconds: float = 1.0
+    """While no more files can be opened."""
+
     def connection_limit(self) -> int:
         if self.max_connections:
             return self.max_connections

@@ -35,7 +35,7 @@ class Server(uvicorn.Server):
         trusted_proxies: Sequence[Network] = LOOPBACK,
         limits: Limits | None = None,
     ) -> None:
-        limits = limits or Limits()
+        self._limits = limits = limits or Limits()
         self._log = ThrottledLog()
         shared = Shared(
             limits=limits,
@@ -62,7 +62,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # all but listening
-        self.servers = [cast(asyncio.Server, AcceptLoop(each, self._new_protocol, self._log)) for each in sockets or []]
+        accept = partial(AcceptLoop, log=self._log, pause_seconds=self._limits.accept_pause_seconds)
+        self.servers = [cast(asyncio.Server, accept(each, self._new_protocol)) for each in sockets or []]
         self._on_ready()
 
     def _new_protocol(self) -> asyncio.Protocol:
