@@ -5,7 +5,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_FRAMES = (b"content-security-policy", b"frame-ancestors 'none'")
-_CACHED_ON_PURPOSE = frozenset({b"cache-control", b"etag"})
 
 
 class SafeHeaders:
@@ -17,12 +16,20 @@ class SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = message["headers"] = list(message.get("headers", ()))
-                if _CACHED_ON_PURPOSE.isdisjoint(name for name, _ in headers):
-                    headers.append(_NO_STORE)
-                headers.append(_NOSNIFF)
-                if any(name == b"content-type" and value.startswith(b"text/html") for name, value in headers):
-                    headers.append(_NO_FRAMES)
+                _add(message["headers"])
             await send(message)
 
         await self._app(scope, receive, send_safely)
+
+
+def _add(headers: list[tuple[bytes, bytes]]) -> None:
+    """One loop, because each answer pays for it."""
+    extra, is_private = [_NOSNIFF], True
+    for name, value in headers:
+        if name in (b"cache-control", b"etag"):  # it is meant to be cached
+            is_private = False
+        elif name == b"content-type" and value.startswith(b"text/html"):
+            extra.append(_NO_FRAMES)
+    if is_private:
+        extra.append(_NO_STORE)
+    headers += extra

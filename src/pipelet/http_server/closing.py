@@ -41,6 +41,7 @@ class ClosingProtocol(HttpToolsProtocol):
         self._address = ""
         self._is_proxy = False
         self._is_counted = False
+        self._is_closing = False
         self._is_deaf = False
         """What arrives is dropped, without a look at it."""
         self._dropped = 0
@@ -95,17 +96,15 @@ class ClosingProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if answered is None:
             return
-        answered.body.clear()  # the connection may stay, idle, and the body with it
+        if answered.body:  # the connection may stay, idle, and the body with it
+            answered.body.clear()
         if self._in_body and answered is self.cycle and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             if not self._begin_drain():
                 self._finish()
 
-    def on_message_complete(self) -> None:
-        self._in_body = False
-        super().on_message_complete()
-        if self._drain is None:
-            return
+    def _drained(self) -> None:
+        """The rest of the body has come."""
         if self.transport.is_closing():
             self._finish()
         else:
@@ -126,6 +125,7 @@ class ClosingProtocol(HttpToolsProtocol):
 
     def _close(self) -> None:
         """In place of the transport's own `close`."""
+        self._is_closing = True
         if (self._in_body or self._is_deaf) and self._socket.can_write_eof() and self._begin_drain():
             self._socket.write_eof()
             self.flow.resume_reading()

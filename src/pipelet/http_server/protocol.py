@@ -27,8 +27,10 @@ class Protocol(ClosingProtocol):
         super().__init__(*arguments, **more)
         self._refusal: Refusal | None = None
         """Why a callback of the parser stopped it."""
+        self._most_headers = self._limits.headers
+        self._piece = 0
+        """Bytes that are being parsed."""
         self._head_begun = False
-        self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._unfinished = 0
         """Bytes of a head that arrives in pieces."""
@@ -58,8 +60,12 @@ class Protocol(ClosingProtocol):
             self._drop(len(data))
             return
         was_in_chunks, messages = self._in_body and self._is_chunked, self._messages
+        self._piece = len(data)
         try:
-            self._feed(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                self._read_on(data, offer)
             # Of a head or a body that began behind another request, the next piece is the first that counts.
             size = len(data) if messages == self._messages else 0
             if self._head_begun:
@@ -72,16 +78,17 @@ class Protocol(ClosingProtocol):
         except (httptools.HttpParserError, Refusal):
             self._refuse(self._refusal or refusals.MALFORMED)
 
-    def _feed(self, data: bytes) -> None:
-        while True:
+    def _read_on(self, data: bytes, offer: httptools.HttpParserUpgrade | None) -> None:
+        """The parser takes the rest for another protocol; a server may ignore the offer."""
+        while offer is not None:
+            data = self._head_without_offer() + data[offer.args[0] :]
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
             try:
                 self.parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as offer:
-                # The parser takes the rest for another protocol. A server may ignore the offer, and read on.
-                data = self._head_without_offer() + data[offer.args[0] :]
-                self.parser = httptools.HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+                offer = None
+            except httptools.HttpParserUpgrade as next_offer:
+                offer = next_offer
 
     def _head_without_offer(self) -> bytes:
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
@@ -120,35 +127,34 @@ class Protocol(ClosingProtocol):
     # What the parser calls
 
     def on_message_begin(self) -> None:
-        if self.transport.is_closing():
+        if self._is_closing:
             raise self._stop(refusals.MALFORMED)  # the last answer has been given
         if len(self.pipeline) >= self._limits.pipelined_requests:
             raise self._stop(refusals.PIPELINED)
         super().on_message_begin()
         self.scope["extensions"] = {ABORT: {"now": self.transport.abort}}
         self._head_begun = True
-        self._head_size = self._hosts = 0
+        self._hosts = 0
         self._is_chunked = self._is_forwarded = False
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        self._head_size = len(self.url)
-        if self._head_size > self._limits.url_bytes:
+        if len(self.url) > self._limits.url_bytes:
             raise self._stop(refusals.url_too_long(self._limits.url_bytes))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value) + 4
         if self._in_body:  # trailers are dropped: nobody has looked whether they may be headers
             self._trailers += 1
-            if self._trailers > self._limits.headers or self._head_size > self._limits.head_bytes:
+            if self._trailers > self._most_headers:
                 raise self._too_large()
             return
-        if len(self.headers) >= self._limits.headers or self._head_size > self._limits.head_bytes:
-            raise self._too_large()
         name = name.lower()
         if name in _NOTED:
             self._note(name, value)
-        self.headers.append((name, value))
+        headers = self.headers
+        headers.append((name, value))
+        if len(headers) > self._most_headers:
+            raise self._too_large()
 
     def _note(self, name: bytes, value: bytes) -> None:
         if name == b"host":
@@ -166,6 +172,8 @@ class Protocol(ClosingProtocol):
                 raise self._stop(refusals.CONNECT)
             self._head_begun = False
             return  # it is read once more, without the offer
+        if self._unfinished + self._piece > self._limits.head_bytes and self._head_size() > self._limits.head_bytes:
+            raise self._too_large()
         if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
             raise self._stop(refusals.HOST)
         if not self.url.startswith(b"/"):
@@ -173,9 +181,11 @@ class Protocol(ClosingProtocol):
         if self._is_proxy and self._is_forwarded:
             self._take_forwarded()
         super().on_headers_complete()
-        self._end_head()
+        self._head_begun = False
+        if self._head_timer is not None:
+            self._end_head()
         self._in_body = True
-        self._head_size = self._framed = self._content = self._trailers = 0
+        self._framed = self._content = self._trailers = 0
         if self._shared.is_stopping():
             self.cycle.keep_alive = False
         if self.expect_100_continue:
@@ -186,11 +196,18 @@ class Protocol(ClosingProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._in_body:
-            self._messages += 1
-            super().on_message_complete()
+        if not self._in_body:  # it is read once more
+            return
+        self._in_body = False
+        self._messages += 1
+        super().on_message_complete()
+        if self._drain is not None:
+            self._drained()
 
     # Parts of these
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _too_large(self) -> Refusal:
         return self._stop(refusals.head_too_large(self._limits.head_bytes, self._limits.headers))
