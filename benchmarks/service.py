@@ -88,7 +88,7 @@ def _key(data_dir: Path, environment: Mapping[str, str]) -> str:
     file = data_dir / "local-key"
     if file.exists():
         return file.read_text().strip()
-    made = [sys.executable, "-m", "pipelet", "keys", "create", "local"]
+    made = [sys.executable, "-m", "pipelet", "keys", "create", "local", "--user", "local"]
     return subprocess.run(made, env=dict(environment), check=True, capture_output=True, text=True).stdout.strip()
 
 

@@ -350,7 +350,7 @@ async def test_limits_of_a_key_can_be_changed(store: JobStore, second_store: Job
     key = await new_key(store, max_queued_images=2)
     await store.submit(make_job(key=key, batch_size=2))
 
-    assert await second_store.limit_key(key.id, max_queued_images=3, max_running_images=1)
+    assert await second_store.limit_key(key.id, {"max_queued_images": 3, "max_running_images": 1})
     found = await store.find_key(key.hash)
     assert found is not None
     assert (3, 1) == (found.max_queued_images, found.max_running_images)
@@ -359,10 +359,10 @@ async def test_limits_of_a_key_can_be_changed(store: JobStore, second_store: Job
         await store.submit(make_job(key=found))
     assert 1 == len(await drain(store))
 
-    assert await store.limit_key(key.id, max_queued_images=None, max_running_images=None)
+    assert await store.limit_key(key.id, {"max_queued_images": None, "max_running_images": None})
     await store.submit(make_job(key=found, batch_size=9))
     assert 2 == len(await drain(second_store))
-    assert not await store.limit_key("unknown", max_queued_images=1, max_running_images=1)
+    assert not await store.limit_key("unknown", {"max_queued_images": 1})
 
 
 async def test_a_name_belongs_to_one_process_at_a_time(store: JobStore, second_store: JobStore) -> None:

@@ -3,11 +3,9 @@
 from collections.abc import Iterable
 
 from pipelet.domain.errors import KeyMalformed, KeyMissing, KeyRefused, NotAllowed
-from pipelet.domain.keys import ApiKey, hash_secret, looks_like_key
+from pipelet.domain.keys import FRESH_SECONDS, ApiKey, hash_secret, looks_like_key
 from pipelet.domain.ports import Clock, JobStore
 
-_FRESH_SECONDS = 2.0
-"""How long a revoked key may still open the door."""
 _MAX_REMEMBERED = 10_000
 
 
@@ -31,7 +29,7 @@ class Doorkeeper:
         hashed = hash_secret(_secret_in([value for name, value in headers if name == b"authorization"]))
         now = self._clock.now()
         remembered = self._remembered.get(hashed)
-        if remembered is not None and 0 <= now - remembered[1] < _FRESH_SECONDS:
+        if remembered is not None and 0 <= now - remembered[1] < FRESH_SECONDS:
             key = remembered[0]
         else:
             key = await self._look_up(hashed, now)

@@ -75,8 +75,8 @@ def _local_key(chosen: Settings) -> str:
     except FileNotFoundError as error:
         raise Unusable(
             f"There is no key at {file}. Start the service once with `pipelet serve` (on PostgreSQL, make one with "
-            f"`pipelet keys create local > {file}`), name its data directory with --data-dir, or give a key with "
-            "--key-file or PIPELET_KEY."
+            f"`pipelet keys create local --user local > {file}`), name its data directory with --data-dir, or give a "
+            "key with --key-file or PIPELET_KEY."
         ) from error
     except OSError as error:
         raise Unusable(f"The key in {file} cannot be read ({error.strerror}). Give one with --key-file.") from error

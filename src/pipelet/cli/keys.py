@@ -1,18 +1,19 @@
 """`pipelet keys`: make, list and revoke API keys. Straight in the database: the service may run meanwhile, or not."""
 
+import asyncio
 import json
 import sys
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 
 from cyclopts import App, Parameter
 
 from pipelet import settings
-from pipelet.cli.flags import AsJson, DataDir
-from pipelet.cli.in_store import Refused, in_store
-from pipelet.cli.tables import date, print_table
+from pipelet.cli.flags import AsJson, DataDir, Switch
+from pipelet.cli.in_store import Refused, in_store, key_called
+from pipelet.cli.tables import date, print_table, requests
 from pipelet.domain.ids import new_token
-from pipelet.domain.keys import ApiKey, hash_secret, new_secret
+from pipelet.domain.keys import FRESH_SECONDS, LIMITS, ApiKey, KeyLimits, hash_secret, new_secret
 from pipelet.domain.ports import JobStore
 
 _INTEGER = 2**31
@@ -25,13 +26,13 @@ def _later(_type: object, value: timedelta | None) -> None:
         raise ValueError("give a time to come, such as 30d, 12h or 90m")
 
 
-def _fits(_type: object, value: int | None) -> None:
-    if value is not None and not -_INTEGER <= value < _INTEGER:
+def _fits(_type: object, value: int | str | None) -> None:
+    if isinstance(value, int) and not -_INTEGER <= value < _INTEGER:
         raise ValueError(f"priorities go from {-_INTEGER} to {_INTEGER - 1}")
 
 
-def _positive(_type: object, value: int | None) -> None:
-    if value is not None and not 1 <= value < _INTEGER:
+def _positive(_type: object, value: int | str | None) -> None:
+    if isinstance(value, int) and not 1 <= value < _INTEGER:
         raise ValueError("give a number of images, 1 or more")
 
 
@@ -66,7 +67,7 @@ def create(
     name
         What to call the key in the list.
     user
-        Whose it is. A user sees only their own requests, with any of their keys. [default: the key's name]
+        Whose it is. A user sees only their own requests, with any of their keys. [default: a new one of the key's name]
     expires
         Until when it works, from now on: 30d, 12h, 90m. [default: until it is revoked]
     max_priority
@@ -82,6 +83,8 @@ def create(
 
     async def add(store: JobStore) -> tuple[ApiKey, float]:
         now = store.clock.now()
+        if user is None:
+            await _refuse_known_user(store, name)
         key = ApiKey(
             id=new_token()[:12],
             name=name,
@@ -101,7 +104,21 @@ def create(
         print(json.dumps({**_facts(key, now), "key": secret}))
         return
     print(secret)
-    print(f"Keep it: it is shown this one time. Its id, to revoke it by, is {key.id}.", file=sys.stderr)
+    print(
+        f"Keep it: it is shown this one time. Its id is {key.id}, its user is {key.user}.\n"
+        f"Limits: {_limits(key)}. Change them with `pipelet keys limit {key.id}`.",
+        file=sys.stderr,
+    )
+
+
+async def _refuse_known_user(store: JobStore, name: str) -> None:
+    """A key reads all requests of its user: which user that is must not depend on which names are taken."""
+    known = [key for key in await store.keys() if key.user == name]
+    if known:
+        raise Refused(
+            f"There is a user {name} already, whose keys are {', '.join(f'{key.id} ({key.name})' for key in known)}. "
+            f"Add `--user {name}` for one more key of this user, or choose another name."
+        )
 
 
 @app.command(name="list")
@@ -133,62 +150,102 @@ def list_keys(
 
 
 @app.command
-def revoke(key_id: str, /, *, data_dir: DataDir = None) -> None:
-    """Revoke a key, for good: a running service stops taking it within seconds. Requests made with it go on.
+def revoke(key: str, /, *, cancel: Switch = False, data_dir: DataDir = None) -> None:
+    """Revoke a key, for good: a running service stops taking it within two seconds.
+
+    Requests that were made with it go on, and can be read with the other keys of its user. URLs of files work until
+    they expire (PIPELET_URL_SECONDS).
 
     For example:
 
         pipelet keys revoke 0c94d2a7b1e3
 
+        pipelet keys revoke laptop --cancel
+
     Parameters
     ----------
-    key_id
-        Its id, as `pipelet keys list` shows it.
+    key
+        Its id, as `pipelet keys list` shows it; or its name or its user, where only one valid key has it.
+    cancel
+        Cancel the requests that were made with it and have not begun, too.
     """
-    if not in_store(settings.load(data_dir=data_dir), lambda store: store.revoke_key(key_id, store.clock.now())):
-        raise _unknown(key_id)
-    print(f"Revoked: {key_id}.")
+
+    async def revoke_one(store: JobStore) -> tuple[ApiKey, int]:
+        found = await key_called(store, key)
+        await store.revoke_key(found.id, store.clock.now())
+        return found, await _cancel_requests_of(store, found) if cancel else 0
+
+    found, cancelled = in_store(settings.load(data_dir=data_dir), revoke_one)
+    print(f"Revoked: {found.id} ({found.name}, user {found.user}).")
+    if cancel:
+        print(f"Cancelled: {requests(cancelled)}.")
+
+
+async def _cancel_requests_of(store: JobStore, key: ApiKey) -> int:
+    cancelled = await store.cancel_queued(await store.list_queued(key_id=key.id), store.clock.now())
+    await asyncio.sleep(FRESH_SECONDS)  # until then a running service may take the key for one more request
+    return cancelled + await store.cancel_queued(await store.list_queued(key_id=key.id), store.clock.now())
 
 
 @app.command
 def limit(
-    key_id: str,
+    key: str,
     /,
     *,
-    max_queued_images: Annotated[int | None, Parameter(validator=_positive)] = None,
-    max_running_images: Annotated[int | None, Parameter(validator=_positive)] = None,
+    max_priority: Annotated[int | Literal["none"] | None, Parameter(validator=_fits)] = None,
+    max_queued_images: Annotated[int | Literal["none"] | None, Parameter(validator=_positive)] = None,
+    max_running_images: Annotated[int | Literal["none"] | None, Parameter(validator=_positive)] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Give a key new limits; one that is left out is lifted. A running service goes by them within seconds.
+    """Change limits of a key. Those that are not named stay as they are; `none` removes one.
 
-    Requests that were submitted while the key had no limit at all do not count against the new ones.
+    A running service goes by them within two seconds. Requests that were submitted while the key had no limit of images
+    do not count against a new one.
 
     For example:
 
         pipelet keys limit 0c94d2a7b1e3 --max-queued-images 40 --max-running-images 8
 
+        pipelet keys limit laptop --max-priority none
+
     Parameters
     ----------
-    key_id
-        Its id, as `pipelet keys list` shows it.
+    key
+        Its id, as `pipelet keys list` shows it; or its name or its user, where only one valid key has it.
+    max_priority
+        The highest priority that requests made with it may ask for.
     max_queued_images
-        How many images of its requests may wait; a batch of 4 counts 4. More are refused for now. [default: any number]
+        How many images of its requests may wait; a batch of 4 counts 4. More are refused for now.
     max_running_images
-        How many images of its requests may be drawn at once; more wait, and others go first. [default: any number]
+        How many images of its requests may be drawn at once; more wait, and others go first.
     """
-    limits = {"max_queued_images": max_queued_images, "max_running_images": max_running_images}
-    if not in_store(settings.load(data_dir=data_dir), lambda store: store.limit_key(key_id, **limits)):
-        raise _unknown(key_id)
-    said = ", ".join(f"{name} {'any number' if value is None else value}" for name, value in limits.items())
-    print(f"Limits of {key_id}: {said}.")
+    given = zip(LIMITS, (max_priority, max_queued_images, max_running_images), strict=True)
+    changes: dict[str, int | None] = {name: _number(value) for name, value in given if value is not None}
+
+    async def change(store: JobStore) -> ApiKey:
+        found = await key_called(store, key)
+        return await store.limit_key(found.id, cast(KeyLimits, changes)) or found
+
+    if not changes:
+        raise Refused(f"Nothing to change: give {', '.join(map(_flag, LIMITS))}, or several of them.")
+    found = in_store(settings.load(data_dir=data_dir), change)
+    print(f"Limits of {found.id} ({found.name}, user {found.user}): {_limits(found)}.")
 
 
-def _unknown(key_id: str) -> Refused:
-    return Refused(f"There is no key with the id {key_id}. See `pipelet keys list`.")
+def _number(value: int | Literal["none"]) -> int | None:
+    return None if value == "none" else value
 
 
-_LIMITS = ("max_priority", "max_queued_images", "max_running_images")
-_COLUMNS = ("id", "name", "user", "state", "created_at", "expires_at", *_LIMITS)
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _limits(key: ApiKey) -> str:
+    values = ((name, getattr(key, name)) for name in LIMITS)
+    return ", ".join(f"{_flag(name)} {'none' if value is None else value}" for name, value in values)
+
+
+_COLUMNS = ("id", "name", "user", "state", "created_at", "expires_at", *LIMITS)
 
 
 def _facts(key: ApiKey, now: float) -> dict[str, Any]:
@@ -202,7 +259,5 @@ def _facts(key: ApiKey, now: float) -> dict[str, Any]:
         "created_at": date(key.created_at),
         "expires_at": date(key.expires_at),
         "revoked_at": date(key.revoked_at),
-        "max_priority": key.max_priority,
-        "max_queued_images": key.max_queued_images,
-        "max_running_images": key.max_running_images,
+        **{name: getattr(key, name) for name in LIMITS},
     }

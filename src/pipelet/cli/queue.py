@@ -10,7 +10,8 @@ from pipelet import settings, wiring
 from pipelet.api.estimates import Estimates
 from pipelet.cli import overview
 from pipelet.cli.flags import AsJson, DataDir
-from pipelet.cli.in_store import Refused, in_store, request_of
+from pipelet.cli.in_store import Refused, in_store, key_called, request_of
+from pipelet.cli.tables import requests
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ids import new_request_id
 from pipelet.domain.job import Job, State
@@ -121,12 +122,61 @@ def front(request_id: str, /, *, data_dir: DataDir = None) -> None:
 
     async def move(store: JobStore) -> None:
         if not await store.move_to_front(request_id, store.clock.now()):
-            job = await request_of(store, request_id)
-            now = "has begun" if job.state is State.RUNNING else "has ended"
-            raise Refused(f"{request_id} does not wait any more: it {now}.")
+            raise _begun(await request_of(store, request_id))
 
     in_store(settings.load(data_dir=data_dir), move)
     print(f"Moved: {request_id} is next.")
+
+
+@app.command
+def cancel(
+    request_id: str | None = None, /, *, user: str | None = None, key: str | None = None, data_dir: DataDir = None
+) -> None:
+    """Cancel a request that waits, or all that wait of a user or of a key, whoever may still read them.
+
+    They never run, and their webhooks are sent, as if their users had cancelled them. Requests that have begun go on.
+    The exit code is 1 where a single request has begun or has ended.
+
+    For example:
+
+        pipelet queue cancel rn5r12q9pdu6yvb3nxty
+
+        pipelet queue cancel --user bob
+
+        pipelet queue cancel --key 0c94d2a7b1e3
+
+    Parameters
+    ----------
+    request_id
+        Whose request it is does not matter.
+    user
+        All requests of this user that wait.
+    key
+        All requests that wait and were made with this key: its id, or its name where only one valid key has it.
+    """
+    if [request_id, user, key].count(None) != 2:
+        raise Refused("Give one of these: the id of a request, --user or --key.")
+
+    async def cancel_all(store: JobStore) -> int:
+        if request_id is not None:
+            await _cancel_one(store, request_id)
+            return 1
+        of_key = None if key is None else (await key_called(store, key)).id
+        waiting = await store.list_queued(user=user, key_id=of_key)
+        if user is not None and not waiting and user not in (known := {each.user for each in await store.keys()}):
+            raise Refused(f"There is no user {user}. There are: {', '.join(sorted(known)) or 'none'}.")
+        return await store.cancel_queued(waiting, store.clock.now())
+
+    print(f"Cancelled: {requests(in_store(settings.load(data_dir=data_dir), cancel_all))}.")
+
+
+async def _cancel_one(store: JobStore, request_id: str) -> None:
+    if not await store.cancel_queued([request_id], store.clock.now()):
+        raise _begun(await request_of(store, request_id))
+
+
+def _begun(job: Job) -> Refused:
+    return Refused(f"{job.id} does not wait any more: it has {'begun' if job.state is State.RUNNING else 'ended'}.")
 
 
 @app.command

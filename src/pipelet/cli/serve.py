@@ -164,7 +164,9 @@ def _greet(chosen: Settings, listener: socket.socket, secret: str | None) -> Non
     here = f"http://{reachable}:{port}"
     base_url = chosen.public_url or here
     log.info("api.ready", url=here, public_url=base_url, pid=os.getpid())
-    make_key = f"with a key, which is made by: (umask 077; pipelet keys create local > {chosen.local_key_file})"
+    make_key = (
+        f"with a key, which is made by: (umask 077; pipelet keys create local --user local > {chosen.local_key_file})"
+    )
     # Only on a terminal: where output goes to a file or a journal, the key would stay there.
     key = (secret if sys.stdout.isatty() else f"$(cat {shlex.quote(str(chosen.local_key_file))})") if secret else "KEY"
     text = (

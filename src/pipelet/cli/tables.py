@@ -19,3 +19,7 @@ def date(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def requests(number: int) -> str:
+    return f"{number:,} request{'' if number == 1 else 's'}"

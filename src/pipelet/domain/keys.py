@@ -4,10 +4,13 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from typing import TypedDict
 
 from pipelet.domain.errors import LimitReached
 
 PREFIX = "pk_"
+FRESH_SECONDS = 2.0
+"""How long what a process knows of a key may be old: a revoked one may work for so long."""
 _KEY = re.compile(r"pk_[A-Za-z0-9_-]{43}")
 
 
@@ -47,6 +50,18 @@ class ApiKey:
         if self.expires_at is not None and now >= self.expires_at:
             return "This key has expired. Ask the operator for a new one."
         return None
+
+
+class KeyLimits(TypedDict, total=False):
+    """New limits of a key; None removes one."""
+
+    max_priority: int | None
+    max_queued_images: int | None
+    max_running_images: int | None
+
+
+LIMITS = ("max_priority", "max_queued_images", "max_running_images")
+"""The names in `KeyLimits`."""
 
 
 def queued_limit_reached(*, queued: int, allowed: int, images: int) -> LimitReached:

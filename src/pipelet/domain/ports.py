@@ -12,7 +12,7 @@ from typing import Protocol
 from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
-from pipelet.domain.keys import ApiKey
+from pipelet.domain.keys import ApiKey, KeyLimits
 from pipelet.domain.outcome import Outcome
 from pipelet.domain.progress import Progress
 from pipelet.domain.webhook_keys import WebhookKey
@@ -230,6 +230,15 @@ class JobStore(Protocol):
     async def move_to_front(self, job_id: str, now: float) -> bool:
         """Put a queued job before everything that waits now. False: it does not wait, or not any more."""
 
+    async def list_queued(self, *, user: str | None = None, key_id: str | None = None) -> list[str]:
+        """Ids of the queued jobs of a user, of a key, or of both, in the order of their submits."""
+
+    async def cancel_queued(self, ids: Sequence[str], now: float) -> int:
+        """Cancel those of `ids` that are queued, on behalf of the operator. Return how many this call cancelled.
+
+        For each job either this wins or the claim, as with `cancel`.
+        """
+
     async def drawn_since(self, since: float) -> dict[str, Drawn]:
         """What succeeded after `since`, by app."""
 
@@ -244,10 +253,13 @@ class JobStore(Protocol):
     async def revoke_key(self, key_id: str, now: float) -> bool:
         """False: there is no such key."""
 
-    async def limit_key(self, key_id: str, *, max_queued_images: int | None, max_running_images: int | None) -> bool:
-        """From now on these are the limits of a key. False: there is no such key.
+    async def revoked_keys(self, since: float) -> set[str]:
+        """Ids of the keys that were revoked at `since` or later."""
 
-        Requests that were submitted while it had none do not count against them.
+    async def limit_key(self, key_id: str, limits: KeyLimits) -> ApiKey | None:
+        """Change the limits that are in `limits`, and no others. Return the key as it is then; None: there is none.
+
+        Jobs that were submitted while it had no limit of images do not count against one.
         """
 
     # -- workers and what they taught us -----------------------------------------------------------------------------

@@ -26,6 +26,11 @@ EXPIRED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker that drew thi
 ABANDONED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker that drew this died. Submit the request again."))
 CANCELLED = {"failure_kind": FailureKind.CANCELLED, "failure_message": "Request cancelled by the client."}
 CANCELLED_LINE = "Cancelled before it began."
+CANCELLED_BY_OPERATOR = {
+    "failure_kind": FailureKind.CANCELLED,
+    "failure_message": "Request cancelled by the operator.",
+}
+CANCELLED_BY_OPERATOR_LINE = "Cancelled by the operator before it began."
 TIMED_OUT = {"failure_kind": FailureKind.REQUEST_TIMEOUT, "failure_message": "Request timed out"}
 TIMED_OUT_LINE = "It had not begun by the time that was set for it."
 MOVED_LINE = "Moved to the front of the queue by the operator."

@@ -1,6 +1,6 @@
 """The API keys of the shared store."""
 
-from pipelet.domain.keys import ApiKey
+from pipelet.domain.keys import ApiKey, KeyLimits
 from pipelet.store import rows
 from pipelet.store.postgres_base import PostgresBase
 
@@ -17,10 +17,14 @@ class PostgresKeys(PostgresBase):
         return rows.key_from(row) if row else None
 
     async def revoke_key(self, key_id: str, now: float) -> bool:
-        return bool(await self._queries.durably("revoke_key", id=key_id, now=now))
+        revoked = bool(await self._queries.durably("revoke_key", id=key_id, now=now))
+        self._news.send()  # its streams end
+        return revoked
 
-    async def limit_key(self, key_id: str, *, max_queued_images: int | None, max_running_images: int | None) -> bool:
-        limits = {"max_queued_images": max_queued_images, "max_running_images": max_running_images}
-        limited = bool(await self._queries.durably("limit_key", id=key_id, **limits))
+    async def revoked_keys(self, since: float) -> set[str]:
+        return {row["id"] for row in await self._queries.all("revoked_keys", since=since)}
+
+    async def limit_key(self, key_id: str, limits: KeyLimits) -> ApiKey | None:
+        found = await self._queries.durably("limit_key", id=key_id, **rows.limit_columns(limits))
         self._work.send()  # more of its requests may begin
-        return limited
+        return rows.key_from(found[0]) if found else None

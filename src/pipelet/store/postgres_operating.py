@@ -1,5 +1,8 @@
 """What operators do to the queue of the shared store."""
 
+import asyncio
+from collections.abc import Sequence
+
 from pipelet.domain.ports import Drawn
 from pipelet.store import endings, rows
 from pipelet.store.postgres_base import PostgresBase
@@ -24,6 +27,19 @@ class PostgresOperating(PostgresBase):
         if moved:
             self._news.send()
         return moved
+
+    async def list_queued(self, *, user: str | None = None, key_id: str | None = None) -> list[str]:
+        return [row["id"] for row in await self._queries.all("list_queued", user=user, key_id=key_id)]
+
+    async def cancel_queued(self, ids: Sequence[str], now: float) -> int:
+        """One transaction each: see `PostgresWork.end_overdue`."""
+        end = endings.CANCELLED_BY_OPERATOR | {"message": endings.CANCELLED_BY_OPERATOR_LINE}
+        cancelled, most = 0, self._connections.most
+        for k in range(0, len(ids), most):
+            calls = (self._queries.durably("cancel_job", id=job_id, now=now, **end) for job_id in ids[k : k + most])
+            cancelled += sum(map(len, await asyncio.gather(*calls)))
+            self._news.send()
+        return cancelled
 
     async def drawn_since(self, since: float) -> dict[str, Drawn]:
         return rows.drawn_from(await self._queries.all("count_finished", since=since))

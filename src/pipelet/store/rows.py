@@ -11,7 +11,7 @@ from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.image import ImageSpec, OutputFormat, Reference, StoredImage
 from pipelet.domain.job import Job, LogLine, State, Version
-from pipelet.domain.keys import ApiKey
+from pipelet.domain.keys import LIMITS, ApiKey, KeyLimits
 from pipelet.domain.outcome import Failure, FailureKind
 from pipelet.domain.ports import Drawn, QueueCounts, Running
 from pipelet.domain.progress import Progress
@@ -187,6 +187,12 @@ def key_from(row: Row) -> ApiKey:
         max_queued_images=row["max_queued_images"],
         max_running_images=row["max_running_images"],
     )
+
+
+def limit_columns(limits: KeyLimits) -> dict[str, Any]:
+    """Each limit, and whether it is to be written."""
+    values = {name: limits.get(name) for name in LIMITS}
+    return values | {f"set_{name}": name in limits for name in LIMITS}
 
 
 def key_columns(key: ApiKey | IdempotencyKey) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The API keys of the embedded store."""
 
-from pipelet.domain.keys import ApiKey
+from pipelet.domain.keys import ApiKey, KeyLimits
 from pipelet.store import rows
 from pipelet.store.sqlite_base import SqliteBase
 
@@ -19,7 +19,10 @@ class SqliteKeys(SqliteBase):
     async def revoke_key(self, key_id: str, now: float) -> bool:
         return bool(await self._queries.write("revoke_key", {"id": key_id, "now": now}))
 
-    async def limit_key(self, key_id: str, *, max_queued_images: int | None, max_running_images: int | None) -> bool:
-        limits = {"max_queued_images": max_queued_images, "max_running_images": max_running_images}
+    async def revoked_keys(self, since: float) -> set[str]:
+        return {row["id"] for row in self._queries.all("revoked_keys", since=since)}
+
+    async def limit_key(self, key_id: str, limits: KeyLimits) -> ApiKey | None:
         # More of its requests may begin.
-        return bool(await self._queries.write("limit_key", {"id": key_id, **limits}, announced=True))
+        found = await self._queries.write("limit_key", {"id": key_id, **rows.limit_columns(limits)}, announced=True)
+        return rows.key_from(found[0]) if found else None
