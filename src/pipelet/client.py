@@ -8,7 +8,8 @@
 What can go wrong, each with the service's own message where it sent one:
 
 ClientError
-├── ServiceAway      nothing answers, or what answers is no Pipelet, or it cannot work right now
+├── ServiceAway      what answers is no Pipelet, or cannot work right now, or a proxy or a certificate is in the way
+│   └── Unreachable  nothing answers
 ├── KeyNotAccepted
 ├── UnknownRequest   there is none of this id, or it is somebody else's
 ├── InputRefused     the request was not taken
@@ -21,22 +22,50 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx2
 
+from pipelet import __version__
+from pipelet.client_types import (
+    Health,
+    Result,
+    ResultFile,
+    Status,
+    Submitted,
+    health_from,
+    result_from,
+    status_from,
+)
 from pipelet.concurrency.backoff import Backoff
 from pipelet.domain.errors import PipeletError
-from pipelet.domain.progress import Progress
+from pipelet.network import Proxy, ProxyUnusable, fault_of, fault_of_scheme, proxy_for
+
+__all__ = [
+    "ANY_APP",
+    "Client",
+    "ClientError",
+    "Health",
+    "InputRefused",
+    "KeyNotAccepted",
+    "NotFinished",
+    "RequestFailed",
+    "Result",
+    "ResultFile",
+    "ServiceAway",
+    "Status",
+    "Submitted",
+    "TooLate",
+    "UnknownRequest",
+    "Unreachable",
+]
 
 ANY_APP = "z-image-text-to-image"
 """A request answers under every app's path, so reads need not know which one it was made at."""
 _INITIAL_BACKOFF, _MAX_BACKOFF = 0.25, 2.0
-_PROGRESS = re.compile(r"Progress: (\d+)/(\d+) ")
 _AWAY = (502, 503, 504)
 
 _Shape = TypeVar("_Shape")
@@ -47,6 +76,10 @@ class ClientError(PipeletError):
 
 
 class ServiceAway(ClientError):
+    pass
+
+
+class Unreachable(ServiceAway):
     pass
 
 
@@ -77,62 +110,6 @@ class RequestFailed(ClientError):
         """Machine-readable: `client_cancelled`, `out_of_memory` and so on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
-    request_id: str
-    queue_position: int
-    """How many requests start before this one."""
-    body: Mapping[str, Any]
-    """What the service answered, whole."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    request_id: str
-    status: str
-    """`IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`; failed and cancelled requests are completed."""
-    queue_position: int
-    message: str
-    """For people: how many requests are ahead, how many tasks are done, or why it failed."""
-    estimated_total_seconds: int
-    """From submit to result."""
-    error: str | None
-    body: Mapping[str, Any]
-
-    @property
-    def is_finished(self) -> bool:
-        return self.status == "COMPLETED"
-
-    @property
-    def progress(self) -> Progress | None:
-        found = _PROGRESS.match(self.message)
-        return Progress(int(found[1]), int(found[2])) if found else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultFile:
-    url: str
-    """Works without a key, for a limited time."""
-    file_name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    files: tuple[ResultFile, ...]
-    seed: int
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    is_ready: bool
-    version: str
-    checks: Mapping[str, str]
-    """By name of a part: `ok`, `unavailable` or, with a key, what is wrong with it."""
-    workers: tuple[Mapping[str, Any], ...]
-    notes: tuple[str, ...]
-
-
 class Client:
     """Synchronous. Reads are repeated while a service that has answered before is away, for it is probably restarting.
 
@@ -141,6 +118,8 @@ class Client:
         key: an API key; None will do for `health`.
         patience: seconds for which reads are repeated.
         timeout: seconds until a silent connection counts as away.
+
+    Proxies of the environment are used for servers on the internet, as `network` says.
     """
 
     def __init__(self, base_url: str, key: str | None, *, patience: float = 60.0, timeout: float = 30.0) -> None:
@@ -150,13 +129,15 @@ class Client:
         self._authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._patience = patience
         self._has_answered = False
-        self._http = httpx2.Client(timeout=httpx2.Timeout(timeout, connect=5.0))
+        self._timeout = httpx2.Timeout(timeout, connect=5.0)
+        self._by_proxy: dict[Proxy | None, httpx2.Client] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        for http in self._by_proxy.values():
+            http.close()
 
     def submit(self, app: str, **fields: Any) -> Submitted:
         """Make a request. Sent once only: where the answer is lost, the request may exist all the same.
@@ -175,7 +156,7 @@ class Client:
 
     def status(self, request_id: str) -> Status:
         body = self._object(self._found(self._read("GET", f"{_path(request_id)}/status")))
-        return self._shaped(lambda: _status(body))
+        return self._shaped(lambda: status_from(body))
 
     def wait(
         self, request_id: str, *, on_status: Callable[[Status], None] = lambda _: None, poll: float = 0.25
@@ -199,7 +180,7 @@ class Client:
             raise NotFinished(_reasons(body))
         if response.status_code != 200:
             raise RequestFailed(_reasons(body), str(body.get("error_type", "")))
-        return self._shaped(lambda: _result(body))
+        return self._shaped(lambda: result_from(body))
 
     def cancel(self, request_id: str, *, running: bool = False) -> None:
         """
@@ -223,7 +204,7 @@ class Client:
     def health(self) -> Health:
         """Needs no key; with one, it tells more."""
         body = self._object(self._patiently(lambda: self._send("GET", "/health/ready", away=())))
-        return self._shaped(lambda: _health(body))
+        return self._shaped(lambda: health_from(body))
 
     def _fetch(self, file: ResultFile, folder: Path) -> Path:
         plain = "".join(letter if letter.isprintable() else "_" for letter in file.file_name)
@@ -231,7 +212,8 @@ class Client:
         draft = folder / f".{name}.{secrets.token_hex(4)}.part"
         try:
             # The URL is the permission: the key is for our service alone, and the file may lie elsewhere.
-            with self._http.stream("GET", file.url) as response, draft.open("xb") as target:
+            http, proxy = self._http_for(file.url)
+            with http.stream("GET", file.url) as response, draft.open("xb") as target:
                 if response.status_code != 200:
                     kind = ServiceAway if response.status_code in _AWAY else ClientError
                     raise kind(f"{name} cannot be fetched: the file store answered {response.status_code}.")
@@ -240,7 +222,8 @@ class Client:
             path = _take_free_name(folder / name)
             return draft.replace(path)
         except httpx2.TransportError as error:
-            raise ServiceAway(f"Fetching {name} broke off: {_why(error)}.") from error
+            fault = fault_of(error, file.url, proxy) or f"{_why(error)}."
+            raise ServiceAway(f"Fetching {name} broke off. {fault}") from error
         finally:
             draft.unlink(missing_ok=True)
 
@@ -260,16 +243,35 @@ class Client:
                 time.sleep(backoff.next())
 
     def _send(self, method: str, path: str, *, away: tuple[int, ...] = _AWAY, **rest: Any) -> httpx2.Response:
+        http, proxy = self._http_for(self.base_url)
         try:
-            response = self._http.request(method, self.base_url + path, headers=self._authorization, **rest)
+            response = http.request(method, self.base_url + path, headers=self._authorization, **rest)
         except httpx2.TransportError as error:
-            raise ServiceAway(f"The service at {self.base_url} does not answer: {_why(error)}.") from error
+            if fault := fault_of(error, self.base_url, proxy):
+                raise ServiceAway(f"The service at {self.base_url} cannot be reached. {fault}") from error
+            raise Unreachable(f"The service at {self.base_url} does not answer: {_why(error)}.") from error
         if response.status_code == 401:
             raise KeyNotAccepted(_reasons(self._object(response)))
         if response.status_code in away:
-            raise ServiceAway(f"The service at {self.base_url} cannot work right now: {_told(response)}")
+            told = _told(response) or f"what answers{self._by()} does so with status {response.status_code}."
+            raise ServiceAway(f"The service at {self.base_url} cannot work right now: {told}")
         self._has_answered = True
         return response
+
+    def _http_for(self, url: str) -> tuple[httpx2.Client, Proxy | None]:
+        """A client that reaches `url`, and the proxy that it uses."""
+        try:
+            proxy = proxy_for(url)
+        except ProxyUnusable as error:
+            raise ServiceAway(str(error)) from error
+        http = self._by_proxy.get(proxy)
+        if http is None:
+            # With a transport of our own it asks the environment for certificates, and not for proxies.
+            transport = httpx2.HTTPTransport(proxy=None if proxy is None else proxy.url)
+            headers = {"User-Agent": f"pipelet-client/{__version__}"}
+            http = httpx2.Client(transport=transport, timeout=self._timeout, headers=headers)
+            self._by_proxy[proxy] = http
+        return http, proxy
 
     def _found(self, response: httpx2.Response) -> httpx2.Response:
         if response.status_code == 404:
@@ -282,8 +284,14 @@ class Client:
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            raise ServiceAway(f"What answers at {self.base_url} is no Pipelet. Check the URL.")
+            fault = f"What answers at {self.base_url}{self._by()} is no Pipelet. Check the URL."
+            raise ServiceAway((None if self._by() else fault_of_scheme(self.base_url)) or fault)
         return body
+
+    def _by(self) -> str:
+        """The proxy that passes answers on, if there is one: it may have given them itself."""
+        _, proxy = self._http_for(self.base_url)
+        return "" if proxy is None else f", by the {proxy},"
 
     def _shaped(self, read: Callable[[], _Shape]) -> _Shape:
         try:
@@ -294,33 +302,6 @@ class Client:
 
 def _path(request_id: str) -> str:
     return f"/fal/queue/{ANY_APP}/requests/{quote(request_id, safe='')}"
-
-
-def _status(body: dict[str, Any]) -> Status:
-    return Status(
-        request_id=body["request_id"],
-        status=body["status"],
-        queue_position=body["queue_position"],
-        message=body["statusMessages"]["message"],
-        estimated_total_seconds=body["statusMessages"]["estimatedTotalTimeSeconds"],
-        error=body.get("error"),
-        body=body,
-    )
-
-
-def _result(body: dict[str, Any]) -> Result:
-    files = tuple(ResultFile(url=image["url"], file_name=image["file_name"]) for image in body["images"])
-    return Result(files=files, seed=body["seed"], body=body)
-
-
-def _health(body: dict[str, Any]) -> Health:
-    return Health(
-        is_ready=body["status"] == "ready",
-        version=body.get("version", ""),
-        checks=body["checks"],
-        workers=tuple(body.get("workers", ())),
-        notes=tuple(body.get("notes", ())),
-    )
 
 
 def _reasons(body: dict[str, Any]) -> str:
@@ -340,9 +321,10 @@ def _reason(fault: dict[str, Any]) -> str:
 
 
 def _told(response: httpx2.Response) -> str:
+    """What the service itself says; empty where the answer is not its own."""
     with contextlib.suppress(ValueError, AttributeError):
         return str(response.json().get("message", ""))
-    return f"it answers with status {response.status_code}."
+    return ""
 
 
 def _why(error: httpx2.TransportError) -> str:

@@ -20,6 +20,7 @@ from ssl import SSLContext
 
 import httpx2
 
+from pipelet import USER_AGENT
 from pipelet.domain.errors import AddressRefused
 from pipelet.threads import DaemonThreads
 
@@ -94,6 +95,7 @@ def guarded_client(
         follow_redirects=max_redirects > 0,
         max_redirects=max_redirects,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # one user's would go along with another's request
+        headers={"User-Agent": USER_AGENT},
         trust_env=False,
     )
 

@@ -16,7 +16,7 @@ from pipelet.domain.ports import BlobStore, Clock
 MAX_BYTES = 20 * 1024 * 1024
 _MAX_OWN_BYTES = 64 * 1024 * 1024
 """Of what we drew ourselves: as large as the largest picture gets."""
-_HEADERS = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", "User-Agent": "Pipelet"}
+_HEADERS = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"}
 _BLANKS = b" \t\r\n"
 _PROBE = "outputs/_"
 

@@ -13,6 +13,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from pipelet.domain.errors import BlobsUnusable, NotFound
+from pipelet.network import Proxy
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
@@ -26,6 +27,10 @@ _LARGEST = 50_000_000
 _CHECK_SECONDS = 3.0
 _CONNECT_SECONDS = 5.0
 _PROBE = ".pipelet-check"
+
+_EVERYTHING = "*,0.0.0.0/0,::/0"
+_METADATA = "169.254.0.0/16,fd00:ec2::/32"
+"""Where machines and containers at AWS ask for the keys of their role: no proxy can answer for these."""
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _WRONG_REGION = "The bucket {bucket} is in another region. Set AWS_REGION to its own."
@@ -89,6 +94,7 @@ class S3Blobs:
         virtual_hosted: the bucket is part of the host's name, not of the path.
         session_token: of temporary keys; may be empty.
         url_seconds: how long URLs are good; no longer than the keys are, where those are temporary.
+        proxy: by which the server is reached; that of the environment is not asked for.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class S3Blobs:
         secret_access_key: str,
         session_token: str,
         url_seconds: float,
+        proxy: Proxy | None = None,
     ) -> None:
         config: S3Config = {
             "region": region,
@@ -116,10 +123,12 @@ class S3Blobs:
             config["session_token"] = session_token
         # How long an upload may take depends on its size, so `_request` says it. Signing asks nobody, except now and
         # then for the keys of a role, and everybody waits meanwhile.
-        self._store = _open(bucket, prefix, endpoint, config, seconds=3600.0)
-        self._signer = _open(bucket, prefix, public_endpoint, config, seconds=_CHECK_SECONDS)
+        self._store = _open(bucket, prefix, endpoint, config, proxy=proxy, seconds=3600.0)
+        self._signer = _open(bucket, prefix, public_endpoint, config, proxy=proxy, seconds=_CHECK_SECONDS)
         self._bucket = bucket
         self._where = f"the S3 server {endpoint}" if endpoint else "S3"
+        if proxy is not None:
+            self._where += f" (by the {proxy})"
         self._lifetime = timedelta(seconds=int(url_seconds))
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
@@ -187,7 +196,9 @@ def _code(error: Exception) -> str:
     return found[1] if found else ""
 
 
-def _open(bucket: str, prefix: str, endpoint: str, config: "S3Config", *, seconds: float) -> S3Store:
+def _open(
+    bucket: str, prefix: str, endpoint: str, config: "S3Config", *, proxy: Proxy | None, seconds: float
+) -> S3Store:
     """`seconds` is how long any one request may take."""
     if endpoint:
         parts = urlsplit(endpoint)
@@ -200,6 +211,9 @@ def _open(bucket: str, prefix: str, endpoint: str, config: "S3Config", *, second
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
         "timeout": timedelta(seconds=seconds),
+        # Where it is given no proxy it takes the environment's, so it is given one and told not to use it.
+        "proxy_url": "http://proxy.invalid" if proxy is None else proxy.url,
+        "proxy_excludes": _EVERYTHING if proxy is None else _METADATA,
     }
     # Whoever calls us repeats what failed, decides how often, and tells in the log. Were obstore to repeat as well, by
     # default for three minutes, nobody would hear for as long that the server is away.

@@ -53,15 +53,14 @@ def build(arguments: Sequence[str]) -> App:
 
 
 def _exit_code(error: PipeletError) -> int:
-    from pipelet.client import KeyNotAccepted, ServiceAway  # half of the commands never load a client
+    from pipelet.client import KeyNotAccepted, ServiceAway, Unreachable  # half of the commands never load a client
 
     match error:
         case Unusable():
             return UNUSABLE
-        case ServiceAway():
-            print("Start it with `pipelet serve`, or say where it is: --url or PIPELET_URL.", file=sys.stderr)
-            return AWAY
-        case KeyNotAccepted():
+        case ServiceAway() | KeyNotAccepted():
+            if isinstance(error, Unreachable):
+                print("Start it with `pipelet serve`, or say where it is: --url or PIPELET_URL.", file=sys.stderr)
             return AWAY
         case _:
             return REFUSED

@@ -17,7 +17,7 @@ from pipelet.cli import engine_checks, proxy_checks
 from pipelet.cli.connection import is_ours
 from pipelet.cli.findings import Check, Finding, fail, ok, warn
 from pipelet.cli.metrics_server import listen_for_metrics
-from pipelet.client import Client, ClientError, Health, KeyNotAccepted, ServiceAway, UnknownRequest
+from pipelet.client import Client, ClientError, Health, KeyNotAccepted, ServiceAway, UnknownRequest, Unreachable
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import PipeletError, Unusable
 from pipelet.domain.keys import looks_like_key
@@ -175,6 +175,8 @@ def _service(chosen: Settings) -> Finding:
         with Client(chosen.service_url, _key(chosen), timeout=_ANSWER_SECONDS) as client:
             return _health(client, client.health(), has_key=_key(chosen) is not None)
     except ServiceAway as error:
+        if not isinstance(error, Unreachable):
+            return fail(str(error), "Correct that, or say where the service is with --url or PIPELET_URL.")
         if chosen.url:
             return fail(str(error), "Start it with `pipelet serve`, or say where it is with --url or PIPELET_URL.")
         return fail(f"port {chosen.port} is taken by something else: {error}", "Choose another port: PIPELET_PORT.")

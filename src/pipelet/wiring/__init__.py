@@ -8,7 +8,7 @@ from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from pipelet import __version__
+from pipelet import USER_AGENT, __version__
 from pipelet.blobs.disk import DiskBlobs
 from pipelet.domain import catalog as catalogs
 from pipelet.domain import webhook_keys
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from pipelet.api.downloads import Fetchers
     from pipelet.engine.process import EngineProcess
+    from pipelet.network import Proxy
     from pipelet.webhooks.sender import Sender
     from pipelet.worker.worker import Worker
 
@@ -146,7 +147,21 @@ def _open_s3(settings: Settings, bucket: str, prefix: str) -> BlobStore:
         secret_access_key=aws.secret_access_key,
         session_token=aws.session_token,
         url_seconds=settings.url_seconds,
+        proxy=_proxy_for_bucket(aws.endpoint),
     )
+
+
+def _proxy_for_bucket(endpoint: str) -> "Proxy | None":
+    """
+    Raises:
+        BlobsUnusable: the environment names a proxy that cannot be used.
+    """
+    from pipelet.network import ProxyUnusable, proxy_for
+
+    try:
+        return proxy_for(endpoint or "https://s3.amazonaws.com")
+    except ProxyUnusable as error:
+        raise BlobsUnusable(str(error)) from error
 
 
 async def ensure_local_key(settings: Settings, store: JobStore) -> str | None:
@@ -175,7 +190,11 @@ async def open_fetchers(settings: Settings) -> AsyncIterator["Fetchers"]:
     from pipelet.outbound import guarded_client
 
     strangers = guarded_client(allowed=settings.networks_beside_public, max_redirects=3)
-    async with strangers, httpx2.AsyncClient(timeout=10.0) as storage:
+    proxy = None if settings.bucket is None else _proxy_for_bucket(settings.s3_public_url or Aws().endpoint)
+    # With a transport of our own it asks the environment for certificates, and not for proxies.
+    transport = httpx2.AsyncHTTPTransport(proxy=None if proxy is None else proxy.url)
+    headers = {"User-Agent": USER_AGENT}
+    async with strangers, httpx2.AsyncClient(transport=transport, timeout=10.0, headers=headers) as storage:
         yield Fetchers(strangers=strangers, storage=storage)
 
 
