@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelet.domain.errors import AddressRefused
+from pipelet.domain.errors import AddressRefused, TooManyLookups
 from pipelet.outbound import Address, guarded_client, is_public
 from tests.service import environment
 from tests.tcp_server import tls_context
@@ -205,6 +206,7 @@ async def test_no_proxy_and_no_cookies(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert 2 == len(server.requests)
     assert "cookie" not in server.requests[1].headers
+    assert server.requests[1].headers["user-agent"].startswith("Pipelet/")
 
 
 async def test_a_name_that_is_never_resolved_costs_the_time_to_connect() -> None:
@@ -216,6 +218,32 @@ async def test_a_name_that_is_never_resolved_costs_the_time_to_connect() -> None
     async with guarded_client(resolve=hang, timeout=0.05) as client:
         with pytest.raises(httpx2.ConnectTimeout, match=r"slow\.test"):
             await client.get("http://slow.test/")
+
+
+async def test_names_that_hang_hold_up_their_user_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are served at once; what was not looked up for want of a thread says that it may work later."""
+    end, ask = threading.Event(), socket.getaddrinfo
+
+    def hang(host: str, *arguments: object, **options: object) -> object:
+        return end.wait(20) if host.startswith("slow") else ask("127.0.0.1", *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    try:
+        async with answering(OK) as server, guarded_client(allowed=LOOPBACK, timeout=0.2) as client:
+
+            def get(host: str, user: str) -> asyncio.Task[httpx2.Response]:
+                url = f"http://{host}:{server.port}/"
+                return asyncio.create_task(client.get(url, extensions={"pipelet_user": user}))
+
+            eves = [get(f"slow{k}.test", "eve") for k in range(20)]
+            assert 200 == (await get("quick.test", "bob")).status_code
+            ended = await asyncio.gather(*eves, get("quick.test", "eve"), return_exceptions=True)
+            assert 200 == (await get("quick.test", "bob")).status_code
+    finally:
+        end.set()
+
+    assert {httpx2.ConnectTimeout, TooManyLookups} == {type(error) for error in ended}
+    assert isinstance(ended[-1], TooManyLookups)
 
 
 _LOOKING_UP = """

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from pipelet.threads import DaemonThreads
+from pipelet.threads import DaemonThreads, NoThreadFree
 from tests.service import environment
 
 PATIENCE = 20.0
@@ -48,6 +48,22 @@ async def test_what_hangs_still_counts() -> None:
     end.set()
 
     assert "done" == await asyncio.wait_for(waiting, PATIENCE)
+
+
+async def test_one_user_leaves_room_for_others() -> None:
+    """Also with what hangs and was given up; who waits in vain for a thread is told so."""
+    threads, end = DaemonThreads(3, per_user=2, name="test"), threading.Event()
+    hanging = [asyncio.create_task(threads.run(lambda: end.wait(PATIENCE), user="eve")) for _ in range(2)]
+    await asyncio.sleep(0)
+    for each in hanging:
+        each.cancel()
+
+    with pytest.raises(NoThreadFree):
+        await threads.run(lambda: "done", user="eve", patience=0.02)
+    assert "done" == await threads.run(lambda: "done", user="bob")
+
+    end.set()
+    assert "done" == await threads.run(lambda: "done", user="eve", patience=PATIENCE)
 
 
 async def test_errors_are_the_callers() -> None:

@@ -11,6 +11,7 @@ asks Google for every name besides.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -21,11 +22,17 @@ from ssl import SSLContext
 import httpx2
 
 from pipelet import USER_AGENT
-from pipelet.domain.errors import AddressRefused
-from pipelet.threads import DaemonThreads
+from pipelet.domain.errors import AddressRefused, TooManyLookups
+from pipelet.threads import DaemonThreads, NoThreadFree
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+_USER = "pipelet_user"
+"""An extension of requests: whose URL it is. Each user has a share of the lookups."""
+_LOOKUPS, _LOOKUPS_PER_USER = 128, 8
+"""At once, in a thread each. The system may take long to give a name up, and nothing stops it meanwhile."""
+_RESOLVER_OPTIONS = "timeout:2 attempts:2"
+"""For glibc, which by itself asks each name server for twice 5 seconds."""
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 """From a host and a port to its addresses, best first. Raises OSError where there are none."""
 
@@ -79,7 +86,8 @@ def guarded_client(
     """A client that raises AddressRefused where a URL leads to an address that is neither public nor in `allowed`.
 
     It follows `max_redirects`, each with the same check, keeps no cookies and no connections, and uses no proxy. The
-    timeout is for a step (connecting, a read): the whole of a request is the caller's to bound. Close it when done.
+    timeout is for a step (connecting, a read): the whole of a request is the caller's to bound. Requests say whose
+    URL it is in `extensions={"pipelet_user": …}`. Close it when done.
     """
     return httpx2.AsyncClient(
         transport=GuardedTransport(
@@ -108,13 +116,16 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     ) -> None:
         self._inner = inner
         self._allowed = tuple(allowed)
-        # A name server that does not answer holds a thread for long, which no other work and no stop may wait for.
-        self._resolve = resolve or partial(_ask_the_system, DaemonThreads(32, name="resolve"))
+        self._resolve = resolve
+        # A name server that does not answer holds a thread for long, which no other user and no stop may wait for.
+        self._threads = DaemonThreads(_LOOKUPS, per_user=_LOOKUPS_PER_USER, name="resolve")
+        os.environ.setdefault("RES_OPTIONS", _RESOLVER_OPTIONS)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """
         Raises:
             AddressRefused: no address of the host may be reached.
+            TooManyLookups: so many names are being looked up that this one was not.
             httpx2.ConnectError: it has none, or none takes the connection.
         """
         response = await self._send_to_any(request, await self._reachable(request))
@@ -130,8 +141,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             raise AddressRefused(f"URLs must begin with https:// or http://, and not with {url.scheme}:.")
         host = url.raw_host.decode("ascii")
         try:
-            async with asyncio.timeout(request.extensions.get("timeout", {}).get("connect")):
-                addresses = await self._resolve(host, url.port or {"http": 80, "https": 443}[url.scheme])
+            addresses = await self._look_up(host, url.port or {"http": 80, "https": 443}[url.scheme], request)
         except TimeoutError as error:
             raise httpx2.ConnectTimeout(f"The name {host} was not resolved in time.", request=request) from error
         except (OSError, ValueError) as error:
@@ -144,6 +154,20 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
                 "(PIPELET_ALLOWED_NETWORKS)."
             )
         return reachable
+
+    async def _look_up(self, host: str, port: int, request: httpx2.Request) -> Sequence[Address]:
+        seconds = request.extensions.get("timeout", {}).get("connect")
+        async with asyncio.timeout(seconds):
+            if self._resolve is not None:
+                return await self._resolve(host, port)
+            work = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            user, patience = request.extensions.get(_USER, ""), None if seconds is None else seconds / 2
+            try:
+                found = await self._threads.run(work, user=user, patience=patience)
+            except NoThreadFree as error:
+                message = "Too many names of servers are being looked up at this moment. Try again in a few seconds."
+                raise TooManyLookups(message) from error
+        return [ip_address(place[0]) for *_, place in found]
 
     async def _send_to_any(self, request: httpx2.Request, addresses: Sequence[Address]) -> httpx2.Response:
         for address in addresses[:-1]:
@@ -166,8 +190,3 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
-
-
-async def _ask_the_system(threads: DaemonThreads, host: str, port: int) -> Sequence[Address]:
-    found = await threads.run(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
-    return [ip_address(place[0]) for *_, place in found]

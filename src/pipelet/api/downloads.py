@@ -39,11 +39,12 @@ class Downloads:
     local_files: LocalFiles | None
     clock: Clock
 
-    async def read(self, url: str, *, base_url: str) -> bytes:
+    async def read(self, url: str, *, user: str, base_url: str) -> bytes:
         """`base_url` is our own address. How long it may take is the caller's to bound.
 
         Raises:
             PictureRefused: the file cannot be had, or is too large.
+            TooManyLookups: try again later.
         """
         if url[:5].lower() == "data:":
             return await asyncio.to_thread(_decoded, url)
@@ -55,8 +56,8 @@ class Downloads:
             raise PictureRefused("file_download_error", "URLs are not fetched here. Send the picture as a data: URI.")
         if url.startswith(ours) and ".." not in unquote(url):
             # In our bucket, where the signature is what counts. The operator named the server, which may be private.
-            return await _download(self.fetchers.storage, url, max_bytes=_MAX_OWN_BYTES)
-        return await _download(self.fetchers.strangers, url, max_bytes=MAX_BYTES)
+            return await _download(self.fetchers.storage, url, user=user, max_bytes=_MAX_OWN_BYTES)
+        return await _download(self.fetchers.strangers, url, user=user, max_bytes=MAX_BYTES)
 
     def _prefix_of_ours(self, base_url: str) -> str:
         return self.blobs.url(_PROBE, now=self.clock.now(), base_url=base_url).partition(_PROBE)[0]
@@ -99,9 +100,9 @@ def _from_base64(text: str) -> bytes:
     return base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
 
 
-async def _download(client: httpx2.AsyncClient, url: str, *, max_bytes: int) -> bytes:
+async def _download(client: httpx2.AsyncClient, url: str, *, user: str, max_bytes: int) -> bytes:
     try:
-        async with client.stream("GET", url, headers=_HEADERS) as answer:
+        async with client.stream("GET", url, headers=_HEADERS, extensions={"pipelet_user": user}) as answer:
             return await _body(answer, max_bytes)
     except AddressRefused as error:
         raise PictureRefused("file_download_error", str(error)) from error

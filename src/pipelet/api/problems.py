@@ -29,6 +29,7 @@ STATUSES: Mapping[type[errors.PipeletError], int] = {
     errors.NotFound: 404,
     errors.ReferencesGone: 503,
     errors.LimitReached: 429,
+    errors.TooManyLookups: 503,
     errors.Unusable: 503,
 }
 """An error without an entry takes that of its nearest ancestor; without any it is a bug."""

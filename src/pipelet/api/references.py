@@ -100,7 +100,7 @@ class References:
         async with self._slots.hold(submit.user):
             try:
                 async with asyncio.timeout(self._fetch_seconds):
-                    data = await self._downloads.read(url, base_url=submit.base_url)
+                    data = await self._downloads.read(url, user=submit.user, base_url=submit.base_url)
             except TimeoutError as error:
                 message = f"The picture was not there after {self._fetch_seconds:g} seconds."
                 raise PictureRefused("file_download_error", message) from error

@@ -55,6 +55,10 @@ class AddressRefused(PipeletError):
     pass
 
 
+class TooManyLookups(PipeletError):
+    """No name was looked up: the same may work in a moment."""
+
+
 class ReferencesGone(PipeletError):
     pass
 

@@ -11,7 +11,7 @@ import structlog
 
 from pipelet.concurrency.backoff import Backoff
 from pipelet.concurrency.log_throttle import LogThrottle
-from pipelet.domain.errors import AddressRefused, BlobsUnusable, StoreUnusable
+from pipelet.domain.errors import AddressRefused, BlobsUnusable, StoreUnusable, TooManyLookups
 from pipelet.domain.ids import new_token
 from pipelet.domain.job import Job
 from pipelet.domain.ports import BlobStore, Clock, JobStore
@@ -160,7 +160,7 @@ class Sender:
             error, is_final = str(refusal), True
         except TimeoutError:
             error = f"no answer within {self._answer_seconds:g} seconds"
-        except (httpx2.HTTPError, httpx2.InvalidURL, BlobsUnusable, OSError) as failure:
+        except (httpx2.HTTPError, httpx2.InvalidURL, TooManyLookups, BlobsUnusable, OSError) as failure:
             error = f"{type(failure).__name__}: {failure}"[:_ERROR_CHARS]
         if code is not None and not 200 <= code < 300:
             error, is_final = f"answered {code}", code == 410  # Gone: that is for good
@@ -172,7 +172,8 @@ class Sender:
         body = message(job, self._blobs, now=now, base_url=base_url)
         headers = signed_headers(key, request_id=job.id, user=job.user, now=now, body=body)
         headers["Content-Type"] = "application/json"
-        async with client.stream("POST", webhook.url, content=body, headers=headers) as answer:
+        for_user = {"pipelet_user": job.user}
+        async with client.stream("POST", webhook.url, content=body, headers=headers, extensions=for_user) as answer:
             return answer.status_code
 
     async def _record(self, delivery: Delivery, attempt: Try) -> None:
