@@ -66,6 +66,11 @@ class Service:
         await self.store.add_key(key)
         return secret
 
+    async def id_of(self, secret: str) -> str:
+        key = await self.store.find_key(hash_secret(secret))
+        assert key is not None
+        return key.id
+
     async def submit(self, prompt: str = "a chess board", **fields: Any) -> str:
         answer = await self.client.post(f"/fal/queue/{APP}", json={"prompt": prompt, **fields})
         assert answer.status_code == 200, answer.text

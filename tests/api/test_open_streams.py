@@ -9,29 +9,31 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from pipelet.api.parts import Pace
-from pipelet.domain.keys import hash_secret
 from tests.api.service import Service
 from tests.api.streams import PATIENCE, serving, streaming
 from tests.jobs import APP
 
 
-async def test_a_revoked_key_ends_its_streams(service: Service) -> None:
-    """Broken off, so that it is not taken for the end of the request; what another key listens to goes on."""
+@pytest.mark.parametrize("is_revoked", [True, False], ids=["revoked", "expired"])
+async def test_a_key_that_is_refused_ends_its_streams(service: Service, url: str, is_revoked: bool) -> None:
+    """Within two seconds, and broken off, so that it is not taken for the end of the request; what another key listens
+    to goes on."""
     other = await service.new_key("ada")
+    lost = await service.new_key("ada", expires_at=service.clock.now() + 60)
     request_id = await service.submit()
     async with (
-        serving(service.another_api(pace=Pace(silence=0.05))) as (url, _),
-        streaming(service, url, request_id) as stream,
+        streaming(service, url, request_id, Authorization=f"Key {lost}") as stream,
         streaming(service, url, request_id, Authorization=f"Key {other}") as another,
     ):
         await stream.next()
         await another.next()
-        [key] = [key for key in await service.store.keys() if key.hash == hash_secret(service.key)]
-        await service.store.revoke_key(key.id, service.clock.now())
-        service.clock.time += 3  # what the doorkeeper remembers of it is old now
+        if is_revoked:
+            await service.store.revoke_key(await service.id_of(lost), service.clock.now())
+        else:
+            service.clock.time += 60
+            await service.submit()  # any change makes it look
         with pytest.raises(httpx2.RemoteProtocolError):
-            await stream.next()
+            await stream.next(within=2)
         await service.claim()
         assert "IN_PROGRESS" == (await another.next()).body["status"]
 

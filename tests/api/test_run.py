@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from pipelet.domain.job import State
 from pipelet.domain.outcome import FailureKind
 from tests.api.service import Service
 from tests.jobs import APP
@@ -91,6 +92,23 @@ async def test_it_can_be_cancelled_like_any_other(service: Service, log_lines: l
     assert 202 == (await service.client.put(f"{service.result_path(request_id)}/cancel")).status_code
 
     assert 499 == (await call).status_code
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+async def test_a_call_whose_key_was_revoked_gets_no_result(service: Service, has_ended: bool) -> None:
+    """Neither when the request ends right afterwards, nor after waiting for its end; the request itself goes on."""
+    call = await called(service)
+    lease = await service.claim()
+    await service.store.revoke_key(await service.id_of(service.key), service.clock.now())
+    if has_ended:
+        await service.succeed(lease)
+    answer = await asyncio.wait_for(call, 2.5)
+
+    assert 401 == answer.status_code
+    assert "revoked" in answer.json()["message"]
+    job = await service.store.get(lease.job.id)
+    assert job is not None
+    assert (State.SUCCEEDED if has_ended else State.RUNNING) is job.state
 
 
 @pytest.mark.parametrize("has_begun", [False, True])

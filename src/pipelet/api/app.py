@@ -104,7 +104,7 @@ def build_api(
         store_trouble=Recent(partial(trouble, "store", partial(health.check_store, store)), seconds=2.0, clock=clock),
         blobs_trouble=Recent(partial(trouble, "blobs", blobs.check), seconds=2.0, clock=clock),
         throttle=throttle,
-        watcher=Watcher(store, estimates, paused),
+        watcher=Watcher(store, estimates, paused, clock),
         held=Held(most_held),
         pace=pace or Pace(),
     )

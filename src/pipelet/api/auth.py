@@ -20,8 +20,8 @@ class Doorkeeper:
         self._clock = clock
         self._remembered: dict[bytes, tuple[ApiKey, float]] = {}
 
-    async def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> ApiKey:
-        """The key in these raw headers.
+    async def admit(self, headers: Iterable[tuple[bytes, bytes]], *, asks_again: bool = False) -> ApiKey:
+        """The key in these raw headers; with `asks_again`, as it is right now.
 
         Raises:
             KeyMissing, KeyMalformed, KeyRefused: with what to do about it.
@@ -29,7 +29,7 @@ class Doorkeeper:
         hashed = hash_secret(_secret_in([value for name, value in headers if name == b"authorization"]))
         now = self._clock.now()
         remembered = self._remembered.get(hashed)
-        if remembered is not None and 0 <= now - remembered[1] < FRESH_SECONDS:
+        if not asks_again and remembered is not None and 0 <= now - remembered[1] < FRESH_SECONDS:
             key = remembered[0]
         else:
             key = await self._look_up(hashed, now)

@@ -4,10 +4,8 @@ A stream that reads slowly is told the newest, not everything in between; nothin
 """
 
 import asyncio
-import contextlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import NamedTuple, Self
 from zlib import crc32
 
@@ -23,7 +21,8 @@ from pipelet.api.queue import find, names
 from pipelet.api.sight import Sight
 from pipelet.api.status import describe, message, see, wants_logs
 from pipelet.api.watcher import Watch
-from pipelet.domain.errors import NotAllowed, StoreUnusable
+from pipelet.domain.errors import StoreUnusable
+from pipelet.domain.keys import ApiKey
 from pipelet.http_server.extensions import ABORT
 
 _STORE_AGAIN = 1.0
@@ -83,6 +82,7 @@ def _checksum(parts: Parts, sight: Sight) -> str:
 
 async def stream(request: Request) -> Response:
     parts = parts_of(request)
+    key = await parts.doorkeeper.admit(request.scope["headers"])
     app, job = await find(parts, request)
     sight = await see(parts, job)
     narrator = Narrator(
@@ -97,7 +97,7 @@ async def stream(request: Request) -> Response:
         # The end of a stream looks to a browser like a broken connection: this is how it learns not to come again.
         return Response(status_code=204, headers=headers)
     parts.held.refuse_one_more(job.user)
-    return _Stream(parts, sight, first, narrator, headers, partial(parts.doorkeeper.admit, request.scope["headers"]))
+    return _Stream(parts, sight, key, first, narrator, headers)
 
 
 class _Stream(EventSourceResponse):
@@ -107,10 +107,10 @@ class _Stream(EventSourceResponse):
         self,
         parts: Parts,
         sight: Sight,
+        key: ApiKey,
         first: bytes,
         narrator: Narrator,
         headers: Mapping[str, str],
-        admit: Callable[[], Awaitable[object]],
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -118,7 +118,7 @@ class _Stream(EventSourceResponse):
         self._held = parts.held
         self._watcher = parts.watcher
         self._pace = parts.pace
-        self._admit = admit
+        self._key = key
         self._sight = sight
         self._first = first
         self._narrator = narrator
@@ -128,14 +128,14 @@ class _Stream(EventSourceResponse):
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})
             return
-        with self._held.hold(self._sight.job.user), self._watcher.watch(self._sight) as watch:
+        with self._held.hold(self._sight.job.user), self._watcher.watch(self._sight, self._key) as watch:
             hung_up = asyncio.create_task(_until_hung_up(receive))
             hung_up.add_done_callback(lambda _: watch.news.set())
             try:
                 all_told = await self._tell(watch, hung_up, send)
                 if all_told:
                     await self._write(send, {"type": "http.response.body", "body": b"", "more_body": False})
-            except (TimeoutError, NotAllowed):  # it does not read, or may not any more
+            except TimeoutError:  # it does not read
                 all_told = False
             finally:
                 hung_up.cancel()
@@ -143,19 +143,15 @@ class _Stream(EventSourceResponse):
             await _break_off(scope, receive)
 
     async def _tell(self, watch: Watch, hung_up: "asyncio.Task[None]", send: Send) -> bool:
-        """True: to the end. False: there is nobody to tell it to, or no more to be told by this process.
+        """True: to the end. False: there is nobody to tell it to, or who may hear it, or this process stops.
 
         Raises:
-            NotAllowed: the key was revoked, or has expired.
             TimeoutError: the client does not read.
         """
         now = asyncio.get_running_loop().time
         event, sight = self._first, self._sight
-        silent_until, admitted_until = now(), now() + self._pace.silence
+        silent_until = now()
         while True:
-            if now() >= admitted_until:
-                await self._admit_again()
-                admitted_until = now() + self._pace.silence
             if event:
                 await self._write(send, {"type": "http.response.body", "body": event, "more_body": True})
                 silent_until = now() + self._pace.silence
@@ -168,7 +164,7 @@ class _Stream(EventSourceResponse):
                 event = KEEPALIVE_COMMENT
                 continue
             watch.news.clear()
-            if hung_up.done() or not watch.is_there or self._watcher.is_closed:
+            if hung_up.done() or not (watch.is_there and watch.is_admitted) or self._watcher.is_closed:
                 return False
             sight = watch.sight
             try:
@@ -176,11 +172,6 @@ class _Stream(EventSourceResponse):
             except StoreUnusable:  # the watcher meets the same, and says so in the log
                 event, sight = b"", self._sight  # which is not the end, whatever the newest is
                 asyncio.get_running_loop().call_later(_STORE_AGAIN, watch.news.set)
-
-    async def _admit_again(self) -> None:
-        """Not with each event: that may be a query, and thousands are told at the same time."""
-        with contextlib.suppress(StoreUnusable):  # as long as nobody knows better, it stays admitted
-            await self._admit()
 
     async def _write(self, send: Send, message: Message) -> None:
         """

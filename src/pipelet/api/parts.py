@@ -27,7 +27,7 @@ class Pace:
     """Of streams, in seconds."""
 
     silence: float = 15.0
-    """Without an event until a comment is sent: proxies close what is silent. The key is looked at as often."""
+    """Without an event until a comment is sent: proxies close what is silent."""
     patience: float = 60.0
     """How long a client may leave what was sent unread, once its buffers are full."""
 

@@ -15,6 +15,7 @@ from pipelet.api.problems import problem_response
 from pipelet.api.status import see
 from pipelet.api.submit import accept
 from pipelet.domain.job import CancelAnswer, Job
+from pipelet.domain.keys import ApiKey
 
 log = structlog.get_logger()
 
@@ -28,17 +29,17 @@ async def run(request: Request) -> Response:
     Unless it has an `Idempotency-Key`: then the same call may come again, and gets the result.
     """
     parts = parts_of(request)
-    user = (await parts.doorkeeper.admit(request.scope["headers"])).user
-    parts.held.refuse_one_more(user)
-    with parts.held.hold(user):
-        return await _run(parts, request)
+    key = await parts.doorkeeper.admit(request.scope["headers"])
+    parts.held.refuse_one_more(key.user)
+    with parts.held.hold(key.user):
+        return await _run(parts, request, key)
 
 
-async def _run(parts: Parts, request: Request) -> Response:
+async def _run(parts: Parts, request: Request, key: ApiKey) -> Response:
     job = (await accept(parts, request)).job
     hung_up = asyncio.create_task(_until_hung_up(request))
     try:
-        has_ended = await _ends(parts, job.id, hung_up)
+        has_ended = await _ends(parts, job.id, key, hung_up)
     finally:
         hung_up.cancel()
     may_come_again = "idempotency-key" in request.headers
@@ -46,6 +47,8 @@ async def _run(parts: Parts, request: Request) -> Response:
         await _cancel(parts, job)
     if not has_ended and parts.watcher.is_closed:
         return await _stopped(parts, job, may_come_again=may_come_again)
+    # It may have waited for hours: a key that was revoked meanwhile opens nothing.
+    await parts.doorkeeper.admit(request.scope["headers"], asks_again=True)
     return queue.result_of(parts, request, await queue.find_any(parts, job.id))
 
 
@@ -57,12 +60,16 @@ async def _stopped(parts: Parts, job: Job, *, may_come_again: bool) -> Response:
     return problem_response(status, text.format(job.id), error_type="service_stops", headers=queue.names(job))
 
 
-async def _ends(parts: Parts, job_id: str, hung_up: "asyncio.Task[None]") -> bool:
-    """Waits until it does. False: nobody waits for it any more, or we stop."""
+async def _ends(parts: Parts, job_id: str, key: ApiKey, hung_up: "asyncio.Task[None]") -> bool:
+    """Waits until it does. False: nobody waits for it any more, or may, or we stop."""
     sight = await see(parts, await queue.find_any(parts, job_id))
-    with parts.watcher.watch(sight) as watch:
+    with parts.watcher.watch(sight, key) as watch:
         hung_up.add_done_callback(lambda _: watch.news.set())
-        while not (sight.job.state.is_final or hung_up.done() or parts.watcher.is_closed or not watch.is_there):
+
+        def is_over() -> bool:
+            return hung_up.done() or parts.watcher.is_closed or not (watch.is_there and watch.is_admitted)
+
+        while not (sight.job.state.is_final or is_over()):
             await watch.news.wait()
             watch.news.clear()
             sight = watch.sight

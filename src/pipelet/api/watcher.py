@@ -23,7 +23,8 @@ from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import PipeletError
 from pipelet.domain.estimate import Ahead
 from pipelet.domain.job import Job, State, Version
-from pipelet.domain.ports import JobStore
+from pipelet.domain.keys import ApiKey
+from pipelet.domain.ports import Clock, JobStore
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -40,6 +41,10 @@ _PAUSE_PER_NEWS = 0.0002
 """Telling one stream costs about 0.1 ms: with more than some hundreds of them, half of the time is left for others."""
 _PAUSE_PER_LOOK = 4.0
 """Seconds for each that the look took: all looks together take a fifth of the time at most."""
+_KEYS_PAUSE = 0.25
+"""Seconds between two looks at which keys are refused, at least."""
+_REVOKED_WITHIN = 60.0
+"""Seconds. Keys that were revoked before that were refused when their streams were opened."""
 _AT_ONCE = 500
 """Requests in one query. Reads from SQLite hold everybody else up, for some 5 ms with so many."""
 
@@ -51,13 +56,16 @@ class Watch:
         sight: the newest there is.
         lines: how long the request's log is, or -1 where that is not known yet.
         is_there: False once the request has been deleted.
+        is_admitted: False once `key` has been revoked, or has expired.
         news: set whenever one of these has changed, and when the streams are to end. Whoever waits clears it.
     """
 
-    __slots__ = ("is_there", "lines", "news", "sight")
+    __slots__ = ("is_admitted", "is_there", "key", "lines", "news", "sight")
 
-    def __init__(self, sight: Sight) -> None:
+    def __init__(self, sight: Sight, key: ApiKey) -> None:
         self.sight = sight
+        self.key = key
+        self.is_admitted = True
         self.lines = -1
         self.is_there = True
         self.news = asyncio.Event()
@@ -95,8 +103,12 @@ class _Watched:
 class Watcher:
     """One for all streams of a process."""
 
-    def __init__(self, store: JobStore, estimates: Estimates, paused: Recent[Mapping[str, float]]) -> None:
+    def __init__(
+        self, store: JobStore, estimates: Estimates, paused: Recent[Mapping[str, float]], clock: Clock
+    ) -> None:
         self._store = store
+        self._clock = clock
+        self._keys_asked_at = 0.0
         self._estimates = estimates
         self._paused = paused
         self._watched: dict[str, _Watched] = {}
@@ -114,9 +126,9 @@ class Watcher:
                 watch.news.set()
 
     @contextlib.contextmanager
-    def watch(self, sight: Sight) -> Iterator[Watch]:
-        """`sight` is what the caller has seen; what is seen from now on comes with the watch."""
-        watch, job_id = Watch(sight), sight.job.id
+    def watch(self, sight: Sight, key: ApiKey) -> Iterator[Watch]:
+        """`sight` is what the caller has seen with `key`; what is seen from now on comes with the watch."""
+        watch, job_id = Watch(sight, key), sight.job.id
         watched = self._watched.setdefault(job_id, _Watched(sight))
         watched.watches.add(watch)
         watched.version = None
@@ -157,12 +169,25 @@ class Watcher:
         """One look; answers how many seconds the next one has to wait."""
         began = time.perf_counter()
         try:
+            await self._refuse_keys()
             news = await self._look()
         except PipeletError as error:  # the streams stay open, and hear when it is over
             self._throttle.write(log.warning, "streams.blind", requests=len(self._watched), reason=str(error))
             return self._backoff.next()
         self._backoff.reset()
         return max(_PAUSE, _PAUSE_PER_NEWS * news, _PAUSE_PER_LOOK * (time.perf_counter() - began))
+
+    async def _refuse_keys(self) -> None:
+        """One query for all."""
+        if time.monotonic() - self._keys_asked_at < _KEYS_PAUSE:
+            return
+        now, self._keys_asked_at = self._clock.now(), time.monotonic()
+        revoked = await self._store.revoked_keys(now - _REVOKED_WITHIN)
+        for watched in self._watched.values():
+            for watch in watched.watches:
+                if watch.key.id in revoked or watch.key.refusal(now):
+                    watch.is_admitted = False
+                    watch.news.set()
 
     async def _look(self) -> int:
         """Answers to how many streams it brought news."""
