@@ -176,9 +176,9 @@ def watch(status_url: str, key: str) -> None:
     while True:
         _, status = call("GET", status_url, key)
         about = status["statusMessages"]
-        line = f"{status['status']:<11}  {about['message']}"
+        line, seconds = f"{status['status']:<11}  {about['message']}", about["estimatedTotalTimeSeconds"]
         if line != shown:
-            say(f"{line}  (about {about['estimatedTotalTimeSeconds']} s in all)")
+            say(line if seconds is None else f"{line}  (about {seconds} s in all)")
             shown = line
         if status["status"] == "COMPLETED":
             return

@@ -27,8 +27,8 @@ class Status:
     queue_position: int
     message: str
     """For people: how many requests are ahead, how many tasks are done, or why it failed."""
-    estimated_total_seconds: int
-    """From submit to result."""
+    estimated_total_seconds: int | None
+    """From submit to result; None while the app is paused or no worker serves it."""
     error: str | None
     body: Mapping[str, Any]
 

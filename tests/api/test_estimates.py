@@ -137,6 +137,7 @@ async def test_estimate_is_kept_with_the_request(service: Service) -> None:
 
 async def test_estimate_counts_time_that_passed(service: Service) -> None:
     """The longer a request has waited, the longer it takes in all."""
+    await service.report_worker()
     request_id = await service.submit()
     before = await estimate(service, request_id)
     service.clock.time += 100

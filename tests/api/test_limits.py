@@ -144,6 +144,7 @@ async def test_bad_input_does_not_use_up_a_limit(service: Service) -> None:
 
 async def test_a_paused_app_says_why_requests_wait(service: Service) -> None:
     """It takes requests; those that wait tell of the pause, those that run do not, and it is over when it is over."""
+    await service.report_worker()
     running = await service.submit()
     await service.claim()
     await service.store.pause(APP, service.clock.now())
@@ -163,6 +164,7 @@ async def test_a_paused_app_says_why_requests_wait(service: Service) -> None:
 
 async def test_a_request_that_its_key_holds_back_says_so(service: Service) -> None:
     """Nobody wonders why a request that is next does not begin; others do not speak of it."""
+    await service.report_worker()
     headers = await limited(service, max_running_images=2)
     body = {"prompt": "a", "batch_size": 2}
     answers = [await service.client.post(URL, json=body, headers=headers) for _ in range(2)]

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipelet.api.metrics_app import build_metrics_app
 from pipelet.domain.outcome import Failure, FailureKind, Interrupted
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.jobs import APP, EDIT
 
 
 async def test_root(service: Service) -> None:
@@ -97,15 +97,18 @@ async def test_ready_without_workers(service: Service) -> None:
 
 
 async def test_ready_with_workers(service: Service) -> None:
-    """Workers are shown with what ails them."""
+    """Workers are shown with what ails them, and the apps that none of them serves are named."""
     await service.report_worker(ready=False, problem="The model folder is empty.")
     troubled = (await service.client.get("/health/ready")).json()
     await service.report_worker()
+    lacking = (await service.client.get("/health/ready")).json()
+    await service.report_worker(apps=(EDIT,))
     well = (await service.client.get("/health/ready")).json()
 
     assert [worker["problem"] for worker in troubled["workers"]] == ["The model folder is empty."]
     assert troubled["notes"]
-    assert (len(well["workers"]), well["notes"]) == (2, [])
+    assert [f"No worker serves {EDIT} at present: its requests are accepted and wait."] == lacking["notes"]
+    assert (len(well["workers"]), well["notes"]) == (3, [])
 
 
 async def test_ready_without_files(service: Service) -> None:

@@ -10,6 +10,7 @@ from tests.jobs import APP, EDIT
 
 async def test_queued(service: Service) -> None:
     """A waiting request answers 202, with how many are ahead and every field fal's clients index."""
+    await service.report_worker()
     await service.submit()
     request_id = await service.submit()
 

@@ -41,6 +41,7 @@ async def test_an_event_is_what_a_poll_would_answer(service: Service, url: str) 
 
 async def test_a_request_is_told_from_the_queue_to_its_end(service: Service, url: str) -> None:
     """Places, tasks and the end, each as it happens; then the stream ends. Its logs add up to those of a poll."""
+    await service.report_worker()
     first, second = await service.submit(), await service.submit()
     async with streaming(service, url, second, "?logs=1") as stream:
         told = [await stream.next()]

@@ -1,4 +1,6 @@
-"""An app that the chosen model cannot serve."""
+"""An app that the chosen model cannot serve, and one that no worker serves at present."""
+
+from typing import Any
 
 import pytest
 
@@ -21,3 +23,62 @@ async def test_an_app_that_nothing_serves_says_so(service: Service) -> None:
     assert f"{EDIT} is known" in answer.json()["message"]
     assert APP in answer.json()["message"]
     assert 0 == await service.queued()
+
+
+NOBODY: dict[str, dict[str, Any] | None] = {
+    "none": None,
+    "of another app": {"apps": (EDIT,)},
+    "with a problem": {"problem": "The model folder is empty."},
+    "that is gone": {"expires_at": 0.0},
+}
+
+
+async def told(service: Service, request_id: str) -> tuple[str, int | None]:
+    status = (await service.client.get(service.status_path(request_id))).json()
+    return status["statusMessages"]["message"], status["statusMessages"]["estimatedTotalTimeSeconds"]
+
+
+@pytest.mark.parametrize("worker", NOBODY.values(), ids=NOBODY)
+async def test_a_request_that_no_worker_will_begin_says_so(service: Service, worker: dict[str, Any] | None) -> None:
+    """No time is promised until one comes that does, also one that still loads its model."""
+    if worker is not None:
+        await service.report_worker(**worker)
+    request_id = await service.submit()
+
+    before = await told(service, request_id)
+    await service.report_worker(ready=False)
+    service.clock.time += 1
+    after = await told(service, request_id)
+
+    assert (
+        "Queued: 0 requests ahead. No worker serves this app at present; requests wait until one does",
+        None,
+    ) == before
+    assert "Queued: 0 requests ahead" == after[0]
+    assert after[1] is not None
+
+
+async def test_a_worker_that_is_drained_begins_nothing(service: Service) -> None:
+    """What it draws has a time all the same."""
+    await service.report_worker(name="gpu-7")
+    running, waiting = await service.submit(), await service.submit()
+    await service.claim()
+    await service.store.drain_worker("gpu-7", service.clock.now())
+    service.clock.time += 1
+
+    (_, seconds), (message, none) = await told(service, running), await told(service, waiting)
+
+    assert seconds is not None
+    assert "No worker serves this app" in message
+    assert none is None
+
+
+async def test_a_paused_app_promises_no_time(service: Service) -> None:
+    """Only the operator knows."""
+    await service.report_worker()
+    await service.store.pause(APP, service.clock.now())
+
+    message, seconds = await told(service, await service.submit())
+
+    assert "paused" in message
+    assert seconds is None

@@ -37,6 +37,8 @@ class Outlook:
     running: int
     busy_seconds: float
     """What the running requests still keep devices busy, added up."""
+    is_served: bool = True
+    """False: no worker is live that begins requests, and the speeds are those of one that we imagine."""
 
     def wait_seconds(self, ahead: Ahead) -> float:
         """Until a request with `ahead` before it begins."""
@@ -65,13 +67,13 @@ def outlook_of(
     now: float,
 ) -> Outlook:
     """`otherwise` is how fast a worker is of whose kind nothing is known, and the one we imagine where none is live."""
-    kinds = Counter(worker.kind for worker in live if app in worker.apps and worker.problem is None)
+    kinds = Counter(worker.kind for worker in live if worker.serves(app))
     of_each = tuple((speeds.get(kind, otherwise), number) for kind, number in kinds.items()) or ((otherwise, 1),)
     workers = sum(number for _, number in of_each)
     draw = _mean([(speed.draw, number) for speed, number in of_each])
     record = _mean([(speed.record, number) for speed, number in of_each])
     busy = sum(remaining(draw.predict(job.work), now - job.started_at, done_share(job.progress)) for job in running)
-    return Outlook(of_each, workers, Speed(draw, record), len(running), busy)
+    return Outlook(of_each, workers, Speed(draw, record), len(running), busy, is_served=bool(kinds))
 
 
 def _mean(costs: Sequence[tuple[Costs, int]]) -> Costs:
@@ -129,6 +131,10 @@ class Estimates:
     def sharing(self, app: str) -> tuple[str, ...]:
         """The apps that wait for the same workers as `app`: those its model draws for."""
         return self._sharing.get(app, (app,))
+
+    async def is_served(self, app: str) -> bool:
+        """Whether a live worker begins requests of `app`; as it was a moment ago."""
+        return (await self._outlook(app)).is_served
 
     async def backlog(self, app: str, priority: int) -> Ahead:
         return await self._store.backlog(priority, self.sharing(app))

@@ -60,7 +60,7 @@ async def ready(request: Request) -> Response:
         "version": parts.version,
         "checks": {name: trouble or "ok" for name, trouble in troubles.items()},
         "workers": [_worker(worker) for worker in workers],
-        "notes": _notes(workers, troubles["blobs"]) if troubles["store"] is None else [],
+        "notes": _notes(workers, parts.catalog.served_apps(), troubles["blobs"]) if troubles["store"] is None else [],
     }
     return _answer(troubles, more)
 
@@ -116,12 +116,15 @@ def _worker(worker: WorkerReport) -> dict[str, Any]:
     return {"kind": worker.kind, "apps": worker.apps, "ready": worker.ready, "problem": worker.problem}
 
 
-def _notes(workers: list[WorkerReport], blobs_trouble: str | None) -> list[str]:
+def _notes(workers: list[WorkerReport], apps: Iterable[str], blobs_trouble: str | None) -> list[str]:
     notes = []
     if not workers:
         notes.append("No worker is running: requests are accepted and wait. Start one with `pipelet worker`.")
     elif not any(worker.ready for worker in workers):
         notes.append("No worker is ready yet: requests are accepted and wait until one has loaded its model.")
+    else:
+        unserved = [app for app in apps if not any(worker.serves(app) for worker in workers)]
+        notes += [f"No worker serves {app} at present: its requests are accepted and wait." for app in unserved]
     if blobs_trouble is not None:
         notes.append("Files cannot be stored: requests are accepted, and finished pictures wait. See checks.blobs.")
     return notes

@@ -36,7 +36,9 @@ class Submitted(BaseModel):
 
 class StatusMessages(BaseModel):
     message: str = Field(examples=["Progress: 10/12 Tasks done"])
-    estimatedTotalTimeSeconds: int = Field(ge=1, description="From submit to result, as far as is known now.")  # noqa: N815 - the wire's spelling
+    estimatedTotalTimeSeconds: Annotated[int, Field(ge=1)] | None = Field(  # noqa: N815 - the wire's spelling
+        description="From submit to result, as far as is known. Null while the app is paused or no worker serves it."
+    )
 
 
 class Status(BaseModel):

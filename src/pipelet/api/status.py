@@ -16,7 +16,8 @@ from pipelet.domain.progress import Progress, tasks_of_job
 async def see(parts: Parts, job: Job) -> Sight:
     if job.state is not State.QUEUED:
         return Sight(job)
-    return Sight(job, await parts.estimates.ahead(job), await why_it_waits(job, parts.store, parts.paused))
+    why = await why_it_waits(job, parts.store, parts.paused, parts.estimates)
+    return Sight(job, await parts.estimates.ahead(job), why)
 
 
 async def describe(
@@ -24,12 +25,15 @@ async def describe(
 ) -> dict[str, Any]:
     """The body of a status. `logs` is None where they were not asked for: then it is null, and never missing."""
     job = sight.job
+    now, estimates = parts.clock.now(), parts.estimates
     body: dict[str, Any] = {
         "status": sight.status,
         "queue_position": sight.position,
         "statusMessages": {
             "message": message(parts, sight),
-            "estimatedTotalTimeSeconds": await parts.estimates.total_seconds(job, sight.ahead, parts.clock.now()),
+            "estimatedTotalTimeSeconds": (
+                None if sight.has_no_outlook else await estimates.total_seconds(job, sight.ahead, now)
+            ),
         },
         "request_id": job.id,
         **urls,

@@ -223,7 +223,7 @@ class Watcher:
         for job in jobs:
             alike = (job.app, job.key_id, job.spec.batch_size) if job.is_limited else (job.app, None, 0)
             if alike not in known:
-                known[alike] = await why_it_waits(job, self._store, self._paused)
+                known[alike] = await why_it_waits(job, self._store, self._paused, self._estimates)
             why[job.id] = known[alike]
         return why
 

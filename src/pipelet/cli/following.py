@@ -14,6 +14,9 @@ from pipelet.system.text import visible
 _REASON_SECONDS = 2.0
 """A request that waits for so long makes us ask why."""
 
+_OF_ONE_APP = "No worker serves "
+"""How notes begin that are about an app, perhaps another; the status says the same where it is ours."""
+
 Show = Callable[[Status, str], None]
 
 
@@ -38,7 +41,8 @@ class _Reasons:
         if time.monotonic() - self._asked_at > _REASON_SECONDS:
             health = self._client.health()
             problems = [str(worker["problem"]) for worker in health.workers if worker.get("problem")]
-            self._reason = " ".join((problems or list(health.notes))[:1])
+            notes = [note for note in health.notes if not note.startswith(_OF_ONE_APP)]
+            self._reason = " ".join((problems or notes)[:1])
             self._asked_at = time.monotonic()
         return self._reason
 
@@ -55,17 +59,17 @@ def _shown(console: Console) -> Iterator[Show]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, TextColumn("of about {task.fields[estimate]} s"), console=console, transient=True) as bars:
-        bar = bars.add_task("Sent", total=None, estimate="?")
+    with Progress(*columns, TextColumn("{task.fields[estimate]}"), console=console, transient=True) as bars:
+        bar = bars.add_task("Sent", total=None, estimate="")
 
         def show(status: Status, reason: str) -> None:
-            progress = status.progress
+            progress, seconds = status.progress, status.estimated_total_seconds
             bars.update(
                 bar,
                 description=escape(visible(reason or ("Drawing" if progress else status.message))),
                 completed=progress.done if progress else 0,
                 total=progress.total if progress else None,
-                estimate=status.estimated_total_seconds,
+                estimate="" if seconds is None else f"of about {seconds} s",
             )
 
         yield show
@@ -78,9 +82,9 @@ def _lines() -> Show:
         nonlocal shown
         line = f"{status.message}. {reason}" if reason else status.message
         if line != shown:
-            Console(stderr=True, soft_wrap=True).print(
-                f"{visible(line)} (about {status.estimated_total_seconds} s in all)", markup=False, highlight=False
-            )
+            seconds = status.estimated_total_seconds
+            about = "" if seconds is None else f" (about {seconds} s in all)"
+            Console(stderr=True, soft_wrap=True).print(f"{visible(line)}{about}", markup=False, highlight=False)
             shown = line
 
     return show

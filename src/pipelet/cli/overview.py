@@ -89,7 +89,7 @@ async def look(store: JobStore, catalog: Catalog) -> Overview:
 async def _waiting_seconds(
     store: JobStore, catalog: Catalog, name: str, workers: Sequence[WorkerReport], now: float
 ) -> float | None:
-    if not any(name in worker.apps and worker.problem is None for worker in workers):
+    if not any(worker.serves(name) for worker in workers):
         return None
     app = catalog.apps.get(name)
     # Those of one model wait for the same workers.
@@ -141,9 +141,15 @@ def _queues(queues: Sequence[AppQueue]) -> Table:
             _prediction(each),
             f"{each.requests_per_minute:,.1f}",
             f"{each.images_per_minute:,.1f}",
-            "" if each.paused_seconds is None else f"[yellow]paused for {_span(each.paused_seconds)}[/]",
+            _why_it_waits(each),
         )
     return table
+
+
+def _why_it_waits(queue: AppQueue) -> str:
+    if queue.paused_seconds is not None:
+        return f"[yellow]paused for {_span(queue.paused_seconds)}[/]"
+    return "[yellow]no worker serves it[/]" if queue.queued and queue.waiting_seconds is None else ""
 
 
 def _prediction(queue: AppQueue) -> str:

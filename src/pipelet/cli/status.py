@@ -68,7 +68,8 @@ def _tell(found: Status, answer: dict[str, Any]) -> None:
     if "files" in answer:
         print("\n".join(answer["files"]))
         return
-    seconds = f"{'' if found.is_finished else 'about '}{found.estimated_total_seconds} s in all"
-    print(visible(f"{found.status}: {found.message} ({seconds})"))
+    seconds = found.estimated_total_seconds
+    in_all = "" if seconds is None else f" ({'' if found.is_finished else 'about '}{seconds} s in all)"
+    print(visible(f"{found.status}: {found.message}{in_all}"))
     if "result" in answer:
         print("\n".join(map(visible, answer["result"]["results"])))

@@ -28,6 +28,10 @@ class WorkerReport:
     draining: bool = False
     """An operator wants it to end: see `JobStore.drain_worker`. The store's word; a report does not change it."""
 
+    def serves(self, app: str) -> bool:
+        """Whether it will begin requests of `app`, now or once its model is loaded."""
+        return app in self.apps and self.problem is None and not self.draining
+
 
 class ReportAnswer(StrEnum):
     """What a worker learns when it reports."""
