@@ -1,5 +1,6 @@
 """Who may do what."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -84,6 +85,21 @@ async def test_revoked_key(service: Service) -> None:
 
     assert answer.status_code == 401
     assert "revoked" in answer.json()["message"]
+
+
+async def test_a_key_that_is_revoked_while_the_body_arrives(service: Service) -> None:
+    """A slow body does not keep a key alive: nothing is queued."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"prompt": '
+        await service.store.revoke_key(await service.id_of(service.key), service.clock.now())
+        service.clock.time += 2
+        yield b'"a"}'
+
+    answer = await service.client.post(URL, content=body())
+
+    assert 401 == answer.status_code
+    assert 0 == await service.queued()
 
 
 async def test_expired_key(service: Service) -> None:

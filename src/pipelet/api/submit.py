@@ -24,7 +24,7 @@ from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import new_request_id
 from pipelet.domain.image import ImageSpec
 from pipelet.domain.job import Job
-from pipelet.domain.keys import ApiKey
+from pipelet.domain.keys import FRESH_SECONDS, ApiKey
 from pipelet.domain.webhooks import Webhook
 
 log = structlog.get_logger()
@@ -62,11 +62,14 @@ async def accept(parts: Parts, request: Request) -> Accepted:
     Raises:
         PipeletError: it is refused, and nothing was queued.
     """
+    admitted_at = parts.clock.now()
     key = await parts.doorkeeper.admit(request.scope["headers"])
     app = _served_app(parts, _called_app(request))
     async with AsyncExitStack() as held:
         limit = app.limits.max_body_bytes
         fields = await parts.bodies.read_object(request, held, user=key.user, max_bytes=limit)
+        if parts.clock.now() - admitted_at >= FRESH_SECONDS:  # the body took long, and the key may be revoked
+            key = await parts.doorkeeper.admit(request.scope["headers"])
         return await _accept(parts, request, app, key, fields)
 
 
