@@ -1,6 +1,7 @@
 """Installations that something is wrong with: each is told before anything is touched, with what to do."""
 
 import io
+import os
 import socket
 import sqlite3
 import subprocess
@@ -11,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from pipelet.cli import build
+from pipelet.cli.installation import check_installation
 from pipelet.store.migrations import HEAD
-from tests.service import Service, pipelet
+from tests.service import REPOSITORY, Service, pipelet
 
 
 def test_a_taken_port_exits_with_3_and_touches_nothing(service: Service) -> None:
@@ -191,3 +193,53 @@ def test_a_misspelt_variable_is_named(tmp_path: Path) -> None:
     assert 3 == done.returncode
     assert "PIPELET_HOSTS: there is no such setting. Did you mean PIPELET_HOST?" in done.stderr
     assert "PIPELET_PORT" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "doctor"])
+def test_another_projects_package_of_our_name_exits_with_3(tmp_path: Path, command: str) -> None:
+    """It shares a folder with ours: nothing starts, not even the doctor, and the message holds the lines to type."""
+    folder = distribution(tmp_path / "site", files=["pipelet/__init__.py", "pipelet-0.0.16.dist-info/RECORD"])
+
+    done = pipelet(command, cwd=tmp_path, variables={"PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{folder}"})
+
+    assert 3 == done.returncode
+    assert "`pipelet 0.0.16`" in done.stderr
+    assert ["pip uninstall pipelet", "pip install --force-reinstall pipelet-server"] == [
+        line.strip() for line in done.stderr.splitlines()[-2:]
+    ]
+    assert not (tmp_path / ".pipelet").exists()
+
+
+def test_a_first_module_that_is_not_ours_exits_with_3(tmp_path: Path) -> None:
+    """The other project's file lies where ours was: no traceback, whichever of the two was installed last."""
+    copy = tmp_path / "site" / "pipelet"
+    copy.mkdir(parents=True)
+    for file in (REPOSITORY / "src" / "pipelet").iterdir():
+        if file.name != "__init__.py":
+            (copy / file.name).symlink_to(file)
+    (copy / "__init__.py").touch()
+
+    done = pipelet("--version", cwd=tmp_path, variables={"PYTHONPATH": str(copy.parent)})
+
+    assert 3 == done.returncode
+    assert "Traceback" not in done.stderr
+    assert "pip install --force-reinstall pipelet-server" in done.stderr
+
+
+def test_our_own_source_under_its_former_name_is_no_other_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editable installation of it put no file into the shared folder."""
+    files = ["_editable_impl_pipelet.pth", "../../../bin/pipelet", "pipelet-0.1.0.dist-info/RECORD"]
+    monkeypatch.syspath_prepend(distribution(tmp_path, files=files))
+
+    check_installation()
+
+
+def distribution(folder: Path, *, files: list[str]) -> str:
+    """A folder with what pip notes of an installed distribution `pipelet` that has these files."""
+    noted = folder / "pipelet-0.0.16.dist-info"
+    noted.mkdir(parents=True)
+    (noted / "METADATA").write_text("Metadata-Version: 2.1\nName: pipelet\nVersion: 0.0.16\n")
+    (noted / "RECORD").write_text("".join(f"{name},,\n" for name in files))
+    return str(folder)

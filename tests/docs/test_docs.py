@@ -18,6 +18,7 @@ PAGES = [
     for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "src").rglob("README.md")]
     if ".venv" not in path.parts
 ]
+TEXTS = {"", ".md", ".py", ".toml", ".txt", ".sh", ".mjs", ".yaml", ".service"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -75,6 +76,17 @@ def test_make_verbs_that_are_named_exist(page: str) -> None:
 
     for verb in verbs:
         subprocess.run(["make", "--dry-run", verb], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_pip_is_told_our_own_name() -> None:
+    """`pip install pipelet` would install another project's package: no file of ours says that."""
+    folders = ("src", "docs", "deploy", "examples", "tests", "benchmarks", "training")
+    files = [*ROOT.glob("*"), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
+    texts = [path for path in files if path.is_file() and path.suffix in TEXTS and path != Path(__file__)]
+    wrong = re.compile(r"pip3? install\b[^\n&;|]*[\s'\"=]pipelet(?!-server|[\w./-])|['\"\s]pipelet\[[a-z]")
+
+    assert texts
+    assert [] == [path for path in texts if wrong.search(path.read_text("utf-8"))]
 
 
 def test_the_changelog_speaks_of_what_is_released_next() -> None:

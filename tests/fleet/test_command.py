@@ -54,7 +54,7 @@ def test_without_ray_it_says_how_to_install_it(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
 
     assert 3 == ended.returncode
-    assert "pip install 'pipelet[ray]'" in ended.stderr
+    assert "pip install 'pipelet-server[ray]'" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from pipelet import __version__
+from pipelet.cli.installation import check_installation
 from pipelet.domain.errors import PipeletError, Unusable
 from pipelet.system.text import visible
 
@@ -37,6 +37,7 @@ _COMMANDS = {
 
 def main() -> None:
     try:
+        check_installation()
         build(sys.argv[1:])()
     except PipeletError as error:
         print("pipelet:", visible(str(error), keep="\n"), file=sys.stderr)
@@ -44,6 +45,8 @@ def main() -> None:
 
 
 def build(arguments: Sequence[str]) -> App:
+    from pipelet import __version__  # once it is certain that this module is ours
+
     app = App(name="pipelet", version=__version__, help=_ABOUT)
     is_overview = not arguments or arguments[0].startswith("-")
     for place, (name, (path, summary)) in enumerate(_COMMANDS.items()):

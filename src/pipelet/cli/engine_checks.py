@@ -16,7 +16,7 @@ from pipelet.system.processes import environment_without_secrets, module_path
 from pipelet.wiring.devices import count_gpus
 
 _IMPORT_SECONDS = 60.0
-_INSTALL = "Install the engine: pip install 'pipelet[engine]'."
+_INSTALL = "Install the engine: pip install 'pipelet-server[engine]'."
 
 
 def packages() -> Finding:
@@ -39,7 +39,7 @@ def packages() -> Finding:
 def _wanted_packages() -> list[tuple[str, str]]:
     """Name and version specifier of what the engine extra names."""
     try:
-        requirements = importlib.metadata.requires("pipelet") or []
+        requirements = importlib.metadata.requires("pipelet-server") or []
     except importlib.metadata.PackageNotFoundError:  # run from its source, without having been installed
         requirements = [f'{name}; extra == "engine"' for name in ("diffusers", "safetensors", "torch", "transformers")]
     of_engine = [text.partition(";")[0] for text in requirements if re.search(r"extra == ['\"]engine['\"]", text)]

@@ -92,7 +92,7 @@ def load(parent: Parent, wanted: Load) -> Painter:
     except ModelUnusable as error:
         problem = str(error)
     except ModuleNotFoundError as error:
-        problem = f"{error}. Install what the engine needs: pip install 'pipelet[engine]'."
+        problem = f"{error}. Install what the engine needs: pip install 'pipelet-server[engine]'."
     except Exception as error:  # noqa: BLE001 - the edge of the process: reported, then it exits
         traceback.print_exc()
         problem = f"The model {wanted.source} cannot be loaded: {_in_words(error)}"

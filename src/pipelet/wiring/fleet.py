@@ -39,7 +39,7 @@ def open_fleet(
         from pipelet.fleet import seats  # needs the ray extra
         from pipelet.fleet.fleet import Fleet
     except ImportError as error:
-        raise Unusable(f"`pipelet fleet` needs Ray ({error}): pip install 'pipelet[ray]'") from error
+        raise Unusable(f"`pipelet fleet` needs Ray ({error}): pip install 'pipelet-server[ray]'") from error
 
     environment = settings.as_environment() | {"PIPELET_WORKERS": "1"}
     if settings.bucket is not None:
