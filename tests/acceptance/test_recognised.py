@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelet.api.input_model import EXAMPLE
 from tests.pictures import fetched
 from tests.service import Service, kill_any
 from tests.waiting import eventually
 from training.judge import Picture, background, recognise
 
 ASKED = {
-    "a red apple on a light blue background": ("red apple", "light blue"),
+    str(EXAMPLE["prompt"]): ("red apple", "light blue"),
     "a star on a purple background": ("star", "purple"),
     "a frog on a pink background": ("frog", "pink"),
     "a blue heart on a yellow background": ("blue heart", "yellow"),

@@ -195,7 +195,7 @@ async def test_a_lifecycle_that_is_none_is_refused(service: Service, value: str)
 
 
 @pytest.mark.parametrize(
-    "value", ["{}", '{"expiration_duration_seconds": null}', '{"expiration_duration_seconds": 1e300}']
+    "value", ["null", "{}", '{"expiration_duration_seconds": null}', '{"expiration_duration_seconds": 1e300}']
 )
 async def test_a_lifecycle_without_an_end_is_the_operators(service: Service, value: str) -> None:
     """What says no time, or a time beyond all clocks, is kept as long as everything else."""

@@ -145,7 +145,8 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
         "GET",
         f"{request}/status",
         queue.status,
-        summary="How far it is",
+        summary="Get status",
+        description=description.ABOUT_STATUS,
         responses=description.STATUS,
         openapi_extra=with_logs,
     )
@@ -154,11 +155,21 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
         "GET",
         f"{request}/status/stream",
         events.stream,
-        summary="How far it is, as it happens",
+        summary="Stream status",
+        description=description.ABOUT_STREAM,
         responses=description.STREAM,
         openapi_extra=description.of_read(catalog, description.LOGS, description.LAST_EVENT_ID),
     )
-    _add(app, "GET", request, queue.result, summary="The result", responses=description.RESULT, openapi_extra=plain)
+    _add(
+        app,
+        "GET",
+        request,
+        queue.result,
+        summary="Get the result",
+        description=description.ABOUT_RESULT,
+        responses=description.RESULT,
+        openapi_extra=plain,
+    )
     _add(app, "GET", f"{request}/response", queue.result, include_in_schema=False)
     _add(
         app,
@@ -166,7 +177,8 @@ def _add_reads(app: FastAPI, catalog: Catalog) -> None:
         f"{request}/cancel",
         queue.cancel,
         202,
-        summary="Cancel",
+        summary="Cancel a request",
+        description=description.ABOUT_CANCEL,
         responses=description.CANCEL,
         openapi_extra=description.of_read(catalog, description.IN_PROGRESS),
     )
@@ -190,7 +202,7 @@ def _add_submits(app: FastAPI, parts: Parts) -> None:
             path,
             submit.submit,
             summary="Submit a request",
-            description="With `?fal_webhook=URL`, that URL is told when the request has ended.",
+            description=description.ABOUT_SUBMIT,
             responses=description.SUBMIT,
             openapi_extra=extra,
         )
@@ -205,7 +217,8 @@ def _add_runs(app: FastAPI, parts: Parts) -> None:
             "POST",
             f"/fal/run/{name}",
             run.run,
-            summary="Submit a request, and wait for its result",
+            summary="Submit a request and wait for its result",
+            description=description.ABOUT_RUN,
             responses=description.RUN,
             openapi_extra=description.of_submit(model),
         )

@@ -32,6 +32,15 @@ ABOUT = """Image generation behind fal's queue API: submit, poll `status_url` un
 
 Every error body has `detail` and `message`. A request answers under every app's path: its id alone identifies it."""
 
+# Without a text here, FastAPI would publish the docstring of the handler.
+ABOUT_SUBMIT = "Returns at once. With `?fal_webhook=URL`, a webhook is sent to that URL when the request is completed."
+ABOUT_RUN = """Returns the result on the same connection. If the client closes it, the request is cancelled, unless it
+has started. A call with an `Idempotency-Key` is not cancelled: send it again to get the result."""
+ABOUT_STATUS = "Returns the position in the queue or the progress, and an estimate. Poll it until `COMPLETED`."
+ABOUT_STREAM = "Sends the status as server-sent events: at once, then at every change, until `COMPLETED`."
+ABOUT_RESULT = "Returns the images of a completed request. Their URLs need no key and are valid for a limited time."
+ABOUT_CANCEL = "A request that waits will not start. With `?in_progress=1`, one that is running stops, too."
+
 
 def _refusal(description: str) -> dict[str, Any]:
     return {"model": schemas.Refusal, "description": description}
@@ -136,8 +145,15 @@ def _parameter(where: str, name: str, description: str, **schema: Any) -> dict[s
 
 
 _LIFECYCLE = {
-    "type": "object",
-    "properties": {"expiration_duration_seconds": {"type": "number", "exclusiveMinimum": 0}},
+    # Null first: where an object is the only or the first choice, Swagger UI fills the optional header in, with one
+    # second, and "Execute" sends it.
+    "anyOf": [
+        {"type": "null"},
+        {
+            "type": "object",
+            "properties": {"expiration_duration_seconds": {"type": "number", "exclusiveMinimum": 0}},
+        },
+    ],
 }
 OPTIONS: list[dict[str, Any]] = [
     _parameter(
@@ -162,7 +178,8 @@ OPTIONS: list[dict[str, Any]] = [
         "name": "X-Fal-Object-Lifecycle-Preference",
         "in": "header",
         "required": False,
-        "description": "How long after its end it is kept.",
+        "description": "How long the request and its images are kept after its end, such as "
+        '`{"expiration_duration_seconds": 3600}`.',
         "content": {"application/json": {"schema": _LIFECYCLE}},
     },
     _parameter(

@@ -85,17 +85,27 @@ MAX_REFERENCES = 8
 _MAX_URL = 8192
 """Characters of a URL that is to be fetched."""
 
-EDIT_EXAMPLE: dict[str, Any] = {
-    "prompt": "The girl is playing chess on an ancient table.",
-    "image_urls": ["https://example.com/girl.png"],
-}
-"""Of one picture, which every model takes."""
-EXAMPLE: dict[str, str | int] = {
-    "prompt": "The girl is playing chess on an ancient table.",
-    "width": 1024,
-    "height": 768,
+_RED_CIRCLE = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQMAAACQp+OdAAAABlBMVEWq0PDQICg/y1vRAAAAfklEQVR42s3QsQ3CQBSD4e9eIlHC"
+    "CGGTYyNGvFFSUqagSBHlKE5AkFIhClxZv+3G/LGOMwLXQwOp1kIQDK1S60xwon/yVsikNgcdBamEBPkdRbPDlrxMD6fd6DuzwLQb"
+    "rTBuSYWiQ+bysSpUgpGVYGIhuHMjWBnpIJ83r/5KD5HoGtK+o3FIAAAAAElFTkSuQmCC"
+)
+"""On light blue, 64x64 pixels: an example that needs no network."""
+EXAMPLE: dict[str, Any] = {
+    "prompt": "a red apple on a light blue background",
+    "width": 256,
+    "height": 256,
     "batch_size": 2,
 }
+"""Like that of an edit, one that the demonstration model draws well: /docs sends it as it is."""
+EDIT_EXAMPLE: dict[str, Any] = {
+    "prompt": "a green apple on a light blue background",
+    "image_urls": [_RED_CIRCLE],
+    "width": 256,
+    "height": 256,
+}
+"""Of one picture, which every model takes."""
 
 
 def _whole(low: int, high: int) -> Any:

@@ -107,6 +107,8 @@ def _keep_seconds(text: str) -> float | None:
         wanted = json.loads(text)
     except (ValueError, RecursionError):
         raise ValueError(f"This is not JSON. {example}") from None
+    if wanted is None:
+        return None
     if not isinstance(wanted, dict):
         raise ValueError(f"This is no JSON object. {example}")
     match wanted.get("expiration_duration_seconds"):
