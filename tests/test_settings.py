@@ -45,7 +45,7 @@ def test_urls_on_s3_live_for_a_week_at_most(monkeypatch: pytest.MonkeyPatch) -> 
 def test_wrong_variables_of_s3_are_named_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a key and an address that is none stop the start where files are on S3, and nobody else."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "minio:9000")
-    with pytest.raises(Unusable, match=r"AWS_ENDPOINT_URL: .* must look like"):
+    with pytest.raises(Unusable, match="AWS_ENDPOINT_URL: must look like"):
         settings.load(blobs_url="s3://pictures")
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio:9000")
@@ -152,3 +152,49 @@ def test_what_may_be_a_secret_is_not_repeated(
 def test_the_name_of_a_database_has_no_password(url: str, name: str) -> None:
     """Messages show where it is, and nothing else of its URL."""
     assert name == settings.load(database_url=url).database_name
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('hots = "0.0.0.0"', "hots in pipelet.toml: there is no such setting. Did you mean host?"),
+        ("lease-seconds = 5", "lease-seconds in pipelet.toml: there is no such setting. Did you mean lease_seconds?"),
+        ("PIPELET_PORT = 8001", "PIPELET_PORT in pipelet.toml: there is no such setting. Did you mean port?"),
+        ("[zebra]", "zebra in pipelet.toml: there is no such setting."),
+        (
+            "lease_seconds = 0",
+            "PIPELET_LEASE_SECONDS (lease_seconds in pipelet.toml): must be greater than or equal to 1",
+        ),
+        (
+            'public_url = "a.b"',
+            "PIPELET_PUBLIC_URL (public_url in pipelet.toml): must look like https://api.example.com",
+        ),
+        ('port = "http"', "PIPELET_PORT (port in pipelet.toml, --port): must be a valid integer (it is 'http')"),
+        ('log_format = "xml"', "PIPELET_LOG_FORMAT (log_format in pipelet.toml): must be 'auto', 'json' or 'console'"),
+        ('allowed_networks = "10.0.0.0/99"', "PIPELET_ALLOWED_NETWORKS (allowed_networks in pipelet.toml): "),
+    ],
+)
+def test_what_is_wrong_is_said_in_plain_words(
+    line: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A wrong name gets the nearest one, and only flags that the command has are named."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipelet.toml").write_text(line)
+
+    with pytest.raises(Unusable) as caught:
+        settings.load(port=None)
+
+    assert told in str(caught.value)
+    for words in ("Value error", "Extra inputs", "Input should", "unable to parse"):
+        assert words not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_URLS"])
+def test_a_wrong_database_is_named_without_its_password(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a misspelt variable say what it holds."""
+    monkeypatch.setenv(f"PIPELET_{name}", "mysql://me:hush@localhost/images")
+
+    with pytest.raises(Unusable, match="PIPELET_DATABASE_URL") as caught:
+        settings.load()
+
+    assert "hush" not in str(caught.value)

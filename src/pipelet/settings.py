@@ -325,7 +325,7 @@ def load(**flags: object) -> Settings:
     try:
         settings = Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        faults += [describe(fault, Settings.model_fields) for fault in error.errors()]
+        faults += [describe(fault, Settings.model_fields, flags) for fault in error.errors()]
     except (ValueError, OSError) as error:  # the file is not TOML, or cannot be read
         faults.append(f"{CONFIG_FILE} cannot be read: {error}")
     else:
