@@ -9,7 +9,7 @@ What can go wrong, each with the service's own message where it sent one:
 
 ClientError
 ├── ServiceAway      what answers is no Pipelet, or cannot work right now, or a proxy or a certificate is in the way
-│   └── Unreachable  nothing answers
+│   └── Unreachable  nothing accepts connections at the address
 ├── KeyNotAccepted
 ├── UnknownRequest   there is none of this id, or it is somebody else's
 ├── InputRefused     the request was not taken
@@ -96,7 +96,8 @@ class InputRefused(ClientError):
 
 
 class TooLate(ClientError):
-    pass
+    is_running = False
+    """It has not ended: `cancel` with `running=True` stops it."""
 
 
 class NotFinished(ClientError):
@@ -194,7 +195,10 @@ class Client:
         also_running = "?in_progress=true" if running else ""
         response = self._found(self._read("PUT", f"{_path(request_id)}/cancel{also_running}"))
         if response.status_code != 202:
-            raise TooLate(_reasons(self._object(response)))
+            body = self._object(response)
+            too_late = TooLate(_reasons(body))
+            too_late.is_running = body.get("status") == "ALREADY_IN_PROGRESS"
+            raise too_late
 
     def download(self, result: Result, folder: Path) -> list[Path]:
         """Save all files under their own names, each whole or not at all; a taken name gets a number: `a-2.png`."""
@@ -249,7 +253,10 @@ class Client:
         except httpx2.TransportError as error:
             if fault := fault_of(error, self.base_url, proxy):
                 raise ServiceAway(f"The service at {self.base_url} cannot be reached. {fault}") from error
-            raise Unreachable(f"The service at {self.base_url} does not answer: {_why(error)}.") from error
+            # What accepted the connection and then said nothing is running: to start it would be wrong advice.
+            is_unreachable = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            kind = Unreachable if is_unreachable else ServiceAway
+            raise kind(f"The service at {self.base_url} does not answer: {_why(error)}.") from error
         if response.status_code == 401:
             raise KeyNotAccepted(_reasons(self._object(response)))
         if response.status_code in away:

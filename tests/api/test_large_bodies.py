@@ -78,7 +78,7 @@ async def test_a_body_that_does_not_end(client: httpx2.AsyncClient, service: Ser
         status, said = await answer_of(reader)
 
     assert (400, "body_timeout") == (status, said["error_type"])
-    assert "was not there after 0.5 seconds" in said["message"]
+    assert "did not arrive within 0.5 seconds" in said["message"]
     assert 5 * MIB == made._large.free
 
 

@@ -1,10 +1,12 @@
 """What the Python client promises beyond what the commands show."""
 
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from pipelet.client import (
     ANY_APP,
@@ -12,6 +14,7 @@ from pipelet.client import (
     InputRefused,
     KeyNotAccepted,
     NotFinished,
+    NotListening,
     RequestFailed,
     Result,
     ResultFile,
@@ -66,7 +69,7 @@ def test_a_service_that_never_answered_is_not_waited_for() -> None:
     """A wrong address is told at once, for reads as for submits."""
     with Client("http://127.0.0.1:1", "pk_x", patience=60) as client:
         for call in (lambda: client.status("0" * 20), lambda: client.submit(ANY_APP, prompt="x")):
-            with pytest.raises(ServiceAway, match="does not answer"):
+            with pytest.raises(NotListening, match="does not answer"):
                 call()
 
 
@@ -94,6 +97,19 @@ def test_what_is_no_pipelet_is_told_as_that(tmp_path: Path) -> None:
                 call()
 
 
+def test_a_service_that_is_there_need_not_be_started() -> None:
+    """One that cannot work, and one whose certificate is not trusted, differ from one that does not run."""
+    busy = whole(b'{"message": "Try again."}', "503 Service Unavailable")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    for server_tls, reason in ((None, "Try again"), (tls, "CERTIFICATE_VERIFY_FAILED")):
+        with in_background(WebServer(lambda _: busy, tls=server_tls)) as server:
+            url = server.url.replace("http://", "https://") if server_tls else server.url
+            with Client(url, "pk_x") as client, pytest.raises(ServiceAway, match=reason) as caught:
+                client.submit(ANY_APP, prompt="x")
+        assert not isinstance(caught.value, NotListening)
+
+
 def test_each_refusal_has_its_own_exception(client: Client, service: Service) -> None:
     """With the service's message."""
     with pytest.raises(InputRefused, match="prompt"):
@@ -105,8 +121,9 @@ def test_each_refusal_has_its_own_exception(client: Client, service: Service) ->
         service.wait(request_id, status="IN_PROGRESS")
         with pytest.raises(NotFinished, match="in progress"):
             client.result(request_id)
-        with pytest.raises(TooLate, match="begun"):
+        with pytest.raises(TooLate, match="begun") as too_late:
             client.cancel(request_id)
+        assert too_late.value.is_running
         waiting = client.submit(ANY_APP, prompt="waits", width=64, height=64).request_id
         client.cancel(waiting)
     with pytest.raises(RequestFailed) as cancelled:

@@ -166,7 +166,7 @@ def test_ctrl_c_cancels_a_request_that_waits(idle: Service, tmp_path: Path) -> N
 
 
 def test_ctrl_c_leaves_a_request_that_has_begun(service: Service, tmp_path: Path) -> None:
-    """It goes on, and the command that fetches it later is named and works."""
+    """It goes on; the command that stops it is named, and the one that fetches it later works."""
     with service.paused():
         generating, first = _start(service, tmp_path, "has begun")
         assert generating.stderr is not None
@@ -177,6 +177,7 @@ def test_ctrl_c_leaves_a_request_that_has_begun(service: Service, tmp_path: Path
 
     assert generating.returncode == 130
     arguments = said.partition("pipelet status ")[2].split()
+    assert f"pipelet cancel {arguments[0]} --running" in said
     assert arguments[1:] == ["--out", "."]
     fetched = service.run("status", arguments[0], "--watch", "--out", str(tmp_path))
     assert Path(fetched.stdout.strip()).is_file()

@@ -73,7 +73,7 @@ def test_cancel_takes_a_waiting_request_out_of_the_queue(idle: Service) -> None:
 
 
 def test_cancel_of_a_running_request_exits_with_1(service: Service) -> None:
-    """What has begun goes on."""
+    """What has begun goes on, and the command that stops it is named."""
     with service.paused():
         running = service.submit("a red apple")
         service.wait(running, status="IN_PROGRESS")
@@ -81,7 +81,7 @@ def test_cancel_of_a_running_request_exits_with_1(service: Service) -> None:
         done = service.run("cancel", running)
 
     assert done.returncode == 1
-    assert "begun" in done.stderr
+    assert f"begun. Stop it with: pipelet cancel {running} --running" in done.stderr
     assert "error" not in service.wait(running)
 
 

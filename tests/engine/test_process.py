@@ -209,7 +209,7 @@ async def test_a_model_that_cannot_be_loaded(engine_of, make_part, animal, error
 
         assert last_words in getattr(caught.value, "last_words", "")
         assert not engine.is_running
-        with pytest.raises(EngineDied, match="Start the engine first"):
+        with pytest.raises(EngineDied, match="is not running"):
             await engine.draw(make_part(), ignore)
 
 

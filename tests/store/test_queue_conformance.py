@@ -244,7 +244,7 @@ async def test_an_interrupted_job_returns_to_its_place(store: JobStore) -> None:
 
 
 async def test_the_third_lost_attempt_is_the_last(store: JobStore) -> None:
-    """A job that takes its workers down fails after three attempts, with the reason."""
+    """A job that takes its workers down fails after three attempts; only then its user is asked to send it again."""
     job = await store.submit(make_job())
     for attempt in (1, 2, 3):
         assert await store.claim(wanting(now=1_000_000.0 + 20 * attempt)), attempt
@@ -255,7 +255,10 @@ async def test_the_third_lost_attempt_is_the_last(store: JobStore) -> None:
     assert failed is not None
     assert failed.failure is not None
     assert (State.FAILED, FailureKind.WORKER_LOST) == (failed.state, failed.failure.kind)
-    assert "3 times" in failed.failure.message
+    assert "The worker that drew this was lost. (tried 3 times) Submit the request again." == failed.failure.message
+    cut_short = [line.message for line in await store.log(failed) if line.level == "WARN"]
+    assert 2 == len(cut_short)
+    assert not any("again" in message for message in cut_short)
 
 
 async def test_handing_back_costs_no_attempt(store: JobStore) -> None:

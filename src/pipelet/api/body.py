@@ -70,7 +70,7 @@ class Bodies:
                 await self._arriving(request, held, user, body, more, announced, max_bytes)
                 return bytes(body)
         except TimeoutError as error:
-            message = f"The body was not there after {self._seconds:g} seconds. Send smaller pictures, or their URLs."
+            message = f"The body did not arrive within {self._seconds:g} seconds. Send it faster, or a smaller one."
             raise Problem(400, message, error_type="body_timeout") from error
 
     async def _arriving(

@@ -1,6 +1,7 @@
 """`pipelet cancel`: take a request out of the queue, or stop it."""
 
 from pipelet.cli.connection import HERE, Connection, connect
+from pipelet.client import TooLate
 
 
 def cancel(request_id: str, /, *, running: bool = False, connection: Connection = HERE) -> None:
@@ -18,5 +19,10 @@ def cancel(request_id: str, /, *, running: bool = False, connection: Connection 
         Stop it also where it has begun: within one step, and what is finished by then is kept.
     """
     with connect(connection) as client:
-        client.cancel(request_id, running=running)
+        try:
+            client.cancel(request_id, running=running)
+        except TooLate as error:
+            if not error.is_running:
+                raise
+            raise TooLate(f"The request has begun. Stop it with: pipelet cancel {request_id} --running") from error
     print(f"Cancelled: {request_id} {'ends' if running else 'will not run'}.")

@@ -134,7 +134,10 @@ def engine_works(model: Model, chosen: Settings) -> Finding:
         )
     if trial.returncode != 0:
         last = (trial.stderr.strip().splitlines() or [f"it ended with exit code {trial.returncode}"])[-1]
-        return fail(f"{module} cannot be imported: {last}", _INSTALL)
+        is_ours = module.startswith("pipelet.")
+        return fail(
+            f"{module} cannot be imported: {last}", _INSTALL if is_ours else "See the model's `painter` in the catalog."
+        )
     return _devices(chosen, **json.loads(trial.stdout.splitlines()[-1]))
 
 

@@ -49,7 +49,8 @@ def generate(
     The model in the box draws some hundred things, alone or in pairs; its README.md lists them. For pictures of
     anything else start the service with `pipelet serve --model z-image-turbo`.
 
-    Ctrl-C cancels a request that still waits. One that has begun goes on; `pipelet status ID --out .` fetches it later.
+    Ctrl-C cancels a request that still waits. One that has begun goes on: `pipelet status ID --out .` fetches it later,
+    and `pipelet cancel ID --running` stops it.
 
     Parameters
     ----------
@@ -125,10 +126,9 @@ def _see_through(client: Client, submitted: Submitted, out: Path, *, as_json: bo
 def _give_up(client: Client, request_id: str) -> None:
     try:
         client.cancel(request_id)
-    except TooLate:
-        print(
-            f"Request {request_id} has begun and goes on. Fetch it later: pipelet status {request_id} --out .",
-            file=sys.stderr,
-        )
+    except TooLate as error:
+        goes_on = f"has begun and goes on. Stop it: pipelet cancel {request_id} --running"
+        print(f"Request {request_id} {goes_on if error.is_running else 'has ended.'}", file=sys.stderr)
+        print(f"Fetch it later: pipelet status {request_id} --out .", file=sys.stderr)
     else:
         print(f"Cancelled: request {request_id} still waited, and will not run.", file=sys.stderr)

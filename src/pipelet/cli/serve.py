@@ -149,9 +149,9 @@ def _listen(chosen: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            reason = (
-                f"Port {chosen.port} is taken, perhaps by another Pipelet. Stop that, or choose another: --port 8001."
-            )
+            other = chosen.port + 1 if chosen.port < 65_535 else 8000
+            taken = f"Port {chosen.port} is taken, perhaps by another Pipelet."
+            reason = f"{taken} Stop that, or choose another: --port {other}."
         else:
             reason = f"Listening on {chosen.host}:{chosen.port} failed: {error.strerror}. Choose --host and --port."
         raise Unusable(reason) from error

@@ -56,6 +56,8 @@ class Interrupted:
 
     failure: Failure
     """What the request fails with when none are left."""
+    advice: str = ""
+    """For the user, then: what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,8 @@ def verdict(outcome: Outcome, attempt: int, *, max_attempts: int = MAX_ATTEMPTS)
     match outcome:
         case Succeeded() | Failed() | Cancelled():
             return outcome
-        case Interrupted(failure) if attempt >= max_attempts:
-            tried = Failure(failure.kind, f"{failure.message} (tried {attempt} time{'' if attempt == 1 else 's'})")
-            return Failed(tried)
+        case Interrupted(failure, advice) if attempt >= max_attempts:
+            tried = f"{failure.message} (tried {attempt} time{'' if attempt == 1 else 's'}) {advice}"
+            return Failed(Failure(failure.kind, tried.rstrip()))
         case Interrupted() | HandedBack():
             return None

@@ -92,7 +92,7 @@ def load(parent: Parent, wanted: Load) -> Painter:
     except ModelUnusable as error:
         problem = str(error)
     except ModuleNotFoundError as error:
-        problem = f"{error}. Install what the engine needs: pip install 'pipelet-server[engine]'."
+        problem = f"{error}. {_cure(error, wanted.model.painter)}"
     except Exception as error:  # noqa: BLE001 - the edge of the process: reported, then it exits
         traceback.print_exc()
         problem = f"The model {wanted.source} cannot be loaded: {_in_words(error)}"
@@ -133,6 +133,12 @@ def _failed(number: int, error: Exception) -> Failed:
     traceback.print_exception(error)
     kind = "out_of_memory" if isinstance(error, MemoryError) else "failed"
     return Failed(number=number, kind=kind, message=_in_words(error))
+
+
+def _cure(error: ModuleNotFoundError, painter: str) -> str:
+    if error.name and f"{painter.partition(':')[0]}.".startswith(f"{error.name}."):
+        return f"The catalog names the painter {painter}: install its module here, or correct the name."
+    return "Install what the engine needs: pip install 'pipelet-server[engine]'."
 
 
 def _in_words(error: Exception) -> str:

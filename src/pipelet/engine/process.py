@@ -80,7 +80,7 @@ class EngineProcess:
         async with self._turn:
             child = self._child
             if child is None or self._info is None:
-                raise EngineDied("The drawing process is not running. Start the engine first.")
+                raise EngineDied("The drawing process is not running.")
             slot = await child.slots.take()
             release = Release(child.slots.give_back, slot)
             try:

@@ -22,8 +22,9 @@ ORPHAN_GRACE = 600.0
 """Seconds before files of a broken-off attempt are deleted: longer than an attempt goes on after it lost its lease."""
 WORKER_MEMORY = 3600.0
 """Seconds a worker that stopped reporting stays in the table."""
-EXPIRED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker that drew this was lost. Submit the request again."))
-ABANDONED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker that drew this died. Submit the request again."))
+_SUBMIT_AGAIN = "Submit the request again."
+EXPIRED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker that drew this was lost."), advice=_SUBMIT_AGAIN)
+ABANDONED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker that drew this died."), advice=_SUBMIT_AGAIN)
 CANCELLED = {"failure_kind": FailureKind.CANCELLED, "failure_message": "Request cancelled by the client."}
 CANCELLED_LINE = "Cancelled before it began."
 CANCELLED_BY_OPERATOR = {
@@ -77,7 +78,9 @@ def ending(job: Job, outcome: Outcome, now: float) -> Ending:
             return Ending("cancel_attempt", columns, [image.key for image in images], "INFO", message)
         case None:
             attempt = job.attempt - 1 if isinstance(outcome, HandedBack) else job.attempt
-            message = f"Attempt {job.attempt} was cut short ({_why(outcome)}) and will be made again."
+            message = (
+                f"Attempt {job.attempt} was cut short ({_why(outcome).rstrip('.')}). The request waits for another."
+            )
             return Ending("requeue_job", {"attempt": attempt}, [], "WARN", message)
 
 
