@@ -14,7 +14,6 @@ from pipelet.client import (
     InputRefused,
     KeyNotAccepted,
     NotFinished,
-    NotListening,
     RequestFailed,
     Result,
     ResultFile,
@@ -22,6 +21,7 @@ from pipelet.client import (
     Status,
     TooLate,
     UnknownRequest,
+    Unreachable,
 )
 from tests.service import Service
 from tests.tcp_server import in_background
@@ -69,7 +69,7 @@ def test_a_service_that_never_answered_is_not_waited_for() -> None:
     """A wrong address is told at once, for reads as for submits."""
     with Client("http://127.0.0.1:1", "pk_x", patience=60) as client:
         for call in (lambda: client.status("0" * 20), lambda: client.submit(ANY_APP, prompt="x")):
-            with pytest.raises(NotListening, match="does not answer"):
+            with pytest.raises(Unreachable, match="does not answer"):
                 call()
 
 
@@ -107,7 +107,7 @@ def test_a_service_that_is_there_need_not_be_started() -> None:
             url = server.url.replace("http://", "https://") if server_tls else server.url
             with Client(url, "pk_x") as client, pytest.raises(ServiceAway, match=reason) as caught:
                 client.submit(ANY_APP, prompt="x")
-        assert not isinstance(caught.value, NotListening)
+        assert not isinstance(caught.value, Unreachable)
 
 
 def test_each_refusal_has_its_own_exception(client: Client, service: Service) -> None:

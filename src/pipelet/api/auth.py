@@ -7,6 +7,8 @@ from pipelet.domain.keys import FRESH_SECONDS, ApiKey, hash_secret, looks_like_k
 from pipelet.domain.ports import Clock, JobStore
 
 _MAX_REMEMBERED = 10_000
+_OTHER_HEADERS = {b"x-api-key": "X-API-Key", b"api-key": "api-key", b"x-fal-key": "X-Fal-Key"}
+"""Where other services look for a key."""
 
 
 class Doorkeeper:
@@ -26,7 +28,7 @@ class Doorkeeper:
         Raises:
             KeyMissing, KeyMalformed, KeyRefused: with what to do about it.
         """
-        hashed = hash_secret(_secret_in([value for name, value in headers if name == b"authorization"]))
+        hashed = hash_secret(_secret_in(headers))
         now = self._clock.now()
         remembered = self._remembered.get(hashed)
         if not asks_again and remembered is not None and 0 <= now - remembered[1] < FRESH_SECONDS:
@@ -58,9 +60,12 @@ class Doorkeeper:
         return key
 
 
-def _secret_in(values: list[bytes]) -> str:
+def _secret_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    values = [value for name, value in headers if name == b"authorization"]
     if not values:
-        raise KeyMissing("This route needs a key: send `Authorization: Bearer <key>`.")
+        others = [_OTHER_HEADERS[name] for name, _ in headers if name in _OTHER_HEADERS]
+        unread = f" `{others[0]}` is not read." if others else ""
+        raise KeyMissing(f"This route needs a key: send `Authorization: Bearer <key>`.{unread}")
     if len(values) > 1:
         raise KeyMalformed("The request has more than one Authorization header. Send exactly one.")
     scheme, _, secret = values[0].decode("latin-1").partition(" ")
@@ -68,6 +73,8 @@ def _secret_in(values: list[bytes]) -> str:
     if scheme.lower() == "key":
         # fal's keys have an id before the secret, and its SDK sends no other; ours need none, so any is passed over.
         secret = secret.rpartition(":")[2]
+    elif looks_like_key(scheme):
+        raise KeyMalformed("The Authorization header holds a key alone: it must read `Bearer <key>` or `Key <key>`.")
     elif scheme.lower() != "bearer":
         raise KeyMalformed("The Authorization header must read `Bearer <key>` or `Key <key>`.")
     if not looks_like_key(secret):

@@ -6,6 +6,7 @@ a limit holds while it arrives.
 
 import asyncio
 import json
+import re
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -20,6 +21,7 @@ _SMALL = 1024 * 1024
 _LARGE_BYTES = 256 * 1024 * 1024
 """Of all larger bodies in the hands of this process. While one is parsed, it is there three times."""
 _LARGE_BYTES_PER_USER = _LARGE_BYTES // 2
+_FORM = re.compile(r"[A-Za-z_]{1,64}=")
 _MOST_PARTS = 100_000
 """Brackets, braces and commas of a larger body: what makes it large are texts. Each may be a list of 60 bytes, and the
 parser stops all other threads."""
@@ -51,6 +53,10 @@ class Bodies:
                 any other value; 503 where others are in the way.
         """
         body = await self._read(request, held, user, max_bytes)
+        if body[:2] == b"--" and b"form-data" in body[:512]:
+            raise _unreadable(
+                "The body is multipart/form-data. Send a JSON object; an image goes inside it as a URL or a data: URI."
+            )
         return parse_object(body) if len(body) <= _SMALL else await asyncio.to_thread(_parse_large, body)
 
     async def _read(self, request: Request, held: AsyncExitStack, user: str, max_bytes: int) -> bytes:
@@ -138,6 +144,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         value = _decode(text)
     except json.JSONDecodeError as error:
+        if _FORM.match(text):
+            raise _unreadable('The body is a form. Send a JSON object such as {"prompt": "…"}.') from error
         where = f"line {error.lineno}, column {error.colno}"
         raise _unreadable(f"The body is not valid JSON: {error.msg} ({where}).") from error
     except RecursionError as error:

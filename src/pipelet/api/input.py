@@ -1,6 +1,5 @@
 """From what a client sent to a complete request, or to everything that is wrong with it at once."""
 
-import difflib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipelet.api import near_misses
 from pipelet.api.input_model import IMAGE_URL, IMAGE_URLS, MAX_SEED, InputModel
 from pipelet.api.json_values import echo
 from pipelet.api.problems import Fault, bad_input, fault
@@ -44,14 +44,23 @@ class Input:
 
 
 def read_input(
-    fields: Mapping[str, Any], model: InputModel, *, max_priority: int | None, max_batch: int | None
+    fields: Mapping[str, Any],
+    model: InputModel,
+    *,
+    max_priority: int | None,
+    max_batch: int | None,
+    edit_app: str | None = None,
 ) -> Input:
-    """`max_priority` and `max_batch` are what the key allows. Raises Problem 422 with all faults."""
+    """`max_priority` and `max_batch` are what the key allows; `edit_app` is named to those who send an image elsewhere.
+
+    Raises:
+        Problem: 422 with all faults.
+    """
     given = {name: value for name, value in fields.items() if value is not None}
     names = model.model_fields
     unknown = [name for name in given if name not in names]
     known = {name: value for name, value in given.items() if name in names}
-    faults = _unknown_faults(unknown, given, sorted(names)) if unknown else []
+    faults = _unknown_faults(unknown, given, sorted(names), edit_app) if unknown else []
     try:
         values = model.model_validate(known, context={"max_priority": max_priority, "max_batch": max_batch})
     except ValidationError as error:
@@ -98,13 +107,13 @@ def _refused(loc: tuple[str | int, ...], kind: str, message: str, given: Mapping
     return fault(["body", *loc], message, kind, sent=sent)
 
 
-def _unknown_faults(unknown: list[str], given: Mapping[str, Any], known: list[str]) -> list[Fault]:
+def _unknown_faults(
+    unknown: list[str], given: Mapping[str, Any], known: list[str], edit_app: str | None
+) -> list[Fault]:
     faults: list[Fault] = []
     for name in unknown[:_MAX_UNKNOWN]:
         shown = str(echo(name[:_NAME_CHARS]))
-        likely = difflib.get_close_matches(name[:_NAME_CHARS], known, n=1)
-        hint = f"Did you mean '{likely[0]}'?" if likely else f"The fields are: {', '.join(known)}."
-        message = f"Unknown field '{shown}'. {hint}"
+        message = f"Unknown field '{shown}'. {near_misses.of_field(name[:_NAME_CHARS], known, edit_app=edit_app)}"
         faults.append(fault(["body", shown], message, "extra_forbidden", sent=given[name]))
     if len(unknown) > _MAX_UNKNOWN:
         message = f"{len(unknown) - _MAX_UNKNOWN} more unknown fields."

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError
 
+from pipelet.api import near_misses
 from pipelet.api.json_values import name_of
 from pipelet.api.numerals import decimal_pattern, read_decimal, read_whole, whole_pattern
 from pipelet.domain.catalog import Limits, Model
@@ -215,7 +216,13 @@ _CLEAN_NOT_BLANK = r"^[^\u0000]*[^\s\u001c-\u001f\u0085\u0000][^\u0000]*$"
 
 def _output_format() -> Any:
     values = [str(each) for each in OutputFormat]
-    return Annotated[OutputFormat, _any_of({"type": "string", "enum": values})]
+
+    def read(value: object) -> object:
+        if value not in values:
+            raise PydanticCustomError("enum", "{hint}", {"hint": near_misses.of_choice(value, values)})
+        return value
+
+    return Annotated[OutputFormat, BeforeValidator(read), _any_of({"type": "string", "enum": values})]
 
 
 def _any_of(*schemas: dict[str, Any]) -> WithJsonSchema:

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from pipelet.api import near_misses
 from pipelet.api.addresses import client_address, local_path
 from pipelet.api.json_values import echo
 from pipelet.concurrency.log_throttle import LogThrottle
@@ -174,11 +175,13 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     """What the router itself refuses: a path or a method that is not there."""
     if not isinstance(error, HTTPException):
         raise error
-    method = request.scope["method"]
     docs = local_path(request.app.state.parts.public_url, "/docs")
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    apps = request.app.state.parts.input_models
+    allowed = (error.headers or {}).get("Allow", "")
     details = {
-        404: f"There is nothing at this path. The routes are described at {docs}.",
-        405: f"{method} is not allowed here. The routes are described at {docs}.",
+        404: near_misses.of_path(path, apps, docs),
+        405: near_misses.of_method(request.scope["method"], path, allowed, apps, docs),
     }
     more = {"status": "NOT_FOUND"} if error.status_code == 404 else None
     detail = details.get(error.status_code, error.detail)

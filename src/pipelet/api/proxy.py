@@ -16,6 +16,8 @@ _APPS = "queue/"
 """What stands where fal has the owner of an app."""
 _INSTEAD = f"Apps are called as {_APPS}<app> here, such as {_APPS}z-image-text-to-image."
 
+_NO_UPLOADS = "Uploads are not offered. Pass the image as a data: URI, or as a URL that this service can fetch."
+
 
 class Proxy:
     """An ASGI application, so that bodies and events stream through."""
@@ -48,6 +50,8 @@ def _ours(targets: list[bytes]) -> tuple[str, str]:
         raise Problem(400, "The address in `x-fal-target-url` cannot be read.") from None
     root = _ROOTS.get(target.netloc.lower())
     if root is None or target.scheme != "https":
+        if target.path.startswith("/storage/"):
+            raise Problem(400, _NO_UPLOADS)
         served = " and ".join(f"https://{host}/" for host in _ROOTS)
         raise Problem(400, f"This proxy stands in for {served} alone. Send other calls to where they belong.")
     if not target.path.startswith(f"/{_APPS}"):

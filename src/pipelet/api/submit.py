@@ -18,7 +18,7 @@ from pipelet.api.problems import json_response
 from pipelet.api.queue import names
 from pipelet.api.sight import WIRE_STATES
 from pipelet.api.webhook_target import read_webhook
-from pipelet.domain.catalog import App
+from pipelet.domain.catalog import EDIT, App
 from pipelet.domain.errors import LimitReached, NotFound, PipeletError, QueueTooLong
 from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import new_request_id
@@ -80,7 +80,8 @@ async def _accept(parts: Parts, request: Request, app: App, key: ApiKey, fields:
     if options.webhook is not None:
         webhook = read_webhook(options.webhook, may_call=parts.may_call, base_url=base_url)
     model = parts.input_models[app.name]
-    wanted = read_input(fields, model, max_priority=key.max_priority, max_batch=key.max_batch)
+    edit_app = next((each.name for each in parts.catalog.apps.values() if each.is_served and each.task == EDIT), None)
+    wanted = read_input(fields, model, max_priority=key.max_priority, max_batch=key.max_batch, edit_app=edit_app)
     once = await IdempotentSubmit.of(options, app, key, fields, parts.clock.now())
     if once is not None and (repeated := await once.repeated(parts)) is not None:
         return Accepted(*repeated, is_repeated=True)

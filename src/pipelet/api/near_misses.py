@@ -1,0 +1,75 @@
+"""Hints for callers who come from another API: what they sent is refused, and its name here is in the refusal."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+_NAMES = {
+    "aspect_ratio": "Give 'width' and 'height', in pixels.",
+    "cfg_scale": "Did you mean 'guidance_scale'?",
+    "enable_safety_checker": "Leave it out: there is no safety checker.",
+    "expand_prompt": "Leave it out: the prompt is used as it is.",
+    "format": "Did you mean 'output_format'?",
+    "image_size": "Give 'width' and 'height', in pixels.",
+    "n": "Did you mean 'batch_size'?",
+    "num_images": "Did you mean 'batch_size'?",
+    "num_outputs": "Did you mean 'batch_size'?",
+    "safety_tolerance": "Leave it out: there is no safety checker.",
+    "size": "Give 'width' and 'height', in pixels.",
+    "sync_mode": "Leave it out: results hold URLs.",
+}
+"""Fields of fal's own models, and of other APIs, by what they are called there."""
+_INPUT_IMAGES = ("image", "image_url", "image_urls", "images", "init_image")
+
+
+def of_field(name: str, known: Sequence[str], *, edit_app: str | None) -> str:
+    """What to say of an unknown field; `edit_app` is the app to call with images, if there is one."""
+    plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
+    if plain in _INPUT_IMAGES and "image_urls" not in known:
+        return f"This app starts from no image{f': call {edit_app}' if edit_app else ''}."
+    likely = [plain] if plain in known else difflib.get_close_matches(plain, known, n=1, cutoff=0.8)
+    if not likely and plain in _NAMES:
+        return _NAMES[plain]
+    likely = likely or difflib.get_close_matches(plain, known, n=1)
+    return f"Did you mean '{likely[0]}'?" if likely else f"The fields are: {', '.join(known)}."
+
+
+def of_choice(sent: object, choices: Sequence[str]) -> str:
+    """What to say of a value that is none of `choices`."""
+    text = str(sent).lower().removeprefix("image/") if isinstance(sent, str) else ""
+    meant = "jpeg" if text == "jpg" else text
+    if meant in choices:
+        return f"Did you mean '{meant}'?"
+    *first, last = (f"'{each}'" for each in choices)
+    return f"Give {', '.join(first)} or {last}."
+
+
+def of_path(path: str, apps: Iterable[str], docs: str) -> str:
+    """What to say where there is nothing at `path`; `apps` are those that take requests, `docs` is the path of /docs."""
+    routes = _routes(docs)
+    example = f"/fal/queue/{next(iter(apps), '<app>')}"
+    missing = "There is nothing at this path."
+    if path.rstrip("/").endswith("/requests"):
+        return f"{_no_list(example)} {routes}"
+    if re.match(r"/(queue|run)/[a-z0-9-]{1,64}(/|$)", path):
+        return f"{missing} Did you mean /fal{path[:200]}? {routes}"
+    if re.match(r"(/fal/(queue|run))?/fal-ai/", path):
+        return f"{missing} The models of fal-ai are not here; apps are called as {example}. {routes}"
+    if path.startswith(("/v1/", "/v1beta/", "/images/", "/predictions", "/models")):
+        return f"{missing} This service has fal's API: requests are sent to {example}. {routes}"
+    return f"{missing} {routes}"
+
+
+def of_method(method: str, path: str, allowed: str, apps: Iterable[str], docs: str) -> str:
+    """What to say where there is something at `path`, but not for this method."""
+    if method == "GET" and path.rstrip("/").endswith("/requests"):
+        return f"{_no_list('/fal/queue/' + next(iter(apps), '<app>'))} {_routes(docs)}"
+    return f"{method} is not allowed here{f', only {allowed}' if allowed else ''}. {_routes(docs)}"
+
+
+def _no_list(app_path: str) -> str:
+    return f"Requests are not listed. Read one by its id, at {app_path}/requests/<request_id>."
+
+
+def _routes(docs: str) -> str:
+    return f"The routes are described at {docs}."
