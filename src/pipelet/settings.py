@@ -125,8 +125,8 @@ class Settings(BaseSettings):
     )
     app: str = Field(
         "",
-        description="Where the catalog's apps have several models: an app whose model workers draw with. They serve "
-        "all apps of that model.",
+        description="Needed only if the apps of the catalog use several models: workers load the model of this app, "
+        "and serve every app that uses it.",
     )
     catalog: Path | None = Field(
         None, description="A file of the shape of `catalog.toml` whose entries are laid over ours."

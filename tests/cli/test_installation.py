@@ -125,7 +125,8 @@ def test_a_configuration_file_that_is_not_toml_exits_with_3(tmp_path: Path) -> N
 
 
 def test_the_help_names_every_command_and_shows_examples_of_each(tmp_path: Path) -> None:
-    """The overview has them all; the examples stand in the help of the command."""
+    """The overview has them all, and the exit codes; the examples stand in the help of the command. What our own
+    processes say to each other is in none."""
     assert pipelet("--version", cwd=tmp_path).stdout.strip().count(".") == 2
     overview = pipelet("--help", cwd=tmp_path).stdout
     for command in ("serve", "generate", "status", "cancel", "keys", "queue", "worker", "migrate", "doctor"):
@@ -135,6 +136,9 @@ def test_the_help_names_every_command_and_shows_examples_of_each(tmp_path: Path)
     for command in ("generate", "status", "cancel", *keys, *queue, "migrate", "doctor"):
         assert f"pipelet {command}" in help_of(command).partition("For example:")[2]
     assert "z-image-turbo" in help_of("generate")
+    for text in (overview, help_of("worker"), help_of("keys create")):
+        assert "Exit codes: 0 done; 1 the request failed" in text
+    assert "stdin" not in help_of("worker")
 
 
 def help_of(command: str) -> str:

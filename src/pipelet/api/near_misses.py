@@ -45,7 +45,7 @@ def of_choice(sent: object, choices: Sequence[str]) -> str:
 
 
 def of_path(path: str, apps: Iterable[str], docs: str) -> str:
-    """What to say where there is nothing at `path`; `apps` are those that take requests, `docs` is the path of /docs."""
+    """What to say where there is nothing at `path`; `apps` take requests, `docs` is where they are described."""
     routes = _routes(docs)
     example = f"/fal/queue/{next(iter(apps), '<app>')}"
     missing = "There is nothing at this path."

@@ -1,9 +1,4 @@
-"""The command line. Each command's module is imported when it runs: `pipelet --help` loads none of them.
-
-Exit codes: 0 done; 1 the request failed, was refused or is unknown; 2 the command line is wrong; 3 the installation
-is: the message says what to do; 4 the service cannot be reached, cannot work right now or does not know the key;
-130 Ctrl-C.
-"""
+"""The command line. Each command's module is imported when it runs: `pipelet --help` loads none of them."""
 
 import sys
 from collections.abc import Sequence
@@ -19,6 +14,10 @@ REFUSED, UNUSABLE, AWAY = 1, 3, 4
 _ABOUT = """Self-hosted image generation behind a durable priority queue.
 
 Begin with `pipelet serve`; then, in another terminal, `pipelet generate "a red apple"`."""
+
+_EXIT_CODES = """Exit codes: 0 done; 1 the request failed, was refused or is unknown; 2 the command line is wrong; 3 the
+installation or its settings are wrong; 4 the service cannot be reached, cannot work right now, or does not accept the
+key; 130 Ctrl-C."""
 
 _COMMANDS = {
     "serve": ("pipelet.cli.serve:serve", "Run the service: the API, and workers beside it."),
@@ -47,7 +46,7 @@ def main() -> None:
 def build(arguments: Sequence[str]) -> App:
     from pipelet import __version__  # once it is certain that this module is ours
 
-    app = App(name="pipelet", version=__version__, help=_ABOUT)
+    app = App(name="pipelet", version=__version__, help=_ABOUT, help_epilogue=_EXIT_CODES)
     is_overview = not arguments or arguments[0].startswith("-")
     for place, (name, (path, summary)) in enumerate(_COMMANDS.items()):
         # A summary takes the place of the command's own help, so it is given for the overview only.

@@ -62,7 +62,8 @@ def fleet(
     model
         What to draw with: a name in the catalog, a hub id or a folder. [default: the model in the box]
     app
-        Where the catalog's apps have several models: an app whose model to draw with. [default: the one model]
+        Needed only if the apps of the catalog use several models: load the model of this app, and serve every app
+        that uses it. [default: the only model]
     data_dir
         Where the workers' machines keep what is theirs alone. [default: .pipelet]
     """

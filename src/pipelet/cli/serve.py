@@ -63,8 +63,8 @@ def serve(
     model
         What to draw with: a name in the catalog, a hub id or a folder. [default: the model in the box]
     app
-        Where the catalog's apps have several models: an app whose model the workers beside the API draw with.
-        [default: the one model]
+        Needed only if the apps of the catalog use several models: load the model of this app, and serve every app
+        that uses it. [default: the only model]
     device
         Where the model runs: auto, cpu, cuda, cuda:1, mps. [default: auto]
     """

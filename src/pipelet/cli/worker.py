@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from pipelet import logs, settings, wiring
+from pipelet.cli.flags import Internal
 from pipelet.cli.signals import on_stop_signals
 from pipelet.cli.waiting import wait_for_database
 from pipelet.domain.errors import BlobsUnusable
@@ -28,7 +29,7 @@ def worker(
     model: str | None = None,
     app: str | None = None,
     data_dir: Path | None = None,
-    until_stdin_closes: bool = False,
+    until_stdin_closes: Internal = False,
 ) -> int:
     """Run one worker: it claims requests from the queue and draws them, until SIGTERM, Ctrl-C or a drain.
 
@@ -44,8 +45,8 @@ def worker(
     model
         What to draw with: a name in the catalog, a hub id or a folder. [default: the model in the box]
     app
-        Where the catalog's apps have several models: an app whose model to draw with. All apps of that model are
-        served. [default: the one model]
+        Needed only if the apps of the catalog use several models: load the model of this app, and serve every app
+        that uses it. [default: the only model]
     data_dir
         Where the database and the files lie. [default: .pipelet]
     until_stdin_closes
