@@ -1,16 +1,20 @@
 """The examples do what they show, and so does the demo."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from PIL import Image
 
 from tests.clients.behind_tls import behind_tls
 from tests.clients.installed import NODE
+from tests.docs.test_docs import blocks
 from tests.service import REPOSITORY, Service, environment
 
 EXAMPLES = REPOSITORY / "examples"
@@ -35,6 +39,65 @@ def test_examples_fail_where_the_service_refuses(service: Service, tmp_path: Pat
 
     assert done.returncode != 0
     assert "blank" in done.stdout + done.stderr
+
+
+@pytest.fixture
+def checkout(service: Service, tmp_path: Path) -> Path:
+    """A folder where the service's data directory has its usual name."""
+    (tmp_path / ".pipelet").symlink_to(service.data_dir)
+    return tmp_path
+
+
+def test_the_readmes_shell_lines_run_in_order(service: Service, checkout: Path) -> None:
+    """Pasted one after the other: the answer, the status, its stream to the end, the result, and a cancel too late."""
+    lines = _here(service, "\n".join(blocks(REPOSITORY / "README.md", "bash")))
+
+    done = _run(["bash", "-euc", f"{lines}\necho $PIPELET_KEY"], service, checkout)
+
+    assert done.returncode == 0, done.stderr
+    submitted, *answers = done.stdout.splitlines()
+    assert '"request_id"' in submitted
+    assert '"queue_position"' in answers[0]
+    assert '"status":"COMPLETED"' in "".join(line for line in answers if line.startswith("data: "))
+    assert 2 == len(re.findall(r'"file_name":"[^"]+","content_type"', done.stdout))
+    assert "ALREADY_COMPLETED" in done.stdout
+    assert done.stdout.endswith(f"{service.key}\n")
+
+
+@pytest.mark.parametrize(
+    "source", [block for block in blocks(REPOSITORY / "README.md", "python") if "pipelet.client" in block]
+)
+def test_the_readmes_own_client_fetches_a_picture(service: Service, checkout: Path, source: str) -> None:
+    """Without TLS, with the key that is in the data directory."""
+    done = subprocess.run(
+        [sys.executable, "-c", _here(service, source)],
+        cwd=checkout,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    [picture] = checkout.glob("*.png")
+    assert picture.name in done.stdout
+
+
+def test_a_proxy_on_this_machine_says_how_clients_came(service: Service) -> None:
+    """Its word for TLS counts, and the host that it passes on, as the README says."""
+    body = {"prompt": "x", "width": 64, "height": 64}
+    headers = {"Authorization": f"Bearer {service.key}", "Host": "pipelet.example.com", "X-Forwarded-Proto": "https"}
+    url = f"{service.url}/fal/queue/z-image-text-to-image"
+    with urlopen(Request(url, json.dumps(body).encode(), headers)) as response:
+        submitted = json.load(response)
+
+    assert submitted["status_url"].startswith("https://pipelet.example.com/fal/queue/")
+    service.wait(submitted["request_id"])
+
+
+def _here(service: Service, text: str) -> str:
+    return text.replace("http://127.0.0.1:8000", service.url)
 
 
 def test_the_example_for_fals_client_prints_urls(tmp_path: Path) -> None:

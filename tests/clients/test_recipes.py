@@ -62,6 +62,19 @@ def test_javascript_from_the_documentation_draws(running: BehindTLS, tmp_path: P
     assert "/files/outputs/z_image_text_to_image_api/" in out
 
 
+def test_a_wrong_key_ends_the_readmes_loop_with_the_reason(running: BehindTLS, tmp_path: Path) -> None:
+    """Not with what follows from it, such as an address that is undefined."""
+    [source] = [block for block in blocks(ROOT / "README.md", "js") if "fetch(" in block]
+    script = tmp_path / "recipe.mjs"
+    service = running.service
+    script.write_text(_put({"http://127.0.0.1:8000": service.url}, source))
+    process = start_node(tmp_path / "node", script, service=service, PIPELET_KEY=f"pk_{'a' * 43}")
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode != 0
+    assert "This key is not known here" in errors
+
+
 def _put(here: dict[str, str], text: str) -> str:
     for there, value in here.items():
         text = text.replace(there, value)

@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelet.cli import build
 from pipelet.settings import Settings
 from tests.docs.openapi import openapi_document
 from tests.docs.reference import DOCS, with_parts
@@ -18,6 +20,7 @@ PAGES = [
     for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "src").rglob("README.md")]
     if ".venv" not in path.parts
 ]
+COMMAND = re.compile(r"(?:\S*/)?pipelet ([a-z].*)")
 TEXTS = {"", ".md", ".py", ".toml", ".txt", ".sh", ".mjs", ".yaml", ".service"}
 
 
@@ -67,6 +70,17 @@ def test_bodies_of_submits_in_the_readme_are_good_ones() -> None:
 def test_python_in_the_readme_compiles(source: str) -> None:
     """The README's Python is Python."""
     compile(source, "README.md", "exec")
+
+
+def test_commands_that_are_named_exist() -> None:
+    """Every `pipelet …` of the documentation is one that the command line takes, with its flags."""
+    lines = [line for page in PAGES for block in blocks(page, r"\w*") for line in block.splitlines()]
+    table = re.findall(r"^\| `(pipelet [^`]*)`", (ROOT / "README.md").read_text(), re.MULTILINE)
+    commands = [shlex.split(found[1], comments=True) for line in [*lines, *table] if (found := COMMAND.match(line))]
+
+    assert 10 < len(commands)
+    for command in commands:
+        build(command).parse_args(command, exit_on_error=False, print_error=False)
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
