@@ -1,5 +1,5 @@
-"""The whole way once: start a service, send the API document's own request and three more, fetch the pictures, have
-one of them edited, stop.
+"""The whole way once: start a service, send requests of the API document's form, fetch the pictures, have one of them
+edited, stop.
 
 What goes over the wire is made with the standard library only, so that every byte of it is to be seen here. Run by
 `make demo`.
@@ -25,21 +25,22 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 OUTPUT = Path("demo-output")
-PROMPT = (
-    "The girl from first image is playing chess with the girl from second image, on the ancient table from third image."
-)
+PROMPT = "an owl on a teal background"
 BODY = """{
     "width": "%s",
     "height": "%s",
-    "batch_size": 4,
+    "batch_size": 2,
     "prompt": "%s"
 }"""
 MORE_PROMPTS = (
     "a red apple on a light blue background",
+    "a penguin on an orange background",
+    "a rocket on a black background",
     "a lemon and a tomato on a blue background",
     "a ghost in the bottom left corner",
 )
-"""What the model in the box knows how to draw."""
+"""Like the first one, what the demonstration model draws well."""
+NEXT = 'make serve; then, in another terminal, .venv/bin/pipelet generate "a cat above a dog" --width 256 --height 256'
 EDIT = "a green apple on a light blue background"
 """What the first of them becomes."""
 EDIT_BODY = '{"prompt": "%s", "image_urls": ["%s"]}'
@@ -62,7 +63,7 @@ class Failed(Exception):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", default="320x200", help="width x height; 3200x2000 is the document's own")
+    parser.add_argument("--size", default="320x200", help="width x height of the first pictures, such as 3200x2000")
     width, _, height = parser.parse_args().size.partition("x")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="pipelet-demo-") as folder:
@@ -79,6 +80,7 @@ def main() -> int:
             say(f"\nThe demo failed: {error}\nThe end of the service's log:\n{tail(log)}")
             return 1
     say("The service has stopped, and its data is deleted.")
+    say(f"Next: {NEXT}")
     return 0
 
 
@@ -123,7 +125,7 @@ def wait_for_worker(url: str, service: "subprocess.Popen[str]", log: Path) -> No
         if service.poll() is not None or (found := trouble(log)):
             raise Failed(found if service.poll() is None else "the service ended while the model was loading.")
         say(".", end="")
-        time.sleep(0.5)
+        time.sleep(0.25)
 
 
 def trouble(log: Path) -> str:
@@ -182,7 +184,7 @@ def watch(status_url: str, key: str) -> None:
             shown = line
         if status["status"] == "COMPLETED":
             return
-        time.sleep(0.2)
+        time.sleep(0.1)
 
 
 def fetch(url: str, name: str) -> Path:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from urllib.request import Request, urlopen
 import pytest
 from PIL import Image
 
+from pipelet.cli import build
 from tests.clients.behind_tls import behind_tls
 from tests.clients.installed import NODE
 from tests.docs.test_docs import blocks
@@ -117,8 +119,8 @@ def test_the_example_for_fals_client_prints_urls(tmp_path: Path) -> None:
 
 
 def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) -> None:
-    """It sends the document's own request, three more and an edit of what it got, shows the API's progress, and names
-    the files: eight pictures and the sheet with all of them."""
+    """It sends a batch, more requests and an edit of what it got, shows the API's progress, names the files, which are
+    eight pictures and the sheet with all of them, and ends with a command that the command line takes."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "demo.py"), "--size", "96x64"],
         cwd=tmp_path,
@@ -137,6 +139,8 @@ def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) 
     assert all(picture.name in done.stdout for picture in pictures)
     with Image.open(tmp_path / "demo-output" / "contact-sheet.png") as sheet:
         assert sheet.size == (4 * 264 + 8, 2 * 264 + 8)
+    command = shlex.split(done.stdout.splitlines()[-1].partition(".venv/bin/pipelet ")[2])
+    build(command).parse_args(command, exit_on_error=False, print_error=False)
     folder = Path(done.stdout.split()[6]).parent
     assert folder.name.startswith("pipelet-demo-")
     assert not folder.exists()
