@@ -43,7 +43,7 @@ class Doorkeeper:
     def remembers(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Whether these raw headers hold a key that was valid when it was last looked up, however long ago."""
         try:
-            hashed = hash_secret(_secret_in([value for name, value in headers if name == b"authorization"]))
+            hashed = hash_secret(_secret_in(headers))
         except NotAllowed:
             return False
         remembered = self._remembered.get(hashed)
