@@ -16,7 +16,10 @@ from pipelet.domain.errors import Unusable
 from pipelet.settings import load
 from pipelet.wiring.data_dir import prepare_data_dir
 from tests.databases import empty_sqlite
+from tests.root import needs_root
 from tests.service import environment
+
+pytestmark = needs_root
 
 API, WORKER, GROUP = 10_001, 10_002, 20_001
 """Ids without names, as in a container."""

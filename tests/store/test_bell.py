@@ -8,6 +8,7 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from pipelet.store.bell import Bell
+from tests.root import needs_root
 from tests.waiting import until
 
 STRANGER = 65534
@@ -25,6 +26,7 @@ async def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
     assert [] == list((deep / "pipelet.sqlite-notify").iterdir())
 
 
+@needs_root
 async def test_a_folder_of_others_is_not_used(tmp_path: Path) -> None:
     """A link, a folder of another user and one that others can write to cost wake-ups, no file; it is said once."""
     documents = tmp_path / "documents"
@@ -32,7 +34,7 @@ async def test_a_folder_of_others_is_not_used(tmp_path: Path) -> None:
     (documents / "letter").write_text("Dear …")
     (tmp_path / "link.sqlite-notify").symlink_to(documents)
     (tmp_path / "foreign.sqlite-notify").mkdir(mode=0o700)
-    os.chown(tmp_path / "foreign.sqlite-notify", STRANGER, STRANGER)  # as root
+    os.chown(tmp_path / "foreign.sqlite-notify", STRANGER, STRANGER)
     (tmp_path / "shared.sqlite-notify").mkdir()
     (tmp_path / "shared.sqlite-notify").chmod(0o777)
     for name in ("link", "foreign", "shared"):

@@ -1,6 +1,7 @@
 """Who may read and write the files that Pipelet stores. The umask of the process does not matter."""
 
 import contextlib
+import errno
 import grp
 import os
 import pwd
@@ -36,7 +37,7 @@ class Permissions:
         descriptor = os.open(path, flags, mode=0o600)
         if self.group is not None:
             os.fchown(descriptor, -1, self.group)
-        os.fchmod(descriptor, self.file_mode)
+        self._change_mode(descriptor, self.file_mode)
         return descriptor
 
     def make_folder(self, path: Path) -> None:
@@ -56,11 +57,20 @@ class Permissions:
         """Give a file or folder of this user our mode, and the group."""
         if self.group is not None:
             os.chown(path, -1, self.group, follow_symlinks=False)
-        path.chmod(self.folder_mode if path.is_dir() else self.file_mode)
+        self._change_mode(path, self.folder_mode if path.is_dir() else self.file_mode)
+
+    def _change_mode(self, target: Path | int, mode: int) -> None:
+        try:
+            os.chmod(target, mode)
+        except OSError as error:
+            # Some file systems, such as FAT, have no modes. What is private to a user is then as private as its mount.
+            if self.group is not None or error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
 
     def adjust(self, path: Path) -> bool:
-        """Give a file, or a folder with all that it holds, our mode; False where it has that already, or is not ours.
+        """Give a file, or a folder and its content, our mode. Return whether that changed anything.
 
+        What belongs to other users is left as it is, and so are links.
         A folder comes after its content, so that a broken-off run is repeated.
         """
         try:
@@ -74,7 +84,7 @@ class Permissions:
             for entry in path.iterdir():
                 self.adjust(entry)
         self.set_mode(path)
-        return True
+        return self.fits(path.lstat())
 
     def fits(self, found: os.stat_result) -> bool:
         """Whether a file or folder is as private, and as shared, as it should be."""

@@ -91,6 +91,7 @@ def schema_revision(settings: Settings) -> str | None:
         from pipelet.store import postgres  # its driver is not needed otherwise
 
         return asyncio.run(postgres.schema_version(settings.database_url))
+    permissions_of(settings).refuse_foreign(settings.database_path)
     return schema_version(settings.database_path) if settings.database_path.exists() else None
 
 

@@ -75,7 +75,7 @@ def _adjust(settings: Settings, permissions: Permissions) -> list[str]:
         # A folder that holds something else, such as a home, is not ours to close. What we store in it is closed above.
         if set(folder.iterdir()) <= set(paths) and _is_open(folder, permissions):
             permissions.set_mode(folder)
-            changed.append(str(folder))
+            changed += [] if _is_open(folder, permissions) else [str(folder)]
     return changed
 
 

@@ -1,0 +1,8 @@
+"""Tests that need other users."""
+
+import os
+
+import pytest
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to own files and start processes as other users")
+"""For developers. CI runs as root."""
