@@ -73,18 +73,17 @@ class Permissions:
         What belongs to other users is left as it is, and so are links.
         A folder comes after its content, so that a broken-off run is repeated.
         """
-        try:
+        with contextlib.suppress(FileNotFoundError):  # SQLite removes files when a process ends
             found = path.lstat()
-        except FileNotFoundError:
-            return False
-        is_folder = stat.S_ISDIR(found.st_mode)
-        if found.st_uid != os.geteuid() or not (is_folder or stat.S_ISREG(found.st_mode)) or self.fits(found):
-            return False
-        if is_folder:
-            for entry in path.iterdir():
-                self.adjust(entry)
-        self.set_mode(path)
-        return self.fits(path.lstat())
+            is_folder = stat.S_ISDIR(found.st_mode)
+            if found.st_uid != os.geteuid() or not (is_folder or stat.S_ISREG(found.st_mode)) or self.fits(found):
+                return False
+            if is_folder:
+                for entry in path.iterdir():
+                    self.adjust(entry)
+            self.set_mode(path)
+            return self.fits(path.lstat())
+        return False
 
     def fits(self, found: os.stat_result) -> bool:
         """Whether a file or folder is as private, and as shared, as it should be."""
