@@ -19,7 +19,7 @@ from pipelet.cli.flags import AsJson
 from pipelet.system.text import visible
 
 UNUSABLE = 3
-_SECONDS = 8.0
+_SECONDS = 7.0
 """For all checks together but the engine's, which imports it and starts no sooner than its disk lets it."""
 _ENGINE_SECONDS = 65.0
 _COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
@@ -38,7 +38,7 @@ def doctor(
 
     It changes nothing, but for a file of some bytes in the bucket where files are kept on S3: storing one is the only
     proof that it can be done. Importing the engine takes some seconds; all other checks
-    have ended after eight, whatever is away.
+    have ended after seven, whatever is away.
 
     For example:
 

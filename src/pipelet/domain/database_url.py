@@ -71,8 +71,9 @@ def hosts_of(url: str) -> list[tuple[str, int]]:
     ]
 
 
-def has_parameter(url: str, name: str) -> bool:
-    return name in _query(url)
+def parameter(url: str, name: str) -> str | None:
+    """What stands for `name` after the `?`."""
+    return _query(url).get(name)
 
 
 def _query(url: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from pipelet.domain.database_url import has_parameter, hosts_of, name_of
+from pipelet.domain.database_url import hosts_of, name_of, parameter
 from pipelet.domain.errors import StoreUnusable
 from pipelet.store.postgres_errors import AWAY, CONNECTING, OPERATORS, OUR_FAULT, POOLER, unusable
 
@@ -184,14 +184,16 @@ async def connect(url: str, hosts: list[tuple[str, int]], **options: Any) -> "as
     if len(hosts) < 2:
         alone: asyncpg.Connection[Any] = await asyncpg.connect(url, **options)
         return alone
-    if not has_parameter(url, "target_session_attrs"):
+    if parameter(url, "target_session_attrs") is None:
         options["target_session_attrs"] = "read-write"
     failure: Exception | None = None
     for host, port in list(hosts):
         try:
             connection: asyncpg.Connection[Any] = await asyncpg.connect(url, host=host, port=port, **options)
         except (asyncpg.PostgresError, *AWAY) as error:
-            if failure is None or isinstance(failure, AWAY):  # a refusal tells more than a server that is away
+            if failure is None or isinstance(
+                failure, OSError
+            ):  # a server that answers tells more than one that does not
                 failure = error
         else:
             hosts.remove((host, port))

@@ -4,7 +4,7 @@ import ssl
 
 import asyncpg
 
-from pipelet.domain.database_url import name_of
+from pipelet.domain.database_url import name_of, parameter
 from pipelet.domain.errors import StoreAway, StoreUnusable
 
 AWAY = (
@@ -39,6 +39,7 @@ POOLER = (
     "direct connection."
 )
 READ_ONLY = "it is read-only: a standby, or full. Name the primary server in PIPELET_DATABASE_URL."
+_NO_TLS = "TLS could not be agreed on. Check sslmode in PIPELET_DATABASE_URL, and ssl on the server."
 _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (
         asyncpg.InvalidAuthorizationSpecificationError,
@@ -85,7 +86,7 @@ _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] =
         "its certificate is not one that sslrootcert in PIPELET_DATABASE_URL vouches for, or is for another host. Name "
         "the file of the authority that signed it, and the server as the certificate does.",
     ),
-    (ssl.SSLError, "TLS could not be agreed on. Check sslmode in PIPELET_DATABASE_URL, and ssl on the server."),
+    (ssl.SSLError, _NO_TLS),
     (asyncpg.ClientConfigurationError, "PIPELET_DATABASE_URL cannot be used. Check its parts and the files it names."),
     (
         FileNotFoundError,
@@ -99,14 +100,14 @@ _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] =
 
 def unusable(error: BaseException, url: str) -> StoreUnusable:
     """StoreAway where waiting may help."""
-    error = _as_tls_error(error)
-    may_pass = isinstance(error, (*AWAY, asyncpg.TooManyConnectionsError)) and not isinstance(error, _REFUSALS)
+    refuses = isinstance(error, _REFUSALS) or _lacks_tls(error, url)
+    may_pass = isinstance(error, (*AWAY, asyncpg.TooManyConnectionsError)) and not refuses
     return (StoreAway if may_pass else StoreUnusable)(explain(error, url))
 
 
-def _as_tls_error(error: BaseException) -> BaseException:
-    """A server without TLS, where the URL asks for it, is not away; the driver has no type for that."""
-    return ssl.SSLError(str(error)) if "rejected SSL upgrade" in str(error) else error
+def _lacks_tls(error: BaseException, url: str) -> bool:
+    """A server without TLS, where the URL demands it, is not away; the driver has no type for that."""
+    return "rejected SSL upgrade" in str(error) and parameter(url, "sslmode") in ("require", "verify-ca", "verify-full")
 
 
 def explain(error: BaseException, url: str) -> str:
@@ -116,5 +117,7 @@ def explain(error: BaseException, url: str) -> str:
     if isinstance(error, (ValueError, KeyError)) and not isinstance(error, (asyncpg.InterfaceError, OSError)):
         return f"{where}: PIPELET_DATABASE_URL cannot be used. Check its parts, and that it names a user."
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "it refused. Its log may say more.")
+    if _lacks_tls(error, url):
+        advice = _NO_TLS
     words = str(error) or type(error).__name__
     return f"{where}: {advice} (It says: {words})"
