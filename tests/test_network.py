@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelet import settings, wiring
 from pipelet.blobs.s3 import S3Blobs
 from pipelet.cli import AWAY, _exit_code
 from pipelet.client import Client, Result, ResultFile, ServiceAway, Unreachable
@@ -182,3 +183,14 @@ async def test_a_bucket_is_reached_by_the_same_rule(dead: str) -> None:
         await _s3("http://s3.example.com").check()
 
     assert ["/pictures/.pipelet-check"] == [request.path for request in server.requests]
+
+
+async def test_signed_urls_of_our_bucket_do_not_go_to_a_proxy(dead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as the bucket is not on the internet. Its server sees who fetches."""
+    async with WebServer(lambda _: whole(b"png")) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        async with wiring.open_fetchers(settings.load(blobs_url="s3://pictures")) as fetchers:
+            answer = await fetchers.storage.get(f"{server.url}/pictures/a.png?X-Amz-Signature=secret")
+
+    assert b"png" == answer.content
+    assert server.requests[0].headers["user-agent"].startswith("Pipelet/")

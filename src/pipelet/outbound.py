@@ -125,7 +125,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         """
         Raises:
             AddressRefused: no address of the host may be reached.
-            TooManyLookups: so many names are being looked up that this one was not.
+            TooManyLookups: the name was not looked up, because no thread became free.
             httpx2.ConnectError: it has none, or none takes the connection.
         """
         response = await self._send_to_any(request, await self._reachable(request))

@@ -143,7 +143,7 @@ class _Stream(EventSourceResponse):
             await _break_off(scope, receive)
 
     async def _tell(self, watch: Watch, hung_up: "asyncio.Task[None]", send: Send) -> bool:
-        """True: to the end. False: there is nobody to tell it to, or who may hear it, or this process stops.
+        """True: to the end. False: the client is gone or its key is refused, or this process stops.
 
         Raises:
             TimeoutError: the client does not read.

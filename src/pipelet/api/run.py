@@ -61,7 +61,7 @@ async def _stopped(parts: Parts, job: Job, *, may_come_again: bool) -> Response:
 
 
 async def _ends(parts: Parts, job_id: str, key: ApiKey, hung_up: "asyncio.Task[None]") -> bool:
-    """Waits until it does. False: nobody waits for it any more, or may, or we stop."""
+    """Waits until it does. False: the client is gone, its key is refused, or we stop."""
     sight = await see(parts, await queue.find_any(parts, job_id))
     with parts.watcher.watch(sight, key) as watch:
         hung_up.add_done_callback(lambda _: watch.news.set())

@@ -132,7 +132,7 @@ def front(request_id: str, /, *, data_dir: DataDir = None) -> None:
 def cancel(
     request_id: str | None = None, /, *, user: str | None = None, key: str | None = None, data_dir: DataDir = None
 ) -> None:
-    """Cancel a request that waits, or all that wait of a user or of a key, whoever may still read them.
+    """Cancel a request that waits, or all waiting requests of a user or of a key.
 
     They never run, and their webhooks are sent, as if their users had cancelled them. Requests that have begun go on.
     The exit code is 1 where a single request has begun or has ended.

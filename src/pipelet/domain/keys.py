@@ -10,7 +10,7 @@ from pipelet.domain.errors import LimitReached
 
 PREFIX = "pk_"
 FRESH_SECONDS = 2.0
-"""How long what a process knows of a key may be old: a revoked one may work for so long."""
+"""Seconds for which a process goes by what it has read of a key: a revoked key works that long at most."""
 _KEY = re.compile(r"pk_[A-Za-z0-9_-]{43}")
 
 
