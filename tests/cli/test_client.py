@@ -1,12 +1,10 @@
 """What the Python client promises beyond what the commands show."""
 
-import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 
 from pipelet.client import (
     ANY_APP,
@@ -95,19 +93,6 @@ def test_what_is_no_pipelet_is_told_as_that(tmp_path: Path) -> None:
         for call in (client.health, lambda: client.status("x"), lambda: client.submit(ANY_APP, prompt="x")):
             with pytest.raises(ServiceAway, match="no Pipelet"):
                 call()
-
-
-def test_a_service_that_is_there_need_not_be_started() -> None:
-    """One that cannot work, and one whose certificate is not trusted, differ from one that does not run."""
-    busy = whole(b'{"message": "Try again."}', "503 Service Unavailable")
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
-    for server_tls, reason in ((None, "Try again"), (tls, "CERTIFICATE_VERIFY_FAILED")):
-        with in_background(WebServer(lambda _: busy, tls=server_tls)) as server:
-            url = server.url.replace("http://", "https://") if server_tls else server.url
-            with Client(url, "pk_x") as client, pytest.raises(ServiceAway, match=reason) as caught:
-                client.submit(ANY_APP, prompt="x")
-        assert not isinstance(caught.value, Unreachable)
 
 
 def test_each_refusal_has_its_own_exception(client: Client, service: Service) -> None:

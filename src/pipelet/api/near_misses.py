@@ -44,32 +44,27 @@ def of_choice(sent: object, choices: Sequence[str]) -> str:
     return f"Give {', '.join(first)} or {last}."
 
 
-def of_path(path: str, apps: Iterable[str], docs: str) -> str:
-    """What to say where there is nothing at `path`; `apps` take requests, `docs` is where they are described."""
-    routes = _routes(docs)
+def of_path(path: str, apps: Iterable[str]) -> str:
+    """What to say where there is nothing at `path`; `apps` are those that take requests."""
     example = f"/fal/queue/{next(iter(apps), '<app>')}"
     missing = "There is nothing at this path."
     if path.rstrip("/").endswith("/requests"):
-        return f"{_no_list(example)} {routes}"
+        return _no_list(example)
     if re.match(r"/(queue|run)/[a-z0-9-]{1,64}(/|$)", path):
-        return f"{missing} Did you mean /fal{path[:200]}? {routes}"
+        return f"{missing} Did you mean /fal{path[:200]}?"
     if re.match(r"(/fal/(queue|run))?/fal-ai/", path):
-        return f"{missing} The models of fal-ai are not here; apps are called as {example}. {routes}"
+        return f"{missing} The models of fal-ai are not here; apps are called as {example}."
     if path.startswith(("/v1/", "/v1beta/", "/images/", "/predictions", "/models")):
-        return f"{missing} This service has fal's API: requests are sent to {example}. {routes}"
-    return f"{missing} {routes}"
+        return f"{missing} This service has fal's API: requests are sent to {example}."
+    return missing
 
 
-def of_method(method: str, path: str, allowed: str, apps: Iterable[str], docs: str) -> str:
+def of_method(method: str, path: str, allowed: str, apps: Iterable[str]) -> str:
     """What to say where there is something at `path`, but not for this method."""
     if method == "GET" and path.rstrip("/").endswith("/requests"):
-        return f"{_no_list('/fal/queue/' + next(iter(apps), '<app>'))} {_routes(docs)}"
-    return f"{method} is not allowed here{f', only {allowed}' if allowed else ''}. {_routes(docs)}"
+        return _no_list(f"/fal/queue/{next(iter(apps), '<app>')}")
+    return f"{method} is not allowed here{f', only {allowed}' if allowed else ''}."
 
 
 def _no_list(app_path: str) -> str:
     return f"Requests are not listed. Read one by its id, at {app_path}/requests/<request_id>."
-
-
-def _routes(docs: str) -> str:
-    return f"The routes are described at {docs}."

@@ -175,13 +175,13 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     """What the router itself refuses: a path or a method that is not there."""
     if not isinstance(error, HTTPException):
         raise error
-    docs = local_path(request.app.state.parts.public_url, "/docs")
+    routes = f"The routes are described at {local_path(request.app.state.parts.public_url, '/docs')}."
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     apps = request.app.state.parts.input_models
     allowed = (error.headers or {}).get("Allow", "")
     details = {
-        404: near_misses.of_path(path, apps, docs),
-        405: near_misses.of_method(request.scope["method"], path, allowed, apps, docs),
+        404: f"{near_misses.of_path(path, apps)} {routes}",
+        405: f"{near_misses.of_method(request.scope['method'], path, allowed, apps)} {routes}",
     }
     more = {"status": "NOT_FOUND"} if error.status_code == 404 else None
     detail = details.get(error.status_code, error.detail)
