@@ -2,10 +2,14 @@
 
 import base64
 import io
+import json
 import urllib.request
 from typing import Any
+from xml.etree import ElementTree
 
 from PIL import Image
+
+from pipelet.worker.metadata import NAMESPACE
 
 
 def picture(size: tuple[int, int] = (96, 64), colour: Any = "red", mode: str = "RGB") -> Image.Image:
@@ -28,6 +32,13 @@ def fetched(url: str) -> Image.Image:
         image = Image.open(io.BytesIO(answer.read()))
     image.load()
     return image
+
+
+def details(image: Image.Image) -> dict[str, Any]:
+    """What a file of ours says about how it was made."""
+    packet = ElementTree.fromstring(image.info["xmp"])  # noqa: S314 - of a file that was made here
+    (found,) = packet.iter(f"{{{NAMESPACE}}}request")
+    return json.loads(found.text or "")
 
 
 def data_uri(data: bytes, kind: str = "image/png") -> str:

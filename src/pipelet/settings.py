@@ -142,6 +142,11 @@ class Settings(BaseSettings):
     retention_days: float = Field(
         7, gt=0, allow_inf_nan=False, description="Days after which finished requests and their files are deleted."
     )
+    image_metadata: Literal["full", "none"] = Field(
+        "full",
+        description="What image files say about how they were made: `full`: prompt, seed, model and the other "
+        "parameters; `none`: nothing.",
+    )
     url_seconds: Seconds = Field(7200, description="How long the URL of a file can be used after the result was read.")
     open_streams: int = Field(
         10_000,

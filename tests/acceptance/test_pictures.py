@@ -14,7 +14,7 @@ from diffusers import ZImagePipeline
 from pipelet.engine.devices import quick_dtype
 from pipelet.engine.sources import resolve
 from tests.jobs import APP
-from tests.pictures import fetched
+from tests.pictures import details, fetched
 from tests.service import Service
 
 SEEDS_PROMPT = (
@@ -103,7 +103,7 @@ def test_the_seeds_request_as_written_is_drawn_in_seconds(service: Service) -> N
 
     pictures = [fetched(url) for url in result["results"]]
     assert [(3200, 2000)] * 4 == [picture.size for picture in pictures]
-    assert ["384x256"] * 4 == [picture.info["drawn_at"] for picture in pictures]
+    assert ["384x256"] * 4 == [details(picture)["drawn_at"] for picture in pictures]
     assert 4 == len({picture.tobytes() for picture in pictures})
     assert result["timings"]["inference"] < 60, json.dumps(result)
 

@@ -10,6 +10,7 @@ from tests.engine.tiny_stable_diffusion import make_stable_diffusion
 from tests.engine.tiny_z_image import TINY
 
 from pipelet.domain.catalog import Model
+from pipelet.domain.engine import Used
 from pipelet.domain.errors import DrawCancelled, DrawOutOfMemory, DrawRefused, ModelUnusable
 from pipelet.engine.devices import quick_dtype
 from pipelet.engine.diffusers import DiffusersModel
@@ -42,6 +43,19 @@ def paint(painter, spec, *, first=0, count=1, references=(), on_task=lambda done
         is_cancelled=is_cancelled,
     )
     return out
+
+
+def used_by(painter, spec, references=()):
+    """What the painter says it used of `spec`."""
+    return painter.draw(
+        spec=spec,
+        first=0,
+        count=1,
+        references=references,
+        out=np.zeros((1, spec.height, spec.width, 3), np.uint8),
+        on_task=lambda done: None,
+        is_cancelled=lambda: False,
+    )
 
 
 def call(pipe, spec, *, count=1, width=None, height=None, **more):
@@ -198,6 +212,17 @@ def test_a_prompt_is_cut_behind_a_word(short_sighted, tiny, plain, make_spec):
     np.testing.assert_array_equal(whole, paint(short_sighted, make_spec(fits + " zyzzyvas in a lake")))
 
 
+def test_a_painter_tells_what_it_used(tiny, short_sighted, make_spec):
+    """The prompt as far as it was read, a negative prompt only where it had an effect, and the sampler."""
+    spec = make_spec("a fox " * 100, negative_prompt="blue")
+    unguided, guided = used_by(tiny, spec), used_by(tiny, replace(spec, guidance_scale=0.5))
+
+    assert Used(prompt=spec.prompt, negative_prompt=None, sampler="Euler") == unguided
+    assert replace(unguided, negative_prompt="blue") == guided
+    assert spec.prompt.startswith(read := used_by(short_sighted, spec).prompt)
+    assert 20 < len(read) < 600
+
+
 def test_a_limit_that_leaves_no_room_refuses(tiny_z_image, make_spec):
     """Where not even the template fits, there is nothing to draw."""
     model = replace(TINY, max_prompt_tokens=3, long_prompts="cut")
@@ -304,6 +329,9 @@ def test_another_pipeline_class_draws_from_its_folder(tmp_path, make_spec, sched
     np.testing.assert_array_equal(call(plain, spec, count=2, negative_prompt=["text"] * 2), pixels)
     assert list(range(1, 8)) == heard
     assert (70, 50) == paint(painter, make_spec(width=50, height=70)).shape[1:3]
+    used, unguided = used_by(painter, spec), used_by(painter, replace(spec, guidance_scale=1.0))
+    assert ("text", None) == (used.negative_prompt, unguided.negative_prompt)
+    assert {"PNDMScheduler": None, "HeunDiscreteScheduler": "Heun"}[scheduler] == used.sampler
 
 
 def test_a_class_that_takes_no_prompt_is_unusable(tmp_path):

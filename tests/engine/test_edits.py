@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as qwen
 from PIL import Image
-from tests.engine.test_diffusers import assert_alike, paint
+from tests.engine.test_diffusers import assert_alike, paint, used_by
 from tests.engine.tiny_edits import make_klein, make_omni, make_qwen_edit
 from tests.engine.tiny_z_image import TINY
 
@@ -281,6 +281,10 @@ def test_guidance_reaches_an_edit_by_whatever_name(edits_of, make_edit):
     np.testing.assert_array_equal(edits.call(spec, [FIRST], true_cfg_scale=3.0, negative_prompt="text, logo"), away)
     assert (guided != away).any()
     assert (guided != paint(edits.painter, replace(spec, guidance_scale=0.0), references=[FIRST])).any()
+    told = [
+        used_by(edits.painter, replace(spec, negative_prompt="text", guidance_scale=g), [FIRST]) for g in (1.0, 3.0)
+    ]
+    assert [None, "text"] == [used.negative_prompt for used in told]
 
 
 @pytest.mark.parametrize("name", ["img2img", "omni"])

@@ -2,6 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelet.domain.catalog import Model
+from pipelet.domain.engine import Used
 from pipelet.domain.image import ImageSpec, OutputFormat, Reference
 from pipelet.engine.messages import Cancel, Draw, Drawn, Failed, Load, LoadFailed, Ready, TaskDone, decode, encode
 
@@ -42,6 +43,7 @@ def test_every_other_message_arrives_as_it_was_sent():
         LoadFailed(message="No\nweights"),
         TaskDone(number=4, done=2),
         Drawn(number=4, seconds=1.5),
+        Drawn(number=5, seconds=1.5, used=Used(prompt="ä", negative_prompt=None, sampler="Euler")),
         Failed(number=4, kind="refused", message="Zu groß"),
     ]
 

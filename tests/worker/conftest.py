@@ -45,6 +45,7 @@ class Workshop:
         grace_seconds: float = 20.0,
         stall_seconds: float = 20.0,
         blobs: BlobStore | None = None,
+        writes_metadata: bool = True,
         **fields: Any,
     ) -> Worker:
         """`fields` are those of the model's catalog entry."""
@@ -56,6 +57,7 @@ class Workshop:
             version="0",
             lease_seconds=lease_seconds,
             grace_seconds=grace_seconds,
+            writes_metadata=writes_metadata,
         )
         engine = EngineProcess(
             model=drawn_with,

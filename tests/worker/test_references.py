@@ -20,6 +20,7 @@ from pipelet.domain.progress import Progress
 from pipelet.worker.references import load_references
 from tests.engine.zoo.gradient import picture, show
 from tests.jobs import make_job, make_spec
+from tests.pictures import details
 from tests.waiting import until
 from tests.worker.conftest import Workshop
 
@@ -62,7 +63,7 @@ async def test_an_edit_is_drawn_from_its_references_in_their_order(workshop: Wor
         show([FIRST, SECOND], expected)
         with Image.open(workshop.files / image.key) as file:
             np.testing.assert_array_equal(expected, np.asarray(file))
-            assert "2" == file.text["references"]  # type: ignore[attr-defined]
+            assert 2 == details(file)["references"]
     assert Progress(26, 26) == done.progress
 
 
@@ -77,7 +78,7 @@ async def test_a_picture_that_drawing_begins_as_has_the_size_that_is_drawn(works
     with Image.open(workshop.files / done.images[0].key) as file:
         # The zoo's painter shows what it got in the upper half: squeezed, but in its rows.
         assert (32, 64) == file.size
-        assert "0.5" == file.text["strength"]  # type: ignore[attr-defined]
+        assert 0.5 == details(file)["strength"]
     (shown,) = await load_references(done.spec, Model(name="m", source="", **fields), workshop.blobs, request_id="r")
     np.testing.assert_array_equal(SECOND, np.asarray(shown)[:, 16:48])
 

@@ -23,6 +23,7 @@ from pipelet.domain.progress import Progress
 from pipelet.domain.workers import ReportAnswer, WorkerReport
 from tests.engine.zoo.gradient import picture
 from tests.jobs import APP, make_job, make_spec, wanting
+from tests.pictures import details
 from tests.waiting import until
 from tests.worker.conftest import Workshop
 
@@ -50,8 +51,8 @@ async def test_a_request_becomes_its_pictures(workshop: Workshop) -> None:
     assert_right_pictures(workshop, done)
     assert Progress(12, 12) == done.progress
     with Image.open(workshop.files / done.images[2].key) as file:
-        story = file.text  # type: ignore[attr-defined]
-    assert ("a fox, 狐", "44", "97x65", "8", job.id) == tuple(
+        story = details(file)
+    assert ("a fox, 狐", 44, "97x65", 8, job.id) == tuple(
         story[key] for key in ("prompt", "seed", "size", "num_inference_steps", "request_id")
     )
     assert ["00001", "00002", "00003"] == [image.file_name.split("__")[1][:5] for image in done.images]
@@ -91,14 +92,14 @@ async def test_sizes_the_model_was_not_trained_for_are_resampled(workshop: Works
     for number, image in enumerate(done.images):
         with Image.open(workshop.files / image.key) as file:
             shrunk = file.convert("RGB").resize((96, 64), Image.Resampling.BOX)
-            assert ("480x320", "96x64") == (file.text["size"], file.text["drawn_at"])  # type: ignore[attr-defined]
+            assert ("480x320", "96x64") == (details(file)["size"], details(file)["drawn_at"])
             assert (480, 320) == file.size == (image.width, image.height)
         difference = np.asarray(shrunk).astype(int) - picture(native, done.spec.seed + number)
         assert np.abs(difference).mean() < 2
     assert Progress(12, 12) == done.progress
     assert_right_pictures(workshop, trained)
     with Image.open(workshop.files / trained.images[0].key) as file:
-        assert "drawn_at" not in file.text  # type: ignore[attr-defined]
+        assert "drawn_at" not in details(file)
 
 
 async def test_a_refined_picture_is_stored_as_it_was_drawn(workshop: Workshop) -> None:
@@ -110,8 +111,8 @@ async def test_a_refined_picture_is_stored_as_it_was_drawn(workshop: Workshop) -
     assert_right_pictures(workshop, done)
     assert Progress(2 * (12 + 5), 2 * (12 + 5)) == done.progress
     with Image.open(workshop.files / done.images[0].key) as file:
-        told = file.text  # type: ignore[attr-defined]
-    assert ("96x64", "0.3") == (told["drawn_at"], told["refine_strength"])
+        told = details(file)
+    assert ("96x64", 0.3) == (told["drawn_at"], told["refine_strength"])
 
 
 async def test_progress_grows_task_by_task(workshop: Workshop) -> None:

@@ -19,6 +19,20 @@ class Part:
     """The pictures that an edit starts from, in their order: uint8, shape (height, width, 3), RGB."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What the backend really used of a request, for the metadata of the files."""
+
+    prompt: str
+    """As the model read it: the beginning of the request's where that was too long."""
+    negative_prompt: str | None
+    """None where it had no effect."""
+    sampler: str | None = None
+    """By AUTOMATIC1111's name; None where it has none for it."""
+    schedule_type: str | None = None
+    """The same, of the noise levels."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrawnPart:
     pixels: memoryview
@@ -26,6 +40,8 @@ class DrawnPart:
     seconds: float
     """What the pipeline took."""
     release: Callable[[], None]
+    used: Used | None = None
+    """None where the backend does not say."""
 
 
 @dataclass(frozen=True, slots=True)

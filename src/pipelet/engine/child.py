@@ -107,7 +107,7 @@ def draw(parent: Parent, painter: Painter, wanted: Draw, inbox: int, slots: Sequ
     number = wanted.number
     began = time.perf_counter()
     try:
-        painter.draw(
+        used = painter.draw(
             spec=wanted.spec,
             first=wanted.first,
             count=wanted.count,
@@ -118,7 +118,7 @@ def draw(parent: Parent, painter: Painter, wanted: Draw, inbox: int, slots: Sequ
         )
     except Exception as error:  # noqa: BLE001 - the edge of the process: reported, and ready for the next
         return _failed(number, error)
-    return Drawn(number=number, seconds=time.perf_counter() - began)
+    return Drawn(number=number, seconds=time.perf_counter() - began, used=used)
 
 
 def _implementation(name: str) -> Implementation:

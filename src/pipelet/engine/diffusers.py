@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipelet.domain import refining
 from pipelet.domain.catalog import Model
+from pipelet.domain.engine import Used
 from pipelet.domain.errors import DrawOutOfMemory, DrawRefused, ModelUnusable
 from pipelet.domain.image import ImageSpec
 from pipelet.engine.calls import arguments_of
@@ -20,6 +21,7 @@ from pipelet.engine.devices import find_device, in_words
 from pipelet.engine.edits import Editor
 from pipelet.engine.loading import load_pipeline, sibling
 from pipelet.engine.prompts import Prompts
+from pipelet.engine.samplers import sampler_of, schedule_type_of
 from pipelet.engine.watch import Watch
 
 # What torch says where the memory of the machine, not of a GPU, is too small; it has no class of its own.
@@ -66,7 +68,7 @@ class DiffusersModel:
         out: NDArray[np.uint8],
         on_task: Callable[[int], None],
         is_cancelled: Callable[[], bool],
-    ) -> None:
+    ) -> Used:
         spec = self._prompts.fitted(spec)
         passes = self._passes(spec, first, count, references)
         watch = Watch(on_task, is_cancelled)
@@ -88,7 +90,7 @@ class DiffusersModel:
             problem = str(error)
         else:
             watch.end_pass()
-            return
+            return _used(passes[0], spec)
         # Here, because the handled error kept the tensors alive.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -173,6 +175,22 @@ class _Pass:
     """By our names."""
     encodings: int = 1
     """Tasks before the first step."""
+
+
+def _used(first: _Pass, spec: ImageSpec) -> Used:
+    """Asked after the pipeline was called, which sets what it guides by."""
+    pipe, given = first.pipe, arguments_of(first.pipe, first.arguments)
+    if "true_cfg_scale" in inspect.signature(type(pipe).__call__).parameters:
+        guides = given.get("true_cfg_scale", 1) > 1
+    else:
+        guides = getattr(pipe, "do_classifier_free_guidance", spec.guidance_scale > 1)
+    scheduler = getattr(pipe, "scheduler", None)
+    return Used(
+        prompt=spec.prompt,
+        negative_prompt=spec.negative_prompt if guides and "negative_prompt" in given else None,
+        sampler=sampler_of(scheduler),
+        schedule_type=schedule_type_of(scheduler),
+    )
 
 
 def _copy(images: torch.Tensor, out: NDArray[np.uint8]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelet.domain.catalog import Model
+from pipelet.domain.engine import Used
 from pipelet.domain.errors import DrawCancelled, DrawFailed, DrawOutOfMemory, DrawRefused, EngineError
 from pipelet.domain.image import ImageSpec, OutputFormat, Reference
 
@@ -71,6 +72,7 @@ class TaskDone:
 class Drawn:
     number: int
     seconds: float
+    used: Used | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,8 @@ def decode(line: bytes) -> Message:
     if kind is Draw:
         content["spec"] = _spec(content["spec"])
         content["references"] = tuple(map(tuple, content["references"]))
+    if kind is Drawn and content["used"] is not None:
+        content["used"] = Used(**content["used"])
     return kind(**content)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelet.domain.catalog import Model
+from pipelet.domain.engine import Used
 from pipelet.domain.image import ImageSpec
 
 
@@ -26,8 +27,9 @@ class Painter(Protocol):
         out: NDArray[np.uint8],
         on_task: Callable[[int], None],
         is_cancelled: Callable[[], bool],
-    ) -> None:
+    ) -> Used | None:
         """Draw the images `first` to `first + count - 1` of `spec` into `out`, shape (count, height, width, 3), RGB.
+        Returns what of `spec` it used, where it knows.
 
         `references` are the pictures that an edit starts from, in their order: read-only, shape (height, width, 3),
         RGB. `on_task(k)` tells that k tasks are done and `is_cancelled()` is asked, both at least once a step.

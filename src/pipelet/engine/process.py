@@ -141,17 +141,17 @@ class EngineProcess:
                     references=tuple((each.shape[0], each.shape[1], 3) for each in part.references),  # type: ignore[index]
                 )
             )
-            seconds = await self._follow(child, part, on_task)
+            drawn = await self._follow(child, part, on_task)
         except EngineError:
             raise
         except BaseException:
             # Cancelled, or `on_task` raised: the child is still drawing.
             await _uninterrupted(self._halt(child, number, part.job_id))
             raise
-        return DrawnPart(pixels, seconds, release)
+        return DrawnPart(pixels, drawn.seconds, release, drawn.used)
 
-    async def _follow(self, child: Connection, part: Part, on_task: Callable[[int], None]) -> float:
-        """Hear the child out until its drawing ends. Answers the seconds it took."""
+    async def _follow(self, child: Connection, part: Part, on_task: Callable[[int], None]) -> Drawn:
+        """Hear the child out until its drawing ends."""
         while True:
             try:
                 message = await child.receive(self._stall_timeout)
@@ -165,8 +165,8 @@ class EngineProcess:
             match message:
                 case TaskDone(done=done):
                     on_task(done)
-                case Drawn(seconds=seconds):
-                    return seconds
+                case Drawn():
+                    return message
                 case Failed(kind=kind, message=reason):
                     raise FAILURES[kind](reason)
                 case _:

@@ -267,6 +267,7 @@ def build_worker(
         version=__version__,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
+        writes_metadata=settings.image_metadata == "full",
     )
     return Worker(config, store=store, blobs=blobs, engine=build_engine(settings, model), clock=store.clock)
 

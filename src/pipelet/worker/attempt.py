@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+import structlog
 
 from pipelet.domain.catalog import Model
-from pipelet.domain.engine import DrawnPart, Engine, Part
+from pipelet.domain.engine import DrawnPart, Engine, Part, Used
 from pipelet.domain.ids import new_file_prefix
 from pipelet.domain.image import StoredImage, file_key
 from pipelet.domain.job import Job, Lease
@@ -16,10 +18,13 @@ from pipelet.domain.outcome import Cancelled, Succeeded
 from pipelet.domain.parts import split
 from pipelet.domain.ports import BlobStore, JobStore
 from pipelet.worker.encode import encode
+from pipelet.worker.metadata import Metadata, metadata_of
 from pipelet.worker.persist import persist
 from pipelet.worker.references import load_references
 from pipelet.worker.resample import resample
 from pipelet.worker.tally import Tally
+
+log = structlog.get_logger()
 
 _LARGE = 0.5
 """Megapixels."""
@@ -40,7 +45,7 @@ class Attempt:
     Args:
         model: what the engine draws with.
         megapixels_per_run: what one part may hold.
-        story: what is written into the files.
+        details: what the files say about how they were made; None: nothing.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class Attempt:
         engine: Engine,
         model: Model,
         megapixels_per_run: float,
-        story: Mapping[str, str],
+        details: Mapping[str, Any] | None,
     ) -> None:
         self.lease = lease
         self.draw_seconds = 0.0
@@ -61,7 +66,7 @@ class Attempt:
         self._blobs = blobs
         self._engine = engine
         self._model = model
-        self._story = story
+        self._details = details
         self._parts = _plan(self._job, model, megapixels_per_run)
         self._tally = Tally(lease, model=model, parts=len(self._parts), store=store)
         self._reporting = asyncio.create_task(self._tally.report())
@@ -85,6 +90,9 @@ class Attempt:
         for number, part in enumerate(replace(part, references=references) for part in self._parts):
             drawn = await self._engine.draw(part, partial(self._tally.drawn, number))
             self.draw_seconds += drawn.seconds
+            if number == 0 and drawn.used is not None and drawn.used.prompt != spec.prompt:
+                kept, sent = len(drawn.used.prompt), len(spec.prompt)
+                log.warning("prompt.truncated", request_id=self._job.id, characters=kept, characters_sent=sent)
             self._filing.append(asyncio.create_task(self._file(part, drawn)))
 
     async def record(self) -> Succeeded | Cancelled:
@@ -108,7 +116,7 @@ class Attempt:
     async def _file(self, part: Part, drawn: DrawnPart) -> list[StoredImage]:
         try:
             await asyncio.sleep(_HEAD_START if self._job.spec.megapixels >= _LARGE else _SMALL_HEAD_START)
-            files = await asyncio.to_thread(self._encode, part, drawn.pixels)
+            files = await asyncio.to_thread(self._encode, part, drawn)
         finally:
             drawn.release()
         self._tally.filed()
@@ -117,16 +125,17 @@ class Attempt:
         self._tally.filed()
         return [self._stored(key, file, part.first + k) for k, (key, file) in enumerate(zip(keys, files, strict=True))]
 
-    def _encode(self, part: Part, pixels: memoryview) -> list[bytes]:
+    def _encode(self, part: Part, drawn: DrawnPart) -> list[bytes]:
         spec = self._job.spec
         return [
-            encode(
-                resample(picture, spec.size),
-                spec.output_format,
-                {**self._story, "seed": str(spec.seed + part.first + k)},
-            )
-            for k, picture in enumerate(np.asarray(pixels))
+            encode(resample(picture, spec.size), spec.output_format, self._metadata(spec.seed + number, drawn.used))
+            for number, picture in enumerate(np.asarray(drawn.pixels), part.first)
         ]
+
+    def _metadata(self, seed: int, used: Used | None) -> Metadata | None:
+        if self._details is None:
+            return None
+        return metadata_of(self._details, used, seed=seed, output_format=self._job.spec.output_format)
 
     async def _reserve_keys(self) -> list[str]:
         spec = self._job.spec

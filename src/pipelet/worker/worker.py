@@ -14,7 +14,6 @@ from pipelet.domain.engine import Engine
 from pipelet.domain.errors import DrawOutOfMemory, EngineError, StoreUnusable, Unusable
 from pipelet.domain.estimate import drawing, work_of
 from pipelet.domain.ids import new_token
-from pipelet.domain.image import ImageSpec
 from pipelet.domain.job import Job, Lease, NewLease
 from pipelet.domain.outcome import Cancelled, Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded
 from pipelet.domain.ports import BlobStore, Clock, JobStore
@@ -24,6 +23,7 @@ from pipelet.worker.cancels import Cancels
 from pipelet.worker.engine_start import EngineStart
 from pipelet.worker.every import every
 from pipelet.worker.lease import LeaseKeeper
+from pipelet.worker.metadata import details_of
 from pipelet.worker.name import OWN_NAMES, take_name
 from pipelet.worker.outcomes import outcome_of
 from pipelet.worker.persist import persist
@@ -54,6 +54,8 @@ class WorkerConfig:
     lease_seconds: float
     grace_seconds: float
     """How long what runs may go on after `stop`; then it is handed back."""
+    writes_metadata: bool = True
+    """Whether files say how they were made."""
 
 
 class Worker:
@@ -234,8 +236,7 @@ class Worker:
 
     async def _attempt(self, lease: Lease, engine_is_free: asyncio.Event) -> None:
         """From claim to verdict. Never raises: what happens is a row in the store and a line in the log."""
-        job = lease.job
-        drawn = self._config.model.drawn(job.spec)
+        job, config = lease.job, self._config
         log.info(
             "attempt.started",
             request_id=job.id,
@@ -243,8 +244,9 @@ class Worker:
             attempt=job.attempt,
             app=job.app,
             size=str(job.spec.size),
-            drawn_at=str(drawn.size),
+            drawn_at=str(config.model.drawn(job.spec).size),
         )
+        details = details_of(job, model=config.model, version=config.version) if config.writes_metadata else None
         with self._leases.hold(lease) as lost, self._cancels.watch(lease) as cancelled:
             attempt = Attempt(
                 lease,
@@ -253,7 +255,7 @@ class Worker:
                 engine=self._engine,
                 model=self._config.model,
                 megapixels_per_run=self._megapixels_per_run,
-                story=self._story(job, drawn),
+                details=details,
             )
             try:
                 outcome = await unless(self._outcome(attempt, engine_is_free, cancelled), lost, self._hurry)
@@ -318,26 +320,6 @@ class Worker:
             await self._store.learn(self._kind, "record", work_of(job.spec), max(record_seconds, 0.0))
         except StoreUnusable as error:  # the next request teaches the same
             log.warning("learning.skipped", request_id=job.id, reason=str(error))
-
-    def _story(self, job: Job, drawn: ImageSpec) -> dict[str, str]:
-        """What is written into the files; of an input that is not to be kept, nothing."""
-        spec, refined = job.spec, self._config.model.refine_steps(job.spec) > 0
-        strength = self._config.model.strength_of(spec)
-        story = {
-            "prompt": spec.prompt if job.keeps_input else "",
-            "negative_prompt": (spec.negative_prompt or "") if job.keeps_input else "",
-            "size": str(spec.size),
-            "drawn_at": "" if drawn.size == spec.size else str(drawn.size),
-            "refine_strength": f"{self._config.model.refine_strength:g}" if refined else "",
-            "num_inference_steps": str(spec.num_inference_steps),
-            "guidance_scale": f"{spec.guidance_scale:g}",
-            "references": str(len(spec.references)) if spec.references else "",
-            "strength": "" if strength is None else f"{strength:g}",
-            "model": self._config.model.name,
-            "request_id": job.id,
-            "software": f"Pipelet {self._config.version}",
-        }
-        return {key: value for key, value in story.items() if value}
 
     async def _report_after(self, seconds: float) -> None:
         """Report now; return when the next report is due, or at once when there is news."""
