@@ -15,6 +15,7 @@ from pipelet.api.references import References
 from pipelet.domain.catalog import Catalog
 from pipelet.outbound import guarded_client
 from tests.api.service import Service, catalog_of_edits
+from tests.api.test_edit_input import stored_files
 from tests.jobs import EDIT
 from tests.pictures import data_uri, png
 from tests.waiting import until
@@ -173,6 +174,28 @@ async def test_slow_servers_hold_up_their_own_user_alone(service: Service, addre
         (each.status_code, each.headers["Retry-After"], each.headers["X-Fal-Needs-Retry"]) for each in answers
     }
     assert 200 == (await post(service, f"{address}/a.png")).status_code
+
+
+async def test_what_was_stored_of_a_submit_that_took_too_long_is_deleted(service: Service, address: str) -> None:
+    """At once, not when nobody can be about to take it any more."""
+    wait_for(service, fetch_seconds=20.0, patience=0.5)
+
+    assert 503 == (await post(service, data_uri(PNG), f"{address}/silent")).status_code
+    await until(lambda: not stored_files(service))
+    assert [] == await service.store.unclaimed_files(service.clock.now() + 1e6, 10)
+
+
+async def test_large_pictures_hold_up_their_own_user_alone(service: Service) -> None:
+    """Another user's small one is decoded while those of the first still wait for their turn."""
+    bob = await service.new_key("bob")
+    large = [data_uri(png((2000, 1500), (number, 90, 30))) for number in range(8)]
+    many = asyncio.create_task(post(service, *large))
+    await until(lambda: service.app.state.parts.references._turns.free < 3)
+
+    assert 200 == (await post_as(service, bob, data_uri(PNG))).status_code
+    assert len(stored_files(service)) < 6
+    assert 200 == (await many).status_code
+    assert 9 == len(stored_files(service))
 
 
 async def test_waiting_for_others_is_not_the_fault_of_a_picture(impatient: Service, address: str) -> None:

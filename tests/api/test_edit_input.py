@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,7 +184,6 @@ async def test_bad_input(
     assert says in answer.json()["message"]
     assert len(str(faults[0]["input"])) <= 200
     assert 0 == await service.queued()
-    await _clear_up(service)
     assert [] == await service.store.unclaimed_files(service.clock.now() + 10_000, 10)
 
 
@@ -204,8 +204,7 @@ async def test_all_that_is_wrong_with_pictures_is_said_at_once(service: Service)
     ] == [(fault["loc"], fault["type"]) for fault in faults]
     assert {"min_width": 64, "min_height": 64} == faults[1]["ctx"]
     assert answer.json()["message"].startswith("image_urls.0: ")
-    await _clear_up(service)
-    assert [] == [each for each in (service.blobs._folder / "inputs").rglob("*") if each.is_file()]
+    assert [] == stored_files(service)
 
 
 async def test_pictures_go_with_their_request(service: Service) -> None:
@@ -227,17 +226,40 @@ async def test_pictures_go_with_their_request(service: Service) -> None:
             await service.blobs.get(each.key)
 
 
-async def test_pictures_of_a_request_over_the_limit_go_at_once(service: Service) -> None:
-    """Submitting in vain again and again fills no disk."""
+def stored_files(service: Service) -> list[Path]:
+    return [each for each in (service.blobs._folder / "inputs").rglob("*") if each.is_file()]
+
+
+async def test_pictures_of_a_request_over_the_limit_are_not_read(service: Service) -> None:
+    """The limit is looked at first: it is said even where the pictures are wrong, and nothing is stored. The same
+    submit made again is answered all the same."""
+    key = await service.new_key("ada", max_queued_images=1)
+    headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "once"}
+    body = {"prompt": "x", "image_urls": [RED]}
+    first = await service.client.post(f"/fal/queue/{EDIT}", json=body, headers=headers)
+    again = await service.client.post(f"/fal/queue/{EDIT}", json=body, headers=headers)
+    wrong = {"prompt": "x", "image_urls": ["https://example.com/a.png"]}
+    full = await service.client.post(f"/fal/queue/{EDIT}", json=wrong, headers={"Authorization": f"Bearer {key}"})
+
+    assert [200, 200, 429] == [first.status_code, again.status_code, full.status_code]
+    assert first.json()["request_id"] == again.json()["request_id"]
+    assert "1 of at most 1 wait" in full.text
+    assert full.headers["Retry-After"]
+    assert 1 == len(stored_files(service))
+
+
+async def test_pictures_of_a_request_that_is_refused_late_go_at_once(service: Service) -> None:
+    """Of several that arrive together, those that find no room any more leave nothing behind."""
     key = await service.new_key("ada", max_queued_images=1)
     headers = {"Authorization": f"Bearer {key}"}
-    body = {"prompt": "x", "image_urls": [RED]}
-    codes = [
-        (await service.client.post(f"/fal/queue/{EDIT}", json=body, headers=headers)).status_code for _ in range(2)
-    ]
+    body = {"prompt": "x", "image_urls": [RED, BLUE]}
+    answers = await asyncio.gather(
+        *(service.client.post(f"/fal/queue/{EDIT}", json=body, headers=headers) for _ in range(4))
+    )
 
-    assert [200, 429] == codes
-    assert 1 == len(await service.store.unclaimed_files(service.clock.now(), 10))
+    assert [200, 429, 429, 429] == sorted(answer.status_code for answer in answers)
+    assert 2 == len(stored_files(service))
+    assert [] == await service.store.unclaimed_files(service.clock.now() + 1e6, 10)
 
 
 async def test_a_submit_made_again_stores_no_more_pictures(service: Service) -> None:
@@ -251,8 +273,7 @@ async def test_a_submit_made_again_stores_no_more_pictures(service: Service) -> 
 
     assert 1 == len({answer.json()["request_id"] for answer in [*both, await send()]})
     assert 1 == await service.queued()
-    await _clear_up(service)
-    assert 1 == len([each for each in (service.blobs._folder / "inputs").rglob("*") if each.is_file()])
+    assert 1 == len(stored_files(service))
 
 
 async def test_a_file_of_our_own_is_read_without_a_request(service: Service) -> None:

@@ -30,6 +30,31 @@ async def test_a_user_has_a_share() -> None:
     assert 10 == shares.free
 
 
+async def test_the_user_who_holds_least_is_next() -> None:
+    """However many turns another one asked for before."""
+    shares, order = Shares(3, per_user=2), []
+
+    async def one(user: str, gate: asyncio.Event) -> None:
+        async with shares.hold(user):
+            order.append(user)
+            await gate.wait()
+
+    gates = {user: asyncio.Event() for user in ("ada", "eve", "bob")}
+    asked = ["ada", "ada", "eve", "ada", "ada", "eve", "bob"]
+    tasks = []
+    for user in asked:
+        tasks.append(asyncio.create_task(one(user, gates[user])))
+        await asyncio.sleep(0)
+    gates["ada"].set()
+    await asyncio.sleep(0.01)
+    for gate in gates.values():
+        gate.set()
+    await asyncio.gather(*tasks)
+
+    assert ["ada", "ada", "eve", "bob"] == order[:4]
+    assert 3 == shares.free
+
+
 async def test_one_that_is_larger_than_a_share() -> None:
     """It is served, alone of its user."""
     shares = Shares(10, per_user=6)

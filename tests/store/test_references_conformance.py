@@ -46,8 +46,8 @@ async def test_references_without_a_job_are_deleted_in_time(store: JobStore) -> 
     """Whoever noted them may have died before the submit; where it was refused instead, they may go at once."""
     await store.note_references("lost", ["inputs/lost.png"], 1_000_900.0)
     await store.note_references("refused", ["inputs/refused.png"], 1_000_900.0)
-    await store.release_references("refused", 1_000_001.0)
 
+    assert ["inputs/refused.png"] == await store.release_references("refused", 1_000_001.0)
     assert ["inputs/refused.png"] == await store.unclaimed_files(1_000_001.0, 10)
     assert {"inputs/refused.png", "inputs/lost.png"} == set(await store.unclaimed_files(1_000_900.0, 10))
 

@@ -45,7 +45,7 @@ class ReferencesMachine(StoreMachine):
         self.run(self.store.note_references(job.id, keys, self.time - age + KEPT))
         self.files |= set(keys)
         if age == KEPT:
-            self.run(self.store.release_references(job.id, self.time))
+            self.discard(job)
         return job
 
     @rule(target=queued, job=consumes(prepared), late=st.floats(0, SLOWEST))
@@ -58,10 +58,16 @@ class ReferencesMachine(StoreMachine):
         try:
             self.run(self.store.submit(job))
         except ReferencesGone:
-            self.run(self.store.release_references(job.id, self.time))
+            self.discard(job)
             return multiple()  # type: ignore[return-value]
         self.needed[job.id] = {each.key for each in job.spec.references}
         return job
+
+    def discard(self, job: Job) -> None:
+        """As the API does it: deleted at once, not by a housekeeper."""
+        keys = self.run(self.store.release_references(job.id, self.time))
+        self.files -= set(keys)
+        self.run(self.store.forget_files(keys))
 
     @rule(target=queued, job=queued)
     def submit_again(self, job: Job) -> Job:

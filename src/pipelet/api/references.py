@@ -5,6 +5,7 @@ server.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from pipelet.api.pictures import Picture, PictureRefused, read_picture
 from pipelet.api.problems import Fault, Problem, bad_input, fault
 from pipelet.api.shares import Shares
 from pipelet.domain.catalog import App
+from pipelet.domain.errors import BlobsUnusable, StoreUnusable
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import Reference
 from pipelet.domain.ports import BlobStore, Clock, JobStore
@@ -25,8 +27,10 @@ _AT_ONCE = 24
 """Pictures in the hands of this process, each of up to 20 MiB: fetched, or waiting for their decoder."""
 _AT_ONCE_PER_USER = 8
 """So that one with slow servers holds up no others. As many as a submit may have."""
-_DECODED_AT_ONCE = 2
+_DECODED_AT_ONCE = 3
 """Each takes up to 64 million pixels of four bytes, twice."""
+_DECODED_AT_ONCE_PER_USER = 2
+"""So that one with large pictures leaves a decoder to the others."""
 _UNTAKEN_SECONDS = 900.0
 """Until a picture is deleted whose request was never queued; longer than a submit takes by far."""
 
@@ -45,7 +49,7 @@ class _Submit:
         task = self.kept.get(picture.digest)
         if task is None:
             task = self.kept[picture.digest] = asyncio.create_task(keep())
-        return await task
+        return await asyncio.shield(task)  # what has begun to be stored is stored, and only then deleted
 
 
 class References:
@@ -69,11 +73,13 @@ class References:
         self._patience = patience
         self._slots = Shares(_AT_ONCE, _AT_ONCE_PER_USER)
         self._decoders = DaemonThreads(_DECODED_AT_ONCE, name="decode")
+        self._turns = Shares(_DECODED_AT_ONCE, _DECODED_AT_ONCE_PER_USER)
+        self._discarding: set[asyncio.Task[None]] = set()
 
     async def collect(
         self, app: App, job_id: str, reference_urls: Sequence[ReferenceUrl], *, user: str, base_url: str
     ) -> tuple[Reference, ...]:
-        """Stored and noted for `job_id`, in the order of `reference_urls`. Whoever does not submit it calls `release`.
+        """Stored and noted for `job_id`, in the order of `reference_urls`. Where it is not submitted, call `discard`.
 
         Raises:
             Problem: 422 with what is wrong with each picture; 503 where too many others are in work.
@@ -84,17 +90,32 @@ class References:
             async with asyncio.timeout(self._patience):
                 found = await asyncio.gather(*(self._one(submit, url) for url in urls), return_exceptions=True)
         except TimeoutError as error:
+            self._discard_later(submit)
             message = "Too many pictures of other requests are being read. Try again in a few seconds."
             raise Problem(503, message) from error
         outcomes = dict(zip(urls, found, strict=True))
         if any(isinstance(each, BaseException) for each in found):
-            await self.release(job_id)
+            await self.discard(job_id)
             raise _refusal(reference_urls, outcomes)
         return tuple(outcomes[each.url] for each in reference_urls)  # type: ignore[misc]
 
-    async def release(self, job_id: str) -> None:
-        """Its request was refused: what was stored for it may go."""
-        await self._store.release_references(job_id, self._clock.now())
+    async def discard(self, job_id: str) -> None:
+        """Delete what was stored for a request that is not queued; what cannot be deleted now, housekeeping deletes."""
+        with contextlib.suppress(StoreUnusable, BlobsUnusable):
+            keys = await self._store.release_references(job_id, self._clock.now())
+            await asyncio.gather(*map(self._blobs.delete, keys))
+            await self._store.forget_files(keys)
+
+    def _discard_later(self, submit: _Submit) -> None:
+        """Once the pictures that are being stored are stored: deleted before, they would stay."""
+
+        async def discard() -> None:
+            await asyncio.gather(*submit.kept.values(), return_exceptions=True)
+            await self.discard(submit.job_id)
+
+        task = asyncio.create_task(discard())
+        self._discarding.add(task)
+        task.add_done_callback(self._discarding.discard)
 
     async def _one(self, submit: _Submit, url: str) -> Reference:
         async with self._slots.hold(submit.user):
@@ -104,8 +125,20 @@ class References:
             except TimeoutError as error:
                 message = f"The picture was not there after {self._fetch_seconds:g} seconds."
                 raise PictureRefused("file_download_error", message) from error
-            picture = await self._decoders.run(partial(read_picture, data, max_side=submit.app.limits.max_side))
+            picture = await self._decoded(submit, data)
             return await submit.once(picture, partial(self._keep, submit, picture))
+
+    async def _decoded(self, submit: _Submit, data: bytes) -> Picture:
+        async with contextlib.AsyncExitStack() as turn:
+            await turn.enter_async_context(self._turns.hold(submit.user))
+            work = partial(read_picture, data, max_side=submit.app.limits.max_side)
+            decoding = asyncio.ensure_future(self._decoders.run(work))
+            try:
+                return await asyncio.shield(decoding)
+            except asyncio.CancelledError:
+                kept = turn.pop_all()  # nothing stops a thread: until it ends, the turn is its user's
+                decoding.add_done_callback(lambda _: asyncio.ensure_future(kept.aclose()))
+                raise
 
     async def _keep(self, submit: _Submit, picture: Picture) -> Reference:
         name = submit.app.name.replace("-", "_")

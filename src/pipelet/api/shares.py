@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 
 class Shares:
-    """Turns come in the order of asking, except that whoever has `per_user` is passed over.
+    """The next turn is that of the user who holds least, in the order of asking; who has `per_user` is passed over.
 
     asyncio's semaphores know one unit and no users.
     """
@@ -53,12 +53,15 @@ class Shares:
         self._next()
 
     def _next(self) -> None:
-        for turn, (user, units) in list(self._waiting.items()):
-            if turn.done() or self._held[user] + units > self._per_user:  # done: cancelled, in this moment
-                continue
-            if units > self._free:
-                return  # it is first: smaller ones that go before would make it wait for ever
+        while self._waiting:
+            eligible = (turn for turn, wanted in self._waiting.items() if self._may_have(turn, *wanted))
+            turn = min(eligible, key=lambda turn: self._held[self._waiting[turn][0]], default=None)
+            if turn is None or self._waiting[turn][1] > self._free:
+                return  # where one is first, smaller ones that went before would make it wait for ever
+            user, units = self._waiting.pop(turn)
             self._free -= units
             self._held[user] += units
-            del self._waiting[turn]
             turn.set_result(None)
+
+    def _may_have(self, turn: asyncio.Future[None], user: str, units: int) -> bool:
+        return not turn.done() and self._held[user] + units <= self._per_user  # done: cancelled, in this moment

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from pipelet.api import addresses
 from pipelet.api.idempotency import IdempotentSubmit
-from pipelet.api.input import read_input
+from pipelet.api.input import Input, read_input
 from pipelet.api.input_model import MIN_PRIORITY
 from pipelet.api.options import Options, read_options
 from pipelet.api.parts import Parts, parts_of
@@ -19,7 +19,7 @@ from pipelet.api.queue import names
 from pipelet.api.sight import WIRE_STATES
 from pipelet.api.webhook_target import read_webhook
 from pipelet.domain.catalog import EDIT, App
-from pipelet.domain.errors import LimitReached, NotFound, PipeletError, QueueTooLong
+from pipelet.domain.errors import LimitReached, NotFound, QueueTooLong
 from pipelet.domain.estimate import Ahead, drawing
 from pipelet.domain.ids import new_request_id
 from pipelet.domain.image import ImageSpec
@@ -83,18 +83,26 @@ async def _accept(parts: Parts, request: Request, app: App, key: ApiKey, fields:
     edit_app = next((each.name for each in parts.catalog.apps.values() if each.is_served and each.task == EDIT), None)
     wanted = read_input(fields, model, max_priority=key.max_priority, max_batch=key.max_batch, edit_app=edit_app)
     once = await IdempotentSubmit.of(options, app, key, fields, parts.clock.now())
+    full = await _full(parts, app, key, wanted)  # before an earlier submit is looked for, which may have filled it
     if once is not None and (repeated := await once.repeated(parts)) is not None:
         return Accepted(*repeated, is_repeated=True)
     if options.is_low and fields.get("priority") is None:
         wanted = replace(wanted, priority=max(wanted.priority - 1, MIN_PRIORITY))
+    if full is not None:
+        await _count_refusal(parts, app.name, key.id, full)
+        raise full
     await _refuse_long_queue(parts, app, options)
     job_id, urls = new_request_id(), wanted.reference_urls
     references = await parts.references.collect(app, job_id, urls, user=key.user, base_url=base_url) if urls else ()
-    spec = wanted.spec(app.limits, references)
-    backlog = await parts.estimates.backlog(app.name, wanted.priority)
-    job = await _new_job(parts, app, key, job_id, wanted.priority, spec, options, webhook, backlog)
-    if (repeated := await _queue(parts, job, once)) is not None:
-        return Accepted(*repeated, is_repeated=True)
+    async with AsyncExitStack() as unless_queued:
+        if urls:
+            unless_queued.push_async_callback(parts.references.discard, job_id)
+        spec = wanted.spec(app.limits, references)
+        backlog = await parts.estimates.backlog(app.name, wanted.priority)
+        job = await _new_job(parts, app, key, job_id, wanted.priority, spec, options, webhook, backlog)
+        if (repeated := await _queue(parts, job, once)) is not None:
+            return Accepted(*repeated, is_repeated=True)
+        unless_queued.pop_all()
     parts.metrics.submitted(app.name)
     log.info("request.submitted", request_id=job.id, app=job.app, user=job.user, priority=job.priority)
     return Accepted(job, backlog.requests)
@@ -130,22 +138,25 @@ async def _queue(parts: Parts, job: Job, once: IdempotentSubmit | None) -> tuple
         if once is None:
             await parts.store.submit(job)
             return None
-        repeated = await once.submit(parts, job)
-    except PipeletError as error:
-        await _let_go(parts, job)
-        if isinstance(error, LimitReached) and job.key_id is not None:
-            parts.metrics.refused("queued_images")
-            error.again_in = await parts.estimates.until_room(job.app, job.key_id, error.excess)
+        return await once.submit(parts, job)
+    except LimitReached as error:
+        if job.key_id is not None:
+            await _count_refusal(parts, job.app, job.key_id, error)
         raise
-    if repeated is not None:
-        await _let_go(parts, job)
-    return repeated
 
 
-async def _let_go(parts: Parts, job: Job) -> None:
-    """It is not queued: what was stored for it may go now, and not only when nobody can be about to take it."""
-    if job.spec.references:
-        await parts.references.release(job.id)
+async def _full(parts: Parts, app: App, key: ApiKey, wanted: Input) -> LimitReached | None:
+    """Whether the key has no room for an edit, before its pictures are fetched, decoded and stored. Others may fill it
+    meanwhile, so that the submit itself looks again."""
+    if key.max_queued_images is None or not wanted.reference_urls:
+        return None
+    return await parts.store.over_limit(key.id, wanted.values["batch_size"])
+
+
+async def _count_refusal(parts: Parts, app: str, key_id: str, error: LimitReached) -> None:
+    """Adds when to submit it again."""
+    parts.metrics.refused("queued_images")
+    error.again_in = await parts.estimates.until_room(app, key_id, error.excess)
 
 
 async def _new_job(

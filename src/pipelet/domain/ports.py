@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipelet.domain.errors import LimitReached
 from pipelet.domain.estimate import Ahead, Learned, Work
 from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, Lease, LogLine, NewLease, Version
@@ -102,8 +103,11 @@ class JobStore(Protocol):
         `delete_after` on, and no longer taken some minutes before.
         """
 
-    async def release_references(self, job_id: str, now: float) -> None:
-        """Let pictures that were noted for a job which was refused be deleted now."""
+    async def release_references(self, job_id: str, now: float) -> list[str]:
+        """Let pictures that were noted for a job which was refused be deleted now. Returns their keys."""
+
+    async def over_limit(self, key_id: str, images: int) -> LimitReached | None:
+        """Whether so many images more are more than may wait of a key right now. `submit` is what decides."""
 
     async def get(self, job_id: str) -> Job | None: ...
 

@@ -12,7 +12,7 @@ from functools import partial
 import asyncpg
 
 from pipelet.domain.database_url import name_of
-from pipelet.domain.errors import StoreNewer, StoreUnusable
+from pipelet.domain.errors import LimitReached, StoreNewer, StoreUnusable
 from pipelet.domain.estimate import Ahead, Work
 from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, LogLine, State, Version
@@ -79,8 +79,12 @@ class PostgresStore(PostgresWork, PostgresOperating, PostgresKeys, PostgresWorke
     async def note_references(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
         await self._queries.durably("note_references", job_id=job_id, keys=list(keys), delete_after=delete_after)
 
-    async def release_references(self, job_id: str, now: float) -> None:
-        await self._queries.all("release_references", job_id=job_id, now=now)
+    async def release_references(self, job_id: str, now: float) -> list[str]:
+        return [row["key"] for row in await self._queries.all("release_references", job_id=job_id, now=now)]
+
+    async def over_limit(self, key_id: str, images: int) -> LimitReached | None:
+        full = await self._queries.one("over_limit", key_id=key_id, image_count=images)
+        return None if full is None else queued_limit_reached(queued=full[0], allowed=full[1], images=images)
 
     async def get(self, job_id: str) -> Job | None:
         return await self._jobs.get(job_id)

@@ -83,8 +83,12 @@ class SqliteStore(SqliteWork, SqliteOperating, SqliteKeys, SqliteWorkers):
         values = [{"key": key, "job_id": job_id, "delete_after": delete_after} for key in keys]
         await self._writer.write(lambda db: db.executemany(SQL["note_reference"], values) and None)
 
-    async def release_references(self, job_id: str, now: float) -> None:
-        await self._queries.write("release_references", {"job_id": job_id, "now": now})
+    async def release_references(self, job_id: str, now: float) -> list[str]:
+        return [row["key"] for row in await self._queries.write("release_references", {"job_id": job_id, "now": now})]
+
+    async def over_limit(self, key_id: str, images: int) -> LimitReached | None:
+        full = self._queries.one("over_limit", key_id=key_id, image_count=images)
+        return None if full is None else queued_limit_reached(queued=full[0], allowed=full[1], images=images)
 
     async def get(self, job_id: str) -> Job | None:
         # A request is polled ten times a second and rarely changes in between: then its last snapshot is still true.
