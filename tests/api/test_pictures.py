@@ -155,10 +155,23 @@ NOISE = noise(96, 64)
         (png((9000, 70)), "image_too_small", "4096x32"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unsupported_image_format", "SVG.*PNG, JPEG, WEBP, GIF, AVIF"),
         (b"<?xml version='1.0'?>\n<svg/>", "unsupported_image_format", "SVG"),
-        (b"\xef\xbb\xbf <!DOCTYPE html><p>Not found", "unsupported_image_format", "web page"),
-        (b"%PDF-1.7", "unsupported_image_format", "PNG, JPEG, WEBP"),
-        (encoded(picture(), "TIFF"), "unsupported_image_format", "PNG, JPEG, WEBP"),
-        (encoded(picture(), "BMP"), "unsupported_image_format", "PNG, JPEG, WEBP"),
+        (
+            b"\xef\xbb\xbf <!DOCTYPE html><p>Not found",
+            "unsupported_image_format",
+            "web page.*URL of the picture itself",
+        ),
+        (b'{"error": 1}', "unsupported_image_format", "JSON document.*URL of the picture itself"),
+        (b"%PDF-1.7", "unsupported_image_format", "PDF document.*JPEG.*PNG, JPEG, WEBP"),
+        (encoded(picture(), "TIFF"), "unsupported_image_format", "TIFF.*as JPEG.*PNG, JPEG, WEBP"),
+        (encoded(picture(), "BMP"), "unsupported_image_format", "BMP picture.*as JPEG.*PNG, JPEG, WEBP"),
+        (encoded(picture(), "JPEG2000"), "unsupported_image_format", "JPEG 2000.*as JPEG"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "unsupported_image_format", "JPEG XL.*as JPEG"),
+        (b"\xff\x0a\xfa\x1f\x01", "unsupported_image_format", "JPEG XL"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "unsupported_image_format", "MOV.*one frame"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", "unsupported_image_format", "MP4.*one frame"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "image_load_error", "incomplete"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0avifmif1miaf", "image_load_error", "incomplete"),
+        (b"RIFF\0\0\0\0AVI LIST", "unsupported_image_format", "AVI video"),
         (b"just text", "unsupported_image_format", "PNG, JPEG, WEBP"),
     ],
 )
@@ -248,6 +261,7 @@ GIF_BODY = GIF.index(b",", 13)
 
 
 MANY_PARTS: dict[str, Callable[[], bytes]] = {
+    "comments that look like scans": lambda: within(JPEG, 2, segments(3_000_000, b"\xfe", b"\xff\xda")),
     "comments": lambda: within(JPEG, 2, segments(5_000_000, b"\xfe", b"")),
     "Exif": lambda: within(JPEG, 2, segments(300_000, b"\xe1", b"Exif\0\0" + b"x" * 60)),
     "fill": lambda: within(JPEG, 2, b"\xff" * 20_000_000),

@@ -1,7 +1,7 @@
 """From the bytes of whatever a user sent to an upright RGB picture in a PNG file, or to what is wrong with it.
 
-Formats are those of the web. Of an animation the first frame counts. Nothing of the file but its pixels is kept: not
-the place where a photograph was taken, not a colour profile.
+Formats are those of the web, and HEIC where `pillow-heif` is installed. Of an animation the first frame counts. Nothing
+of the file but its pixels is kept: not the place where a photograph was taken, and of a colour profile what it says.
 """
 
 import hashlib
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from pipelet.api.colours import profile_of
+from pipelet.api.picture_formats import is_readable, name_of, prepare_for, readable
 from pipelet.domain.errors import PipeletError
 
 MAX_PIXELS = 64_000_000
@@ -29,8 +31,6 @@ MAX_READS_OF_JPEG = 2_000
 """Of which four take a segment of up to 64 KiB before the first scan: 20 MiB of profiles, notes and previews have 320.
 Less than of others, because Pillow copies all Exif that it has for each further segment of it."""
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
-_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -42,6 +42,7 @@ _UPRIGHT = {
 }
 """By Exif's orientation: what turns it back."""
 _JPEG = b"\xff\xd8"
+_JPEG_FORMATS = ("JPEG", "MPO")
 _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")
 """What begins a segment of a JPEG, and has a length. In coded data, an FF is followed by a zero or marks a restart."""
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -73,16 +74,15 @@ def read_picture(data: bytes, *, max_side: int) -> Picture:
     """
     if not data:
         raise PictureRefused("image_load_error", "The file is empty.")
-    if data.startswith(_JPEG) and _has_too_many_scans(data):
-        raise PictureRefused(
-            "image_load_error", f"The JPEG has more than {MAX_SCANS} scans. Save it anew, as any JPEG."
-        )
+    if data.startswith(_JPEG):
+        _refuse_too_many_scans(data)
     try:
-        with Image.open(_File(data), formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _too_many_pixels(f": {image.width}x{image.height}")
-            image.draft(None, (max_side, max_side))  # a JPEG is decoded at a fraction of its size, where that is enough
+        with Image.open(_File(data), formats=prepare_for(data)) as image:
+            _refuse_too_many_pixels(image)
+            if image.format in _JPEG_FORMATS:  # decoded at a fraction of its size, where that is enough
+                image.draft(None, (max_side, max_side))
             image.load()
+            _refuse_too_many_pixels(image)  # of HEIC, the size may be another one once it is decoded
             picture = _upright(_flat(image, max_side), image)
     except PictureRefused:
         raise
@@ -109,34 +109,43 @@ class _File(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self._reads_left -= 1
         if self._reads_left < 0:
-            raise PictureRefused("image_load_error", "The file consists of too many small parts. Save it anew.")
+            raise _too_many_parts()
         return super().read(size)
 
 
-def _has_too_many_scans(data: bytes) -> bool:
+def _refuse_too_many_scans(data: bytes) -> None:
     """Of what follows the picture, such as the film of a phone, nothing counts, nor of a thumbnail inside."""
     if data.count(b"\xff\xda") <= MAX_SCANS:
-        return False
+        return
     scans, at = 0, 2
-    while scans <= MAX_SCANS and (found := _MARKER.search(data, at)):
-        kind, at = data[found.end() - 1], found.end()
-        if kind == _END_OF_IMAGE:
-            break
-        scans += kind == _START_OF_SCAN
-        at += int.from_bytes(data[at : at + 2])
-    return scans > MAX_SCANS
+    for _ in range(MAX_READS_OF_JPEG):  # each turn holds up all other threads: millions of comments would for seconds
+        found = _MARKER.search(data, at)
+        if found is None or data[found.end() - 1] == _END_OF_IMAGE:
+            return
+        scans += data[found.end() - 1] == _START_OF_SCAN
+        if scans > MAX_SCANS:
+            message = f"The JPEG has more than {MAX_SCANS} scans. Save it anew, as any JPEG."
+            raise PictureRefused("image_load_error", message)
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    raise _too_many_parts()
+
+
+def _too_many_parts() -> PictureRefused:
+    return PictureRefused("image_load_error", "The file consists of too many small parts. Save it anew.")
 
 
 def _flat(image: Image.Image, max_side: int) -> Image.Image:
     """RGB, scaled; what is transparent lies on white."""
     has_alpha = image.has_transparency_data
-    picture = _of_eight_bits(image)
-    wanted = "RGBA" if has_alpha else "RGB"
+    picture, profile = _of_eight_bits(image), profile_of(image)
+    wanted = "CMYK" if profile is not None and profile.keeps_cmyk else "RGBA" if has_alpha else "RGB"
     if picture.mode != wanted:
         picture = picture.convert(wanted)
     picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-    if not has_alpha:
-        return picture
+    if profile is not None:
+        picture = profile.to_srgb(picture)
+    if picture.mode != "RGBA":
+        return picture.convert("RGB")
     paper = Image.new("RGB", picture.size, "white")
     paper.paste(picture, mask=picture.getchannel("A"))
     return paper
@@ -168,20 +177,20 @@ def _png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
+def _refuse_too_many_pixels(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_many_pixels(f": {image.width}x{image.height}")
+
+
 def _too_many_pixels(found: str = "") -> PictureRefused:
     message = f"The picture is too large{found}. At most {MAX_PIXELS // 1_000_000} megapixels are read."
     return PictureRefused("image_too_large", message, max_pixels=MAX_PIXELS)
 
 
 def _unidentified(data: bytes) -> PictureRefused:
-    if data.startswith(_BEGINNINGS) or data[4:12] == b"ftypavif":
+    if is_readable(data):
         return PictureRefused("image_load_error", "The file is damaged or incomplete: it cannot be decoded.")
-    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    found = "something else"
-    if start.startswith((b"<!doctype html", b"<html")):
-        found = "a web page"
-    elif b"<svg" in start:
-        found = "SVG"
-    formats = ", ".join(_FORMATS)
-    message = f"The file is no picture that can be read here: it is {found}. Send one of {formats}."
-    return PictureRefused("unsupported_image_format", message, supported_formats=[each.lower() for each in _FORMATS])
+    (name, advice), formats = name_of(data), readable()
+    message = f"The file is {name}, which is not read here. {advice} Formats that are read: {', '.join(formats)}."
+    supported = [each.lower() for each in formats]
+    return PictureRefused("unsupported_image_format", message.replace("  ", " "), supported_formats=supported)

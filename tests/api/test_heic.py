@@ -1,0 +1,70 @@
+"""Photographs of iPhones: named where they are not read, and read where `pillow-heif` is installed."""
+
+import struct
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelet.api.picture_formats import readable
+from pipelet.api.pictures import PictureRefused, read_picture
+from tests.api.test_pictures import read
+from tests.pictures import encoded, picture
+from tests.profiles import DISPLAY_P3, rgb_profile
+
+HEAD = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
+IS_INSTALLED = find_spec("pillow_heif") is not None
+
+
+@pytest.mark.parametrize("data", [HEAD, HEAD.replace(b"ftypheic", b"ftypmif1"), HEAD + bytes(900)])
+def test_a_heic_photograph_is_named(data: bytes) -> None:
+    """With what to do about it on a phone; where it could be read, as a damaged file."""
+    with pytest.raises(PictureRefused) as refused:
+        read_picture(data, max_side=4096)
+
+    if IS_INSTALLED:
+        assert "image_load_error" == refused.value.kind
+    else:
+        assert "unsupported_image_format" == refused.value.kind
+        for words in ("HEIC", "as JPEG", "Most Compatible", "PNG, JPEG, WEBP, GIF, AVIF."):
+            assert words in str(refused.value)
+    assert IS_INSTALLED == ("HEIF" in readable())
+
+
+@pytest.mark.skipif(not IS_INSTALLED, reason="needs pillow-heif, the extra `heif`")
+def test_a_heic_photograph_is_read() -> None:
+    """Upright, in its colours, within the limits of every format."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    upright = picture((128, 96), (40, 160, 60))
+    upright.paste((250, 120, 40), (0, 0, 64, 48))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(
+        upright.transpose(Image.Transpose.ROTATE_90),
+        "HEIF",
+        quality=100,
+        exif=exif.tobytes(),
+        icc_profile=rgb_profile(DISPLAY_P3),
+    )
+
+    found = read(data)
+
+    assert (128, 96) == found.size
+    np.testing.assert_allclose((255, 110, 0), found.getpixel((9, 9)), atol=5)
+    np.testing.assert_allclose((0, 163, 40), found.getpixel((120, 90)), atol=5)
+    assert (96, 72) == read(data, max_side=96).size
+    with pytest.raises(PictureRefused, match="damaged or incomplete"):
+        read_picture(data[: len(data) // 2], max_side=4096)
+    with pytest.raises(PictureRefused, match="64 megapixels"):
+        read_picture(saying_size(data, 9000, 8000), max_side=4096)
+
+
+def saying_size(data: bytes, width: int, height: int) -> bytes:
+    """Each picture in the file, as if it were so large."""
+    pieces = data.split(b"ispe\0\0\0\0")
+    return b"".join(
+        [pieces[0], *(b"ispe\0\0\0\0" + struct.pack(">II", width, height) + each[8:] for each in pieces[1:])]
+    )
