@@ -35,6 +35,12 @@ class Service:
     def database(self) -> Path:
         return self.data_dir / "pipelet.sqlite"
 
+    def new_key(self, user: str) -> str:
+        """Of another user than `local`, on the embedded database."""
+        made = [sys.executable, "-m", "pipelet", "keys", "create", user]
+        environment = _environment(self.data_dir, 0, None)
+        return subprocess.run(made, env=environment, check=True, capture_output=True, text=True).stdout.split()[-1]
+
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:

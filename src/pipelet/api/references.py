@@ -6,6 +6,7 @@ server.
 
 import asyncio
 import contextlib
+import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -65,6 +66,8 @@ class References:
     ) -> None:
         """`fetch_seconds` is for one picture, once its turn has come. `patience` is in seconds, too, and for all that
         is done with those of a submit: fal's clients wait 120 for its answer."""
+        # Pillow warns of damage with numbers from the file, and Python remembers each text for good.
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
         self._store = store
         self._blobs = blobs
         self._downloads = downloads

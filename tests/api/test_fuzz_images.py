@@ -1,0 +1,18 @@
+"""Damaged image files, in a decoder's process of its own: a short run of `python -m benchmarks.fuzz_images`."""
+
+from benchmarks.fuzz_images import MAX_BYTES, fuzz
+from benchmarks.mutations import corpus
+
+from pipelet.api.pictures import read_picture
+
+
+def test_damaged_files_harm_nothing() -> None:
+    """The process lives, its memory is bounded, and no file takes long; the same seed makes the same files."""
+    report = fuzz(250, seed=7)
+
+    assert [] == report.lost
+    assert 250 == report.files
+    assert {"read", "image_load_error"} <= report.outcomes.keys()
+    assert report.slowest < 2.0
+    assert report.peak_bytes < MAX_BYTES
+    assert all(read_picture(data, max_side=4096).png for data in corpus())
