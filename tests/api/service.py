@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from pipelet.api.app import build_api
 from pipelet.blobs.disk import DiskBlobs
-from pipelet.domain.catalog import Catalog, parse
+from pipelet.domain.catalog import Catalog
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import StoredImage
 from pipelet.domain.job import Job, Lease
@@ -19,6 +19,7 @@ from pipelet.domain.ports import Clock, JobStore
 from pipelet.domain.workers import WorkerReport
 from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
+from pipelet.wiring.catalog import parse
 from tests.jobs import APP, EDIT, SetClock, wanting
 
 CATALOG = parse((files("pipelet") / "catalog.toml").read_text("utf-8"))

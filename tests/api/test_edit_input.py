@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelet.domain.catalog import Catalog, parse
+from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import NotFound
 from pipelet.domain.image import ImageSpec
+from pipelet.wiring.catalog import parse
 from pipelet.worker.housekeeping import Housekeeping
 from tests.api.service import Service
 from tests.jobs import APP, EDIT, wanting

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipelet.domain.catalog import Catalog, parse
+from pipelet.domain.catalog import Catalog
 from pipelet.domain.estimate import unlearned, work_of
+from pipelet.wiring.catalog import parse
 from tests.api.service import Service
 from tests.jobs import make_spec
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from pipelet.domain.catalog import Catalog, Model, parse
+from pipelet.domain.catalog import Catalog, Model
 from pipelet.domain.errors import Unusable
 from pipelet.domain.estimate import drawing
 from pipelet.domain.image import ImageSpec, Reference
 from pipelet.domain.progress import tasks_of_job
 from pipelet.domain.sizes import Size
+from pipelet.wiring.catalog import parse
 from tests.jobs import make_spec
 
 MODELS = """

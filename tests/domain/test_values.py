@@ -13,6 +13,7 @@ from pipelet.domain.job import State
 from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded, verdict
 from pipelet.domain.parts import split
 from pipelet.domain.progress import tasks_of_job
+from pipelet.wiring.catalog import parse
 from tests.jobs import make_job, make_key
 
 LOST = Failure(FailureKind.WORKER_LOST, "The worker was lost.")
@@ -128,14 +129,14 @@ def test_keys_are_recognisable_and_expire() -> None:
 def test_a_bad_catalog_says_where(document: str, complaint: str) -> None:
     """A mistake in a catalog is named with its entry."""
     with pytest.raises(Unusable, match=complaint):
-        catalog.parse(document)
+        parse(document)
 
 
 def test_later_catalogs_lay_over_earlier_ones() -> None:
     """An operator's entry replaces only the fields it names."""
     ours = '[models.m]\nsource = "x"\nnum_inference_steps = 8\n[apps.a]\ntask = "text-to-image"\nmodel = "m"'
 
-    merged = catalog.parse(ours, "[models.m]\nnum_inference_steps = 4")
+    merged = parse(ours, "[models.m]\nnum_inference_steps = 4")
 
     assert ("x", 4) == (merged.models["m"].source, merged.models["m"].num_inference_steps)
     assert ("a",) == merged.served_apps()

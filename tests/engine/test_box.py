@@ -10,17 +10,17 @@ import torch
 from PIL import Image
 from tests.engine.test_diffusers import paint
 
-from pipelet.domain import catalog
 from pipelet.domain.image import Reference
 from pipelet.engine.devices import quick_dtype
 from pipelet.engine.diffusers import DiffusersModel
 from pipelet.engine.sources import resolve
+from pipelet.wiring.catalog import parse
 from training.export import model_card
 from training.judge import background, recognise
 from training.latents import SIZES
 
 BOX = Path(resolve("package:box"))
-ENTRY = catalog.parse(files("pipelet").joinpath("catalog.toml").read_text("utf-8")).models["box"]
+ENTRY = parse(files("pipelet").joinpath("catalog.toml").read_text("utf-8")).models["box"]
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,7 @@ def serve(
     )
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     catalog = wiring.read_catalog(chosen)
+    wiring.log_model(chosen, catalog)
     if chosen.workers:
         wiring.model_of_workers(chosen, catalog)  # now, where the operator sees it, not in a worker that dies of it
     prepare_data_dir(chosen)

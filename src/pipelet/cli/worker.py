@@ -62,6 +62,8 @@ def worker(
 async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool) -> bool:
     """Whether it ended because it was drained."""
     catalog = wiring.read_catalog(chosen)
+    if not until_stdin_closes:  # `serve`, which starts the others, has logged it
+        wiring.log_model(chosen, catalog)
     async with wiring.open_store(chosen, writes=True) as store:
         blobs = wiring.open_blobs(chosen)
         worker = wiring.build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)

@@ -1,8 +1,6 @@
 """The apps and models Pipelet knows, as data. A new model is a new entry in `catalog.toml`, not new code."""
 
-import tomllib
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, get_type_hints
 
 from pipelet.domain import refining
 from pipelet.domain.errors import Unusable
@@ -27,14 +25,20 @@ class Model:
 
     name: str
     source: str
-    """A hub id, a folder, or `package:<name>` for a checkpoint that ships with Pipelet."""
+    """A hub id, a folder, or `package:<name>` for a checkpoint that ships with Pipelet. A hub id may end in a branch, a
+    tag or a commit: `owner/name@revision`."""
+    like: str = ""
+    """Another entry, whose fields hold where this one names none."""
+    scheduler_shift: float = 0.0
+    """The `shift` of its scheduler, which tells a folder of this model from others of its pipeline; 0: it is not told
+    by that."""
     pipeline: str = "auto"
     """A diffusers class name; `auto` takes what the checkpoint's `model_index.json` names."""
     painter: str = "pipelet.engine.diffusers:DiffusersModel"
     """The class that draws, `module:Class`, of the shape of `engine/painter.py`."""
     dtype: str = "auto"
-    """torch's name of the type the weights are loaded as; `auto` is `bfloat16`, but `float32` on a CPU that has no
-    instructions for it."""
+    """What the weights are loaded as: `bfloat16`, `float16` or `float32`; `auto` is `bfloat16`, but `float32` on a CPU
+    or a GPU that has no instructions for it."""
     num_inference_steps: int = 28
     """Where a request names none."""
     guidance_scale: float = 4.0
@@ -61,7 +65,7 @@ class Model:
     """How much of its reference an edit draws anew, where a request does not say; 0: the model takes no strength, it
     goes by the prompt alone."""
     max_prompt_tokens: int | None = None
-    """Past it, the pipeline would cut the prompt silently or fail; None leaves the length to the pipeline."""
+    """Past it, the pipeline would cut the prompt silently or fail; None takes what the tokenizers of the model say."""
     long_prompts: str = "refuse"
     """What becomes of a prompt past `max_prompt_tokens`: `refuse` fails the request with both numbers, `cut` draws as
     many of its first words as fit."""
@@ -237,104 +241,29 @@ class Catalog:
         """The apps that a model draws: their requests wait for the same workers."""
         return tuple(app.name for app in self.apps.values() if app.model == model)
 
-    def with_model(self, choice: str) -> "Catalog":
-        """Serve `choice`, a name in this catalog, else a hub id or a folder, in every app that names no model of its
-        own and every text-to-image app. Those that it cannot serve are served by nothing.
+    def entry_for(self, choice: str) -> str | None:
+        """The name of the entry that `choice` names, by its name or its source."""
+        if choice in self.models:
+            return choice
+        return next((name for name, model in self.models.items() if choice and model.source == choice), None)
+
+    def with_model(self, choice: str, *, like: str = "any") -> "Catalog":
+        """Serve `choice`, a name or a source in this catalog, else a hub id or a folder with the fields of the entry
+        `like`, in every app that names no model of its own and every text-to-image app. Those that it cannot serve are
+        served by nothing.
 
         Raises:
             Unusable: it can serve none of them.
         """
-        models = self.models
-        if choice not in models:
-            models = models | {choice: replace(self.models["any"], name=choice, source=choice)}
+        models, chosen = self.models, self.entry_for(choice)
+        if chosen is None:
+            chosen = choice
+            models = models | {choice: replace(self.models[like], name=choice, source=choice, like=like)}
         apps = {}
         for name, app in self.apps.items():
             follows = name in self.sharing or (app.task == TEXT and app.is_served)
-            apps[name] = replace(app, model=choice if models[choice].can(app.task) else None) if follows else app
+            apps[name] = replace(app, model=chosen if models[chosen].can(app.task) else None) if follows else app
         catalog = Catalog(apps, models, self.sharing)
-        if not catalog.apps_of(choice):
+        if not catalog.apps_of(chosen):
             raise Unusable(f"The model {choice} draws edits only, and the catalog has no image-edit app for it.")
         return catalog
-
-
-def parse(*documents: str) -> Catalog:
-    """Read catalog documents; an entry in a later one replaces the fields it names.
-
-    Raises:
-        Unusable: not TOML, or a field or reference that does not exist; the message names it.
-    """
-    tables: dict[str, dict[str, dict[str, Any]]] = {"models": {}, "apps": {}}
-    for document in documents:
-        _lay_over(tables, document)
-    models = {
-        name: _entry(Model, f"models.{name}", {"name": name, **entry}) for name, entry in tables["models"].items()
-    }
-    apps = {}
-    for name, entry in tables["apps"].items():
-        limits = _entry(Limits, f"apps.{name}.limits", entry.pop("limits", {}))
-        apps[name] = _entry(App, f"apps.{name}", {"name": name, "limits": limits, "model": None, **entry})
-        _check_model(apps[name], models)
-    drawing = {app.model for app in apps.values() if app.task == TEXT and app.model is not None}
-    shared = drawing.pop() if len(drawing) == 1 else None
-    sharing = frozenset(app.name for app in apps.values() if app.task == EDIT and app.model is None)
-    if shared is not None and models[shared].can(EDIT):
-        apps |= {name: replace(apps[name], model=shared) for name in sharing}
-    return Catalog(apps, models, sharing)
-
-
-def _check_model(app: App, models: dict[str, Model]) -> None:
-    if app.model is None:
-        return
-    where = f"Catalog entry apps.{app.name} names the model {app.model!r}, which"
-    if app.model not in models:
-        raise Unusable(f"{where} has no entry in [models].")
-    if not models[app.model].can(app.task):
-        why = "takes no references: give that model max_references" if app.task == EDIT else "draws edits only"
-        raise Unusable(f"{where} {why}, or name another model.")
-
-
-_Entry = TypeVar("_Entry", Model, Limits, App)
-
-
-def _lay_over(tables: dict[str, dict[str, dict[str, Any]]], document: str) -> None:
-    try:
-        data = tomllib.loads(document)
-    except tomllib.TOMLDecodeError as error:
-        raise Unusable(f"The catalog is not valid TOML: {error}.") from error
-    for kind, entries in data.items():
-        if kind not in tables:
-            raise Unusable(f"The catalog has a table [{kind}]; it knows [apps.<name>] and [models.<name>] only.")
-        for name, entry in entries.items():
-            if not isinstance(entry, dict):
-                raise Unusable(f"{kind}.{name} in the catalog must be a table: write [{kind}.{name}].")
-            known = tables[kind].setdefault(name, {})
-            limits = {**known.get("limits", {}), **entry.get("limits", {})}
-            known |= {**entry, "limits": limits} if limits else entry
-
-
-def _entry(shape: type[_Entry], where: str, values: dict[str, Any]) -> _Entry:
-    hints = get_type_hints(shape)
-    unknown = sorted(values.keys() - hints.keys())
-    if unknown:
-        known = ", ".join(sorted(hints))
-        raise Unusable(f"Catalog entry {where} has unknown fields: {', '.join(unknown)}. Known: {known}.")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    for key, value in values.items():
-        if not _fits(value, hints[key]):
-            raise Unusable(f"Catalog entry {where}: {key} = {value!r} is of the wrong type.")
-    try:
-        return shape(**values)
-    except TypeError as error:
-        raise Unusable(f"Catalog entry {where} is incomplete: {error}.") from error
-    except ValueError as error:
-        raise Unusable(f"Catalog entry {where}: {error}.") from error
-
-
-def _fits(value: object, hint: Any) -> bool:
-    if hint == tuple[str, ...]:
-        return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
-    if hint == tuple[int, ...]:
-        return isinstance(value, tuple) and all(type(part) is int for part in value)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, hint) and not (hint is int and isinstance(value, bool))

@@ -5,12 +5,10 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from pipelet import USER_AGENT, __version__
 from pipelet.blobs.disk import DiskBlobs
-from pipelet.domain import catalog as catalogs
 from pipelet.domain import webhook_keys
 from pipelet.domain.catalog import Catalog, Model
 from pipelet.domain.errors import BlobsUnusable, Unusable
@@ -21,6 +19,8 @@ from pipelet.engine.sources import resolve
 from pipelet.settings import Aws, Settings
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import open_sqlite, schema_version
+from pipelet.wiring.catalog import log_model as log_model
+from pipelet.wiring.catalog import read_catalog as read_catalog
 from pipelet.wiring.data_dir import create_database_file, permissions_of, prepare_data_dir
 from pipelet.wiring.devices import crew_devices
 from pipelet.wiring.secret_files import secret_in, signing_key
@@ -35,18 +35,6 @@ if TYPE_CHECKING:
     from pipelet.network import Proxy
     from pipelet.webhooks.sender import Sender
     from pipelet.worker.worker import Worker
-
-
-def read_catalog(settings: Settings) -> Catalog:
-    """Our entries, the operator's over them, and the chosen model in the apps that follow it."""
-    documents = [(files("pipelet") / "catalog.toml").read_text("utf-8")]
-    if settings.catalog is not None:
-        try:
-            documents.append(settings.catalog.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unusable(f"The catalog {settings.catalog} cannot be read: {error}.") from error
-    catalog = catalogs.parse(*documents)
-    return catalog.with_model(settings.model) if settings.model else catalog
 
 
 def model_of_workers(settings: Settings, catalog: Catalog) -> Model:

@@ -1,0 +1,121 @@
+"""Which entry of the catalog a chosen model gets its fields from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from pipelet.domain.catalog import Model
+from pipelet.domain.errors import Unusable
+from pipelet.settings import Settings
+from pipelet.wiring.catalog import log_model, parse, read_catalog
+
+
+def saved(folder: Path, *, shift: float, name: str = "ZImagePipeline", source: str = "") -> Path:
+    """What of a model folder tells which model it is."""
+    (folder / "scheduler").mkdir(parents=True)
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": name, "_name_or_path": source}))
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"shift": shift}))
+    return folder
+
+
+def drawing_model(choice: str | Path, **more: Any) -> Model:
+    catalog = read_catalog(Settings(model=str(choice), **more))
+    return catalog.model_of(catalog.apps["z-image-text-to-image"])
+
+
+def fields(model: Model) -> tuple[int, float, int, int]:
+    return model.num_inference_steps, model.guidance_scale, len(model.native_pixels), model.max_references
+
+
+TURBO, BASE, DEFAULTS = (8, 0.0, 2, 1), (28, 4.0, 2, 1), (28, 4.0, 0, 0)
+
+
+def test_the_source_of_an_entry_is_the_entry() -> None:
+    """A hub id that the catalog knows is not an unknown model."""
+    assert "z-image-turbo" == drawing_model("Tongyi-MAI/Z-Image-Turbo").name
+
+
+def test_a_folder_is_recognized_by_what_it_holds(tmp_path: Path) -> None:
+    """By where it was saved from, else by pipeline and scheduler: a copy of Turbo takes 8 steps without guidance."""
+    turbo, base = saved(tmp_path / "a", shift=3.0), saved(tmp_path / "b", shift=6.0)
+    named = saved(tmp_path / "c", shift=1.0, source="Tongyi-MAI/Z-Image-Turbo")
+    klein = saved(tmp_path / "d", shift=3.0, name="Flux2KleinPipeline")
+    other = saved(tmp_path / "e", shift=4.0)
+
+    assert [TURBO, BASE, TURBO, DEFAULTS] == [fields(drawing_model(each)) for each in (turbo, base, named, other)]
+    assert (str(turbo), str(turbo)) == (drawing_model(turbo).name, drawing_model(turbo).source)
+    assert (4, 0.0, 2, 4) == fields(drawing_model(klein))
+
+
+@pytest.mark.parametrize("revision", ["", "@main", "@v1"])
+def test_a_model_in_the_cache_of_the_hub_is_recognized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str
+) -> None:
+    """Also at a revision: the hub's id of a copy says nothing of the model."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    cached = tmp_path / "hub" / "models--owner--copy"
+    saved(cached / "snapshots" / "abc", shift=3.0)
+    (cached / "refs").mkdir()
+    for name in ("main", "v1"):
+        (cached / "refs" / name).write_text("abc")
+
+    assert TURBO == fields(drawing_model(f"owner/copy{revision}"))
+
+
+def test_defaults_are_said_at_start(tmp_path: Path) -> None:
+    """Of a model that is not recognized, with the entry that would set them; of others nothing, or where from."""
+    unknown, turbo = saved(tmp_path / "a", shift=9.0), saved(tmp_path / "b", shift=3.0)
+    lines = []
+    for choice in (str(unknown), str(turbo), "z-image-turbo", ""):
+        settings = Settings(model=choice)
+        with structlog.testing.capture_logs() as logged:
+            log_model(settings, read_catalog(settings))
+        lines.append(logged)
+
+    assert [("model.defaults", 28, 4.0)] == [
+        (line["event"], line["num_inference_steps"], line["guidance_scale"]) for line in lines[0]
+    ]
+    assert f'[models.mine] like = "z-image-turbo" source = "{unknown}"' in lines[0][0]["advice"]
+    assert [("model.recognized", "z-image-turbo")] == [(line["event"], line["like"]) for line in lines[1]]
+    assert [[], []] == lines[2:]
+
+
+def test_an_entry_may_be_like_another(tmp_path: Path) -> None:
+    """It has the fields of that one, but for those that it names."""
+    mine = tmp_path / "catalog.toml"
+    mine.write_text('[models.mine]\nlike = "z-image-turbo"\nsource = "/models/mine"\nnum_inference_steps = 6\n')
+
+    model = drawing_model("mine", catalog=mine)
+
+    assert ("/models/mine", "ZImagePipeline", 6, 0.0) == (
+        model.source,
+        model.pipeline,
+        model.num_inference_steps,
+        model.guidance_scale,
+    )
+    assert TURBO == fields(drawing_model(saved(tmp_path / "a", shift=3.0), catalog=mine))
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ('[models.a]\nlike = "b"', "models.a is like 'b', which has no entry"),
+        ('[models.a]\nlike = "b"\n[models.b]\nlike = "a"', "is like itself: a → b → a"),
+    ],
+)
+def test_what_it_cannot_be_like_is_named(document: str, complaint: str) -> None:
+    """An entry that is not there, and a circle."""
+    with pytest.raises(Unusable, match=complaint):
+        parse(document)
+
+
+def test_a_name_that_is_neither_entry_nor_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names that there are come with the refusal."""
+    with pytest.raises(Unusable, match=r"no model 'turbo' in the catalog.* has box, z-image-turbo, .*owner/name"):
+        drawing_model("turbo")
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path / "turbo", shift=3.0)
+    assert TURBO == fields(drawing_model("turbo"))
