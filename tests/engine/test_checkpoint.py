@@ -7,7 +7,6 @@ from pipelet.domain.catalog import Model
 from pipelet.domain.errors import ModelUnusable
 from pipelet.engine import checkpoint
 from pipelet.engine.diffusers import DiffusersModel
-from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
 
 
@@ -15,12 +14,6 @@ from pipelet.engine.sources import resolve
 def folder(tmp_path):
     """A copy of the checkpoint in the box, to be broken."""
     return shutil.copytree(resolve("package:box"), tmp_path / "model")
-
-
-@pytest.fixture
-def hub_is_unreachable(monkeypatch):
-    """For processes that are started from here on."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 def load(folder, pipeline="auto"):
@@ -94,11 +87,55 @@ def test_a_missing_part(folder):
         load(folder)
 
 
-@pytest.mark.usefixtures("hub_is_unreachable")
-async def test_a_hub_that_does_not_answer():
-    """A hub id that cannot be fetched is named, with the way round the hub."""
-    model = Model(name="m", source="nobody/nothing")
-    engine = EngineProcess(model=model, source=model.source, device="cpu", threads=1, load_timeout=60)
+def test_a_pointer_of_git_lfs_is_not_a_damaged_file(folder):
+    """A clone without LFS has pointers in place of large files: downloading it again in that way would not help."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 11422654\n"
+    (folder / "tokenizer" / "tokenizer.json").write_text(pointer)
 
-    with pytest.raises(ModelUnusable, match=r"nobody/nothing .* could not be fetched.*point PIPELET_MODEL at"):
-        await engine.start()
+    with pytest.raises(ModelUnusable, match=r"tokenizer\.json is a pointer of Git LFS.*`git lfs pull`"):
+        load(folder)
+
+
+def test_a_damaged_json_file_is_no_wrong_class(folder):
+    """What is no JSON is said to be damaged."""
+    (folder / "scheduler" / "scheduler_config.json").write_text("{")
+    with pytest.raises(ModelUnusable, match=r"incomplete|damaged"):
+        load(folder)
+    (folder / "tokenizer" / "tokenizer_config.json").write_text("{")
+    with pytest.raises(ModelUnusable, match=r"incomplete|damaged"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "z_image_turbo-Q4_K_M.gguf", "sd.ckpt"])
+def test_a_single_file_is_refused_with_the_way_to_convert_it(tmp_path, name):
+    """Many models are published so."""
+    (tmp_path / name).write_bytes(b"")
+
+    with pytest.raises(ModelUnusable, match=rf"{name} is a single file .*Convert it once, as docs/operating\.md"):
+        load(tmp_path / name)
+
+
+def test_a_model_in_the_cache_of_the_hub_is_its_snapshot(folder, tmp_path):
+    """The folder of a model there holds snapshots: the one that the main branch names is taken, or the only one."""
+    cached = tmp_path / "models--owner--name"
+    first, second = (cached / "snapshots" / commit for commit in ("aaa", "bbb"))
+    shutil.copytree(folder, first)
+    assert str(first) == checkpoint.check(str(cached))
+
+    shutil.copytree(folder, second)
+    with pytest.raises(ModelUnusable, match="2 snapshots"):
+        checkpoint.check(str(cached))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("bbb")
+    assert str(second) == checkpoint.check(str(cached))
+
+
+def test_absent_parts_are_named(folder):
+    """A folder that the index names, and a file that the index of its weights names."""
+    shutil.rmtree(folder / "vae")
+    (folder / "transformer" / "a.safetensors.index.json").write_text(
+        '{"weight_map": {"x": "a-00001-of-00002.safetensors"}}'
+    )
+
+    with pytest.raises(ModelUnusable, match=r"it lacks vae, transformer/a-00001-of-00002\.safetensors"):
+        load(folder)

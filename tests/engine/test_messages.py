@@ -44,6 +44,7 @@ def test_every_other_message_arrives_as_it_was_sent():
         TaskDone(number=4, done=2),
         Drawn(number=4, seconds=1.5),
         Drawn(number=5, seconds=1.5, used=Used(prompt="ä", negative_prompt=None, sampler="Euler")),
+        Drawn(number=4, seconds=1.5, has_nsfw_concepts=(True, False), notes=("cut",)),
         Failed(number=4, kind="refused", message="Zu groß"),
     ]
 

@@ -77,34 +77,24 @@ def model_is_there(model: Model) -> Finding:
         return warn(f"{model.name}: whether it is there cannot be said without the engine", _INSTALL)
     if folder is None:
         return _model_of_hub(model)
-    absent = _absent_parts(Path(folder))
-    if absent:
-        return fail(f"{folder} lacks {', '.join(absent)}", "Copy or download the model again.")
     return ok(f"{model.name} in {folder}")
 
 
 def _model_of_hub(model: Model) -> Finding:
     from huggingface_hub import try_to_load_from_cache  # comes with the engine
 
-    download = f"It is downloaded at the first start; to do so now: hf download {model.source}"
-    index = try_to_load_from_cache(model.source, "model_index.json")
+    from pipelet.engine import checkpoint, hub  # likewise
+
+    repository, revision = hub.split(model.source)
+    pinned = f" --revision {revision}" if revision else ""
+    download = f"It is downloaded at the first start; to do so now: hf download {repository}{pinned}"
+    index = try_to_load_from_cache(repository, "model_index.json", revision=revision)
     if not isinstance(index, str):
         return warn(f"{model.source} is a hub id and not in this machine's cache", download)
-    absent = _absent_parts(Path(index).parent)
+    absent = checkpoint.absent_parts(str(Path(index).parent))
     if absent:
         return warn(f"{model.source} is in this machine's cache in part: {', '.join(absent)} missing", download)
     return ok(f"{model.source} in {Path(index).parent}")
-
-
-def _absent_parts(folder: Path) -> list[str]:
-    """Folders that the checkpoint's index names and files that its weights' indices name, where they are missing."""
-    index = json.loads((folder / "model_index.json").read_text("utf-8"))
-    parts = [name for name, of in index.items() if isinstance(of, list) and of[0] is not None]
-    absent = [name for name in parts if not (folder / name).is_dir()]
-    for shards in folder.rglob("*.safetensors.index.json"):
-        names = set(json.loads(shards.read_text("utf-8")).get("weight_map", {}).values())
-        absent += sorted(f"{shards.parent.name}/{name}" for name in names if not (shards.parent / name).is_file())
-    return absent
 
 
 _TRY_IMPORT = """

@@ -39,6 +39,10 @@ class Model:
     dtype: str = "auto"
     """What the weights are loaded as: `bfloat16`, `float16` or `float32`; `auto` is `bfloat16`, but `float32` on a CPU
     or a GPU that has no instructions for it."""
+    variant: str = ""
+    """Of the files with weights, such as `fp16` for `model.fp16.safetensors`; empty takes those without a variant."""
+    allow_pickle: bool = False
+    """Whether weights may be read that are no safetensors. A pickle from a stranger could run code when it is read."""
     num_inference_steps: int = 28
     """Where a request names none."""
     guidance_scale: float = 4.0

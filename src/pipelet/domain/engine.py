@@ -42,6 +42,8 @@ class DrawnPart:
     release: Callable[[], None]
     used: Used | None = None
     """None where the backend does not say."""
+    has_nsfw_concepts: tuple[bool, ...] = ()
+    """By image, whether a safety checker blacked it out; empty where the model has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from pipelet.domain.errors import ModelUnusable
 
 _ADVICE = "Point PIPELET_MODEL at a diffusers folder, or at a model of the hub by its id, such as owner/name."
+_AGAIN = "Copy or download the model again."
+_SINGLE_FILES = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".sft")
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+_POINTER = b"version https://git-lfs"
+_LONGEST_POINTER = 1024
 
 
-def check(source: str) -> str | None:
+def check(source: str, *, variant: str = "", allow_pickle: bool = False) -> str | None:
     """The folder that `source` names, or None where it is a hub id.
 
     Raises:
@@ -20,9 +26,16 @@ def check(source: str) -> str | None:
     if not folder.exists():
         if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
             raise ModelUnusable(f"There is no model folder {source}. {_ADVICE}")
+        if folder.suffix in _SINGLE_FILES:
+            raise ModelUnusable(f"There is no file {source}. {_ADVICE}")
         return None
+    if folder.is_file():
+        raise ModelUnusable(_of_single_file(folder))
+    folder = _snapshot_in(folder)
     if not (folder / "model_index.json").is_file():
         raise ModelUnusable(f"The model folder {folder} has no model_index.json. {_ADVICE}")
+    _check_pointers(folder)
+    _check_parts(folder, variant, allow_pickle)
     for file in sorted(folder.rglob("*.safetensors")):
         _check_weights(file)
     return str(folder)
@@ -32,9 +45,107 @@ def pipeline_of(folder: str) -> str:
     """The class that made the checkpoint."""
     index = Path(folder) / "model_index.json"
     try:
-        return str(json.loads(index.read_text("utf-8"))["_class_name"])
+        name = _read(index)["_class_name"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelUnusable(f"The file {index} does not name a pipeline. Copy or download the model again.") from error
+        raise ModelUnusable(f"The file {index} does not name a pipeline. {_AGAIN}") from error
+    if isinstance(name, list):
+        raise ModelUnusable(
+            f"The model {folder} has a pipeline of its own code ({name[0]}.py), which Pipelet does not run. "
+            "Name a class of diffusers that draws with it in the catalog's `pipeline`."
+        )
+    return str(name)
+
+
+def parts_of(folder: str) -> dict[str, tuple[str, str]]:
+    """By name of the part, its library and class."""
+    try:
+        index = _read(Path(folder) / "model_index.json")
+    except ValueError:  # `pipeline_of` reports it
+        return {}
+    entries = index.items() if isinstance(index, dict) else ()
+    return {
+        name: (of[0], of[1])
+        for name, of in entries
+        if not name.startswith("_") and isinstance(of, list) and len(of) == 2 and all(isinstance(x, str) for x in of)
+    }
+
+
+def absent_parts(folder: str) -> list[str]:
+    """Folders that the index names and files that the indices of weights name, where they are missing."""
+    absent = [name for name in parts_of(folder) if not (Path(folder) / name).is_dir()]
+    for shards in Path(folder).rglob("*.safetensors.index.json"):
+        names = set(_read(shards).get("weight_map", {}).values())
+        absent += sorted(f"{shards.parent.name}/{name}" for name in names if not (shards.parent / name).is_file())
+    return absent
+
+
+def has_variant(part: Path, variant: str) -> bool:
+    """Whether the folder `part` holds weights of this variant, such as `model.fp16.safetensors`."""
+    return bool(variant) and any(_variant_of(file) == variant for file in part.iterdir())
+
+
+def _variant_of(weights: Path) -> str:
+    """`fp16` for `model.fp16.safetensors` and `model.fp16-00001-of-00002.safetensors`, "" for `model.safetensors`."""
+    middle = weights.name.split(".")[1:-1]
+    return middle[0].partition("-")[0] if middle else ""
+
+
+def _check_parts(folder: Path, variant: str, allow_pickle: bool) -> None:
+    absent = absent_parts(str(folder))
+    if absent:
+        raise ModelUnusable(f"The model folder {folder} is incomplete, it lacks {', '.join(absent)}. {_AGAIN}")
+    for name in parts_of(str(folder)):
+        files = [file for file in (folder / name).iterdir() if file.is_file()]
+        safe = [file for file in files if file.suffix == ".safetensors"]
+        variants = sorted({_variant_of(file) for file in safe})
+        if safe and "" not in variants and variant not in variants:
+            raise ModelUnusable(
+                f"The {name} of the model {folder} comes in the variant {' and '.join(variants)} only. "
+                f'Set variant = "{variants[0]}" in the entry of the model in the catalog.'
+            )
+        pickles = [file.name for file in files if file.suffix in _PICKLES and not file.name.startswith("training")]
+        if not safe and pickles and not allow_pickle:
+            raise ModelUnusable(
+                f"The {name} of the model {folder} has its weights as a pickle ({pickles[0]}), which could run code "
+                "when it is read. Take a copy with safetensors, or, where you trust its source, set "
+                "allow_pickle = true in the entry of the model in the catalog."
+            )
+
+
+def _of_single_file(file: Path) -> str:
+    kind = file.suffix or "file without a suffix"
+    return (
+        f"The model {file} is a single file ({kind}), and Pipelet loads folders in the layout of diffusers. Convert it "
+        "once, as docs/operating.md shows under `Models in a single file`, and point PIPELET_MODEL at the folder."
+    )
+
+
+def _snapshot_in(folder: Path) -> Path:
+    """`folder`, or where it is a model in the hub's cache, the snapshot below it that was fetched last."""
+    if (folder / "model_index.json").exists() or not (folder / "snapshots").is_dir():
+        return folder
+    snapshots = list((folder / "snapshots").iterdir())
+    main = folder / "refs" / "main"
+    if main.is_file():
+        snapshots = [each for each in snapshots if each.name == main.read_text("ascii").strip()] or snapshots
+    if len(snapshots) != 1:
+        raise ModelUnusable(
+            f"The folder {folder} is a model in the hub's cache with {len(snapshots)} snapshots. "
+            "Point PIPELET_MODEL at one of the folders in its `snapshots`, or name the model by its hub id."
+        )
+    return snapshots[0]
+
+
+def _check_pointers(folder: Path) -> None:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.stat().st_size <= _LONGEST_POINTER:
+            with file.open("rb") as opened:
+                found = opened.read(len(_POINTER)) == _POINTER
+            if found:
+                raise ModelUnusable(
+                    f"The file {file} is a pointer of Git LFS, not the file itself: the repository was cloned without "
+                    "LFS. Run `git lfs pull` in it, or download the model with `hf download`."
+                )
 
 
 def _check_weights(file: Path) -> None:
@@ -43,4 +154,8 @@ def _check_weights(file: Path) -> None:
         with safe_open(file, framework="numpy"):
             pass
     except (SafetensorError, OSError) as error:
-        raise ModelUnusable(f"The file {file} is damaged ({error}). Copy or download the model again.") from error
+        raise ModelUnusable(f"The file {file} is damaged ({error}). {_AGAIN}") from error
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text("utf-8"))

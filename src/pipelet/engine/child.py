@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 from pipelet.domain.errors import ModelUnusable
 from pipelet.engine import messages
 from pipelet.engine.messages import Cancel, Draw, Drawn, Failed, Load, LoadFailed, Ready, TaskDone
-from pipelet.engine.painter import Implementation, Painter
+from pipelet.engine.painter import Implementation, Painter, Report
 from pipelet.engine.pixels import readable, writable
 
 _LONGEST_MESSAGE = 2000
@@ -97,7 +97,8 @@ def load(parent: Parent, wanted: Load) -> Painter:
         traceback.print_exc()
         problem = f"The model {wanted.source} cannot be loaded: {_in_words(error)}"
     else:
-        parent.tell(Ready(device=painter.device, seconds=time.perf_counter() - began))
+        notes = getattr(painter, "notes", ())
+        parent.tell(Ready(device=painter.device, seconds=time.perf_counter() - began, notes=notes))
         return painter
     parent.tell(LoadFailed(message=problem))
     sys.exit(1)
@@ -107,7 +108,7 @@ def draw(parent: Parent, painter: Painter, wanted: Draw, inbox: int, slots: Sequ
     number = wanted.number
     began = time.perf_counter()
     try:
-        used = painter.draw(
+        report = painter.draw(
             spec=wanted.spec,
             first=wanted.first,
             count=wanted.count,
@@ -118,7 +119,14 @@ def draw(parent: Parent, painter: Painter, wanted: Draw, inbox: int, slots: Sequ
         )
     except Exception as error:  # noqa: BLE001 - the edge of the process: reported, and ready for the next
         return _failed(number, error)
-    return Drawn(number=number, seconds=time.perf_counter() - began, used=used)
+    report = report or Report()
+    return Drawn(
+        number=number,
+        seconds=time.perf_counter() - began,
+        used=report.used,
+        has_nsfw_concepts=report.has_nsfw_concepts,
+        notes=report.notes,
+    )
 
 
 def _implementation(name: str) -> Implementation:

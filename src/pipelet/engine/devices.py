@@ -8,6 +8,9 @@ from pipelet.domain.errors import ModelUnusable
 BFLOAT16_ALONE = "ZImageOmniPipeline"
 """Encodes pictures as bfloat16, whatever it is loaded as."""
 
+DTYPES = ("bfloat16", "float16", "float32")
+"""What a model can be loaded as, besides `auto`."""
+
 
 def find_device(wanted: str) -> torch.device:
     if wanted == "auto":
@@ -31,22 +34,31 @@ def dtype_of(model: Model, pipeline: str, device: torch.device) -> torch.dtype:
     """What the weights of `model` are loaded as, for the class `pipeline`.
 
     Raises:
-        ModelUnusable: torch has no such type.
+        ModelUnusable: nothing can be loaded as the type that the catalog names, or this pipeline cannot.
     """
-    if model.dtype != "auto":
-        named = getattr(torch, model.dtype, None)
-        if not isinstance(named, torch.dtype):
-            raise ModelUnusable(
-                f"torch has no type {model.dtype}. Set the catalog's `dtype` to auto, bfloat16, float16 or float32."
-            )
-        return named
-    return torch.bfloat16 if BFLOAT16_ALONE in (pipeline, model.edit_pipeline) else quick_dtype(device)
+    if model.dtype == "auto":
+        return torch.bfloat16 if BFLOAT16_ALONE in (pipeline, model.edit_pipeline) else quick_dtype(device)
+    if model.dtype not in DTYPES:
+        known = isinstance(getattr(torch, model.dtype, None), torch.dtype)
+        problem = f"A model is not loaded as {model.dtype}" if known else f"torch has no type {model.dtype}"
+        raise ModelUnusable(f"{problem}. Set the catalog's `dtype` to auto, {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")
+    if model.dtype == "float16" and pipeline.startswith("ZImage"):
+        raise ModelUnusable(
+            "The values inside Z-Image are too large for float16, and its pictures would be black. "
+            "Set the catalog's `dtype` to bfloat16 or float32."
+        )
+    named: torch.dtype = getattr(torch, model.dtype)
+    return named
 
 
 def quick_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 wherever the device computes with it. Many CPUs, those without AVX-512 among them, imitate it number by
-    number: a convolution takes eighty times as long as in float32."""
-    if device.type != "cpu":
-        return torch.bfloat16
-    native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    number: a convolution takes eighty times as long as in float32. GPUs before Ampere imitate it, too."""
+    if device.type == "cuda" and torch.cuda.is_available():
+        with torch.cuda.device(device):
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type != "cpu":
+        native = True
+    else:
+        native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native else torch.float32

@@ -15,17 +15,20 @@ from pipelet.domain import refining
 from pipelet.domain.catalog import Model
 from pipelet.domain.engine import Used
 from pipelet.domain.errors import DrawOutOfMemory, DrawRefused, ModelUnusable
-from pipelet.domain.image import ImageSpec
+from pipelet.domain.image import ImageSpec, OutputFormat, Reference
+from pipelet.engine import memory
 from pipelet.engine.calls import arguments_of
 from pipelet.engine.devices import find_device, in_words
 from pipelet.engine.edits import Editor
 from pipelet.engine.loading import load_pipeline, sibling
+from pipelet.engine.painter import Report
 from pipelet.engine.prompts import Prompts
 from pipelet.engine.samplers import sampler_of, schedule_type_of
+from pipelet.engine.verify import check_finite, first_drawing_failed, images_of
 from pipelet.engine.watch import Watch
 
-# What torch says where the memory of the machine, not of a GPU, is too small; it has no class of its own.
-_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
+_WARM_UP_SIZE = 128, 64
+"""Pixels: small, and not square, so that swapped sides are noticed."""
 
 
 class DiffusersModel:
@@ -49,14 +52,54 @@ class DiffusersModel:
         if threads is not None:
             torch.set_num_threads(threads)
         pipe = load_pipeline(source, model, where)
-        if "prompt" not in inspect.signature(type(pipe).__call__).parameters:
+        takes = inspect.signature(type(pipe).__call__).parameters
+        if "prompt" not in takes:
             raise ModelUnusable(f"{type(pipe).__name__} takes no prompt; Pipelet needs a text-to-image pipeline.")
-        pipe.to(where)
+        if "num_frames" in takes:  # known before the first drawing, which would be of many frames
+            raise ModelUnusable(f"{type(pipe).__name__} draws videos; Pipelet needs a text-to-image pipeline.")
+        memory.place(pipe, where)
         pipe.set_progress_bar_config(disable=True)
         if hasattr(getattr(pipe, "vae", None), "enable_slicing"):
             # Image by image: less memory, and an image does not depend on the batch it was in.
             pipe.vae.enable_slicing()
-        return cls(pipe, model, where)
+        made = cls(pipe, model, where)
+        made.warm_up()
+        return made
+
+    def warm_up(self) -> None:
+        """Draw once, small and in few steps: what cannot give a picture is found before the first request.
+
+        Raises:
+            ModelUnusable: no picture comes out.
+        """
+        try:
+            try:
+                self._draw_small(steps=1)
+            except ValueError:  # PNDM with Runge-Kutta steps needs four
+                self._draw_small(steps=4)
+        except Exception as error:
+            if memory.is_used_up(error):
+                raise ModelUnusable(memory.too_small(self._pipe, self._pipe.device)) from error
+            raise first_drawing_failed(error, self._pipe) from error
+
+    def _draw_small(self, *, steps: int) -> None:
+        width, height = _WARM_UP_SIZE
+        references = [np.full((height, width, 3), 128, np.uint8)] if self._model.needs_references else []
+        spec = ImageSpec(
+            prompt="a red fox",
+            negative_prompt=None,
+            width=width,
+            height=height,
+            batch_size=1,
+            seed=0,
+            num_inference_steps=steps,
+            guidance_scale=self._model.guidance_scale,
+            output_format=OutputFormat.PNG,
+            references=tuple(Reference(key="", width=width, height=height) for _ in references),
+        )
+        only = self._first_pass(spec, self._arguments(spec, 0, 1), references)
+        images, _ = self._run(only, None, Watch(lambda done: None, lambda: False))
+        check_finite(images, self._pipe.dtype)
 
     def draw(
         self,
@@ -68,36 +111,38 @@ class DiffusersModel:
         out: NDArray[np.uint8],
         on_task: Callable[[int], None],
         is_cancelled: Callable[[], bool],
-    ) -> Used:
-        spec = self._prompts.fitted(spec)
+    ) -> Report:
+        notes: list[str] = []
+        spec = self._prompts.fitted(spec, notes)
         passes = self._passes(spec, first, count, references)
         watch = Watch(on_task, is_cancelled)
         try:
-            images = self._run(passes[0], None, watch)
+            images, flagged = self._run(passes[0], None, watch)
             for each in passes[1:]:
                 watch.end_pass()
-                images = self._run(each, images, watch)
+                images, flagged = self._run(each, images, watch)
             watch.check()
-            _copy(images, out)
-        except torch.OutOfMemoryError as error:
-            problem = str(error)
-        except torch.AcceleratorError as error:
-            # An assert on the device spoils its context for good. Only another process gets a new one.
-            raise SystemExit(f"The device failed: {error}") from error
+            _copy(images, out, self._pipe.dtype)
         except RuntimeError as error:
-            if _CPU_OUT_OF_MEMORY not in str(error):
+            if memory.is_used_up(error):
+                problem = str(error)
+            elif isinstance(error, torch.AcceleratorError):
+                # An assert on the device spoils its context for good. Only another process gets a new one.
+                raise SystemExit(f"The device failed: {error}") from error
+            else:
                 raise
-            problem = str(error)
         else:
             watch.end_pass()
-            return _used(passes[0], spec)
+            return Report(used=_used(passes[0], spec), has_nsfw_concepts=flagged, notes=tuple(notes))
         # Here, because the handled error kept the tensors alive.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        memory.release_cache()
         raise DrawOutOfMemory(problem)
 
-    def _run(self, each: "_Pass", drawn: torch.Tensor | None, watch: Watch) -> torch.Tensor:
-        """float, shape (count, 3, height, width), values 0 to 1, on the device. `drawn` are the last pass's."""
+    def _run(self, each: "_Pass", drawn: torch.Tensor | None, watch: Watch) -> tuple[torch.Tensor, tuple[bool, ...]]:
+        """Images and which of them a safety checker blacked out.
+
+        float, shape (count, 3, height, width), values 0 to 1, on the device. `drawn` are the last pass's.
+        """
         watch.begin_pass(each.steps, encodings=each.encodings)
         asked = each.arguments | {"callback_on_step_end": watch.after_step}
         if drawn is not None:
@@ -107,7 +152,11 @@ class DiffusersModel:
                 hooks.enter_context(self._denoiser.register_forward_pre_hook(watch.before_forward))
             if each.encodings > 1:
                 hooks.enter_context(self._pipe.vae.encoder.register_forward_pre_hook(watch.before_picture))
-            return each.pipe(**arguments_of(each.pipe, asked)).images
+            output = each.pipe(**arguments_of(each.pipe, asked))
+        images = images_of(each.pipe, output)
+        if images.shape[2:] != (asked["height"], asked["width"]):  # some pipelines choose a size of their own
+            images = _covering(images, asked["width"], asked["height"])
+        return images, tuple(map(bool, getattr(output, "nsfw_content_detected", None) or ()))
 
     def _passes(
         self, spec: ImageSpec, first: int, count: int, references: Sequence[NDArray[np.uint8]]
@@ -193,11 +242,16 @@ def _used(first: _Pass, spec: ImageSpec) -> Used:
     )
 
 
-def _copy(images: torch.Tensor, out: NDArray[np.uint8]) -> None:
-    """Crop the middle and round as the pipelines' way to PIL does, on the device: a quarter of the bytes to fetch."""
+def _copy(images: torch.Tensor, out: NDArray[np.uint8], dtype: torch.dtype) -> None:
+    """Crop the middle and round as the pipelines' way to PIL does, on the device: a quarter of the bytes to fetch.
+
+    Raises:
+        DrawFailed: a value is no number.
+    """
     height, width = out.shape[1:3]
     top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
     for image, target in zip(images, out, strict=True):
+        check_finite(image, dtype)
         cropped = image[:, top : top + height, left : left + width].permute(1, 2, 0)
         torch.from_numpy(target).copy_((cropped.float() * 255).round().to(torch.uint8))
 

@@ -1,6 +1,8 @@
 """From what the catalog says of a model to its pipeline."""
 
 import inspect
+import json
+from functools import partial
 from typing import Any
 
 import diffusers
@@ -9,43 +11,58 @@ import transformers
 
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import ModelUnusable
-from pipelet.engine import checkpoint
+from pipelet.engine import checkpoint, hub
+from pipelet.engine.components import load_components
 from pipelet.engine.devices import dtype_of
 from pipelet.engine.processors import without_torchvision
+from pipelet.engine.verify import check_tokenizers
 
 
 def load_pipeline(source: str, model: Model, device: torch.device) -> Any:
-    """Loaded as what `device` computes with, and not moved there yet."""
+    """Loaded as what `device` computes with, and not moved there yet.
+
+    Raises:
+        ModelUnusable: it is not there, is damaged or incomplete, or cannot tell prompts apart.
+    """
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    folder = checkpoint.check(source)
+    folder = _folder_of(source, model)
     pipeline = _pipeline_class(model.pipeline, folder)
     dtype = dtype_of(model, pipeline.__name__, device)
+    safetensors = None if model.allow_pickle else True
     try:
+        parts = without_torchvision(pipeline, folder, local_files_only=True)
+        parts |= load_components(pipeline, folder, dtype=dtype, variant=model.variant, use_safetensors=safetensors)
         # Always with a dtype: without one a bfloat16 checkpoint is loaded half as bfloat16, half as float32.
-        where = folder or source
-        parts = without_torchvision(pipeline, where, local_files_only=folder is not None)
-        return pipeline.from_pretrained(where, dtype=dtype, local_files_only=folder is not None, **parts)
+        pipe = pipeline.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, use_safetensors=safetensors, **parts
+        )
+    except json.JSONDecodeError as error:
+        raise ModelUnusable(
+            f"A JSON file of the model {folder} is damaged: {error}. Copy or download the model again."
+        ) from error
     except ValueError as error:
         raise ModelUnusable(
             f"The checkpoint {source} was not made for {pipeline.__name__}; name its own class in the catalog's "
             f"`pipeline`, or take a checkpoint that fits: {error}"
         ) from error
     except OSError as error:
-        if folder is not None:
-            raise ModelUnusable(
-                f"The model folder {folder} is incomplete, copy or download it again: {error}"
-            ) from error
-        raise ModelUnusable(
-            f"The model {source} is no folder, and could not be fetched from the hub. Without a way to the hub, "
-            f"copy the model into a folder and point PIPELET_MODEL at that. The hub's answer: {error}"
-        ) from error
+        raise ModelUnusable(f"The model folder {folder} is incomplete, copy or download it again: {error}") from error
+    check_tokenizers(pipe, folder)
+    return pipe
 
 
-def _pipeline_class(name: str, folder: str | None) -> Any:
-    """The named class; `auto` is what the folder says, or for the hub what `DiffusionPipeline` finds there."""
+def _folder_of(source: str, model: Model) -> str:
+    check = partial(checkpoint.check, variant=model.variant, allow_pickle=model.allow_pickle)
+    folder = check(source) or check(hub.fetch(source, variant=model.variant, allow_pickle=model.allow_pickle))
+    assert folder is not None  # noqa: S101 - what was fetched is a folder
+    return folder
+
+
+def _pipeline_class(name: str, folder: str) -> Any:
+    """The named class; `auto` is what the folder says."""
     if name == "auto":
-        name = "DiffusionPipeline" if folder is None else checkpoint.pipeline_of(folder)
+        name = checkpoint.pipeline_of(folder)
     found = getattr(diffusers, name, None)
     if not (inspect.isclass(found) and issubclass(found, diffusers.DiffusionPipeline)):
         raise ModelUnusable(

@@ -53,6 +53,8 @@ class Cancel:
 class Ready:
     device: str
     seconds: float
+    notes: tuple[str, ...] = ()
+    """For the operator's log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,10 @@ class Drawn:
     number: int
     seconds: float
     used: Used | None = None
+    has_nsfw_concepts: tuple[bool, ...] = ()
+    """By image; empty where the model has no safety checker."""
+    notes: tuple[str, ...] = ()
+    """For the operator's log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +122,9 @@ def decode(line: bytes) -> Message:
         content["references"] = tuple(map(tuple, content["references"]))
     if kind is Drawn and content["used"] is not None:
         content["used"] = Used(**content["used"])
+    for name in ("has_nsfw_concepts", "notes"):
+        if name in content:
+            content[name] = tuple(content[name])
     return kind(**content)
 
 

@@ -1,6 +1,7 @@
 """What the child process asks of whatever draws in it. `diffusers` is the real one; tests bring others."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,19 @@ from numpy.typing import NDArray
 from pipelet.domain.catalog import Model
 from pipelet.domain.engine import Used
 from pipelet.domain.image import ImageSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What there is to say of a drawing besides its pixels."""
+
+    used: Used | None = None
+    """What of the request it really used; None where the backend does not say."""
+    has_nsfw_concepts: tuple[bool, ...] = ()
+    """By image, whether the safety checker of the model found something, and blacked it out. Empty without a checker.
+    """
+    notes: tuple[str, ...] = ()
+    """For the operator's log."""
 
 
 class Painter(Protocol):
@@ -27,9 +41,8 @@ class Painter(Protocol):
         out: NDArray[np.uint8],
         on_task: Callable[[int], None],
         is_cancelled: Callable[[], bool],
-    ) -> Used | None:
+    ) -> Report | None:
         """Draw the images `first` to `first + count - 1` of `spec` into `out`, shape (count, height, width, 3), RGB.
-        Returns what of `spec` it used, where it knows.
 
         `references` are the pictures that an edit starts from, in their order: read-only, shape (height, width, 3),
         RGB. `on_task(k)` tells that k tasks are done and `is_cancelled()` is asked, both at least once a step.

@@ -115,7 +115,9 @@ class EngineProcess:
                 last_words=child.last_words(),
             ) from error
         match answer:
-            case Ready(device=device, seconds=seconds):
+            case Ready(device=device, seconds=seconds, notes=notes):
+                for note in notes:
+                    log.warning("engine.note", note=note)
                 return EngineInfo(self._load.model.name, device, seconds)
             case LoadFailed(message=message):
                 raise ModelUnusable(message)
@@ -148,7 +150,7 @@ class EngineProcess:
             # Cancelled, or `on_task` raised: the child is still drawing.
             await _uninterrupted(self._halt(child, number, part.job_id))
             raise
-        return DrawnPart(pixels, drawn.seconds, release, drawn.used)
+        return DrawnPart(pixels, drawn.seconds, release, drawn.used, drawn.has_nsfw_concepts)
 
     async def _follow(self, child: Connection, part: Part, on_task: Callable[[int], None]) -> Drawn:
         """Hear the child out until its drawing ends."""
@@ -166,6 +168,8 @@ class EngineProcess:
                 case TaskDone(done=done):
                     on_task(done)
                 case Drawn():
+                    for note in message.notes:
+                        log.warning("engine.note", request_id=part.job_id, note=note)
                     return message
                 case Failed(kind=kind, message=reason):
                     raise FAILURES[kind](reason)

@@ -1,5 +1,6 @@
 """What a model can take as a prompt, found out before it is asked to."""
 
+import inspect
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, replace
@@ -14,6 +15,9 @@ _PAD = 32
 """Z-Image pads a caption to a multiple of it, and gives the image the position behind. With pictures in between, each
 takes four more: two marks, and two positions of its own."""
 
+_UNLIMITED = 10**6
+"""transformers gives a tokenizer without a limit a number beyond it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompts:
@@ -22,6 +26,8 @@ class Prompts:
     tokenizer: Any
     longest: int | None
     """Tokens."""
+    is_passed: bool
+    """Whether the pipeline is told `longest`; else it is what the pipeline reads when told nothing."""
     cuts: bool
     """Whether what is longer is cut, not refused."""
     is_z_image: bool
@@ -35,16 +41,20 @@ class Prompts:
         if is_z_image:
             pictures = 4 * model.max_references + 8 if type(pipe).__name__ == "ZImageOmniPipeline" else 0
             limits.append(pipe.transformer.config.axes_lens[0] - _PAD - pictures)
+        tokenizer = _longest_reader(pipe)
         return cls(
-            tokenizer=getattr(pipe, "tokenizer", None),
-            longest=min(limits, default=None),
+            tokenizer=tokenizer,
+            longest=min(limits or _limits_of(pipe, tokenizer), default=None),
+            is_passed=bool(limits),
             cuts=model.long_prompts == "cut",
             is_z_image=is_z_image,
             thinks=not type(pipe).__name__.startswith("Flux2Klein"),
         )
 
-    def fitted(self, spec: ImageSpec) -> ImageSpec:
+    def fitted(self, spec: ImageSpec, notes: list[str]) -> ImageSpec:
         """`spec` with prompts that the model can read; a negative prompt that it will not read is left out.
+
+        `notes` gets what was cut.
 
         Raises:
             DrawRefused: a prompt is too long, is no valid text, or holds a mark that the model reads as markup.
@@ -52,13 +62,13 @@ class Prompts:
         negative = spec.negative_prompt if spec.guidance_scale > 0 else None
         return replace(
             spec,
-            prompt=self._fitted(spec.prompt),
-            negative_prompt=None if negative is None else self._fitted(negative),
+            prompt=self._fitted("prompt", spec.prompt, notes),
+            negative_prompt=None if negative is None else self._fitted("negative prompt", negative, notes),
         )
 
     def arguments(self, spec: ImageSpec) -> dict[str, Any]:
         """What the pipeline is told about the length of prompts that are fitted."""
-        if self.tokenizer is None or self.longest is None:
+        if self.tokenizer is None or self.longest is None or not self.is_passed:
             return {}
         longest = max(self._length(text) for text in (spec.prompt, spec.negative_prompt) if text is not None)
         if self.is_z_image:
@@ -67,7 +77,7 @@ class Prompts:
             return {"max_sequence_length": min([b for b in (*_BUCKETS, self.longest) if b >= longest])}
         return {"max_sequence_length": self.longest}
 
-    def _fitted(self, text: str) -> str:
+    def _fitted(self, name: str, text: str, notes: list[str]) -> str:
         _refuse_broken(text)
         self._refuse_marks(text)
         if self.tokenizer is None or self.longest is None:
@@ -79,7 +89,12 @@ class Prompts:
             # What is found was itself measured: now and then a shorter text has a token more.
             fitting = bisect_right(range(len(text)), self.longest, key=lambda end: self._length(_words(text, end)))
             if fitting:
-                return _words(text, fitting - 1)
+                cut = _words(text, fitting - 1)
+                notes.append(
+                    f"The {name} of {len(text)} characters was cut to {len(cut)}: it has {length} tokens, and the "
+                    f"model takes {self.longest}."
+                )
+                return cut
         raise DrawRefused(f"The prompt has {length} tokens, and the model takes at most {self.longest}. Shorten it.")
 
     def _refuse_marks(self, text: str) -> None:
@@ -111,6 +126,19 @@ class Prompts:
     @property
     def _has_template(self) -> bool:
         return bool(getattr(self.tokenizer, "chat_template", None))
+
+
+def _longest_reader(pipe: Any) -> Any:
+    """The tokenizer that takes the longest prompts, where several text encoders read them: the others add a summary."""
+    found = [getattr(pipe, name, None) for name in ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4")]
+    return max((each for each in found if each is not None), key=lambda each: each.model_max_length, default=None)
+
+
+def _limits_of(pipe: Any, tokenizer: Any) -> list[int]:
+    """Where a pipeline that is told nothing would cut a prompt."""
+    by_default = inspect.signature(type(pipe).__call__).parameters.get("max_sequence_length")
+    limits = [getattr(tokenizer, "model_max_length", None), by_default.default if by_default is not None else None]
+    return [limit for limit in limits if isinstance(limit, int) and limit < _UNLIMITED]
 
 
 def _words(text: str, end: int) -> str:

@@ -282,7 +282,7 @@ def find_model(model: Model) -> str | None:
     """
     from pipelet.engine.checkpoint import check  # needs the engine extra, which the API alone does without
 
-    return check(resolve(model.source))
+    return check(resolve(model.source), variant=model.variant, allow_pickle=model.allow_pickle)
 
 
 def build_crew(settings: Settings, *, store: JobStore) -> Crew:

@@ -2,6 +2,7 @@
 
 An edit shows its references above the colours. A prompt may hold `sleep=0.05` (seconds a step takes) and `load` is
 immediate, so that tests of other rooms have a real and fast engine: `painter="tests.engine.zoo.gradient:Gradient"`.
+Its safety checker flags the images with odd seeds.
 """
 
 import re
@@ -11,6 +12,7 @@ import zlib
 import numpy as np
 
 from pipelet.domain.errors import DrawCancelled
+from pipelet.engine.painter import Report
 
 _SLEEP = re.compile(r"\bsleep=([0-9.]+)")
 
@@ -36,6 +38,7 @@ class Gradient:
             out[k] = picture(spec, spec.seed + first + k)
             show(references, out[k])
         on_task(before + steps + 1)
+        return Report(has_nsfw_concepts=tuple(bool((spec.seed + first + k) % 2) for k in range(count)))
 
     def step(self, pause, is_cancelled):
         if is_cancelled():

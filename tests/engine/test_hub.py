@@ -1,0 +1,70 @@
+"""A model that is fetched from a hub, on the loopback interface."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from tests.engine.fake_hub import COMMIT, fake_hub
+
+from pipelet.domain.catalog import Model
+from pipelet.engine.process import EngineProcess
+from pipelet.engine.sources import resolve
+
+BOX = Path(resolve("package:box"))
+FETCH = """
+import sys
+from pipelet.domain.errors import ModelUnusable
+from pipelet.engine import hub
+for source in sys.argv[1:]:
+    try:
+        print(hub.fetch(source))
+    except ModelUnusable as error:
+        print(error)
+"""
+
+
+async def fetch(*sources: str, **environment: str) -> list[str]:
+    """What fetching says, in a process of its own: the client of the hub reads its environment once."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FETCH, *sources),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    printed, _ = await process.communicate()
+    return printed.decode().splitlines()
+
+
+async def test_what_the_hub_refuses_is_said_with_the_cure(tmp_path):
+    """Gated, unknown, no such revision, no such file, offline: each in one line of its own."""
+    async with fake_hub(BOX) as hub:
+        online = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
+        gated, unknown, revision, bare = await fetch(
+            "owner/gated", "owner/mispelt", "owner/model@v9", "owner/bare", **online
+        )
+        (offline,) = await fetch("owner/model", HF_HUB_OFFLINE="1", **online)
+
+    assert f"owner/gated is gated: accept its licence at {hub.url}/owner/gated, then set HF_TOKEN" in gated
+    assert "owner/mispelt is neither a folder here nor a model that the hub shows. Check the spelling" in unknown
+    assert "owner/model has no revision v9 on the hub" in revision
+    assert "owner/bare has no model_index.json on the hub" in bare
+    assert f"owner/model is not complete in the cache {tmp_path}/hub, and HF_HUB_OFFLINE is set" in offline
+
+
+async def test_a_model_of_the_hub_is_pinned_to_its_revision(tmp_path, monkeypatch, make_part):
+    """`owner/name@commit` loads that commit, and asks for files of no other."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    async with fake_hub(BOX) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        source = f"owner/model@{COMMIT}"
+        engine = EngineProcess(model=Model(name="m", source=source), source=source, device="cpu", threads=1)
+        try:
+            await engine.start()
+            drawn = await engine.draw(make_part(num_inference_steps=1), lambda done: None)
+        finally:
+            await engine.stop()
+
+    assert any(bytes(drawn.pixels))
+    assert COMMIT in {path.name for path in (tmp_path / "hub" / "models--owner--model" / "snapshots").iterdir()}
+    assert not [request.target for request in hub.requests if "/main/" in request.target]

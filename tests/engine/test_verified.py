@@ -1,0 +1,321 @@
+"""A model that would draw a wrong picture is unusable before its first request, or its drawing fails in words."""
+
+import functools
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tests.engine.test_diffusers import call, paint
+from tests.engine.tiny_others import make_checked, make_kontext, make_wan
+from tests.engine.tiny_stable_diffusion import make_stable_diffusion
+from tests.engine.tiny_z_image import TINY
+
+from pipelet.domain.catalog import Model
+from pipelet.domain.errors import DrawFailed, DrawOutOfMemory, DrawRefused, ModelUnusable
+from pipelet.domain.image import Reference
+from pipelet.engine.diffusers import DiffusersModel
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers, numpy 2
+SD = Model(name="sd", source="", dtype="float32")
+
+
+def load(folder, model=TINY):
+    return DiffusersModel.load(model=model, source=str(folder), device="cpu", threads=1)
+
+
+@pytest.fixture
+def folder(tiny_z_image, tmp_path):
+    """A copy of the tiny Z-Image, to be broken."""
+    return Path(shutil.copytree(tiny_z_image, tmp_path / "model"))
+
+
+@pytest.fixture(scope="module")
+def stable_diffusion(tmp_path_factory):
+    made = tmp_path_factory.mktemp("sd")
+    make_stable_diffusion(made, "EulerDiscreteScheduler")
+    return made
+
+
+def change_weights(file, change):
+    weights = change(load_file(file))
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("files", [["tokenizer.json"], ["tokenizer.json", "tokenizer_config.json"]])
+def test_a_tokenizer_without_its_vocabulary(folder, files):
+    """Every prompt would draw the same picture: the part is named when it is loaded."""
+    for name in files:
+        (folder / "tokenizer" / name).unlink()
+
+    with pytest.raises(ModelUnusable, match=r"The tokenizer of the model .* vocabulary is missing: tokenizer\.json"):
+        load(folder)
+
+
+def test_a_clip_tokenizer_without_its_vocabulary(stable_diffusion, tmp_path):
+    """Likewise for another kind of model."""
+    folder = Path(shutil.copytree(stable_diffusion, tmp_path / "model"))
+    for file in (folder / "tokenizer").iterdir():
+        if file.name != "tokenizer_config.json":
+            file.unlink()
+
+    with pytest.raises(ModelUnusable, match=r"The tokenizer of the model .* vocabulary is missing"):
+        load(folder, SD)
+
+
+def test_a_tokenizer_without_its_template(folder):
+    """A pipeline that needs a chat template says so before it is ready."""
+    (folder / "tokenizer" / "chat_template.jinja").unlink()
+
+    with pytest.raises(ModelUnusable, match="has no chat template, which ZImagePipeline needs"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "prefix", "count"),
+    [
+        ("text_encoder", "model", "layers.1.", 11),
+        ("text_encoder", "model", "", 35),
+        ("transformer", "diffusion_pytorch_model", "layers.1.", 15),
+        ("vae", "diffusion_pytorch_model", "decoder.mid_block.", 26),
+    ],
+)
+def test_missing_weights_are_not_made_up(folder, part, file, prefix, count):
+    """The message names the part, how many are missing and the first of them."""
+    change_weights(
+        folder / part / f"{file}.safetensors",
+        lambda weights: {
+            (f"other.{name}" if name.startswith(prefix) else name): value for name, value in weights.items()
+        },
+    )
+
+    with pytest.raises(ModelUnusable, match=rf"The {part} of the model .* lacks {count} of its weights \({prefix}"):
+        load(folder)
+
+
+def test_weights_that_are_left_over_do_no_harm(folder, make_spec, tiny_z_image):
+    """A text encoder that was saved with more than is needed draws the same picture."""
+    change_weights(
+        folder / "text_encoder" / "model.safetensors",
+        lambda weights: weights | {"lm_head.weight": torch.zeros(8, 64)},
+    )
+
+    np.testing.assert_array_equal(paint(load(tiny_z_image), make_spec()), paint(load(folder), make_spec()))
+
+
+def test_numbers_that_are_none_are_no_picture(folder, make_spec):
+    """NaN in the weights is found by the first drawing; what turns up later fails its request, and the next may do."""
+    painter = load(folder)
+    weights = painter._denoiser.layers[0].feed_forward.w2.weight
+    kept = weights.detach().clone()
+    weights.data *= torch.nan
+    with pytest.raises(DrawFailed, match=r"no numbers \(NaN\) as \w+, so there is no picture"):
+        paint(painter, make_spec(), count=2)
+    weights.data = kept
+    assert paint(painter, make_spec()).any()
+
+    change_weights(
+        folder / "vae" / "diffusion_pytorch_model.safetensors",
+        lambda weights: weights | {"decoder.conv_out.bias": torch.tensor([0.0, torch.nan, 0.0])},
+    )
+    with pytest.raises(ModelUnusable, match=r"cannot draw\. The model computed values that are no numbers"):
+        load(folder)
+
+
+def test_a_pipeline_that_draws_no_images(tmp_path):
+    """Videos are refused when the model is loaded."""
+    make_wan(tmp_path)
+
+    with pytest.raises(ModelUnusable, match="WanPipeline draws videos; Pipelet needs a text-to-image pipeline"):
+        load(tmp_path, Model(name="wan", source=""))
+
+
+@pytest.fixture(scope="module")
+def kontext(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kontext")
+    make_kontext(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("width", "height"), [(96, 64), (70, 130)])
+def test_a_pipeline_with_sizes_of_its_own_draws_what_was_asked_for(kontext, make_spec, width, height):
+    """FLUX.1 Kontext draws a megapixel unless it is told the area: the picture is that of a plain call at the size."""
+    model = Model(name="kontext", source="", dtype="float32", max_references=1, needs_references=True)
+    picture = np.asarray(Image.effect_noise((64, 64), 50).convert("RGB"))
+    spec = make_spec(width=width, height=height, references=(Reference(key="a", width=64, height=64),))
+    plain = diffusers.FluxKontextPipeline.from_pretrained(kontext, dtype=torch.float32)
+    wide, high = -(-width // 16) * 16, -(-height // 16) * 16
+    more = {"image": Image.fromarray(picture), "max_area": wide * high, "_auto_resize": False}
+
+    drawn = paint(load(kontext, model), spec, references=[picture])
+
+    whole = call(plain, spec, width=wide, height=high, **more)
+    left, top = (wide - width) // 2, (high - height) // 2
+    np.testing.assert_array_equal(whole[:, top : top + height, left : left + width], drawn)
+
+
+class DrawsTwice(diffusers.StableDiffusionPipeline):
+    """A pipeline that doubles what it draws, and adds 16 rows above and below."""
+
+    @functools.wraps(diffusers.StableDiffusionPipeline.__call__)  # its signature says what may be asked for
+    def __call__(self, *, width, height, **more):
+        output = super().__call__(width=width, height=height, **more)
+        twice = torch.nn.functional.interpolate(output.images, scale_factor=2)
+        output.images = torch.nn.functional.pad(twice, (0, 0, 16, 16))
+        return output
+
+
+def test_a_picture_of_another_size_is_scaled_to_cover(stable_diffusion, make_spec, monkeypatch):
+    """Not the middle of what is larger, and no error for what has other proportions: all of the picture is there."""
+    spec = make_spec(width=64, height=128)
+    alone = paint(load(stable_diffusion, SD), spec)
+    monkeypatch.setattr(diffusers, "DrawsTwice", DrawsTwice, raising=False)
+
+    scaled = paint(load(stable_diffusion, replace(SD, pipeline="DrawsTwice")), spec)
+
+    assert np.abs(scaled.astype(float) - alone).mean() < 10 < np.abs(scaled[:, ::-1].astype(float) - alone).mean()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "MPS backend out of memory (MPS allocated: 17.9 GB)",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)",
+        "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory",
+    ],
+)
+def test_every_library_has_its_own_words_for_too_little_memory(stable_diffusion, make_spec, words):
+    """All of them mean that a smaller part may fit; any other error is a failure."""
+    painter = load(stable_diffusion, SD)
+
+    def fail(message):
+        raise RuntimeError(message)
+
+    with painter._denoiser.register_forward_pre_hook(lambda *_: fail(words)), pytest.raises(DrawOutOfMemory):
+        paint(painter, make_spec())
+    with (
+        painter._denoiser.register_forward_pre_hook(lambda *_: fail("CUBLAS_STATUS_EXECUTION_FAILED")),
+        pytest.raises(RuntimeError, match="EXECUTION_FAILED"),
+    ):
+        paint(painter, make_spec())
+
+
+def test_memory_that_the_weights_do_not_fit_into_is_named(stable_diffusion, monkeypatch):
+    """Where moving the weights fails, the message says what each part takes."""
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(diffusers.StableDiffusionPipeline, "to", full)
+
+    with pytest.raises(ModelUnusable, match=r"enough memory.* GiB as float32 \(unet \d.*, vae \d.*, text_encoder"):
+        load(stable_diffusion, SD)
+
+
+def test_a_picture_that_a_safety_checker_blacked_out_is_flagged(tmp_path, make_spec):
+    """By image, also in a batch; without a checker nothing is said."""
+    make_checked(tmp_path)
+    painter, out = load(tmp_path, SD), np.ones((2, 64, 64, 3), np.uint8)
+
+    report = painter.draw(
+        spec=make_spec(),
+        first=0,
+        count=2,
+        references=(),
+        out=out,
+        on_task=lambda done: None,
+        is_cancelled=lambda: False,
+    )
+
+    assert (True, True) == report.has_nsfw_concepts
+    assert not out.any()
+
+
+def test_a_prompt_past_what_the_tokenizer_takes(stable_diffusion, make_spec):
+    """CLIP reads 77 tokens: where the catalog names no limit the rest is refused, or cut with a note, not dropped."""
+    fits, long = "a" * 75, "a" * 80
+    painter = load(stable_diffusion, SD)
+    paint(painter, make_spec(fits))
+    with pytest.raises(DrawRefused, match="has 82 tokens, and the model takes at most 77"):
+        paint(painter, make_spec(long))
+
+    cuts, out = load(stable_diffusion, replace(SD, long_prompts="cut")), np.zeros((1, 64, 64, 3), np.uint8)
+    report = cuts.draw(
+        spec=make_spec(long),
+        first=0,
+        count=1,
+        references=(),
+        out=out,
+        on_task=lambda done: None,
+        is_cancelled=lambda: False,
+    )
+    assert ("The prompt of 80 characters was cut to 75: it has 82 tokens, and the model takes 77.",) == report.notes
+    np.testing.assert_array_equal(paint(painter, make_spec(fits)), out)
+
+
+def test_the_encoder_that_reads_most_sets_the_limit(kontext, make_spec):
+    """Of FLUX.1's two, T5's 512 tokens hold, not CLIP's 77; and what the pipeline itself would cut."""
+    model = Model(name="kontext", source="", dtype="float32", max_references=1, needs_references=True)
+
+    prompts = load(kontext, model)._prompts
+
+    assert 512 == prompts.longest
+    assert {} == prompts.arguments(make_spec("a " * 200))
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "int8", "complex64"])
+def test_types_that_nothing_is_loaded_as(folder, dtype):
+    """Refused before loading, with those that there are."""
+    with pytest.raises(ModelUnusable, match=f"not loaded as {dtype}. Set .* to auto, bfloat16, float16 or float32"):
+        load(folder, replace(TINY, dtype=dtype))
+
+
+def test_z_image_is_not_loaded_as_float16(folder):
+    """Its values overflow, and its pictures would be black."""
+    with pytest.raises(ModelUnusable, match=r"too large for float16.*bfloat16 or float32"):
+        load(folder, replace(TINY, dtype="float16"))
+
+
+def test_weights_in_pickles_only_where_the_catalog_allows(stable_diffusion, tmp_path, make_spec):
+    """Otherwise the file and the field are named."""
+    folder = Path(shutil.copytree(stable_diffusion, tmp_path / "model"))
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save(load_file(weights), weights.with_suffix(".bin"))
+    weights.unlink()
+
+    with pytest.raises(ModelUnusable, match=r"unet .* pickle \(diffusion_pytorch_model\.bin\).*allow_pickle = true"):
+        load(folder, SD)
+    np.testing.assert_array_equal(
+        paint(load(stable_diffusion, SD), make_spec()),
+        paint(load(folder, replace(SD, allow_pickle=True)), make_spec()),
+    )
+
+
+def test_a_variant_is_named_and_taken(stable_diffusion, tmp_path, make_spec):
+    """A folder that holds a variant of the weights only is not incomplete: the field that takes it is named."""
+    folder = tmp_path / "model"
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(stable_diffusion)
+    pipe.save_pretrained(folder, variant="fp16")
+
+    with pytest.raises(ModelUnusable, match=r'comes in the variant fp16 only. Set variant = "fp16" in the entry'):
+        load(folder, SD)
+    np.testing.assert_array_equal(
+        paint(load(stable_diffusion, SD), make_spec()), paint(load(folder, replace(SD, variant="fp16")), make_spec())
+    )
+
+
+def test_a_pipeline_of_its_own_code_is_not_run(folder):
+    """The message names the file and the field."""
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": ["pipeline_mine", "MinePipeline"]}))
+
+    with pytest.raises(ModelUnusable, match=r"own code \(pipeline_mine\.py\), which Pipelet does not run"):
+        load(folder, replace(TINY, pipeline="auto"))
