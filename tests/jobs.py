@@ -78,7 +78,15 @@ def wanting(*apps: str, now: float = 1_000_000.0, seconds: float = 10.0, worker:
 
 def success(*keys: str) -> Succeeded:
     images = tuple(
-        StoredImage(key=key, content_type="image/png", file_size=10, width=96, height=64, seed=42 + k)
+        StoredImage(
+            key=key,
+            content_type="image/png",
+            file_size=10,
+            width=96,
+            height=64,
+            seed=42 + k,
+            has_nsfw_concepts=k % 2 == 1,
+        )
         for k, key in enumerate(keys)
     )
     return Succeeded(images, 0.5)

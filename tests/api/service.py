@@ -132,4 +132,5 @@ def stored_image(job: Job, number: int, size: int) -> StoredImage:
         width=spec.width,
         height=spec.height,
         seed=spec.seed + number,
+        has_nsfw_concepts=number == 1,
     )

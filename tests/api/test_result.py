@@ -17,7 +17,7 @@ async def test_success(service: Service) -> None:
     result = answer.json()
     assert answer.status_code == 200
     assert answer.headers["x-fal-request-id"] == request_id
-    assert result.keys() == {"image", "results", "images", "seed", "prompt", "timings"}
+    assert result.keys() == {"image", "results", "images", "seed", "prompt", "has_nsfw_concepts", "timings"}
     assert result["results"] == [image["url"] for image in result["images"]]
     assert len(set(result["results"])) == 2
     assert result["image"] == {"data_uri": result["results"][0], "file_name": result["images"][0]["file_name"]}
@@ -32,6 +32,7 @@ async def test_success(service: Service) -> None:
         "seed": 8,
     }
     assert (result["seed"], result["prompt"], result["timings"]) == (7, "two boards", {"inference": 0.5})
+    assert result["has_nsfw_concepts"] == [False, True]
 
 
 @pytest.mark.parametrize("tail", ["/", "/response", "/response/"])

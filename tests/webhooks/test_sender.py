@@ -117,6 +117,7 @@ async def test_a_receiver_gets_the_result_signed(post: Post, good: Receiver) -> 
     message = call.message
     assert (job.id, job.id, "OK") == (message["request_id"], message["gateway_request_id"], message["status"])
     assert [message["payload"]["image"]["data_uri"]] == message["payload"]["results"]
+    assert [False] == message["payload"]["has_nsfw_concepts"]
     assert message["payload"]["results"][0].startswith(f"http://pipelet.test/files/outputs/{job.id}.png?")
     assert ("application/json", job.id) == (call.headers["content-type"], call.headers["x-fal-webhook-request-id"])
     assert "Ada%20%C5%81ukasz" == call.headers["x-fal-webhook-user-id"]

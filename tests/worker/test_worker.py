@@ -73,12 +73,13 @@ async def test_other_formats_tell_their_story_too(workshop: Workshop, output_for
 
 
 async def test_a_batch_that_does_not_fit_is_drawn_in_parts(workshop: Workshop) -> None:
-    """Parts change the number of tasks, never the pictures."""
+    """Parts change the number of tasks, never the pictures, nor which of them a safety checker flagged."""
     async with workshop.worker(megapixels_per_run=2 * 96 * 64 / 1e6):
         done = await workshop.ended(await workshop.store.submit(job_now(batch_size=5)))
 
     assert_right_pictures(workshop, done)
     assert Progress(36, 36) == done.progress
+    assert [image.seed % 2 == 1 for image in done.images] == [image.has_nsfw_concepts for image in done.images]
 
 
 async def test_sizes_the_model_was_not_trained_for_are_resampled(workshop: Workshop) -> None:

@@ -84,6 +84,9 @@ class Result(BaseModel):
     images: list[Image]
     seed: int
     prompt: str
+    has_nsfw_concepts: list[bool] = Field(
+        description="By image, whether the safety checker of the model blacked it out; false without a checker."
+    )
     timings: Timings
 
 

@@ -79,6 +79,8 @@ class StoredImage:
     width: int
     height: int
     seed: int
+    has_nsfw_concepts: bool = False
+    """Whether the safety checker of the model blacked it out."""
 
     @property
     def file_name(self) -> str:

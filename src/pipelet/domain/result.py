@@ -32,5 +32,6 @@ def result_document(job: Job, images: Sequence[dict[str, Any]]) -> dict[str, Any
         "images": images,
         "seed": job.spec.seed,
         "prompt": job.spec.prompt,
+        "has_nsfw_concepts": [image.has_nsfw_concepts for image in job.images],
         "timings": {"inference": job.inference_seconds},
     }

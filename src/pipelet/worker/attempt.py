@@ -123,7 +123,11 @@ class Attempt:
         keys = (await self._keys)[part.first : part.first + part.count]
         await asyncio.gather(*map(self._store_file, keys, files))
         self._tally.filed()
-        return [self._stored(key, file, part.first + k) for k, (key, file) in enumerate(zip(keys, files, strict=True))]
+        found = drawn.has_nsfw_concepts or (False,) * part.count
+        return [
+            self._stored(key, file, part.first + k, has_nsfw_concepts=flagged)
+            for k, (key, file, flagged) in enumerate(zip(keys, files, found, strict=True))
+        ]
 
     def _encode(self, part: Part, drawn: DrawnPart) -> list[bytes]:
         spec = self._job.spec
@@ -155,7 +159,7 @@ class Attempt:
         content_type = self._job.spec.output_format.content_type
         await persist(partial(self._blobs.put, key, data, content_type), request_id=self._job.id)
 
-    def _stored(self, key: str, data: bytes, number: int) -> StoredImage:
+    def _stored(self, key: str, data: bytes, number: int, *, has_nsfw_concepts: bool) -> StoredImage:
         spec = self._job.spec
         return StoredImage(
             key=key,
@@ -164,6 +168,7 @@ class Attempt:
             width=spec.width,
             height=spec.height,
             seed=spec.seed + number,
+            has_nsfw_concepts=has_nsfw_concepts,
         )
 
 
