@@ -1,5 +1,6 @@
 """What the weights are loaded as."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from tests.engine.tiny_z_image import TINY
 
 from pipelet.domain.errors import ModelUnusable
-from pipelet.engine.devices import dtype_of, quick_dtype
+from pipelet.engine.devices import dtype_of, notes_on, quick_dtype
 from pipelet.engine.diffusers import DiffusersModel
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -20,6 +21,18 @@ def test_bfloat16_is_for_what_computes_with_it():
 
     assert torch.bfloat16 == quick_dtype(GPU)
     assert (torch.bfloat16 if native else torch.float32) == quick_dtype(CPU)
+
+
+def test_a_gpu_that_only_imitates_bfloat16_gets_float32(monkeypatch):
+    """Those before Ampere say that they support it; the operator is told what to choose instead."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla T4")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+
+    assert torch.float32 == quick_dtype(GPU)
+    assert "Tesla T4) does not compute with bfloat16" in notes_on(TINY, GPU)[0]
+    assert () == notes_on(replace(TINY, dtype="bfloat16"), GPU)
 
 
 def test_the_catalog_may_say_the_type(tiny_z_image):

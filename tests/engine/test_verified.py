@@ -43,6 +43,11 @@ def stable_diffusion(tmp_path_factory):
     return made
 
 
+@pytest.fixture(scope="module")
+def sd_painter(stable_diffusion):
+    return load(stable_diffusion, SD)
+
+
 def change_weights(file, change):
     weights = change(load_file(file))
     save_file(weights, file, metadata={"format": "pt"})
@@ -171,10 +176,10 @@ class DrawsTwice(diffusers.StableDiffusionPipeline):
         return output
 
 
-def test_a_picture_of_another_size_is_scaled_to_cover(stable_diffusion, make_spec, monkeypatch):
+def test_a_picture_of_another_size_is_scaled_to_cover(stable_diffusion, sd_painter, make_spec, monkeypatch):
     """Not the middle of what is larger, and no error for what has other proportions: all of the picture is there."""
     spec = make_spec(width=64, height=128)
-    alone = paint(load(stable_diffusion, SD), spec)
+    alone = paint(sd_painter, spec)
     monkeypatch.setattr(diffusers, "DrawsTwice", DrawsTwice, raising=False)
 
     scaled = paint(load(stable_diffusion, replace(SD, pipeline="DrawsTwice")), spec)
@@ -192,9 +197,9 @@ def test_a_picture_of_another_size_is_scaled_to_cover(stable_diffusion, make_spe
         "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory",
     ],
 )
-def test_every_library_has_its_own_words_for_too_little_memory(stable_diffusion, make_spec, words):
+def test_every_library_has_its_own_words_for_too_little_memory(sd_painter, make_spec, words):
     """All of them mean that a smaller part may fit; any other error is a failure."""
-    painter = load(stable_diffusion, SD)
+    painter = sd_painter
 
     def fail(message):
         raise RuntimeError(message)
@@ -239,13 +244,12 @@ def test_a_picture_that_a_safety_checker_blacked_out_is_flagged(tmp_path, make_s
     assert not out.any()
 
 
-def test_a_prompt_past_what_the_tokenizer_takes(stable_diffusion, make_spec):
+def test_a_prompt_past_what_the_tokenizer_takes(stable_diffusion, sd_painter, make_spec):
     """CLIP reads 77 tokens: where the catalog names no limit the rest is refused, or cut with a note, not dropped."""
     fits, long = "a" * 75, "a" * 80
-    painter = load(stable_diffusion, SD)
-    paint(painter, make_spec(fits))
+    paint(sd_painter, make_spec(fits))
     with pytest.raises(DrawRefused, match="has 82 tokens, and the model takes at most 77"):
-        paint(painter, make_spec(long))
+        paint(sd_painter, make_spec(long))
 
     cuts, out = load(stable_diffusion, replace(SD, long_prompts="cut")), np.zeros((1, 64, 64, 3), np.uint8)
     report = cuts.draw(
@@ -258,7 +262,7 @@ def test_a_prompt_past_what_the_tokenizer_takes(stable_diffusion, make_spec):
         is_cancelled=lambda: False,
     )
     assert ("The prompt of 80 characters was cut to 75: it has 82 tokens, and the model takes 77.",) == report.notes
-    np.testing.assert_array_equal(paint(painter, make_spec(fits)), out)
+    np.testing.assert_array_equal(paint(sd_painter, make_spec(fits)), out)
 
 
 def test_the_encoder_that_reads_most_sets_the_limit(kontext, make_spec):
@@ -284,7 +288,7 @@ def test_z_image_is_not_loaded_as_float16(folder):
         load(folder, replace(TINY, dtype="float16"))
 
 
-def test_weights_in_pickles_only_where_the_catalog_allows(stable_diffusion, tmp_path, make_spec):
+def test_weights_in_pickles_only_where_the_catalog_allows(stable_diffusion, sd_painter, tmp_path, make_spec):
     """Otherwise the file and the field are named."""
     folder = Path(shutil.copytree(stable_diffusion, tmp_path / "model"))
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
@@ -294,12 +298,11 @@ def test_weights_in_pickles_only_where_the_catalog_allows(stable_diffusion, tmp_
     with pytest.raises(ModelUnusable, match=r"unet .* pickle \(diffusion_pytorch_model\.bin\).*allow_pickle = true"):
         load(folder, SD)
     np.testing.assert_array_equal(
-        paint(load(stable_diffusion, SD), make_spec()),
-        paint(load(folder, replace(SD, allow_pickle=True)), make_spec()),
+        paint(sd_painter, make_spec()), paint(load(folder, replace(SD, allow_pickle=True)), make_spec())
     )
 
 
-def test_a_variant_is_named_and_taken(stable_diffusion, tmp_path, make_spec):
+def test_a_variant_is_named_and_taken(stable_diffusion, sd_painter, tmp_path, make_spec):
     """A folder that holds a variant of the weights only is not incomplete: the field that takes it is named."""
     folder = tmp_path / "model"
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(stable_diffusion)
@@ -308,7 +311,7 @@ def test_a_variant_is_named_and_taken(stable_diffusion, tmp_path, make_spec):
     with pytest.raises(ModelUnusable, match=r'comes in the variant fp16 only. Set variant = "fp16" in the entry'):
         load(folder, SD)
     np.testing.assert_array_equal(
-        paint(load(stable_diffusion, SD), make_spec()), paint(load(folder, replace(SD, variant="fp16")), make_spec())
+        paint(sd_painter, make_spec()), paint(load(folder, replace(SD, variant="fp16")), make_spec())
     )
 
 

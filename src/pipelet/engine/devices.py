@@ -62,3 +62,14 @@ def quick_dtype(device: torch.device) -> torch.dtype:
     else:
         native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native else torch.float32
+
+
+def notes_on(model: Model, device: torch.device) -> tuple[str, ...]:
+    """What the operator should know of what `auto` has chosen."""
+    if model.dtype != "auto" or device.type != "cuda" or quick_dtype(device) is torch.bfloat16:
+        return ()
+    return (
+        f"The GPU {in_words(device)} does not compute with bfloat16, so the model is loaded as float32, in twice the "
+        "memory. Set the catalog's `dtype` to float16 for models that take it, which Z-Image does not, or to bfloat16 "
+        "to have it emulated, slowly.",
+    )

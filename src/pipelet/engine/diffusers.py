@@ -18,7 +18,7 @@ from pipelet.domain.errors import DrawOutOfMemory, DrawRefused, ModelUnusable
 from pipelet.domain.image import ImageSpec, OutputFormat, Reference
 from pipelet.engine import memory
 from pipelet.engine.calls import arguments_of
-from pipelet.engine.devices import find_device, in_words
+from pipelet.engine.devices import find_device, in_words, notes_on
 from pipelet.engine.edits import Editor
 from pipelet.engine.loading import load_pipeline, sibling
 from pipelet.engine.painter import Report
@@ -36,6 +36,7 @@ class DiffusersModel:
 
     def __init__(self, pipe: Any, model: Model, device: torch.device) -> None:
         self.device = in_words(device)
+        self.notes = notes_on(model, device)
         self._model = model
         self._pipe = pipe
         self._refiner = _image_to_image(pipe) if model.refine_strength > 0 else None

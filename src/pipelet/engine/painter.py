@@ -26,7 +26,7 @@ class Report:
 
 
 class Painter(Protocol):
-    """A loaded model. Everything is called in one thread."""
+    """A loaded model. Everything is called in one thread. Its `notes`, where it has them, go to the operator's log."""
 
     device: str
     """Where it draws, in words for people: `cpu`, `cuda:0 (NVIDIA H200)`."""
