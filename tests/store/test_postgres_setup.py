@@ -10,7 +10,7 @@ import pytest
 from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import StoreAway, StoreUnusable
 from pipelet.store.migrations.run import migrate_postgres
-from pipelet.store.postgres import PostgresStore, open_postgres, schema_version
+from pipelet.store.postgres import PostgresStore, open_postgres, require_creatable, schema_version
 from pipelet.store.postgres_connection import Connections
 from tests import databases
 from tests.jobs import make_job
@@ -59,11 +59,25 @@ def test_what_the_url_asks_for_and_is_not_to_be_had_is_refused(postgres_server: 
 
 
 def test_a_database_of_another_owner_is_refused(postgres_server: Server, role: str) -> None:
-    """Since version 15 only the owner may create in the schema public: the message says how to change that."""
+    """Since version 15 only the owner may create in the schema public: the message says how to change that, and can be
+    had without trying."""
+    url = under(role, postgres_server.new_database())
     with pytest.raises(StoreUnusable, match="ALTER DATABASE") as caught:
-        migrate_postgres(under(role, postgres_server.new_database()))
+        migrate_postgres(url)
+    with pytest.raises(StoreUnusable, match=f"GRANT CREATE ON SCHEMA public TO {role}"):
+        asyncio.run(require_creatable(url))
 
     assert "secret" not in str(caught.value)
+
+
+async def test_an_empty_database_can_be_looked_at_before_a_migration(postgres_server: Server) -> None:
+    """One of ours passes; one whose schema is missing, and one that is read-only, do not."""
+    url = postgres_server.new_database()
+    await require_creatable(url)
+    with pytest.raises(StoreUnusable, match="CREATE SCHEMA"):
+        await require_creatable(f"{url}?search_path=nowhere")
+    with pytest.raises(StoreUnusable, match="primary"):
+        await require_creatable(f"{url}?default_transaction_read_only=on")
 
 
 def test_tables_of_another_program_are_not_taken_for_ours(postgres_server: Server) -> None:

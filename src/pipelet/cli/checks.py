@@ -100,6 +100,7 @@ def _database(chosen: Settings) -> Finding:
     try:
         revision = wiring.schema_revision(chosen)
         if revision is None:
+            wiring.require_creatable(chosen)
             return ok(f"{name} is not there yet: the first start makes it")
         asyncio.run(_open_store(chosen))
         return _space_in_database(chosen, f"{name} is at revision {revision}")

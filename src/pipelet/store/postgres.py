@@ -18,9 +18,8 @@ from pipelet.domain.idempotency import IdempotencyKey
 from pipelet.domain.job import CancelAnswer, Job, LogLine, State, Version
 from pipelet.domain.keys import queued_limit_reached
 from pipelet.domain.ports import Clock, QueueCounts
-from pipelet.store import endings, migrations, queries, references, rows
+from pipelet.store import endings, migrations, postgres_checks, queries, references, rows
 from pipelet.store.database_clock import DatabaseClock
-from pipelet.store.postgres_checks import require_setup, require_space
 from pipelet.store.postgres_connection import Connection, Connections, Result
 from pipelet.store.postgres_keys import PostgresKeys
 from pipelet.store.postgres_operating import PostgresOperating
@@ -45,8 +44,8 @@ class PostgresStore(PostgresWork, PostgresOperating, PostgresKeys, PostgresWorke
         self._places: dict[tuple[str, ...], Together[Job, Ahead]] = {}
 
     async def check(self) -> None:
-        await require_setup(self._connections)
-        await require_space(self._connections)
+        await postgres_checks.require_setup(self._connections)
+        await postgres_checks.require_space(self._connections)
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -235,7 +234,7 @@ async def open_postgres(url: str, *, most_connections: int, writes: bool = False
             )
         await connections.refuse_pooling_by_transaction()
         if writes:
-            await require_setup(connections)
+            await postgres_checks.require_setup(connections)
         clock = DatabaseClock(connections)
         await clock.sync()
         syncing = asyncio.create_task(clock.keep_in_time())
@@ -258,6 +257,18 @@ async def schema_version(url: str) -> str | None:
     connections = Connections(url, most=1)
     try:
         return await _schema_version(connections)
+    finally:
+        await connections.close()
+
+
+async def require_creatable(url: str) -> None:
+    """
+    Raises:
+        StoreUnusable: `migrate_postgres` could not create its tables there.
+    """
+    connections = Connections(url, most=1)
+    try:
+        await postgres_checks.require_creatable(connections)
     finally:
         await connections.close()
 

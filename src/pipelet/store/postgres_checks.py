@@ -3,7 +3,7 @@
 from pipelet.domain.database_url import name_of
 from pipelet.domain.errors import StoreUnusable
 from pipelet.store.postgres_connection import Connection, Connections
-from pipelet.store.postgres_errors import READ_ONLY
+from pipelet.store.postgres_errors import NO_SCHEMA, READ_ONLY
 from pipelet.store.postgres_queries import fetch
 
 
@@ -30,6 +30,27 @@ async def require_space(connections: Connections) -> None:
             await fetch(connection, "check_space", {})
 
     await connections.run(spill)
+
+
+async def require_creatable(connections: Connections) -> None:
+    """
+    Raises:
+        StoreUnusable: the database cannot be reached, is read-only, or its user may not create tables in it.
+    """
+    (found,) = await connections.run(lambda connection: fetch(connection, "check_creatable", {}))
+    if found["is_read_only"]:
+        reason = READ_ONLY
+    elif found["schema"] is None:
+        reason = NO_SCHEMA
+    elif not found["may_create"]:
+        reason = (
+            f"the user {found['user_name']} may not create tables in the schema {found['schema']}. Make it the owner "
+            f"(ALTER DATABASE {found['database']} OWNER TO {found['user_name']}), or grant it the right (GRANT CREATE "
+            f"ON SCHEMA {found['schema']} TO {found['user_name']})."
+        )
+    else:
+        return
+    raise StoreUnusable(f"The database at {name_of(connections.url)}: {reason}")
 
 
 async def _fault(connection: Connection) -> str | None:

@@ -39,6 +39,9 @@ POOLER = (
     "direct connection."
 )
 READ_ONLY = "it is read-only: a standby, or full. Name the primary server in PIPELET_DATABASE_URL."
+NO_SCHEMA = (
+    "no schema of its search_path exists. Create it (CREATE SCHEMA ... AUTHORIZATION ...), or change search_path."
+)
 _NO_TLS = "TLS could not be agreed on. Check sslmode in PIPELET_DATABASE_URL, and ssl on the server."
 _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (
@@ -66,10 +69,7 @@ _ADVICE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] =
         "the user may not do that. Make it the owner (ALTER DATABASE ... OWNER TO ...), or grant it CREATE and USAGE "
         "on the schema and all rights on Pipelet's tables.",
     ),
-    (
-        asyncpg.InvalidSchemaNameError,
-        "no schema of its search_path exists. Create it (CREATE SCHEMA ... AUTHORIZATION ...), or change search_path.",
-    ),
+    (asyncpg.InvalidSchemaNameError, NO_SCHEMA),
     (
         (asyncpg.DuplicateTableError, asyncpg.DuplicateFunctionError),
         "another program's tables stand where Pipelet's are to be. Give Pipelet a database of its own, or a schema "

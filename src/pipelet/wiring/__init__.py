@@ -83,6 +83,17 @@ def schema_revision(settings: Settings) -> str | None:
     return schema_version(settings.database_path) if settings.database_path.exists() else None
 
 
+def require_creatable(settings: Settings) -> None:
+    """
+    Raises:
+        StoreUnusable: `migrate` could not create its tables in a database that is empty.
+    """
+    if settings.is_shared:
+        from pipelet.store import postgres  # its driver is not needed otherwise
+
+        asyncio.run(postgres.require_creatable(settings.database_url))
+
+
 @contextlib.asynccontextmanager
 async def open_store(settings: Settings, *, writes: bool = False) -> AsyncIterator[JobStore]:
     """`writes`: a shared database that cannot be written is refused, as a service has no use for it."""
