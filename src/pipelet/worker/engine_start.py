@@ -18,7 +18,8 @@ _MAX_BACKOFF = 60.0
 _HEALTHY_SECONDS = 10.0
 """An engine that ran for this time did not end because of its start: the next one starts at once."""
 _INITIAL_RESTART_BACKOFF = 0.2
-_MAX_RESTART_BACKOFF = 30.0
+_MAX_RESTART_BACKOFF = 2.0
+"""Short: an engine that requests end again and again must not keep the other requests waiting."""
 
 
 class EngineStart:
