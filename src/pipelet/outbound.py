@@ -119,7 +119,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._resolve = resolve
         # A name server that does not answer holds a thread for long, which no other user and no stop may wait for.
         self._threads = DaemonThreads(_LOOKUPS, per_user=_LOOKUPS_PER_USER, name="resolve")
-        os.environ.setdefault("RES_OPTIONS", _RESOLVER_OPTIONS)
+        if resolve is None:
+            os.environ.setdefault("RES_OPTIONS", _RESOLVER_OPTIONS)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """

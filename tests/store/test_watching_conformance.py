@@ -11,7 +11,7 @@ from pipelet.domain.job import Job, Lease
 from pipelet.domain.outcome import Failure, FailureKind, Interrupted
 from pipelet.domain.ports import JobStore
 from pipelet.domain.progress import Progress
-from tests.jobs import APP, make_job, success, wanting
+from tests.jobs import APP, make_job, make_key, success, wanting
 
 
 async def claimed(store: JobStore) -> Lease:
@@ -92,10 +92,12 @@ def flat(work: Work) -> list[float]:
 
 
 async def test_a_listener_hears_of_every_change(store: JobStore, second_store: JobStore) -> None:
-    """Whatever a status tells of: each change in one process wakes whoever listens in another."""
+    """Whatever a status or a stream tells of: each change in one process wakes whoever listens in another."""
+    key = make_key()
+    await store.add_key(key)
     leases: list[Lease] = []
     job = await store.submit(make_job())
-    last = make_job(priority=-1)
+    last, later = make_job(priority=-1), make_job()
 
     async def claim() -> None:
         leases.append(await claimed(store))
@@ -114,6 +116,9 @@ async def test_a_listener_hears_of_every_change(store: JobStore, second_store: J
         claim,
         lambda: store.finish(leases[-1], success("outputs/a.png"), 1_000_001.0),
         lambda: store.cancel(last.id, 1_000_002.0),
+        lambda: store.revoke_key(key.id, 1_000_002.0),
+        lambda: store.submit(later),
+        lambda: store.cancel_queued([later.id], 1_000_003.0),
     ]
     async with second_store.changes() as event:
         await asyncio.sleep(0)
