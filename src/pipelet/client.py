@@ -211,8 +211,7 @@ class Client:
         return self._shaped(lambda: health_from(body))
 
     def _fetch(self, file: ResultFile, folder: Path) -> Path:
-        plain = "".join(letter if letter.isprintable() else "_" for letter in file.file_name)
-        name = PurePosixPath(plain).name.strip(".") or "image"
+        name = "".join(c if c.isprintable() else "_" for c in PurePosixPath(file.file_name).name).strip(".") or "image"
         draft = folder / f".{name}.{secrets.token_hex(4)}.part"
         try:
             # The URL is the permission: the key is for our service alone, and the file may lie elsewhere.

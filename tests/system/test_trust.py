@@ -24,7 +24,7 @@ STRANGER = 65_534
 def test_a_file_of_others_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, owner: int, group: int, mode: int, reason: str
 ) -> None:
-    """It would decide where the key is sent, and could be written by somebody else."""
+    """It would decide where the key is sent."""
     file = tmp_path / "pipelet.toml"
     file.write_text('url = "http://127.0.0.1:1"\n')
     os.chown(file, owner, group)

@@ -1,8 +1,8 @@
 """Wakes whoever listens on this machine: sleeping workers when work arrives, open streams when something changed.
 
 Each listener binds a datagram socket in a folder next to the database; ringing sends a byte to every one. A poke takes
-40 µs, where polling often enough to be as quick would cost a laptop 200 wake-ups a second. It is only a hint: whoever
-listens also looks by itself now and then.
+40 µs, where polling often enough to be as quick would cost a laptop 200 wake-ups a second. It is only a hint: listeners
+poll as well, at a longer interval.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ from pipelet.store.sqlite_queries import SqliteQueries
 from pipelet.system.permissions import PRIVATE, Permissions
 
 _LOG_BYTES = 64 * 2**20
-"""The write-ahead log grows beyond while somebody reads for long, and is cut to this afterwards."""
+"""Size of the write-ahead log after it has grown beyond, which a long read makes it do."""
 _TRUNCATE_MILLISECONDS = 100
 
 _LEAST_SPACE = 64 * 1024

@@ -18,7 +18,7 @@ class Permissions:
     """Private to the user of this process, or shared with a group.
 
     Args:
-        group: id of a group whose members may read and write as well; None for nobody else.
+        group: id of a group whose members may read and write as well; None: private.
     """
 
     group: int | None = None
