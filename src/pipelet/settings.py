@@ -326,7 +326,7 @@ def load(**flags: object) -> Settings:
     """
     given = {name: value for name, value in flags.items() if value is not None}
     refuse_untrusted(Path(CONFIG_FILE))
-    faults = unknown_variables(Settings.model_fields)
+    faults = unknown_variables(Settings.model_fields, os.environ)
     try:
         settings = Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:

@@ -1,7 +1,6 @@
 """What is wrong with the settings, in words: where each was set, what it must be, and which one was meant."""
 
 import difflib
-import os
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -32,10 +31,10 @@ def describe_aws(fault: Mapping[str, Any]) -> str:
     return ": ".join([*(f"AWS_{name}".upper() for name in fault["loc"]), _plain(fault["msg"])])
 
 
-def unknown_variables(fields: Iterable[str]) -> list[str]:
+def unknown_variables(fields: Iterable[str], environment: Iterable[str]) -> list[str]:
     """Variables that look like ours and are not: ignored, they would leave an operator wondering."""
     known = [f"PIPELET_{name.upper()}" for name in fields]
-    ours = sorted(name for name in os.environ if name.upper().startswith("PIPELET_"))
+    ours = sorted(name for name in environment if name.upper().startswith("PIPELET_"))
     return [_unknown(name, name.upper(), known) for name in ours if name.upper() not in known]
 
 

@@ -75,6 +75,26 @@ def test_the_first_step_of_a_process_imports_nothing_slow() -> None:
     assert "" == shown.stdout.strip()
 
 
+def test_a_process_that_cannot_exit_in_order_exits_all_the_same() -> None:
+    """As where the signal comes during a finalizer, whose exceptions Python drops."""
+    code = """
+import os, signal, time
+from pipelet.__main__ import exit_at_sigterm
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+exit_at_sigterm(within=0.1)
+Finalized()
+time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, timeout=20, check=False)
+
+    assert 143 == done.returncode
+
+
 @pytest.mark.parametrize("error", [ValueError, OSError])
 @pytest.mark.parametrize(("granted", "taken"), [(61_440, [61_440]), (10_240, [10_240]), (100, [])])
 def test_a_system_that_refuses_many_open_files_gives_as_many_as_it_has(
