@@ -133,3 +133,22 @@ for group in ("no-such-group", "0"):
     assert ["There is no group no-such-group.", f"The user #{API} is not in the group 0,"] == [
         line[: line.index(mark) + 1] for line, mark in zip(said, ".,", strict=True)
     ]
+
+
+def test_a_folder_that_cannot_be_entered_is_another_users(folder: Path) -> None:
+    """Its owner is named, in place of a permission that is missing."""
+    (folder / "data").mkdir(mode=0o700)
+    os.chown(folder / "data", API, API)
+    code = """
+import sys
+from pathlib import Path
+from pipelet.domain.errors import Unusable
+from pipelet.system.permissions import PRIVATE
+
+try:
+    PRIVATE.refuse_foreign(Path(sys.argv[1]))
+except Unusable as error:
+    print(error)
+"""
+    with as_user(WORKER, code, str(folder / "data" / "pipelet.sqlite"), settings={}, umask=0o022) as process:
+        assert f"data belongs to the user #{API}, who could not read" in process.communicate()[0]

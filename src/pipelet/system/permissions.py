@@ -97,10 +97,15 @@ class Permissions:
         Raises:
             Unusable: `path` belongs to a user who could not read what this process writes there.
         """
-        with contextlib.suppress(FileNotFoundError):
-            for found in (path.lstat(), path.stat()):  # a link of another user leads where that one wants
-                if self.group is not None or _is_ours(found) or _is_mapped(path, found):
-                    continue
+        try:
+            states = (path.lstat(), path.stat())  # a link of another user leads where that one wants
+        except PermissionError:
+            self.refuse_foreign(path.parent)
+            return
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for found in states:
+            if self.group is None and not _is_ours(found) and not _is_mapped(path, found):
                 owner = user_name(found.st_uid)
                 raise Unusable(
                     f"{path} belongs to the user {owner}, who could not read what {user_name(os.geteuid())} writes "
