@@ -11,7 +11,7 @@ class Benchmark:
     short: str
     """Arguments of `benchmarks check`: enough for ratios that repeat, all of them together in ten minutes."""
     smoke: str | None
-    """Arguments of the test that every benchmark still runs; None for those that acceptance tests run."""
+    """Arguments of the test that every benchmark still runs; None for those that another test runs."""
 
     def command(self, arguments: str) -> list[str]:
         """To be appended to the interpreter."""
@@ -47,5 +47,7 @@ ALL = (
     ),
     Benchmark("kill", "--kills 12", None),
     Benchmark("chaos", "--times 16", None),
+    Benchmark("fuzz_http", "--inputs 4000", None),
+    Benchmark("fuzz_images", "--inputs 400", None),
     Benchmark("fidelity", "--prompts 64", "--prompts 4 --direct"),
 )

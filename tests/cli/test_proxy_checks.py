@@ -1,0 +1,44 @@
+"""What `pipelet doctor` says of the proxies in front."""
+
+import pytest
+
+from pipelet import settings
+from pipelet.cli.findings import State
+from pipelet.cli.proxy_checks import forwarded_headers
+from pipelet.domain.errors import Unusable
+
+
+@pytest.fixture(autouse=True)
+def _no_variable_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+
+
+def test_it_says_what_it_makes_of_a_request() -> None:
+    """Whose headers count, which client they name, and with what URLs in answers begin."""
+    found = forwarded_headers(settings.load())
+    fixed = forwarded_headers(settings.load(trusted_proxies="10.0.0.7", public_url="https://api.example.com/img"))
+
+    assert State.OK is found.state
+    assert "A request from 127.0.0.1 with x-forwarded-for: 203.0.113.7" in found.detail
+    assert "counts as one of 203.0.113.7; the URLs in its answer begin with https://proxy.example" in found.detail
+    assert "A request from 10.0.0.7 " in fixed.detail
+    assert fixed.detail.endswith("https://api.example.com/img")
+
+
+def test_it_warns_of_what_lets_clients_claim_any_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody's word; and a variable of uvicorn's, which does nothing here. `none` is nobody's."""
+    everybody = forwarded_headers(settings.load(trusted_proxies="0.0.0.0/0,::/0"))
+    nobody = forwarded_headers(settings.load(trusted_proxies="none"))
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    another = forwarded_headers(settings.load())
+
+    assert [State.WARN, State.OK, State.WARN] == [each.state for each in (everybody, nobody, another)]
+    assert "from no address" in nobody.detail
+    assert "PIPELET_TRUSTED_PROXIES" in everybody.mend
+    assert "PIPELET_TRUSTED_PROXIES" in another.mend
+
+
+def test_proxies_have_addresses() -> None:
+    """Names and typing errors stop the start."""
+    with pytest.raises(Unusable, match="PIPELET_TRUSTED_PROXIES"):
+        settings.load(trusted_proxies="proxy.example")
