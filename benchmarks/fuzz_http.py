@@ -76,7 +76,7 @@ def measure(*, inputs: int, seed: int, quiet_seconds: float = _QUIET_SECONDS) ->
         maker = Maker(random.Random(seed), service.key, request_id)
         began = time.monotonic()
         with polled(service, raw) as busy:
-            found = asyncio.run(_send_all(service.port, maker, inputs))
+            found = asyncio.run(send_all(service.port, maker, inputs))
         seconds = time.monotonic() - began
         is_alive = psutil.pid_exists(service.pid) and _is_well(service)
         peak = max(size for _, size in busy)
@@ -168,7 +168,7 @@ def _is_well(service: Service) -> bool:
     return status == 200 and body["status"] == "ready"
 
 
-async def _send_all(port: int, maker: Maker, inputs: int) -> Found:
+async def send_all(port: int, maker: Maker, inputs: int) -> Found:
     found = Found()
     idle: set[asyncio.Task[None]] = set()
     left = iter(range(inputs))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -138,6 +139,12 @@ class Connection:
     def end(self) -> None:
         """No more is sent; answers are still read."""
         self._writer.write_eof()
+
+    def reset(self) -> None:
+        """Break off, without an orderly end."""
+        linger = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self._writer.transport.abort()
 
     def close(self) -> None:
         self._writer.close()

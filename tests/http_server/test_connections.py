@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import socket
@@ -12,6 +13,8 @@ from contextlib import AsyncExitStack
 import pytest
 import structlog
 
+from pipelet.http_server.drain import Drain
+from pipelet.http_server.protocol import Protocol
 from tests.http_server.echo import HOST, LARGE, Running, running
 from tests.waiting import until
 
@@ -146,6 +149,24 @@ async def test_an_answer_that_is_not_read() -> None:
         assert await slow.rest(pause=0.2) > LARGE
         await server.until_idle()
         assert 2 == server.app.ended
+
+
+async def test_nothing_is_left_of_connections_that_ended(caplog: pytest.LogCaptureFixture) -> None:
+    """Refused ones, and such as their clients broke off while they were answered, or before."""
+    async with running() as server:
+        for sent in (b"no HTTP\r\n\r\n", EARLY + b"\r\n", EARLY + b"Connection: close\r\n\r\n" + bytes(2**17)) * 3:
+            for waits in (True, False):
+                async with server.connected() as connection:
+                    await connection.send(sent)
+                    if waits:
+                        await connection.answer()
+                    connection.reset()
+        await server.until_idle()
+        gc.collect()
+        left = [each for each in gc.get_objects() if isinstance(each, Protocol | Drain)]
+
+    assert [] == left
+    assert "" == caplog.text
 
 
 async def test_no_more_files(log: list[dict[str, object]]) -> None:

@@ -68,6 +68,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self._answer_and_close(BUSY)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        cast(ClosingTransport, self.transport).forget()  # first: to close it once more must begin nothing
         self._end_drain()
         self._stop_watching_writes()
         if self._is_counted:
@@ -78,7 +79,6 @@ class ClosingProtocol(HttpToolsProtocol):
             self._active.disconnected = True
             self._active.message_event.set()
         super().connection_lost(exc)
-        cast(ClosingTransport, self.transport).forget()
 
     def shutdown(self) -> None:
         if self._drain is None:
@@ -126,12 +126,16 @@ class ClosingProtocol(HttpToolsProtocol):
     def _close(self) -> None:
         """In place of the transport's own `close`."""
         self._is_closing = True
-        if (self._in_body or self._is_deaf) and self._socket.can_write_eof() and self._begin_drain():
-            self._socket.write_eof()
-            self.flow.resume_reading()
-            self._watch_writes()
-        else:
+        if not ((self._in_body or self._is_deaf) and self._socket.can_write_eof() and self._begin_drain()):
             self._finish()
+            return
+        try:
+            self._socket.write_eof()
+        except OSError:  # the client has gone already
+            self._finish()
+            return
+        self.flow.resume_reading()
+        self._watch_writes()
 
     def _begin_drain(self) -> bool:
         """Whether there is a drain now."""

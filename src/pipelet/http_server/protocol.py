@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from pipelet.http_server import refusals
 from pipelet.http_server.closing import ClosingProtocol
 from pipelet.http_server.extensions import ABORT
-from pipelet.http_server.refusals import Refusal
+from pipelet.http_server.refusals import Refusal, Refused
 from pipelet.http_server.trusted_proxies import FOR, HOST, PROTO
 
 _FORWARDED = frozenset({FOR, PROTO, HOST})
@@ -75,7 +75,7 @@ class Protocol(ClosingProtocol):
                     self._chunks_go_on(size)
             elif self.cycle is None or self.cycle.response_complete:
                 self._start_head_timer()  # line ends between requests
-        except (httptools.HttpParserError, Refusal):
+        except (httptools.HttpParserError, Refused):
             self._refuse(self._refusal or refusals.MALFORMED)
 
     def _read_on(self, data: bytes, offer: httptools.HttpParserUpgrade | None) -> None:
@@ -95,9 +95,9 @@ class Protocol(ClosingProtocol):
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
-    def _stop(self, refusal: Refusal) -> Refusal:
+    def _stop(self, refusal: Refusal) -> Refused:
         self._refusal = refusal
-        return refusal
+        return Refused()
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer and close; earlier requests get their answers first."""
@@ -209,7 +209,7 @@ class Protocol(ClosingProtocol):
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
-    def _too_large(self) -> Refusal:
+    def _too_large(self) -> Refused:
         return self._stop(refusals.head_too_large(self._limits.head_bytes, self._limits.headers))
 
     def _take_host_from_url(self) -> None:

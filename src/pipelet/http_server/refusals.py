@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 
-class Refusal(Exception):
+@dataclass(frozen=True, slots=True)
+class Refusal:
     """`message` says what is wrong with the request, and what to do."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
+    status: int
+    message: str
+
+
+class Refused(Exception):
+    """Stops the parser. A new one each time: an exception keeps the frames that it was raised in."""
 
 
 MALFORMED = Refusal(400, "This is not a valid HTTP/1.1 request. Send one that follows RFC 9112.")
