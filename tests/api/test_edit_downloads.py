@@ -190,7 +190,7 @@ async def test_large_pictures_hold_up_their_own_user_alone(service: Service) -> 
     bob = await service.new_key("bob")
     large = [data_uri(png((2000, 1500), (number, 90, 30))) for number in range(8)]
     many = asyncio.create_task(post(service, *large))
-    await until(lambda: service.app.state.parts.references._turns.free < 3)
+    await until(lambda: service.app.state.parts.references._decoders.free < 3)
 
     assert 200 == (await post_as(service, bob, data_uri(PNG))).status_code
     assert len(stored_files(service)) < 6

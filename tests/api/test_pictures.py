@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelet.api.pictures import PictureRefused, read_picture
+from pipelet.api.pictures import PictureRefused, is_large, read_picture
 from tests.pictures import encoded, picture, png
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -181,6 +181,15 @@ def test_what_is_no_picture_is_refused(data: bytes, kind: str, says: str) -> Non
         read_picture(data, max_side=4096)
 
     assert kind == caught.value.kind
+
+
+def test_large_pictures_are_told_from_their_first_bytes() -> None:
+    """By the memory that their decoder takes; and JPEGs of many scans, which take as long."""
+    assert is_large(header_alone(8000, 8000))
+    assert not is_large(header_alone(4000, 3000))
+    begin, scan, end = _progressive()
+    assert is_large(begin + scan * 50 + end)
+    assert not any(map(is_large, [JPEG, PNG, GIF, b"", b"<svg/>", NOISE[:20]]))
 
 
 WHOLE = [encoded(picture(), name) for name in ("PNG", "JPEG", "WEBP", "GIF", "AVIF")] + [NOISE]

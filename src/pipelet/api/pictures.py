@@ -48,6 +48,13 @@ _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 
+LARGE_BYTES = 160_000_000
+"""Of memory for decoding: what takes more takes long, too. A JPEG of 13 megapixels is below."""
+_BYTES_PER_PIXEL = {"WEBP": 20, "AVIF": 15, "HEIF": 15}
+"""As measured with transparency, where decoders hold several copies; 12 for the others."""
+_MANY_SCANS = 20
+
+
 class PictureRefused(PipeletError):
     """`kind` is fal's name of the fault, `context` its figures."""
 
@@ -64,6 +71,17 @@ class Picture:
     height: int
     digest: bytes
     """The same for the same pixels."""
+
+
+def is_large(data: bytes) -> bool:
+    """Whether decoding takes more than `LARGE_BYTES`, or as long. False where the file cannot be read at all."""
+    if data.startswith(_JPEG) and data.count(b"\xff\xda") > _MANY_SCANS:
+        return True
+    try:
+        with Image.open(_File(data), formats=prepare_for(data)) as image:
+            return image.width * image.height * _BYTES_PER_PIXEL.get(image.format or "", 12) > LARGE_BYTES
+    except Exception:  # noqa: BLE001 - `read_picture` says what is wrong
+        return False
 
 
 def read_picture(data: bytes, *, max_side: int) -> Picture:

@@ -14,24 +14,23 @@ from typing import Any
 
 from pipelet.api.downloads import Downloads
 from pipelet.api.input import ReferenceUrl
-from pipelet.api.pictures import Picture, PictureRefused, read_picture
+from pipelet.api.pictures import Picture, PictureRefused, is_large, read_picture
 from pipelet.api.problems import Fault, Problem, bad_input, fault
-from pipelet.api.shares import Shares
+from pipelet.api.shares import SharedThreads, Shares
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import BlobsUnusable, StoreUnusable
 from pipelet.domain.ids import new_token
 from pipelet.domain.image import Reference
 from pipelet.domain.ports import BlobStore, Clock, JobStore
-from pipelet.threads import DaemonThreads
 
 _AT_ONCE = 24
 """Pictures in the hands of this process, each of up to 20 MiB: fetched, or waiting for their decoder."""
 _AT_ONCE_PER_USER = 8
 """So that one with slow servers holds up no others. As many as a submit may have."""
-_DECODED_AT_ONCE = 3
-"""Each takes up to 64 million pixels of four bytes, twice."""
-_DECODED_AT_ONCE_PER_USER = 2
-"""So that one with large pictures leaves a decoder to the others."""
+_DECODED_AT_ONCE, _DECODED_AT_ONCE_PER_USER = 3, 2
+"""So that one with many pictures leaves a decoder to the others. Each takes `LARGE_BYTES` of memory."""
+_LARGE_AT_ONCE, _LARGE_AT_ONCE_PER_USER = 2, 1
+"""The same, of large pictures, which take seconds: small ones do not wait for them. Each takes up to 1.2 GB."""
 _UNTAKEN_SECONDS = 900.0
 """Until a picture is deleted whose request was never queued; longer than a submit takes by far."""
 
@@ -75,8 +74,8 @@ class References:
         self._fetch_seconds = fetch_seconds
         self._patience = patience
         self._slots = Shares(_AT_ONCE, _AT_ONCE_PER_USER)
-        self._decoders = DaemonThreads(_DECODED_AT_ONCE, name="decode")
-        self._turns = Shares(_DECODED_AT_ONCE, _DECODED_AT_ONCE_PER_USER)
+        self._decoders = SharedThreads(_DECODED_AT_ONCE, _DECODED_AT_ONCE_PER_USER, name="decode")
+        self._large_decoders = SharedThreads(_LARGE_AT_ONCE, _LARGE_AT_ONCE_PER_USER, name="decode-large")
         self._discarding: set[asyncio.Task[None]] = set()
 
     async def collect(
@@ -132,16 +131,11 @@ class References:
             return await submit.once(picture, partial(self._keep, submit, picture))
 
     async def _decoded(self, submit: _Submit, data: bytes) -> Picture:
-        async with contextlib.AsyncExitStack() as turn:
-            await turn.enter_async_context(self._turns.hold(submit.user))
-            work = partial(read_picture, data, max_side=submit.app.limits.max_side)
-            decoding = asyncio.ensure_future(self._decoders.run(work))
-            try:
-                return await asyncio.shield(decoding)
-            except asyncio.CancelledError:
-                kept = turn.pop_all()  # nothing stops a thread: until it ends, the turn is its user's
-                decoding.add_done_callback(lambda _: asyncio.ensure_future(kept.aclose()))
-                raise
+        max_side = submit.app.limits.max_side
+        picture = await self._decoders.run(submit.user, partial(_read_small, data, max_side))
+        if picture is None:
+            picture = await self._large_decoders.run(submit.user, partial(read_picture, data, max_side=max_side))
+        return picture
 
     async def _keep(self, submit: _Submit, picture: Picture) -> Reference:
         name = submit.app.name.replace("-", "_")
@@ -149,6 +143,11 @@ class References:
         await self._store.note_references(submit.job_id, [key], self._clock.now() + _UNTAKEN_SECONDS)
         await self._blobs.put(key, picture.png, "image/png")
         return Reference(key=key, width=picture.width, height=picture.height)
+
+
+def _read_small(data: bytes, max_side: int) -> Picture | None:
+    """None where it is large."""
+    return None if is_large(data) else read_picture(data, max_side=max_side)
 
 
 def _refusal(

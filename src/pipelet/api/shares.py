@@ -3,7 +3,12 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from pipelet.threads import DaemonThreads
+
+T = TypeVar("T")
 
 
 class Shares:
@@ -65,3 +70,26 @@ class Shares:
 
     def _may_have(self, turn: asyncio.Future[None], user: str, units: int) -> bool:
         return not turn.done() and self._held[user] + units <= self._per_user  # done: cancelled, in this moment
+
+
+class SharedThreads:
+    """Threads of which each user has a share."""
+
+    def __init__(self, total: int, per_user: int, *, name: str) -> None:
+        self._threads = DaemonThreads(total, name=name)
+        self._turns = Shares(total, per_user)
+
+    @property
+    def free(self) -> int:
+        return self._turns.free
+
+    async def run(self, user: str, work: Callable[[], T]) -> T:
+        async with contextlib.AsyncExitStack() as turn:
+            await turn.enter_async_context(self._turns.hold(user))
+            running = asyncio.ensure_future(self._threads.run(work))
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                kept = turn.pop_all()  # nothing stops a thread: until it ends, the turn is its user's
+                running.add_done_callback(lambda _: asyncio.ensure_future(kept.aclose()))
+                raise
