@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -65,7 +66,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 def png() -> Finding:
     if importlib.util.find_spec("fpng") is not None:
         return ok("fpng writes them fast")
-    return warn("fpng is missing: Pillow writes them, more slowly", "On Linux on x86-64: pip install fpng.")
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return ok("Pillow writes them; fpng, which is faster, is for Linux on x86-64 only")
+    return warn("fpng is missing: Pillow writes them, more slowly", "pip install fpng")
 
 
 def model_is_there(model: Model) -> Finding:
