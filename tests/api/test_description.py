@@ -31,6 +31,9 @@ def document(app: FastAPI, store: SqliteStore) -> Any:
     found = schemathesis.openapi.from_asgi("/openapi.json", app)
     # Every call gets the right key: a wrong one that was to be refused would be replaced by it.
     found.config.generation.update(with_security_parameters=False)
+    for path in OF_EDITS:  # their example holds a picture, and what is accepted would wait for a worker
+        body = found.raw_schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        del body["example"], body["schema"]["examples"]
     return found
 
 
