@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.engine.tiny_stable_diffusion import make_stable_diffusion
 from tests.engine.tiny_z_image import TINY
+from tests.engine.used import used_by
 
 from pipelet.domain.catalog import Model
 from pipelet.domain.engine import Used
@@ -43,19 +44,6 @@ def paint(painter, spec, *, first=0, count=1, references=(), on_task=lambda done
         is_cancelled=is_cancelled,
     )
     return out
-
-
-def used_by(painter, spec, references=()):
-    """What the painter says it used of `spec`."""
-    return painter.draw(
-        spec=spec,
-        first=0,
-        count=1,
-        references=references,
-        out=np.zeros((1, spec.height, spec.width, 3), np.uint8),
-        on_task=lambda done: None,
-        is_cancelled=lambda: False,
-    )
 
 
 def call(pipe, spec, *, count=1, width=None, height=None, **more):

@@ -10,9 +10,10 @@ import pytest
 import torch
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as qwen
 from PIL import Image
-from tests.engine.test_diffusers import assert_alike, paint, used_by
+from tests.engine.test_diffusers import assert_alike, paint
 from tests.engine.tiny_edits import make_klein, make_omni, make_qwen_edit
 from tests.engine.tiny_z_image import TINY
+from tests.engine.used import used_by
 
 from pipelet.domain.catalog import Model
 from pipelet.domain.errors import DrawCancelled, DrawRefused, ModelUnusable

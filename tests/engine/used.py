@@ -1,0 +1,16 @@
+"""Asks painters what they used of a request."""
+
+import numpy as np
+
+
+def used_by(painter, spec, references=()):
+    """What the painter says it used of `spec`."""
+    return painter.draw(
+        spec=spec,
+        first=0,
+        count=1,
+        references=references,
+        out=np.zeros((1, spec.height, spec.width, 3), np.uint8),
+        on_task=lambda done: None,
+        is_cancelled=lambda: False,
+    )
