@@ -213,7 +213,9 @@ def test_a_start_picture_of_another_size_is_fitted_first(edits_of, make_edit):
     edits = edits_of("img2img")
     large = np.asarray(Image.fromarray(FIRST).resize((288, 192), Image.Resampling.NEAREST))
     spec = make_edit(large, width=70, height=40)
-    fitted = np.asarray(Image.fromarray(large).resize((70, 40), Image.Resampling.LANCZOS, box=(0, 13.7, 288, 178.3)))
+    edge = (192 - 288 * 40 / 70) / 2
+    box = (0, edge, 288, 192 - edge)
+    fitted = np.asarray(Image.fromarray(large).resize((70, 40), Image.Resampling.LANCZOS, box=box))
     filled = np.pad(fitted, ((4, 4), (5, 5), (0, 0)), mode="symmetric")
 
     whole = edits.call(spec, [filled], width=80, height=48)
