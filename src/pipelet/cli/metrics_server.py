@@ -1,30 +1,20 @@
 """The listener at PIPELET_METRICS_ADDRESS, in addition to that of the API."""
 
 import asyncio
-import contextlib
 import errno
 import socket
-from collections.abc import Iterator
-from typing import Any, cast
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 
 from pipelet.domain.errors import Unusable
+from pipelet.http_server.limits import Limits
+from pipelet.http_server.server import Server
 from pipelet.settings import Settings
 
 log = structlog.get_logger()
 
 _MAX_CONNECTIONS = 50
-
-
-class _Server(uvicorn.Server):
-    """Signals are not its business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def listen_for_metrics(chosen: Settings) -> socket.socket | None:
@@ -53,18 +43,14 @@ def listen_for_metrics(chosen: Settings) -> socket.socket | None:
 
 async def serve_metrics(app: Starlette, listener: socket.socket) -> None:
     """Until cancelled."""
-    config = uvicorn.Config(
-        cast(Any, app),
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=_MAX_CONNECTIONS,
-        timeout_graceful_shutdown=1,
-    )
-    server = _Server(config)
     host, port = listener.getsockname()[:2]
-    log.info("metrics.ready", url=f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+    server = Server(
+        app,
+        on_ready=lambda: log.info("metrics.ready", url=url),
+        on_stop=lambda: None,
+        limits=Limits(max_connections=_MAX_CONNECTIONS),
+    )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(serving)

@@ -6,7 +6,11 @@ import errno
 import socket
 from collections.abc import Callable
 
-from pipelet.http_server.throttled_log import ThrottledLog
+import structlog
+
+from pipelet.concurrency.log_throttle import LogThrottle
+
+log = structlog.get_logger()
 
 _AT_ONCE = 100
 """Connections that are accepted before others get a turn."""
@@ -24,7 +28,7 @@ class AcceptLoop:
         listener: socket.socket,
         make_protocol: Callable[[], asyncio.Protocol],
         *,
-        log: ThrottledLog,
+        log_throttle: LogThrottle,
         pause_seconds: float,
     ) -> None:
         """`pause_seconds` are for the time when no more files can be opened."""
@@ -32,7 +36,7 @@ class AcceptLoop:
         self._pause_seconds = pause_seconds
         self._listener = listener
         self._make_protocol = make_protocol
-        self._log = log
+        self._log_throttle = log_throttle
         self._loop = asyncio.get_running_loop()
         self._paused: asyncio.TimerHandle | None = None
         self._connecting: set[asyncio.Task[object]] = set()
@@ -58,7 +62,8 @@ class AcceptLoop:
             self._connect(connection)
 
     def _pause(self, error: OSError) -> None:
-        self._log.warning("http.accept_failed", reason=error.strerror, pause_seconds=self._pause_seconds)
+        reason = error.strerror or str(error)
+        self._log_throttle.write(log.warning, "http.accept_failed", reason=reason, pause_seconds=self._pause_seconds)
         self._loop.remove_reader(self._listener.fileno())
         if self._paused is None:
             self._paused = self._loop.call_later(self._pause_seconds, self._begin)

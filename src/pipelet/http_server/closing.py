@@ -5,16 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+import structlog
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.http_server.connections import Connections
 from pipelet.http_server.drain import Drain
 from pipelet.http_server.limits import Limits
 from pipelet.http_server.refusals import BUSY, Refusal, answer_of
-from pipelet.http_server.throttled_log import ThrottledLog
 from pipelet.http_server.transport import ClosingTransport
 from pipelet.http_server.trusted_proxies import TrustedProxies, normalized
+
+log = structlog.get_logger()
 
 _STOPPING_SECONDS = 1.0
 """For a drain while the server stops."""
@@ -27,7 +30,7 @@ class Shared:
     limits: Limits
     connections: Connections
     proxies: TrustedProxies
-    log: ThrottledLog
+    log_throttle: LogThrottle
     is_stopping: Callable[[], bool]
 
 
@@ -63,8 +66,13 @@ class ClosingProtocol(HttpToolsProtocol):
         self._is_proxy = self._address in self._shared.proxies
         self._is_counted = self._shared.connections.open(self._address, is_proxy=self._is_proxy)
         if not self._is_counted:
-            most = self._shared.connections.most
-            self._shared.log.warning("http.connections_exhausted", client=self._address, max_connections=most)
+            self._shared.log_throttle.write(
+                log.warning,
+                "http.connections_exhausted",
+                reason=BUSY.message,
+                client=self._address,
+                max_connections=self._shared.connections.most,
+            )
             self._answer_and_close(BUSY)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Literal, cast
 
 import httptools
+import structlog
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pipelet.http_server import refusals
@@ -13,6 +14,8 @@ from pipelet.http_server.closing import ClosingProtocol
 from pipelet.http_server.extensions import ABORT
 from pipelet.http_server.refusals import Refusal, Refused
 from pipelet.http_server.trusted_proxies import FOR, HOST, PROTO
+
+log = structlog.get_logger()
 
 _FORWARDED = frozenset({FOR, PROTO, HOST})
 _NOTED = _FORWARDED | {b"expect", b"host", b"transfer-encoding"}
@@ -103,8 +106,12 @@ class Protocol(ClosingProtocol):
         """Answer and close; earlier requests get their answers first."""
         self._end_head()
         self._is_deaf = True
-        self._shared.log.warning(
-            "http.request_refused", status=refusal.status, reason=refusal.message, client=self._address
+        self._shared.log_throttle.write(
+            log.warning,
+            "http.request_refused",
+            reason=refusal.message,
+            status=refusal.status,
+            client=self._address,
         )
         if self._in_body and self.cycle is self._active:
             if self.cycle.response_complete:

@@ -10,12 +10,12 @@ from typing import Any, cast
 import uvicorn
 from uvicorn._types import ASGI3Application
 
+from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.http_server.accept_loop import AcceptLoop
 from pipelet.http_server.closing import Shared
 from pipelet.http_server.connections import Connections
 from pipelet.http_server.limits import Limits
 from pipelet.http_server.protocol import Protocol
-from pipelet.http_server.throttled_log import ThrottledLog
 from pipelet.http_server.trusted_proxies import LOOPBACK, Network, TrustedProxies
 
 _LAST_REQUESTS_SECONDS = 0.25
@@ -36,12 +36,12 @@ class Server(uvicorn.Server):
         limits: Limits | None = None,
     ) -> None:
         self._limits = limits = limits or Limits()
-        self._log = ThrottledLog()
+        self._log_throttle = LogThrottle()
         shared = Shared(
             limits=limits,
             connections=Connections(limits),
             proxies=TrustedProxies(trusted_proxies),
-            log=self._log,
+            log_throttle=self._log_throttle,
             is_stopping=lambda: self.should_exit,
         )
         super().__init__(
@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # all but listening
-        accept = partial(AcceptLoop, log=self._log, pause_seconds=self._limits.accept_pause_seconds)
+        accept = partial(AcceptLoop, log_throttle=self._log_throttle, pause_seconds=self._limits.accept_pause_seconds)
         self.servers = [cast(asyncio.Server, accept(each, self._new_protocol)) for each in sockets or []]
         self._on_ready()
 
