@@ -69,8 +69,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pipelet-demo-") as folder:
         log = Path(folder) / "service.log"
         try:
-            with running_service(Path(folder), log) as url:
-                key = (Path(folder) / "data" / "local-key").read_text().strip()
+            with running_service(Path(folder), log) as (url, key):
                 bodies = [BODY % (width, height, PROMPT), *(MORE_BODY % prompt for prompt in MORE_PROMPTS)]
                 drawn = [picture for body in bodies for picture in draw(url, key, "z-image-text-to-image", body)]
                 apple = drawn[-len(MORE_PROMPTS)]
@@ -85,8 +84,8 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def running_service(folder: Path, log: Path) -> Iterator[str]:
-    """A service of our own on a free port, whatever else runs here; stopped when the block is left, in whatever way."""
+def running_service(folder: Path, log: Path) -> Iterator[tuple[str, str]]:
+    """The URL and key of a service of our own on a free port; it is stopped when the block is left, in whatever way."""
     command = [sys.executable, "-m", "pipelet", "serve", "--port", "0", "--data-dir", str(folder / "data")]
     say(f"$ {' '.join(['pipelet', *command[3:]])}")
     with log.open("w") as stderr:
@@ -108,17 +107,18 @@ def running_service(folder: Path, log: Path) -> Iterator[str]:
         threading.Thread(target=service.stdout.read, daemon=True).start()
         say(greeting.strip())
         url = greeting.split()[3]
-        wait_for_worker(url, service, log)
-        yield url
+        key = (folder / "data" / "local-key").read_text().strip()
+        wait_for_worker(url, key, service, log)
+        yield url, key
     finally:
         stop(service)
 
 
-def wait_for_worker(url: str, service: "subprocess.Popen[str]", log: Path) -> None:
+def wait_for_worker(url: str, key: str, service: "subprocess.Popen[str]", log: Path) -> None:
     began = time.monotonic()
     say("Waiting for the worker to load its model", end="")
     while True:
-        ready = [worker for worker in call("GET", f"{url}/health/ready")[1]["workers"] if worker["ready"]]
+        ready = [worker for worker in call("GET", f"{url}/health/ready", key)[1]["workers"] if worker["ready"]]
         if ready:
             say(f" ready after {time.monotonic() - began:.0f} s: {ready[0]['kind']}.\n")
             return

@@ -21,10 +21,12 @@ async def test_a_file_in_our_bucket_is_read_by_its_url(make_s3: MakeS3) -> None:
         fetchers = Fetchers(strangers=strangers, storage=storage)
         downloads = Downloads(fetchers=fetchers, blobs=blobs, local_files=None, clock=SystemClock())
 
-        assert b"pixels" == await downloads.read(url, base_url="http://pipelet.test")
+        assert b"pixels" == await downloads.read(url, base_url="http://pipelet.test", user="ann")
         with pytest.raises(PictureRefused, match="answered 403"):
-            await downloads.read(url[:-1] + ("0" if url[-1] != "0" else "1"), base_url="http://pipelet.test")
+            await downloads.read(
+                url[:-1] + ("0" if url[-1] != "0" else "1"), base_url="http://pipelet.test", user="ann"
+            )
         server = url.partition("/pictures/")[0]
         for other in (server + "/", url.replace("outputs/", "outputs/..%2F../"), server + "/secrets/" + KEY):
             with pytest.raises(PictureRefused, match="not on the public internet"):
-                await downloads.read(other, base_url="http://pipelet.test")
+                await downloads.read(other, base_url="http://pipelet.test", user="ann")

@@ -12,6 +12,7 @@ from pipelet.cli.checks import _space_in_database
 from pipelet.cli.findings import Finding, ok
 from pipelet.settings import load
 from pipelet.store.migrations import HEAD
+from pipelet.system.permissions import PRIVATE
 from pipelet.wiring.secret_files import signing_key
 from tests.databases import empty_sqlite
 from tests.disks import filled, small_disk
@@ -148,7 +149,7 @@ def test_a_full_disk_is_called_full(tmp_path: Path) -> None:
         data = disk / "data"
         (data / "files" / ".incoming").mkdir(parents=True)
         (data / "pipelet.sqlite").write_bytes(empty_sqlite())
-        signing_key(data / "signing-key")
+        signing_key(data / "signing-key", PRIVATE)
         with filled(disk):
             settings = {"data_dir": str(data), "port": "0", "metrics_address": "192.0.2.1:9464"}
             found = look_at(tmp_path, model="gradient", catalog=str(_catalog(tmp_path)), **settings)

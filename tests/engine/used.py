@@ -5,7 +5,7 @@ import numpy as np
 
 def used_by(painter, spec, references=()):
     """What the painter says it used of `spec`."""
-    return painter.draw(
+    report = painter.draw(
         spec=spec,
         first=0,
         count=1,
@@ -14,3 +14,4 @@ def used_by(painter, spec, references=()):
         on_task=lambda done: None,
         is_cancelled=lambda: False,
     )
+    return report.used

@@ -55,14 +55,10 @@ def build(arguments: Sequence[str]) -> App:
 
 
 def _exit_code(error: PipeletError) -> int:
+    if isinstance(error, Unusable):
+        return UNUSABLE
     from pipelet.client import KeyNotAccepted, ServiceAway, Unreachable  # half of the commands never load a client
 
-    match error:
-        case Unusable():
-            return UNUSABLE
-        case ServiceAway() | KeyNotAccepted():
-            if isinstance(error, Unreachable):
-                print("Start it with `pipelet serve`, or say where it is: --url or PIPELET_URL.", file=sys.stderr)
-            return AWAY
-        case _:
-            return REFUSED
+    if isinstance(error, Unreachable):
+        print("Start it with `pipelet serve`, or say where it is: --url or PIPELET_URL.", file=sys.stderr)
+    return AWAY if isinstance(error, ServiceAway | KeyNotAccepted) else REFUSED
