@@ -63,6 +63,7 @@ class Run:
     """One short run of a benchmark."""
 
     ratios: dict[str, Ratio]
+    tables: str = ""
     problem: str = ""
     """Why it failed, where it did."""
 
@@ -82,7 +83,8 @@ def check(*names: str, record: bool = False) -> int:
     names
         Of benchmarks; all without any.
     record
-        Measure three times, and record the ratios. Do nothing else on the machine meanwhile.
+        Measure three times, record the ratios, and print the tables of the last time. Do nothing else on the machine
+        meanwhile.
     """
     chosen = [benchmark for benchmark in ALL if not names or benchmark.name in names]
     baseline = json.loads(_BASELINE.read_text()) if _BASELINE.exists() else {}
@@ -105,6 +107,7 @@ def check(*names: str, record: bool = False) -> int:
 def _record(chosen: Sequence[Benchmark], baseline: dict[str, dict[str, object]]) -> Iterator[str]:
     for benchmark in chosen:
         runs = [_run(benchmark) for _ in range(_RUNS)]
+        print(f"`python {' '.join(benchmark.command(benchmark.short))}`\n{runs[-1].tables}", flush=True)
         yield from (run.problem for run in runs if run.problem)
         whats = [what for what in runs[0].ratios if all(what in run.ratios for run in runs)]
         baseline[benchmark.name] = {what: asdict(Recorded.of([run.ratios[what] for run in runs])) for what in whats}
@@ -152,9 +155,8 @@ def _run(benchmark: Benchmark) -> Run:
                 timeout=_TIMEOUT,
             )
         except subprocess.TimeoutExpired:
-            return Run({}, f"{benchmark.name} did not end within {_TIMEOUT:.0f} s.")
+            return Run({}, problem=f"{benchmark.name} did not end within {_TIMEOUT:.0f} s.")
         lines = [json.loads(line) for line in file]
     ratios = {line.pop("what"): Ratio(**line) for line in lines}
-    if ended.returncode:
-        return Run(ratios, f"{benchmark.name} failed with exit code {ended.returncode}:\n{ended.stdout[-2000:]}")
-    return Run(ratios)
+    failed = f"{benchmark.name} failed with exit code {ended.returncode}:\n{ended.stdout[-2000:]}"
+    return Run(ratios, ended.stdout, failed if ended.returncode else "")
