@@ -142,14 +142,14 @@ def _refuse_too_many_scans(data: bytes) -> None:
             return
         scans += data[found.end() - 1] == _START_OF_SCAN
         if scans > MAX_SCANS:
-            message = f"The JPEG has more than {MAX_SCANS} scans. Save it anew, as any JPEG."
+            message = f"The JPEG has more than {MAX_SCANS} scans. Save it again, as any JPEG."
             raise PictureRefused("image_load_error", message)
         at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
     raise _too_many_parts()
 
 
 def _too_many_parts() -> PictureRefused:
-    return PictureRefused("image_load_error", "The file consists of too many small parts. Save it anew.")
+    return PictureRefused("image_load_error", "The file consists of too many small parts. Save it again.")
 
 
 def _flat(image: Image.Image, max_side: int) -> Image.Image:

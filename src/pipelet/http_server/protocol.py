@@ -150,7 +150,7 @@ class Protocol(ClosingProtocol):
             raise self._stop(refusals.url_too_long(self._limits.url_bytes))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_body:  # trailers are dropped: nobody has looked whether they may be headers
+        if self._in_body:  # trailers are dropped: none was checked as a header
             self._trailers += 1
             if self._trailers > self._most_headers:
                 raise self._too_large()

@@ -52,7 +52,7 @@ class TrustedProxies:
         client, place = None, 0
         for number, hop in enumerate(reversed(hops[-_MOST_HOPS:])):
             address = _address_of(hop)
-            if address is None:  # such as `unknown`: what is left of it is nobody's word
+            if address is None:  # such as `unknown`: what is left of it cannot be trusted
                 break
             client, place = address, number
             if address not in self:

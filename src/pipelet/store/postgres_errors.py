@@ -21,7 +21,7 @@ AWAY = (
 CONNECTING = (asyncpg.PostgresError, *AWAY, ValueError, KeyError)
 """What connecting may raise. The last two: what the driver says to parts of a URL, and without a user's name."""
 _REFUSALS = (asyncpg.ClientConfigurationError, ssl.SSLError)
-"""They are among `AWAY` by their ancestors, and last until somebody mends the URL or a certificate."""
+"""They are among `AWAY` by their ancestors, and last until the URL or a certificate is corrected."""
 OUR_FAULT = (asyncpg.SyntaxOrAccessError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 OPERATORS = (
     asyncpg.InsufficientPrivilegeError,
