@@ -102,7 +102,7 @@ def test_another_user_is_refused_before_anything_is_written(folder: Path) -> Non
 
     assert 3 == done.returncode, done.stderr
     assert f"belongs to the user #{API}" in done.stderr
-    assert f"sudo -u #{API} pipelet" in done.stderr
+    assert f"sudo -u '#{API}' pipelet" in done.stderr
     chosen = load(data_dir=data)
     for use in (prepare_data_dir, wiring.open_blobs, wiring.migrate):
         with pytest.raises(Unusable, match=f"belongs to the user #{API}"):

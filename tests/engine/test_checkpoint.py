@@ -87,6 +87,15 @@ def test_a_missing_part(folder):
         load(folder)
 
 
+def test_a_pointer_that_nothing_reads_is_passed_over(folder):
+    """`git lfs pull --include "*.safetensors"` leaves the other forms of the weights as pointers."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 11422654\n"
+    (folder / "all-in-one.ckpt").write_text(pointer)
+    (folder / "vae" / "diffusion_pytorch_model.bin").write_text(pointer)
+
+    assert str(folder) == checkpoint.check(str(folder))
+
+
 def test_a_pointer_of_git_lfs_is_not_a_damaged_file(folder):
     """A clone without LFS has pointers in place of large files: downloading it again in that way would not help."""
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 11422654\n"
@@ -106,12 +115,19 @@ def test_a_damaged_json_file_is_no_wrong_class(folder):
         load(folder)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "z_image_turbo-Q4_K_M.gguf", "sd.ckpt"])
-def test_a_single_file_is_refused_with_the_way_to_convert_it(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("model.safetensors", r"Convert it once, as docs/operating\.md"),
+        ("sd.ckpt", r"Convert it once, as docs/operating\.md"),
+        ("z_image_turbo-Q4_K_M.gguf", "Take a copy of the whole model"),
+    ],
+)
+def test_a_single_file_is_refused_with_what_to_do(tmp_path, name, cure):
     """Many models are published so."""
     (tmp_path / name).write_bytes(b"")
 
-    with pytest.raises(ModelUnusable, match=rf"{name} is a single file .*Convert it once, as docs/operating\.md"):
+    with pytest.raises(ModelUnusable, match=rf"{name} is a single file .*{cure}"):
         load(tmp_path / name)
 
 

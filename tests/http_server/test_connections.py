@@ -74,6 +74,29 @@ async def test_one_address_has_a_quarter() -> None:
             assert 200 == (await each.answer()).status
 
 
+async def test_unfinished_heads_of_one_address() -> None:
+    """One that is no proxy has a quarter of what there is for all."""
+    async with running(unfinished_heads_bytes=2**15, trusted_proxies=[]) as server, AsyncExitStack() as stack:
+        each = [await stack.enter_async_context(server.connected()) for _ in range(2)]
+        for connection in each:
+            await connection.send(b"GET / HTTP/1.1\r\na: " + b"b" * 6_000)
+        assert 503 == (await each[1].answer()).status
+        await each[0].send(b"\r\n" + HOST + b"\r\n")
+        assert 200 == (await each[0].answer()).status
+
+
+async def test_what_follows_the_last_answer_gets_none(caplog: pytest.LogCaptureFixture) -> None:
+    """A request behind the body that an early refusal did not wait for is dropped, and nothing crashes of it."""
+    expecting = EARLY.replace(b"1000000000", b"1") + b"Expect: 100-continue\r\n\r\n"
+    async with running() as server, server.connected() as connection:
+        await connection.send(expecting)
+        assert 401 == (await connection.answer()).status
+        await connection.send(b"hGET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert await connection.is_closed()
+
+    assert "" == caplog.text
+
+
 async def test_heads_of_all_connections_together() -> None:
     """They are bounded as long as they are unfinished."""
     async with running(unfinished_heads_bytes=2**15, trusted_proxies=None) as server, AsyncExitStack() as stack:

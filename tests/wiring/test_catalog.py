@@ -34,20 +34,22 @@ TURBO, BASE, DEFAULTS = (8, 0.0, 2, 1), (28, 4.0, 2, 1), (28, 4.0, 0, 0)
 
 
 def test_the_source_of_an_entry_is_the_entry() -> None:
-    """A hub id that the catalog knows is not an unknown model."""
+    """A hub id that the catalog knows is not an unknown model, also at a revision, which is kept."""
     assert "z-image-turbo" == drawing_model("Tongyi-MAI/Z-Image-Turbo").name
+    pinned = drawing_model("Tongyi-MAI/Z-Image-Turbo@main")
+    assert (TURBO, "Tongyi-MAI/Z-Image-Turbo@main") == (fields(pinned), pinned.source)
 
 
 def test_a_folder_is_recognized_by_what_it_holds(tmp_path: Path) -> None:
     """By where it was saved from, else by pipeline and scheduler: a copy of Turbo takes 8 steps without guidance."""
     turbo, base = saved(tmp_path / "a", shift=3.0), saved(tmp_path / "b", shift=6.0)
     named = saved(tmp_path / "c", shift=1.0, source="Tongyi-MAI/Z-Image-Turbo")
-    klein = saved(tmp_path / "d", shift=3.0, name="Flux2KleinPipeline")
+    base_of_klein = saved(tmp_path / "d", shift=3.0, name="Flux2KleinPipeline")  # of the distilled one's class
     other = saved(tmp_path / "e", shift=4.0)
 
     assert [TURBO, BASE, TURBO, DEFAULTS] == [fields(drawing_model(each)) for each in (turbo, base, named, other)]
     assert (str(turbo), str(turbo)) == (drawing_model(turbo).name, drawing_model(turbo).source)
-    assert (4, 0.0, 2, 4) == fields(drawing_model(klein))
+    assert DEFAULTS == fields(drawing_model(base_of_klein))
 
 
 @pytest.mark.parametrize("revision", ["", "@main", "@v1"])
@@ -78,7 +80,7 @@ def test_defaults_are_said_at_start(tmp_path: Path) -> None:
     assert [("model.defaults", 28, 4.0)] == [
         (line["event"], line["num_inference_steps"], line["guidance_scale"]) for line in lines[0]
     ]
-    assert f'[models.mine] like = "z-image-turbo" source = "{unknown}"' in lines[0][0]["advice"]
+    assert "[models.NAME]" in lines[0][0]["advice"]
     assert [("model.recognized", "z-image-turbo")] == [(line["event"], line["like"]) for line in lines[1]]
     assert [[], []] == lines[2:]
 

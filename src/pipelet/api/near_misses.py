@@ -6,16 +6,21 @@ from collections.abc import Iterable, Sequence
 
 _NAMES = {
     "aspect_ratio": "Give 'width' and 'height', in pixels.",
+    "cfg": "Did you mean 'guidance_scale'?",
     "cfg_scale": "Did you mean 'guidance_scale'?",
     "enable_safety_checker": "Leave it out: there is no safety checker.",
     "expand_prompt": "Leave it out: the prompt is used as it is.",
     "format": "Did you mean 'output_format'?",
     "image_size": "Give 'width' and 'height', in pixels.",
+    "mask": "Leave it out: masks are not supported.",
+    "mask_url": "Leave it out: masks are not supported.",
     "n": "Did you mean 'batch_size'?",
     "num_images": "Did you mean 'batch_size'?",
     "num_outputs": "Did you mean 'batch_size'?",
+    "resolution": "Give 'width' and 'height', in pixels.",
     "safety_tolerance": "Leave it out: there is no safety checker.",
     "size": "Give 'width' and 'height', in pixels.",
+    "steps": "Did you mean 'num_inference_steps'?",
     "sync_mode": "Leave it out: results hold URLs.",
 }
 """Fields of fal's own models, and of other APIs, by what they are called there."""
@@ -27,9 +32,9 @@ def of_field(name: str, known: Sequence[str], *, edit_app: str | None) -> str:
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
     if plain in _INPUT_IMAGES and "image_urls" not in known:
         return f"This app starts from no image{f': call {edit_app}' if edit_app else ''}."
-    likely = [plain] if plain in known else difflib.get_close_matches(plain, known, n=1, cutoff=0.8)
-    if not likely and plain in _NAMES:
+    if plain in _NAMES and plain not in known:
         return _NAMES[plain]
+    likely = [plain] if plain in known else difflib.get_close_matches(plain, known, n=1, cutoff=0.8)
     likely = likely or difflib.get_close_matches(plain, known, n=1)
     return f"Did you mean '{likely[0]}'?" if likely else f"The fields are: {', '.join(known)}."
 

@@ -1,6 +1,7 @@
 """Looks at a model folder before it is loaded, to say what is wrong with it in words that help."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ def check(source: str, *, variant: str = "", allow_pickle: bool = False) -> str 
     folder = _snapshot_in(folder)
     if not (folder / "model_index.json").is_file():
         raise ModelUnusable(f"The model folder {folder} has no model_index.json. {_ADVICE}")
-    _check_pointers(folder)
+    parts = [folder / name for name in parts_of(str(folder)) if (folder / name).is_dir()]
+    _check_pointers([folder / "model_index.json", *(file for part in parts for file in sorted(part.rglob("*")))])
     _check_parts(folder, variant, allow_pickle)
-    for file in sorted(folder.rglob("*.safetensors")):
-        _check_weights(file)
+    for part in parts:
+        for file in sorted(part.rglob("*.safetensors")):
+            _check_weights(file)
     return str(folder)
 
 
@@ -70,10 +73,15 @@ def parts_of(folder: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def absent_parts(folder: str) -> list[str]:
-    """Folders that the index names and files that the indices of weights name, where they are missing."""
+def absent_parts(folder: str, variant: str = "") -> list[str]:
+    """Folders that the index names and files that the indices of weights name, where they are missing.
+
+    Where a part has weights of `variant`, its other weights need not be there.
+    """
     absent = [name for name in parts_of(folder) if not (Path(folder) / name).is_dir()]
     for shards in Path(folder).rglob("*.safetensors.index.json"):
+        if has_variant(shards.parent, variant) and f".{variant}." not in shards.name:
+            continue
         names = set(_read(shards).get("weight_map", {}).values())
         absent += sorted(f"{shards.parent.name}/{name}" for name in names if not (shards.parent / name).is_file())
     return absent
@@ -91,7 +99,7 @@ def _variant_of(weights: Path) -> str:
 
 
 def _check_parts(folder: Path, variant: str, allow_pickle: bool) -> None:
-    absent = absent_parts(str(folder))
+    absent = absent_parts(str(folder), variant)
     if absent:
         raise ModelUnusable(f"The model folder {folder} is incomplete, it lacks {', '.join(absent)}. {_AGAIN}")
     for name in parts_of(str(folder)):
@@ -114,6 +122,11 @@ def _check_parts(folder: Path, variant: str, allow_pickle: bool) -> None:
 
 def _of_single_file(file: Path) -> str:
     kind = file.suffix or "file without a suffix"
+    if file.suffix == ".gguf":
+        return (
+            f"The model {file} is a single file (.gguf), which holds one part of a model and cannot be converted. Take "
+            "a copy of the whole model in the layout of diffusers."
+        )
     return (
         f"The model {file} is a single file ({kind}), and Pipelet loads folders in the layout of diffusers. Convert it "
         "once, as docs/operating.md shows under `Models in a single file`, and point PIPELET_MODEL at the folder."
@@ -136,8 +149,10 @@ def _snapshot_in(folder: Path) -> Path:
     return snapshots[0]
 
 
-def _check_pointers(folder: Path) -> None:
-    for file in sorted(folder.rglob("*")):
+def _check_pointers(files: Iterable[Path]) -> None:
+    for file in files:
+        if _is_superseded(file):  # `git lfs pull --include "*.safetensors"` leaves the pickles as pointers
+            continue
         if file.is_file() and file.stat().st_size <= _LONGEST_POINTER:
             with file.open("rb") as opened:
                 found = opened.read(len(_POINTER)) == _POINTER
@@ -146,6 +161,11 @@ def _check_pointers(folder: Path) -> None:
                     f"The file {file} is a pointer of Git LFS, not the file itself: the repository was cloned without "
                     "LFS. Run `git lfs pull` in it, or download the model with `hf download`."
                 )
+
+
+def _is_superseded(file: Path) -> bool:
+    """Whether it is a pickle in a folder that has safetensors, which are loaded in its place."""
+    return file.suffix in _PICKLES and any(each.suffix == ".safetensors" for each in file.parent.iterdir())
 
 
 def _check_weights(file: Path) -> None:

@@ -87,6 +87,12 @@ def _in_words(error: Exception, repository: str, revision: str | None) -> str:
     full = next((each for each in causes if isinstance(each, OSError) and each.errno == errno.ENOSPC), None)
     if full is not None:
         return f"{name} does not fit on the disk of {constants.HF_HUB_CACHE}. Free space, or set HF_HOME."
+    if any("necessary `safetensors` weights" in str(each) or "variant=" in str(each) for each in causes):
+        return (
+            f"{name} has no safetensors of the variant that is asked for on the hub. Set `variant` in its entry in the "
+            'catalog, such as variant = "fp16", or, where its weights are pickles and you trust its source, '
+            "allow_pickle = true."
+        )
     root = causes[-1]
     return (
         f"{name} could not be fetched from the hub ({type(root).__name__}: {root}), and is not complete in the cache "

@@ -17,7 +17,7 @@ class Connections:
         self._most = limits.connection_limit()
         self._open = _Counted(self._most)
         self._draining = _Counted(limits.draining_connections)
-        self._unfinished_heads = 0
+        self._unfinished_heads: Counter[str] = Counter()
 
     @property
     def most(self) -> int:
@@ -37,13 +37,21 @@ class Connections:
     def end_drain(self, address: str) -> None:
         self._draining.remove(address)
 
-    def hold_head(self, size: int) -> bool:
-        """False: the unfinished heads of all connections are too large together. `size` counts in any case."""
-        self._unfinished_heads += size
-        return self._unfinished_heads <= self._limits.unfinished_heads_bytes
+    def hold_head(self, address: str, size: int, *, is_proxy: bool) -> bool:
+        """False: the unfinished heads of all connections, or of one address, are too large together.
 
-    def release_head(self, size: int) -> None:
-        self._unfinished_heads -= size
+        `size` counts in any case.
+        """
+        key, most = network_of(address), self._limits.unfinished_heads_bytes
+        self._unfinished_heads[key] += size
+        is_within_share = is_proxy or self._unfinished_heads[key] <= most // _SHARE
+        return is_within_share and self._unfinished_heads.total() <= most
+
+    def release_head(self, address: str, size: int) -> None:
+        key = network_of(address)
+        self._unfinished_heads[key] -= size
+        if not self._unfinished_heads[key]:
+            del self._unfinished_heads[key]
 
 
 class _Counted:

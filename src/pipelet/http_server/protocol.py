@@ -106,6 +106,9 @@ class Protocol(ClosingProtocol):
         """Answer and close; earlier requests get their answers first."""
         self._end_head()
         self._is_deaf = True
+        if self._is_closing:  # the last answer has been given, and what comes behind it gets none
+            self._finish()
+            return
         self._shared.log_throttle.write(
             log.warning,
             "http.request_refused",
@@ -135,7 +138,7 @@ class Protocol(ClosingProtocol):
 
     def on_message_begin(self) -> None:
         if self._is_closing:
-            raise self._stop(refusals.MALFORMED)  # the last answer has been given
+            raise self._stop(refusals.MALFORMED)
         if len(self.pipeline) >= self._limits.pipelined_requests:
             raise self._stop(refusals.PIPELINED)
         super().on_message_begin()
@@ -250,7 +253,7 @@ class Protocol(ClosingProtocol):
 
     def _head_goes_on(self, size: int) -> None:
         self._unfinished += size
-        if not self._shared.connections.hold_head(size):
+        if not self._shared.connections.hold_head(self._address, size, is_proxy=self._is_proxy):
             raise self._stop(refusals.BUSY)
         if self._unfinished > self._limits.head_bytes:
             raise self._too_large()
@@ -278,7 +281,7 @@ class Protocol(ClosingProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         if self._unfinished:
-            self._shared.connections.release_head(self._unfinished)
+            self._shared.connections.release_head(self._address, self._unfinished)
             self._unfinished = 0
 
 

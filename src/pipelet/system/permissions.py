@@ -5,6 +5,7 @@ import errno
 import grp
 import os
 import pwd
+import shlex
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -109,8 +110,8 @@ class Permissions:
                 owner = user_name(found.st_uid)
                 raise Unusable(
                     f"{path} belongs to the user {owner}, who could not read what {user_name(os.geteuid())} writes "
-                    f"there. Run this as that user (sudo -u {owner} pipelet …), or name a group of both in "
-                    "PIPELET_DATA_GROUP."
+                    f"there. Run this as that user (sudo -u {shlex.quote(owner)} pipelet …), or name a group of both "
+                    "in PIPELET_DATA_GROUP."
                 )
 
 

@@ -47,8 +47,8 @@ def log_model(settings: Settings, catalog: Catalog) -> None:
         guidance_scale=model.guidance_scale,
         advice=(
             "The catalog does not know this model, so requests that name no steps and no guidance get these. To set "
-            "them, lay an entry over the catalog (PIPELET_CATALOG), such as "
-            f'[models.mine] like = "z-image-turbo" source = "{model.source}", and choose it by its name.'
+            "them, lay an entry [models.NAME] over the catalog (PIPELET_CATALOG), with `source` and either `like`, the "
+            "entry that this is a copy of, or `num_inference_steps` and `guidance_scale`; choose it by its name."
         ),
     )
 
@@ -60,13 +60,15 @@ def _with_model(catalog: Catalog, choice: str) -> Catalog:
             f"There is no model {choice!r} in the catalog, and no folder of that name. The catalog has {known}; a "
             "model of the hub is named owner/name."
         )
-    return catalog.with_model(choice, like=_recognized(catalog, choice) or _DEFAULTS)
+    unpinned = catalog.entry_for(choice.partition("@")[0]) if choice.count("/") == 1 else None
+    return catalog.with_model(choice, like=unpinned or _recognized(catalog, choice) or _DEFAULTS)
 
 
 def _recognized(catalog: Catalog, choice: str) -> str | None:
     """The entry of the model whose copy `choice` is, where its folder is on this machine.
 
-    By where the copy was saved from, else by its pipeline and the shift of its scheduler.
+    By where the copy was saved from, else by its pipeline and the shift of its scheduler, for entries that name one:
+    models of one class may differ in nothing else, as distilled ones do.
     """
     folder = _folder_of(choice)
     index = _read(folder / "model_index.json") if folder is not None else {}
@@ -82,7 +84,8 @@ def _recognized(catalog: Catalog, choice: str) -> str | None:
         if model.pipeline == index.get("_class_name")
         and not model.source.startswith("package:")
         and not model.like
-        and model.scheduler_shift in (0, shift)
+        and model.scheduler_shift
+        and model.scheduler_shift == shift
     ]
     return alike[0] if len(alike) == 1 else None
 
@@ -93,7 +96,7 @@ def _folder_of(choice: str) -> Path | None:
     if not folder.is_dir() and choice.count("/") == 1:
         repository, _, revision = choice.partition("@")
         # Without huggingface_hub: the API alone has no engine, and starts in a second.
-        home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+        home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
         cache = Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
         folder = cache / f"models--{repository.replace('/', '--')}"
         named = folder / "refs" / (revision or "main")
