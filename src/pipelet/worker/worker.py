@@ -237,7 +237,8 @@ class Worker:
     async def _attempt(self, lease: Lease, engine_is_free: asyncio.Event) -> None:
         """From claim to verdict. Never raises: what happens is a row in the store and a line in the log."""
         job, config = lease.job, self._config
-        log.info(
+        started = partial(
+            log.info,
             "attempt.started",
             request_id=job.id,
             worker=self._config.name,
@@ -246,6 +247,8 @@ class Worker:
             size=str(job.spec.size),
             drawn_at=str(config.model.drawn(job.spec).size),
         )
+        # In the next pass of the event loop: in this one the request is sent to the engine, which is idle until then.
+        asyncio.get_running_loop().call_soon(started)
         details = details_of(job, model=config.model, version=config.version) if config.writes_metadata else None
         with self._leases.hold(lease) as lost, self._cancels.watch(lease) as cancelled:
             attempt = Attempt(
