@@ -9,7 +9,7 @@ class Benchmark:
 
     name: str
     short: str
-    """Arguments of `benchmarks check`: enough for ratios that repeat, all of them together in ten minutes."""
+    """Arguments of `benchmarks check`: enough for ratios that repeat; the aim is ten minutes for all together."""
     smoke: str | None
     """Arguments of the test that every benchmark still runs; None for those that another test runs."""
 
