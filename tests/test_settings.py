@@ -160,7 +160,9 @@ def test_the_name_of_a_database_has_no_password(url: str, name: str) -> None:
         ('hots = "0.0.0.0"', "hots in pipelet.toml: there is no such setting. Did you mean host?"),
         ("lease-seconds = 5", "lease-seconds in pipelet.toml: there is no such setting. Did you mean lease_seconds?"),
         ("PIPELET_PORT = 8001", "PIPELET_PORT in pipelet.toml: there is no such setting. Did you mean port?"),
-        ("[zebra]", "zebra in pipelet.toml: there is no such setting."),
+        ("zebra = 1", "zebra in pipelet.toml: there is no such setting."),
+        ("[log]\nformat = 1", "[log] in pipelet.toml: it has no tables, only lines such as port = 8001."),
+        ("[models.x]\nsource = 'y'", "[models] in pipelet.toml: models and apps stand in a catalog, a file of its own"),
         (
             "lease_seconds = 0",
             "PIPELET_LEASE_SECONDS (lease_seconds in pipelet.toml): must be greater than or equal to 1",

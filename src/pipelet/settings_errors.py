@@ -8,6 +8,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 CONFIG_FILE = "pipelet.toml"
+_NO_TABLES = "it has no tables, only lines such as port = 8001."
+_IN_CATALOG = "models and apps stand in a catalog, a file of its own that the setting `catalog` names."
+_TABLES = {"models": _IN_CATALOG, "apps": _IN_CATALOG}
 
 
 def describe(fault: ErrorDetails, fields: Mapping[str, FieldInfo], flags: Collection[str]) -> str:
@@ -19,6 +22,8 @@ def describe(fault: ErrorDetails, fields: Mapping[str, FieldInfo], flags: Collec
     name = ".".join(map(str, fault["loc"]))
     field = fields.get(name)
     if fault["type"] == "extra_forbidden":
+        if isinstance(fault["input"], dict):
+            return f"[{name}] in {CONFIG_FILE}: {_TABLES.get(name, _NO_TABLES)}"
         alike = name.lower().removeprefix("pipelet_").replace("-", "_")
         return _unknown(f"{name} in {CONFIG_FILE}", alike, fields)
     where = f"{name} in {CONFIG_FILE}" + (f", --{name.replace('_', '-')}" if name in flags else "")

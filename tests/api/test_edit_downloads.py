@@ -215,3 +215,19 @@ async def test_an_upload_of_many_megabytes(service: Service) -> None:
     answer = await post(service, data_uri(PNG + bytes(21 * 2**20)))
     assert "file_too_large" == answer.json()["detail"][0]["type"]
     assert {"max_size": 20 * 2**20} == answer.json()["detail"][0]["ctx"]
+
+
+async def test_a_key_that_is_revoked_while_pictures_are_fetched(service: Service) -> None:
+    """A slow server does not keep a key alive: nothing is queued, and nothing of the picture stays."""
+    key_id = await service.id_of(service.key)
+
+    async def revoke_then_send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await service.store.revoke_key(key_id, service.clock.now())
+        service.clock.time += 2
+        await whole(PNG)(reader, writer)
+
+    async with WebServer(lambda request: revoke_then_send) as server:
+        answer = await post(service, f"{server.url}/a.png")
+
+    assert (401, 0) == (answer.status_code, await service.queued())
+    assert [] == stored_files(service)

@@ -155,3 +155,21 @@ def test_absent_parts_are_named(folder):
 
     with pytest.raises(ModelUnusable, match=r"it lacks vae, transformer/a-00001-of-00002\.safetensors"):
         load(folder)
+
+
+def test_a_part_that_the_pipeline_does_not_take_may_be_absent(folder):
+    """Indices of older copies name parts that the class no longer has."""
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"watermarker": ["diffusers", "Watermarker"]}))
+
+    load(folder)
+
+
+def test_a_vocabulary_without_its_merges(folder):
+    """A byte-pair tokenizer would split words into letters, and the model read another prompt."""
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"tokenizer": ["transformers", "Qwen2Tokenizer"]}))
+    (folder / "tokenizer" / "tokenizer.json").rename(folder / "tokenizer" / "vocab.json")
+
+    with pytest.raises(ModelUnusable, match=r"it lacks tokenizer/merges\.txt"):
+        load(folder)

@@ -10,6 +10,8 @@ from tests.engine.fake_hub import COMMIT, fake_hub
 from pipelet.domain.catalog import Model
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
+from pipelet.settings import Settings
+from pipelet.wiring.catalog import fetch_description, read_catalog
 
 BOX = Path(resolve("package:box"))
 FETCH = """
@@ -68,3 +70,27 @@ async def test_a_model_of_the_hub_is_pinned_to_its_revision(tmp_path, monkeypatc
     assert any(bytes(drawn.pixels))
     assert COMMIT in {path.name for path in (tmp_path / "hub" / "models--owner--model" / "snapshots").iterdir()}
     assert not [request.target for request in hub.requests if "/main/" in request.target]
+
+
+async def test_a_proxy_at_fault_is_named(tmp_path):
+    """Without its password: the client of the hub goes by the environment, as other programs do."""
+    dead = "http://me:hush@127.0.0.1:9"
+    (said,) = await fetch("owner/model", HF_ENDPOINT="http://hub.example.com", HF_HOME=str(tmp_path), HTTP_PROXY=dead)
+
+    assert "Check the connection to http://hub.example.com by the proxy http://127.0.0.1:9 (HTTP_PROXY)" in said
+    assert "hush" not in said
+
+
+async def test_a_model_of_the_hub_is_recognized_at_its_first_start(tmp_path, monkeypatch):
+    """By two small files that are fetched before the rest: its second start would know it by its files."""
+    model = tmp_path / "model"
+    (model / "scheduler").mkdir(parents=True)
+    (model / "model_index.json").write_text('{"_class_name": "ZImagePipeline"}')
+    (model / "scheduler" / "scheduler_config.json").write_text('{"shift": 3.0}')
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    settings = Settings(model="owner/model")
+    async with fake_hub(model) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        await asyncio.to_thread(fetch_description, settings)
+
+    assert "z-image-turbo" == read_catalog(settings).models["owner/model"].like

@@ -175,3 +175,14 @@ async def test_metadata_can_be_turned_off(workshop: Workshop) -> None:
     with Image.open(workshop.files / done.images[0].key) as file:
         file.load()
         assert {} == file.info
+
+
+@FORMATS
+def test_three_prompts_share_the_room(output_format: OutputFormat) -> None:
+    """A JPEG's segment has 64 KiB: three prompts of what XML makes longest are cut to what it holds."""
+    longest = "&" * 20_000
+    used = Used(prompt="&" * 19_000, negative_prompt=longest)
+    image = file_of(output_format, prompt=longest, used=used, negative_prompt=longest, guidance_scale=4.0)
+
+    told = [details(image)[name] for name in ("prompt", "prompt_read", "negative_prompt")]
+    assert all(text.startswith("&" * 3000) for text in told)

@@ -97,6 +97,7 @@ async def _accept(parts: Parts, request: Request, app: App, key: ApiKey, fields:
     async with AsyncExitStack() as unless_queued:
         if urls:
             unless_queued.push_async_callback(parts.references.discard, job_id)
+            key = await parts.doorkeeper.admit(request.scope["headers"])  # fetching took long, and it may be revoked
         spec = wanted.spec(app.limits, references)
         backlog = await parts.estimates.backlog(app.name, wanted.priority)
         job = await _new_job(parts, app, key, job_id, wanted.priority, spec, options, webhook, backlog)

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelet import wiring
@@ -80,13 +81,13 @@ def model_is_there(model: Model) -> Finding:
         return warn(f"{model.name}: whether it is there cannot be said without the engine", _INSTALL)
     if folder is None:
         return _model_of_hub(model)
-    return ok(f"{model.name} in {folder}")
+    return _files(model.name, folder, fail, "Copy or download the model again.")
 
 
 def _model_of_hub(model: Model) -> Finding:
     from huggingface_hub import try_to_load_from_cache  # comes with the engine
 
-    from pipelet.engine import checkpoint, hub  # likewise
+    from pipelet.engine import hub  # likewise
 
     repository, revision = hub.split(model.source)
     pinned = f" --revision {revision}" if revision else ""
@@ -94,10 +95,17 @@ def _model_of_hub(model: Model) -> Finding:
     index = try_to_load_from_cache(repository, "model_index.json", revision=revision)
     if not isinstance(index, str):
         return warn(f"{model.source} is a hub id and not in this machine's cache", download)
-    absent = checkpoint.absent_parts(str(Path(index).parent))
+    return _files(model.source, str(Path(index).parent), warn, download)
+
+
+def _files(name: str, folder: str, lacking: Callable[[str, str], Finding], cure: str) -> Finding:
+    """Of its files. Whether it generates is known when a worker has loaded it and generated once."""
+    from pipelet.engine import checkpoint  # comes with the engine
+
+    absent = checkpoint.absent_parts(folder)
     if absent:
-        return warn(f"{model.source} is in this machine's cache in part: {', '.join(absent)} missing", download)
-    return ok(f"{model.source} in {Path(index).parent}")
+        return lacking(f"{name} in {folder} lacks {', '.join(absent)}", cure)
+    return ok(f"{name} in {folder}: its files are there; a worker verifies at its start that it draws")
 
 
 _TRY_IMPORT = """

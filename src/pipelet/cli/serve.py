@@ -72,6 +72,7 @@ def serve(
         host=host, port=port, data_dir=data_dir, workers=workers, model=model, app=app, device=device
     )
     logs.configure(format=chosen.log_format, level=chosen.log_level)
+    wiring.fetch_description(chosen)
     catalog = wiring.read_catalog(chosen)
     wiring.log_model(chosen, catalog)
     if chosen.workers:

@@ -54,6 +54,7 @@ def worker(
     """
     chosen = settings.load(device=device, model=model, app=app, data_dir=data_dir)
     logs.configure(format=chosen.log_format, level=chosen.log_level)
+    wiring.fetch_description(chosen)
     wait_for_database(chosen)
     was_drained = asyncio.run(_work(chosen, name=name, until_stdin_closes=until_stdin_closes))
     return DRAINED if was_drained and until_stdin_closes else 0

@@ -1,7 +1,7 @@
 """Looks at a model folder before it is loaded, to say what is wrong with it in words that help."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ _ADVICE = "Point PIPELET_MODEL at a diffusers folder, or at a model of the hub b
 _AGAIN = "Copy or download the model again."
 _SINGLE_FILES = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".sft")
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+_BYTE_PAIR_TOKENIZERS = ("CLIPTokenizer", "GPT2Tokenizer", "Qwen2Tokenizer")
+"""What the names of classes begin with that need `merges.txt` next to `vocab.json`."""
 _POINTER = b"version https://git-lfs"
 _LONGEST_POINTER = 1024
 
@@ -37,11 +39,24 @@ def check(source: str, *, variant: str = "", allow_pickle: bool = False) -> str 
         raise ModelUnusable(f"The model folder {folder} has no model_index.json. {_ADVICE}")
     parts = [folder / name for name in parts_of(str(folder)) if (folder / name).is_dir()]
     _check_pointers([folder / "model_index.json", *(file for part in parts for file in sorted(part.rglob("*")))])
-    _check_parts(folder, variant, allow_pickle)
+    _check_parts(parts, folder, variant, allow_pickle)
     for part in parts:
         for file in sorted(part.rglob("*.safetensors")):
             _check_weights(file)
     return str(folder)
+
+
+def check_complete(folder: str, *, taken: Container[str], variant: str = "") -> None:
+    """
+    Args:
+        taken: the parts that the pipeline takes. An index may name others, which are not loaded.
+
+    Raises:
+        ModelUnusable: one of them, or a file of one, is not there.
+    """
+    absent = [name for name in absent_parts(folder, variant) if name.partition("/")[0] in taken]
+    if absent:
+        raise ModelUnusable(f"The model folder {folder} is incomplete, it lacks {', '.join(absent)}. {_AGAIN}")
 
 
 def pipeline_of(folder: str) -> str:
@@ -74,11 +89,17 @@ def parts_of(folder: str) -> dict[str, tuple[str, str]]:
 
 
 def absent_parts(folder: str, variant: str = "") -> list[str]:
-    """Folders that the index names and files that the indices of weights name, where they are missing.
+    """Folders that the index names, and files that a tokenizer or the indices of weights need, where they are missing.
 
     Where a part has weights of `variant`, its other weights need not be there.
     """
-    absent = [name for name in parts_of(folder) if not (Path(folder) / name).is_dir()]
+    absent = []
+    for name, (_, class_name) in parts_of(folder).items():
+        part = Path(folder) / name
+        if not part.is_dir():
+            absent.append(name)
+        elif class_name.startswith(_BYTE_PAIR_TOKENIZERS) and _lacks_merges(part):
+            absent.append(f"{name}/merges.txt")
     for shards in Path(folder).rglob("*.safetensors.index.json"):
         if has_variant(shards.parent, variant) and f".{variant}." not in shards.name:
             continue
@@ -92,18 +113,20 @@ def has_variant(part: Path, variant: str) -> bool:
     return bool(variant) and any(_variant_of(file) == variant for file in part.iterdir())
 
 
+def _lacks_merges(tokenizer: Path) -> bool:
+    has = {name: (tokenizer / name).exists() for name in ("tokenizer.json", "vocab.json", "merges.txt")}
+    return has["vocab.json"] and not has["merges.txt"] and not has["tokenizer.json"]
+
+
 def _variant_of(weights: Path) -> str:
     """`fp16` for `model.fp16.safetensors` and `model.fp16-00001-of-00002.safetensors`, "" for `model.safetensors`."""
     middle = weights.name.split(".")[1:-1]
     return middle[0].partition("-")[0] if middle else ""
 
 
-def _check_parts(folder: Path, variant: str, allow_pickle: bool) -> None:
-    absent = absent_parts(str(folder), variant)
-    if absent:
-        raise ModelUnusable(f"The model folder {folder} is incomplete, it lacks {', '.join(absent)}. {_AGAIN}")
-    for name in parts_of(str(folder)):
-        files = [file for file in (folder / name).iterdir() if file.is_file()]
+def _check_parts(parts: Iterable[Path], folder: Path, variant: str, allow_pickle: bool) -> None:
+    for part in parts:
+        name, files = part.name, [file for file in part.iterdir() if file.is_file()]
         safe = [file for file in files if file.suffix == ".safetensors"]
         variants = sorted({_variant_of(file) for file in safe})
         if safe and "" not in variants and variant not in variants:

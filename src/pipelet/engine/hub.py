@@ -1,7 +1,13 @@
-"""Fetches a model from the hub, or finds it in the hub's cache on this machine."""
+"""Fetches a model from the hub, or finds it in the hub's cache on this machine.
+
+python -m pipelet.engine.hub owner/name    # fetches only what tells which model it is
+"""
 
 import errno
+import sys
 from collections.abc import Iterator
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import (
@@ -16,6 +22,7 @@ from huggingface_hub.errors import (
 )
 
 from pipelet.domain.errors import ModelUnusable
+from pipelet.network import Proxy
 
 _WITHOUT = "Copy the model into a folder and point PIPELET_MODEL at that."
 _TOO_MANY_REQUESTS = 429
@@ -34,6 +41,17 @@ def fetch(source: str, *, variant: str = "", allow_pickle: bool = False) -> str:
         return _download(repository, revision, variant, allow_pickle)
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ModelUnusable(_in_words(error, repository, revision)) from error
+
+
+def fetch_description(source: str) -> None:
+    """Bring the index and the scheduler of a model into the cache: two small files, by which it is recognized.
+
+    Raises:
+        Exception: the hub does not give them out.
+    """
+    repository, revision = split(source)
+    for file in ("model_index.json", "scheduler/scheduler_config.json"):
+        hf_hub_download(repository, file, revision=revision)
 
 
 def split(source: str) -> tuple[str, str | None]:
@@ -96,8 +114,18 @@ def _in_words(error: Exception, repository: str, revision: str | None) -> str:
     root = causes[-1]
     return (
         f"{name} could not be fetched from the hub ({type(root).__name__}: {root}), and is not complete in the cache "
-        f"{constants.HF_HUB_CACHE}. Check the connection to {constants.ENDPOINT}. {_WITHOUT}"
+        f"{constants.HF_HUB_CACHE}. Check {_connection()}. {_WITHOUT}"
     )
+
+
+def _connection() -> str:
+    """To the hub, by way of the proxy that the environment names: its client takes that for hosts of every kind."""
+    host = urlsplit(constants.ENDPOINT).hostname or ""
+    proxies = {} if proxy_bypass(host) else getproxies()
+    for name in (urlsplit(constants.ENDPOINT).scheme, "all"):
+        if url := proxies.get(name):
+            return f"the connection to {constants.ENDPOINT} by the {Proxy(url, f'{name.upper()}_PROXY')}"
+    return f"the connection to {constants.ENDPOINT}"
 
 
 def _of_status(status: int, name: str) -> str:
@@ -114,3 +142,7 @@ def _causes(error: BaseException) -> Iterator[Exception]:
     while isinstance(current, Exception):
         yield current
         current = current.__cause__ or current.__context__
+
+
+if __name__ == "__main__":
+    fetch_description(sys.argv[1])

@@ -28,6 +28,8 @@ def load_pipeline(source: str, model: Model, device: torch.device) -> Any:
     transformers.utils.logging.disable_progress_bar()
     folder = _folder_of(source, model)
     pipeline = _pipeline_class(model.pipeline, folder)
+    taken = inspect.signature(pipeline.__init__).parameters
+    checkpoint.check_complete(folder, taken=taken, variant=model.variant)
     dtype = dtype_of(model, pipeline.__name__, device)
     safetensors = None if model.allow_pickle else True
     try:

@@ -19,6 +19,7 @@ from pipelet.engine.sources import resolve
 from pipelet.settings import Aws, Settings
 from pipelet.store.migrations import HEAD, KNOWN
 from pipelet.store.sqlite import open_sqlite, schema_version
+from pipelet.wiring.catalog import fetch_description as fetch_description
 from pipelet.wiring.catalog import log_model as log_model
 from pipelet.wiring.catalog import read_catalog as read_catalog
 from pipelet.wiring.data_dir import create_database_file, permissions_of, prepare_data_dir

@@ -1,7 +1,11 @@
 """Reads the catalog, and finds the entry of the model that the settings choose."""
 
+import contextlib
+import importlib.util
 import json
 import os
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from importlib.resources import files
@@ -13,11 +17,13 @@ import structlog
 from pipelet.domain.catalog import EDIT, TEXT, App, Catalog, Limits, Model
 from pipelet.domain.errors import Unusable
 from pipelet.settings import Settings
+from pipelet.system.processes import environment_without_secrets, module_path
 
 log = structlog.get_logger()
 
 _Entry = TypeVar("_Entry", Model, Limits, App)
 _DEFAULTS = "any"
+_DESCRIPTION_SECONDS = 20.0
 
 
 def read_catalog(settings: Settings) -> Catalog:
@@ -30,6 +36,28 @@ def read_catalog(settings: Settings) -> Catalog:
             raise Unusable(f"The catalog {settings.catalog} cannot be read: {error}.") from error
     catalog = parse(*documents)
     return _with_model(catalog, settings.model) if settings.model else catalog
+
+
+def fetch_description(settings: Settings) -> None:
+    """Fetch what a model of the hub is recognized by, where it is not on this machine yet.
+
+    Its first start would take the defaults otherwise, and its second, with the files in the cache, the entry that it is
+    a copy of. Why the hub does not give it out is said by the engine, which fetches all of it.
+    """
+    choice = settings.model or ""
+    if choice.count("/") != 1 or _folder_of(choice) or Path(choice).expanduser().exists():
+        return
+    if read_catalog(settings).models[choice].like != _DEFAULTS or importlib.util.find_spec("huggingface_hub") is None:
+        return
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(  # noqa: S603 - our own module; in a process of its own, as its imports take memory
+            [sys.executable, "-P", "-m", "pipelet.engine.hub", choice],
+            timeout=_DESCRIPTION_SECONDS,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=environment_without_secrets(hub=True) | {"PYTHONPATH": module_path()},
+            check=False,
+        )
 
 
 def log_model(settings: Settings, catalog: Catalog) -> None:

@@ -12,13 +12,14 @@ from pipelet.domain.engine import Used
 from pipelet.domain.image import OutputFormat
 from pipelet.domain.job import Job
 
-MAX_PROMPT_CHARS = 6000
-"""Of each prompt in JPEG and WebP files: a JPEG's segment ends at 64 KiB, and holds both, of up to five bytes each."""
+MAX_PROMPT_CHARS = 12_000
+"""Of all prompts of a JPEG or WebP file: a JPEG's segment ends at 64 KiB, and XML makes up to five bytes of each."""
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for what a trained model generated."""
 NAMESPACE = "urn:pipelet:"
 """Of the XMP property `request`: a JSON object with every detail."""
 
+_PROMPTS = ("prompt", "prompt_read", "negative_prompt")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """Control characters but tab and line feed, lone surrogates, and what XML 1.0 does not allow."""
 _XMP = """\
@@ -69,7 +70,8 @@ def metadata_of(details: Mapping[str, Any], used: Used | None, *, seed: int, out
     if used is not None:
         told |= {"sampler": used.sampler, "schedule_type": used.schedule_type}
         told |= _prompts_as_read(details, used) if "prompt" in details else {}
-    limit = None if output_format is OutputFormat.PNG else MAX_PROMPT_CHARS
+    prompts = [name for name in _PROMPTS if told.get(name)]
+    limit = None if output_format is OutputFormat.PNG else MAX_PROMPT_CHARS // max(len(prompts), 1)
     clean = {name: _text(value, limit) if isinstance(value, str) else value for name, value in told.items()}
     clean = {name: value for name, value in clean.items() if value is not None and value != ""}
     software = clean["software"]
