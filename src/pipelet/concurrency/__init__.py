@@ -1,1 +1,1 @@
-"""Helpers for loops and tasks, with nothing of Pipelet in them."""
+"""Asyncio helpers that know nothing about Pipelet."""

@@ -1,17 +1,17 @@
-"""Keeps a failure that is repeated from filling the log."""
+"""Keeps a repeated failure from filling the log."""
 
 import time
 from collections.abc import Callable
 
 _MAX_REASONS = 100
-"""Reasons that are remembered. One that differs each time is not a repeated one, and its loop's backoff bounds it."""
+"""Maximum reasons to remember. A reason that differs each time is not repeated; the backoff of its loop bounds it."""
 
 
 class LogThrottle:
-    """Writes a reason when it is new, and then once in `interval` seconds while it is repeated.
+    """Writes a new reason at once, and a repeated one once in `interval` seconds.
 
     Args:
-        clock: answers seconds.
+        clock: returns seconds.
     """
 
     def __init__(self, *, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -20,9 +20,9 @@ class LogThrottle:
         self._written: dict[tuple[str, str], tuple[float, int]] = {}
 
     def write(self, write: Callable[..., object], event: str, *, reason: str, **fields: object) -> None:
-        """Call `write(event, reason=reason, ...)`, unless that was written a moment ago.
+        """Call `write(event, reason=reason, ...)`, unless the same was written within the interval.
 
-        A line that stands for more than itself says how many were left out before it: `repeated`.
+        The next line has the number of lines that were left out before it as `repeated`.
         """
         now, key = self._clock(), (event, reason)
         written_at, left_out = self._written.pop(key, (None, 0))

@@ -8,7 +8,7 @@ _HOST_AND_PORT = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<p
 
 
 def origins(value: str) -> tuple[str, ...]:
-    """Of web pages; `*` for any."""
+    """Origins of web pages; `*` for any."""
     if value in ("*", "none"):
         return () if value == "none" else ("*",)
     found = tuple(part.strip().lower() for part in value.split(",") if part.strip())

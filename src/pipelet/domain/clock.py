@@ -1,4 +1,4 @@
-"""The clock of the real world."""
+"""The system clock."""
 
 import time
 

@@ -1,49 +1,57 @@
-"""Everything that can go wrong, by name. Anything outside this tree is a bug: logged, and never explained to a caller.
+"""All expected errors, by name. Any other exception is a bug: it is logged and never explained to a caller.
 
 PipeletError
-├── NotAllowed            who asks may not
-│   ├── KeyMissing
-│   ├── KeyMalformed
-│   └── KeyRefused
-├── NotFound              there is no such thing, or not for the one who asks
-├── LimitReached          there is no room now; later the same request is taken
-│   └── QueueTooLong      more wait than its user puts up with; otherwise it is the key's limit
-├── AddressRefused        a user's URL leads to where we do not go
-├── ReferencesGone        pictures that a request starts from are not stored any more
-├── TooEarly              it would harm others now; later it will not
-├── Unusable              something the operator has to mend; the message says how
-│   ├── StoreNewer
-│   ├── StoreUnusable
-│   │   └── StoreAway     the database cannot be reached just now
-│   ├── BlobsUnusable
-│   └── ModelUnusable
-└── EngineError           an attempt at drawing came to nothing
-    ├── EngineDied        the process is gone: killed, exited, or it crashed
-    ├── EngineStalled     no progress within the stall limit; the process was killed
-    ├── DrawRefused       the model cannot draw this input; the request is at fault
-    ├── DrawFailed        the pipeline raised
-    ├── DrawOutOfMemory   the device has not enough memory for this part
-    └── DrawCancelled     drawing stopped because it was told to
+├── AuthenticationError         the caller is not allowed in
+│   ├── MissingKey
+│   ├── MalformedKey
+│   └── InvalidKey
+├── NotFound                    it does not exist, or belongs to another user
+├── NotPossible                 the state of the request rules the action out
+├── IdempotencyKeyReused        the key was sent before with another input
+├── InvalidImage                an input image cannot be fetched or used
+├── InvalidInputImages          one or more input images of a request are invalid
+├── QuotaExceeded               no room now; the same request is accepted later
+│   └── QueueFull               the queue is longer than the client allows; otherwise it is the key's limit
+├── TooBusy                     too much of the same work is in progress; retry in a few seconds
+├── AddressNotAllowed           a URL of a user leads to an address that is not allowed
+├── InputImagesExpired          input images of a request are no longer stored
+├── RotationTooSoon             it would break other processes now; later it will not
+├── OperationalError            the operator has to act; the message says how
+│   ├── SchemaTooNew
+│   ├── StoreError
+│   │   └── StoreUnavailable    the database cannot be reached
+│   ├── BlobStoreError
+│   └── ModelLoadError
+└── EngineError                 an attempt to generate failed
+    ├── EngineDied              the process was killed, exited or crashed
+    ├── EngineTimeout           no progress within the stall limit; the process was killed
+    ├── InvalidInput            the model cannot generate from this input; the request is at fault
+    ├── GenerationFailed        the pipeline raised
+    ├── OutOfMemory             the device has too little memory for this micro-batch
+    └── GenerationCancelled     generation stopped because it was cancelled
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class PipeletError(Exception):
-    """The message is for people, and says what to do."""
+    """The message is for people: what failed, then the fix."""
 
 
-class NotAllowed(PipeletError):
+class AuthenticationError(PipeletError):
     pass
 
 
-class KeyMissing(NotAllowed):
+class MissingKey(AuthenticationError):
     pass
 
 
-class KeyMalformed(NotAllowed):
+class MalformedKey(AuthenticationError):
     pass
 
 
-class KeyRefused(NotAllowed):
+class InvalidKey(AuthenticationError):
     pass
 
 
@@ -51,91 +59,134 @@ class NotFound(PipeletError):
     pass
 
 
-class AddressRefused(PipeletError):
+class NotPossible(PipeletError):
     pass
 
 
-class TooManyLookups(PipeletError):
-    """No name was looked up: the same may work in a moment."""
-
-
-class ReferencesGone(PipeletError):
-    pass
-
-
-class LimitReached(PipeletError):
+class IdempotencyKeyReused(PipeletError):
     """
     Args:
-        excess: so many images, or requests where it is the queue's length, have to begin or go before it is lifted.
+        key: the idempotency key that was sent.
     """
 
-    again_in: float | None = None
-    """Seconds until that may be, once somebody has looked."""
+    def __init__(self, key: str) -> None:
+        super().__init__("This key was sent before with another input. Send a new key with each new request.")
+        self.key = key
+
+
+class InvalidImage(PipeletError):
+    """
+    Args:
+        kind: fal's name of the error.
+        context: figures of the error, such as the limit that was exceeded.
+    """
+
+    def __init__(self, kind: str, message: str, **context: Any) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.context = context
+
+
+class InvalidInputImages(PipeletError):
+    """
+    Args:
+        failures: the error of each invalid image, by its position in the request.
+    """
+
+    def __init__(self, failures: Mapping[int, InvalidImage]) -> None:
+        super().__init__(" ".join(map(str, failures.values())))
+        self.failures = failures
+
+
+class AddressNotAllowed(PipeletError):
+    pass
+
+
+class TooBusy(PipeletError):
+    pass
+
+
+class TooManyLookups(TooBusy):
+    """No name was looked up; a retry may work in a moment."""
+
+
+class InputImagesExpired(PipeletError):
+    pass
+
+
+class QuotaExceeded(PipeletError):
+    """
+    Args:
+        excess: number of images (of requests, if the queue is too long) that have to start or be cancelled first.
+    """
+
+    retry_after: float | None = None
+    """Seconds until a retry may succeed; None if that was not estimated."""
 
     def __init__(self, message: str, *, excess: int) -> None:
         super().__init__(message)
         self.excess = excess
 
 
-class TooEarly(PipeletError):
+class RotationTooSoon(PipeletError):
     pass
 
 
-class QueueTooLong(LimitReached):
+class QueueFull(QuotaExceeded):
     pass
 
 
-class Unusable(PipeletError):
+class OperationalError(PipeletError):
     pass
 
 
-class StoreNewer(Unusable):
+class SchemaTooNew(OperationalError):
     pass
 
 
-class StoreUnusable(Unusable):
+class StoreError(OperationalError):
     pass
 
 
-class StoreAway(StoreUnusable):
+class StoreUnavailable(StoreError):
     pass
 
 
-class BlobsUnusable(Unusable):
+class BlobStoreError(OperationalError):
     pass
 
 
-class ModelUnusable(Unusable):
+class ModelLoadError(OperationalError):
     pass
 
 
 class EngineError(PipeletError):
-    """The message may go to the user. What the process printed is for the operator alone: it may speak of others."""
+    """The message may go to the user. `stderr_tail` is for the operator only: it may mention other users' requests."""
 
-    def __init__(self, message: str, *, last_words: str = "") -> None:
+    def __init__(self, message: str, *, stderr_tail: str = "") -> None:
         super().__init__(message)
-        self.last_words = last_words
+        self.stderr_tail = stderr_tail
 
 
 class EngineDied(EngineError):
     pass
 
 
-class EngineStalled(EngineError):
+class EngineTimeout(EngineError):
     pass
 
 
-class DrawRefused(EngineError):
+class InvalidInput(EngineError):
     pass
 
 
-class DrawFailed(EngineError):
+class GenerationFailed(EngineError):
     pass
 
 
-class DrawOutOfMemory(EngineError):
+class OutOfMemory(EngineError):
     pass
 
 
-class DrawCancelled(EngineError):
+class GenerationCancelled(EngineError):
     pass

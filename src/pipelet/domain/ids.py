@@ -6,7 +6,7 @@ import string
 
 
 class _Alphabet:
-    """Turns random bytes into characters, each equally likely: bytes past the last whole alphabet are thrown away."""
+    """Turns random bytes into characters, each equally likely: bytes past the last whole alphabet are discarded."""
 
     def __init__(self, characters: str) -> None:
         usable = 256 - 256 % len(characters)
@@ -14,7 +14,7 @@ class _Alphabet:
         self._unusable = bytes(range(usable, 256))
 
     def text(self, length: int) -> str:
-        # Many bytes at once: each draw is a system call, and requests come by the thousand.
+        # Many bytes at once: each read is a system call, and requests come by the thousand.
         text = b""
         while len(text) < length:
             text += secrets.token_bytes(length + 8).translate(self._characters, self._unusable)
@@ -38,7 +38,7 @@ def is_request_id(text: str) -> bool:
 
 
 def new_file_prefix() -> str:
-    """Six random base-62 characters. Too few to be unique for ever: the store refuses a name that is taken."""
+    """Six random base-62 characters. Too few to stay unique: the store refuses a name that is taken."""
     return _BASE62.text(6)
 
 

@@ -1,9 +1,9 @@
-"""What to draw, and what was drawn."""
+"""What to generate, and what was generated."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipelet.domain.sizes import Size
+from pipelet.domain.generation.sizes import Size
 
 
 class OutputFormat(StrEnum):
@@ -21,11 +21,11 @@ class OutputFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """A picture that an edit starts from. It was fetched, checked and turned upright when the request was submitted."""
+class InputImage:
+    """An image that an edit starts from. It was fetched, checked and turned upright at submit."""
 
     key: str
-    """Where the blob store has it, as RGB in a PNG file."""
+    """Its key in the blob store: an RGB image in a PNG file."""
     width: int
     height: int
 
@@ -36,26 +36,26 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpec:
-    """One request's pictures, complete: nothing is left to a default that could change before it runs."""
+    """The images of one request, complete: no default that could change before it runs is left out."""
 
     prompt: str
     negative_prompt: str | None
     width: int
-    """Pixels, honoured exactly, whatever sizes the model itself can draw."""
+    """Pixels, honoured exactly, whatever sizes the model itself can generate."""
     height: int
     batch_size: int
     seed: int
-    """Image k of the batch is drawn with `seed + k`."""
+    """Image k of the batch is generated with `seed + k`."""
     num_inference_steps: int
     guidance_scale: float
     output_format: OutputFormat
-    references: tuple[Reference, ...] = ()
-    """What an edit starts from, in the order that its prompt calls the first, the second and so on."""
+    input_images: tuple[InputImage, ...] = ()
+    """Input images of an edit, in the order in which its prompt counts them."""
     strength: float | None = None
-    """How much of the reference is drawn anew, 0 to 1; None where the model leaves that to the prompt."""
+    """Share of the input image that is generated again, 0 to 1; None where the prompt alone decides."""
 
-    unread: tuple[str, ...] = ()
-    """What a newer version asks for here and this one does not know: it would draw something else."""
+    unknown_fields: tuple[str, ...] = ()
+    """Fields of a newer version that this one does not know: it would generate something else."""
 
     @property
     def size(self) -> Size:
@@ -63,16 +63,16 @@ class ImageSpec:
 
     @property
     def megapixels(self) -> float:
-        """Of one image."""
+        """Megapixels of one image."""
         return self.size.megapixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImage:
-    """A finished file. Its URL is signed when somebody reads the result, so it is not kept here."""
+    """A finished file. Its URL is signed when the result is read, so it is not stored here."""
 
     key: str
-    """Where the blob store has it, `outputs/<app>_api/<file name>`."""
+    """Its key in the blob store, `outputs/<app>_api/<file name>`."""
     content_type: str
     file_size: int
     """Bytes."""

@@ -1,4 +1,4 @@
-"""Keys that make a submit safe to repeat: whoever never saw its answer sends it again, and gets the same request."""
+"""Keys that make a submit safe to repeat: a client that lost the response sends it again, and gets the same request."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-KEPT_SECONDS = 24 * 3600.0
+TTL_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +16,13 @@ class IdempotencyKey:
     user: str
     key: str
     fingerprint: str
-    """Of what was asked for: see `fingerprint_of`."""
+    """Hash of the request: see `fingerprint_of`."""
     job_id: str
     expires_at: float
 
 
 def fingerprint_of(app: str, fields: Mapping[str, Any], webhook: str | None) -> str:
-    """The same for the same request, however its JSON is written: order, spaces and nulls do not count.
+    """Hash of a request that does not depend on how its JSON is written: order, spaces and nulls do not count.
 
     `fields` are those of an input that was found to be good: any JSON may be nested too deeply.
     """

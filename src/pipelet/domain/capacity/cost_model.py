@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import mul
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.image import ImageSpec
+from pipelet.domain.generation.image import ImageSpec
+from pipelet.domain.generation.plan import GenerationPlan
 
-_FORGET = 0.98
+_DECAY = 0.98
 """Weight of everything known so far, at each new observation: half of it is gone after 34."""
 _PRIOR_WEIGHT = 0.02
 _OUTLIER = 5.0
-_OUTLIERS_FROM = 5
+_MIN_OBSERVATIONS = 5
 _SWEEPS = 60
 
 
@@ -42,63 +42,67 @@ class Work:
         return (self.requests, self.steps, self.megapixels, self.megapixel_steps, self.attention)
 
 
-def work_of(spec: ImageSpec) -> Work:
-    """Of drawing `spec` at its own size. Guidance draws every step twice, with and without the prompt."""
+def spec_work(spec: ImageSpec) -> Work:
+    """Return the work of generating `spec` at its own size. Guidance runs every step twice."""
     steps = spec.num_inference_steps * (2 if spec.guidance_scale > 0 else 1)
     drawn = spec.megapixels * spec.batch_size
     return Work(1.0, float(steps), drawn, drawn * steps, drawn * spec.megapixels * steps)
 
 
-def drawing(spec: ImageSpec, model: Model) -> Work:
-    """Of all passes that `model` makes for `spec`, each at its size."""
-    drawn = replace(model.drawn(spec), num_inference_steps=model.draw_steps(spec))
-    work, refine_steps = work_of(drawn), model.refine_steps(spec)
-    if spec.references:
-        work += _looking(drawn, model)
-    if not refine_steps:
+def generation_work(plan: GenerationPlan) -> Work:
+    """Return the work of all passes, each at its size."""
+    first = replace(plan.native, num_inference_steps=plan.denoise_steps)
+    work = spec_work(first)
+    if plan.spec.input_images:
+        work += _input_image_work(plan, first)
+    if not plan.refine_steps:
         return work
-    return work + replace(work_of(replace(spec, num_inference_steps=refine_steps)), requests=0.0)
+    second = replace(plan.spec, num_inference_steps=plan.refine_steps)
+    return work + replace(spec_work(second), requests=0.0)
 
 
-def _looking(drawn: ImageSpec, model: Model) -> Work:
-    """At references, beside drawing `drawn`. Where an image begins as one, that is encoding it; else every step looks
-    at all of them, and attention goes between all that a step looks at."""
-    if model.strength_of(drawn) is not None:
-        return Work(megapixels=drawn.megapixels * drawn.batch_size)
-    steps = work_of(drawn).steps * drawn.batch_size
-    seen = sum(size.megapixels for size in model.looked_at(drawn))
-    attention = (drawn.megapixels + seen) ** 2 - drawn.megapixels**2
+def _input_image_work(plan: GenerationPlan, first: ImageSpec) -> Work:
+    """Return the work that input images add to the first pass.
+
+    An image that starts as its input image adds encoding it. Otherwise every step reads all of them, and attention
+    spans everything that a step reads.
+    """
+    if plan.edit_strength is not None:
+        return Work(megapixels=first.megapixels * first.batch_size)
+    steps = spec_work(first).steps * first.batch_size
+    seen = sum(size.megapixels for size in plan.input_image_sizes)
+    attention = (first.megapixels + seen) ** 2 - first.megapixels**2
     return Work(megapixels=seen, megapixel_steps=seen * steps, attention=attention * steps)
 
 
-PRIOR_DRAW = (0.05, 0.01, 0.4, 0.2, 0.02)
+PRIOR_GENERATE = (0.05, 0.01, 0.4, 0.2, 0.02)
 """Seconds for each amount of `Work`, of the right order for a small model on two CPU cores."""
-PRIOR_RECORD = (0.02, 0.0001, 0.05, 0.0001, 0.0001)
+PRIOR_STORE = (0.02, 0.0001, 0.05, 0.0001, 0.0001)
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class CostModel:
     """Running sums of a least-squares fit: `matrix` is 5x5, row by row; `vector` has 5 entries."""
 
     count: int = 0
     matrix: tuple[float, ...] = (0.0,) * 25
     vector: tuple[float, ...] = (0.0,) * 5
 
-    def observe(self, work: Work, seconds: float) -> "Learned":
-        if self.count >= _OUTLIERS_FROM:
+    def observe(self, work: Work, seconds: float) -> "CostModel":
+        if self.count >= _MIN_OBSERVATIONS:
             # A night of waiting for disk space must not spoil the next hundred estimates; a machine that really became
             # so much slower is believed step by step.
-            seconds = min(seconds, max(1.0, _OUTLIER * self.costs(PRIOR_DRAW).predict(work)))
+            seconds = min(seconds, max(1.0, _OUTLIER * self.costs(PRIOR_GENERATE).predict(work)))
         amounts = work.amounts()
         # By the size of the work, not by the time it took: a slow spell must not count for less than a quick one.
         weight = 1.0 / _NOMINAL.predict(work) ** 2
         products = (a * b * weight for a in amounts for b in amounts)
-        matrix = tuple(_FORGET * old + new for old, new in zip(self.matrix, products, strict=True))
+        matrix = tuple(_DECAY * old + new for old, new in zip(self.matrix, products, strict=True))
         targets = (a * seconds * weight for a in amounts)
-        vector = tuple(_FORGET * old + new for old, new in zip(self.vector, targets, strict=True))
-        return Learned(self.count + 1, matrix, vector)
+        vector = tuple(_DECAY * old + new for old, new in zip(self.vector, targets, strict=True))
+        return CostModel(self.count + 1, matrix, vector)
 
-    def costs(self, prior: Sequence[float]) -> "Costs":
+    def costs(self, prior: Sequence[float]) -> "CostCoefficients":
         """The fit: non-negative least squares by coordinate descent, which on five unknowns needs no library."""
         size = len(prior)
         # In units of the prior every cost is of order one, so that one weight can hold all of them.
@@ -115,11 +119,11 @@ class Learned:
             for i in range(size):
                 rest = sum(matrix[i][j] * costs[j] for j in range(size) if j != i)
                 costs[i] = max(0.0, (vector[i] - rest) / matrix[i][i])
-        return Costs(tuple(cost * unit for cost, unit in zip(costs, prior, strict=True)))
+        return CostCoefficients(tuple(cost * unit for cost, unit in zip(costs, prior, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class CostCoefficients:
     """Seconds for each amount of `Work`."""
 
     seconds: tuple[float, ...]
@@ -129,42 +133,42 @@ class Costs:
         return seconds
 
 
-_NOMINAL = Costs(PRIOR_DRAW)
+_NOMINAL = CostCoefficients(PRIOR_GENERATE)
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class WorkerCosts:
     """What one kind of worker needs for one app."""
 
-    draw: Costs
+    generate: CostCoefficients
     """While this passes, the device is taken."""
-    record: Costs
+    store: CostCoefficients
     """Writing and storing the files, while the device is already on the next request."""
 
-    def service(self, drawing: Work, recording: Work) -> float:
+    def service(self, generation_work: Work, recording: Work) -> float:
         """They differ where a picture is drawn at another size than it is stored at."""
-        return self.draw.predict(drawing) + self.record.predict(recording)
+        return self.generate.predict(generation_work) + self.store.predict(recording)
 
 
-def unlearned() -> Speed:
-    return Speed(Learned().costs(PRIOR_DRAW), Learned().costs(PRIOR_RECORD))
+def prior_costs() -> WorkerCosts:
+    return WorkerCosts(CostModel().costs(PRIOR_GENERATE), CostModel().costs(PRIOR_STORE))
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class WorkAhead:
     """What will start before a queued request."""
 
     requests: int
     work: Work
 
 
-def remaining(predicted: float, elapsed: float, done_share: float) -> float:
+def remaining_seconds(predicted: float, elapsed: float, fraction_done: float) -> float:
     """Seconds a running request still takes.
 
     A prediction that was too short must not make "almost done" of a request that is not: what is left is never less
     than what its own progress says, once there is some.
     """
-    if done_share >= 1:
+    if fraction_done >= 1:
         return 0.0
-    by_progress = elapsed * (1 - done_share) / done_share if done_share > 0 else 0.0
+    by_progress = elapsed * (1 - fraction_done) / fraction_done if fraction_done > 0 else 0.0
     return max(predicted - elapsed, min(by_progress, predicted), 0.0)

@@ -6,10 +6,10 @@ import secrets
 from dataclasses import dataclass
 from typing import TypedDict
 
-from pipelet.domain.errors import LimitReached
+from pipelet.domain.errors import QuotaExceeded
 
 PREFIX = "pk_"
-FRESH_SECONDS = 2.0
+KEY_CACHE_SECONDS = 2.0
 """Seconds for which a process goes by what it has read of a key: a revoked key works that long at most."""
 _KEY = re.compile(r"pk_[A-Za-z0-9_-]{43}")
 
@@ -43,7 +43,7 @@ class ApiKey:
         limits = [limit for limit in (self.max_queued_images, self.max_running_images) if limit is not None]
         return min(limits, default=None)
 
-    def refusal(self, now: float) -> str | None:
+    def invalid_reason(self, now: float) -> str | None:
         """Why this key opens nothing at `now`, or None."""
         if self.revoked_at is not None:
             return "This key was revoked. Ask the operator for a new one."
@@ -60,13 +60,13 @@ class KeyLimits(TypedDict, total=False):
     max_running_images: int | None
 
 
-LIMITS = ("max_priority", "max_queued_images", "max_running_images")
+LIMIT_NAMES = ("max_priority", "max_queued_images", "max_running_images")
 """The names in `KeyLimits`."""
 
 
-def queued_limit_reached(*, queued: int, allowed: int, images: int) -> LimitReached:
-    """Of a request of `images` images, where `queued` of the `allowed` wait already."""
-    return LimitReached(
+def queued_quota_exceeded(*, queued: int, allowed: int, images: int) -> QuotaExceeded:
+    """Return the error for a request of `images` images, where `queued` of the `allowed` are queued already."""
+    return QuotaExceeded(
         f"The limit of queued images of this key is reached: {queued} of at most {allowed} wait, and this request has "
         f"{images}. Submit it again when some of them have begun, cancel some, or ask the operator for a higher limit.",
         excess=queued + images - allowed,
@@ -78,7 +78,7 @@ def new_secret() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
-def looks_like_key(text: str) -> bool:
+def is_well_formed(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 
 

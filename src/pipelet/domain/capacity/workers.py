@@ -5,14 +5,14 @@ from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerReport:
+class WorkerHeartbeat:
     """What a worker says of itself with every heartbeat."""
 
     name: str
-    """Of one process at a time: see `incarnation`."""
+    """Unique among live workers: it belongs to one process at a time, see `incarnation`."""
     model: str
     """What it draws with. All live workers of an app draw with the same one."""
-    kind: str
+    profile: str
     """Model and device: workers of one kind are equally fast, so the estimate learns per kind."""
     apps: tuple[str, ...]
     version: str
@@ -26,17 +26,17 @@ class WorkerReport:
     incarnation: str
     """Drawn when the process starts: tells it from another one of its name. Empty where an earlier version reports."""
     draining: bool = False
-    """An operator wants it to end: see `JobStore.drain_worker`. The store's word; a report does not change it."""
+    """An operator wants it to end: see `Store.drain_worker`. The store's word; a report does not change it."""
 
     def serves(self, app: str) -> bool:
         """Whether it will begin requests of `app`, now or once its model is loaded."""
         return app in self.apps and self.problem is None and not self.draining
 
 
-class ReportAnswer(StrEnum):
+class HeartbeatReply(StrEnum):
     """What a worker learns when it reports."""
 
-    GO_ON = "go_on"
+    CONTINUE = "go_on"
     DRAIN = "drain"
     """An operator wants it to end."""
     NAME_TAKEN = "name_taken"

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-WAITS = (5, 15, 60, 120, 300, 600, 900, 1200, 1200, 1500, 1800)
+RETRY_DELAYS = (5, 15, 60, 120, 300, 600, 900, 1200, 1200, 1500, 1800)
 """Seconds between one try and the next. With the first that is twelve tries, over more than two hours."""
-MOST_TRIES = 1 + len(WAITS)
-_STRETCH = 0.25
+MAX_ATTEMPTS = 1 + len(RETRY_DELAYS)
+_JITTER = 0.25
 """The most that a wait is lengthened by chance, as a share: receivers that were away are not all called at once."""
 
 
@@ -15,17 +15,17 @@ class Webhook:
     """What a request says about it."""
 
     url: str
-    receiver: str
+    endpoint: str
     """Its host and port. How many calls run at once is limited for each, and for each user."""
     base_url: str
-    """Our own address, as whoever submitted knows it."""
+    """Address of the service, as the client that submitted knows it."""
 
 
 class DeliveryState(StrEnum):
     WAITING = "waiting"
     """For its first try, or for another."""
     DELIVERED = "delivered"
-    GIVEN_UP = "given_up"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +34,14 @@ class Delivery:
 
     job_id: str
     user: str
-    receiver: str
-    tries: int
+    endpoint: str
+    attempts: int
     """This one included."""
     token: str
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class DeliveryAttempt:
     at: float
     seconds: float
     code: int | None
@@ -61,21 +61,23 @@ class DeliveryReport:
     """When the request ended."""
     due_at: float | None
     """When the next try is made, or taken over from a process that was lost; None where there is none."""
-    tries: tuple[Try, ...]
+    attempts: tuple[DeliveryAttempt, ...]
     """Those whose end is known, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Undelivered:
+class PendingDeliveries:
     count: int
     oldest: float | None
     """When the request ended that waits for the longest time."""
 
 
-def after(attempt: Try, tries: int, now: float, chance: float) -> tuple[DeliveryState, float | None]:
+def next_state(
+    attempt: DeliveryAttempt, attempts: int, now: float, chance: float
+) -> tuple[DeliveryState, float | None]:
     """What follows from try number `tries`, and when the next is due. `chance` is from 0 to 1."""
     if attempt.error is None:
         return DeliveryState.DELIVERED, None
-    if attempt.is_final or tries >= MOST_TRIES:
-        return DeliveryState.GIVEN_UP, None
-    return DeliveryState.WAITING, now + WAITS[tries - 1] * (1 + _STRETCH * chance)
+    if attempt.is_final or attempts >= MAX_ATTEMPTS:
+        return DeliveryState.FAILED, None
+    return DeliveryState.WAITING, now + RETRY_DELAYS[attempts - 1] * (1 + _JITTER * chance)

@@ -1,4 +1,4 @@
-"""Sizes of pictures, and which of those that a model was trained for comes nearest to one that was asked for."""
+"""Image sizes, and the size a model was trained for that is nearest to a requested one."""
 
 import math
 import re
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Pixels."""
+    """Width and height in pixels."""
 
     width: int
     height: int
 
     @classmethod
     def parse(cls, text: str) -> "Size":
-        """`384x256`; ValueError for anything else."""
+        """Parse `384x256`; raise ValueError for anything else."""
         match = re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)", text)
         if match is None:
-            raise ValueError(f"{text!r} is no size such as 384x256")
+            raise ValueError(f"{text!r} is not a size such as 384x256")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
@@ -35,8 +35,8 @@ class Size:
     def rounded_up(self, multiple: int) -> "Size":
         return Size(_round_up(self.width, multiple), _round_up(self.height, multiple))
 
-    def within(self, low: int, high: int, width: int | None = None, height: int | None = None) -> "Size":
-        """Of this aspect ratio, as nearly as sides from `low` to `high` allow; where one side is given, with that."""
+    def clamp_sides(self, low: int, high: int, width: int | None = None, height: int | None = None) -> "Size":
+        """Return the size of this aspect ratio, as nearly as sides from `low` to `high` allow; a given side is kept."""
         if width is not None or height is not None:
             wide = width if width is not None else round((height or 0) * self.width / self.height)
             high_ = height if height is not None else round((width or 0) * self.height / self.width)
@@ -50,26 +50,29 @@ class Size:
         return self.width >= other.width and self.height >= other.height
 
 
-def nearest(asked: Size, sizes: Sequence[Size]) -> Size:
-    """The one whose aspect ratio is nearest; of several such, the smallest that covers `asked`, else the largest."""
+def nearest_size(requested: Size, sizes: Sequence[Size]) -> Size:
+    """Return the size of the nearest aspect ratio.
+
+    Of several such sizes, return the smallest that covers `requested`, else the largest.
+    """
 
     def key(size: Size) -> tuple[float, bool, int]:
-        covers = size.covers(asked)
-        return _unlikeness(size, asked), not covers, size.pixels if covers else -size.pixels
+        covers = size.covers(requested)
+        return _aspect_distance(size, requested), not covers, size.pixels if covers else -size.pixels
 
     return min(sizes, key=key)
 
 
-def scaled_into(asked: Size, pixels: tuple[int, int], multiple: int) -> Size:
-    """Of `asked`'s aspect ratio, as nearly as multiples allow, and of an area in the range `pixels`.
+def fit_to_pixel_range(requested: Size, pixels: tuple[int, int], multiple: int) -> Size:
+    """Return a size of the aspect ratio of `requested` as nearly as multiples allow, with an area in `pixels`.
 
-    The nearer end of the range: the least work for a small picture, the most detail for a large one. Sides are rounded
-    such that the size, scaled, covers `asked` with the least left over.
+    Takes the nearer end of the range: the least work for a small image, the most detail for a large one. Sides are
+    rounded such that the size, scaled, covers `requested` with the least left over.
     """
     low, high = pixels
-    upright = asked.height > asked.width
-    shorter, longer = sorted((asked.width, asked.height))
-    if asked.rounded_up(multiple).pixels < low:
+    upright = requested.height > requested.width
+    shorter, longer = sorted((requested.width, requested.height))
+    if requested.rounded_up(multiple).pixels < low:
         long = _round_up(math.ceil(math.sqrt(low * longer / shorter)), multiple)
     else:
         long = math.isqrt(high * longer // shorter) // multiple * multiple
@@ -80,16 +83,16 @@ def scaled_into(asked: Size, pixels: tuple[int, int], multiple: int) -> Size:
         long -= multiple
 
 
-def shrunk_to(size: Size, pixels: int) -> Size:
-    """`size`, or of its aspect ratio what has no more than `pixels`."""
+def shrink_to_pixels(size: Size, pixels: int) -> Size:
+    """Return `size`, scaled down where it has more than `pixels`."""
     if size.pixels <= pixels:
         return size
     scale = math.sqrt(pixels / size.pixels)
     return Size(max(1, int(size.width * scale)), max(1, int(size.height * scale)))
 
 
-def _unlikeness(a: Size, b: Size) -> float:
-    """Of aspect ratios: 1 where they are the same; as far from 2:1 to 1:1 as from 1:1 to 1:2."""
+def _aspect_distance(a: Size, b: Size) -> float:
+    """Distance of two aspect ratios: 1 where they are equal; 2:1 is as far from 1:1 as 1:2."""
     one, other = a.width * b.height, a.height * b.width
     return max(one, other) / min(one, other)
 

@@ -1,12 +1,12 @@
-"""How an attempt ends, as values; and what follows from it."""
+"""How an attempt ends, as values, and the verdict on its job."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipelet.domain.image import StoredImage
+from pipelet.domain.generation.image import StoredImage
 
 MAX_ATTEMPTS = 3
-"""A request that takes its worker down three times fails, before it takes a fourth; its user may allow less."""
+"""Maximum attempts: a request that crashes its worker three times fails; its user may allow fewer."""
 
 
 class FailureKind(StrEnum):
@@ -17,10 +17,10 @@ class FailureKind(StrEnum):
     WORKER_LOST = "runner_disconnected"
     CANCELLED = "client_cancelled"
     REQUEST_TIMEOUT = "request_timeout"
-    """It had not begun by the time that its user had set."""
+    """It did not start before the deadline that its user set."""
     OUT_OF_MEMORY = "out_of_memory"
-    REFERENCE_LOST = "image_load_error"
-    """A picture that the edit starts from is not there any more."""
+    INPUT_IMAGE_LOST = "image_load_error"
+    """An input image is no longer stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,46 +38,46 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A verdict on the request itself: trying again would end the same way."""
+    """A verdict on the request itself: a retry would end the same way."""
 
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The user had it stopped while it was drawn; what was finished by then stays."""
+    """The user cancelled it while it ran; images that were finished by then stay."""
 
     images: tuple[StoredImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """No verdict: the attempt was cut short. It is tried again while attempts are left."""
+    """No verdict: the attempt was cut short, and is retried while attempts are left."""
 
     failure: Failure
-    """What the request fails with when none are left."""
+    """The failure of the request when none are left."""
     advice: str = ""
-    """For the user, then: what to do."""
+    """Advice for the user in that case."""
 
 
 @dataclass(frozen=True, slots=True)
-class HandedBack:
-    """The worker stops and returns the job as if it had never begun: no attempt is counted."""
+class Released:
+    """The worker returns the job as if it had never started: no attempt is counted."""
 
     reason: str
 
 
-Outcome = Succeeded | Failed | Cancelled | Interrupted | HandedBack
+Outcome = Succeeded | Failed | Cancelled | Interrupted | Released
 Verdict = Succeeded | Failed | Cancelled
 
 
 def verdict(outcome: Outcome, attempt: int, *, max_attempts: int = MAX_ATTEMPTS) -> Verdict | None:
-    """The end of the job, or None where it goes back to the queue. `attempt` counts from 1."""
+    """Return the end of the job, or None if it goes back to the queue. `attempt` counts from 1."""
     match outcome:
         case Succeeded() | Failed() | Cancelled():
             return outcome
         case Interrupted(failure, advice) if attempt >= max_attempts:
             tried = f"{failure.message} (tried {attempt} time{'' if attempt == 1 else 's'}) {advice}"
             return Failed(Failure(failure.kind, tried.rstrip()))
-        case Interrupted() | HandedBack():
+        case Interrupted() | Released():
             return None

@@ -1,0 +1,76 @@
+"""Threads for work that may hang and cannot be stopped: the process exits all the same.
+
+At exit Python waits for the threads of a ThreadPoolExecutor, shut down or not.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+T = TypeVar("T")
+
+
+class NoFreeThread(Exception):
+    """All threads are busy, or all that one user may have."""
+
+
+class DaemonThreadPool:
+    """Runs functions in daemon threads, each in a new one.
+
+    Args:
+        max_workers: maximum number of threads at a time.
+        name: name of the threads in a debugger.
+        per_user: maximum number of threads of one user at a time.
+    """
+
+    def __init__(self, max_workers: int, *, name: str, per_user: int | None = None) -> None:
+        self._free = asyncio.Semaphore(max_workers)
+        self._per_user = per_user or max_workers
+        # Weak: a user without a thread and without a waiter is dropped.
+        self._free_of_user: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._name = name
+
+    async def run(self, work: Callable[[], T], *, user: str = "", max_wait_seconds: float | None = None) -> T:
+        """Return what `work` returns, or raise what it raises.
+
+        A thread stays busy until `work` ends, even if its caller no longer waits.
+
+        Raises:
+            NoFreeThread: no thread was free for `max_wait_seconds`.
+        """
+        of_user = self._free_of_user.setdefault(user, asyncio.Semaphore(self._per_user))
+        try:
+            async with asyncio.timeout(max_wait_seconds):
+                await self._acquire(of_user)
+        except TimeoutError as error:
+            raise NoFreeThread from error
+        loop = asyncio.get_running_loop()
+        outcome: Future[T] = Future()
+        outcome.set_running_or_notify_cancel()
+
+        def run() -> None:
+            try:
+                outcome.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised in the caller
+                outcome.set_exception(error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
+                loop.call_soon_threadsafe(self._release, of_user)
+
+        threading.Thread(target=run, name=self._name, daemon=True).start()
+        return await asyncio.wrap_future(outcome)
+
+    async def _acquire(self, of_user: asyncio.Semaphore) -> None:
+        await of_user.acquire()
+        try:
+            await self._free.acquire()
+        except BaseException:
+            of_user.release()
+            raise
+
+    def _release(self, of_user: asyncio.Semaphore) -> None:
+        self._free.release()
+        of_user.release()

@@ -1,0 +1,99 @@
+"""A weighted semaphore with a cap per user, for example over memory."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from pipelet.concurrency.daemon_threads import DaemonThreadPool
+
+T = TypeVar("T")
+
+
+class FairSemaphore:
+    """Serves the waiting user who holds the fewest units first, else in order; a user at `per_user` is skipped.
+
+    asyncio's semaphores have neither weights nor users.
+
+    Args:
+        total: units in all.
+        per_user: maximum units of one user.
+    """
+
+    def __init__(self, total: int, per_user: int) -> None:
+        self._free = total
+        self._per_user = min(per_user, total)
+        self._held: Counter[str] = Counter()
+        self._waiting: dict[asyncio.Future[None], tuple[str, int]] = {}
+
+    @property
+    def free(self) -> int:
+        return self._free
+
+    @contextlib.asynccontextmanager
+    async def acquire(self, user: str, units: int = 1) -> AsyncIterator[None]:
+        """Hold `units`, at most `per_user`, while inside. A timeout is the caller's to set."""
+        units = min(units, self._per_user)
+        await self._wait_for_turn(user, units)
+        try:
+            yield
+        finally:
+            self._release(user, units)
+
+    async def _wait_for_turn(self, user: str, units: int) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = (user, units)
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if self._waiting.pop(turn, None) is None:  # admitted in the same moment
+                self._release(user, units)
+            else:
+                self._admit()  # it may have blocked others
+            raise
+
+    def _release(self, user: str, units: int) -> None:
+        self._free += units
+        self._held[user] -= units
+        if not self._held[user]:
+            del self._held[user]
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting:
+            eligible = (turn for turn, request in self._waiting.items() if self._is_eligible(turn, *request))
+            turn = min(eligible, key=lambda turn: self._held[self._waiting[turn][0]], default=None)
+            if turn is None or self._waiting[turn][1] > self._free:
+                return  # smaller requests do not overtake the first: it might wait without end
+            user, units = self._waiting.pop(turn)
+            self._free -= units
+            self._held[user] += units
+            turn.set_result(None)
+
+    def _is_eligible(self, turn: asyncio.Future[None], user: str, units: int) -> bool:
+        return not turn.done() and self._held[user] + units <= self._per_user  # done: just cancelled
+
+
+class FairThreadPool:
+    """Daemon threads with a cap per user."""
+
+    def __init__(self, total: int, per_user: int, *, name: str) -> None:
+        self._threads = DaemonThreadPool(total, name=name)
+        self._turns = FairSemaphore(total, per_user)
+
+    @property
+    def free(self) -> int:
+        return self._turns.free
+
+    async def run(self, user: str, work: Callable[[], T]) -> T:
+        async with contextlib.AsyncExitStack() as turn:
+            await turn.enter_async_context(self._turns.acquire(user))
+            running = asyncio.ensure_future(self._threads.run(work))
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                kept = turn.pop_all()  # a thread cannot be stopped: it counts until it ends
+                running.add_done_callback(lambda _: asyncio.ensure_future(kept.aclose()))
+                raise

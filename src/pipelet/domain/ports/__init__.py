@@ -1,0 +1,1 @@
+"""Ports: one protocol for each need of the core."""

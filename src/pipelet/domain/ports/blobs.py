@@ -1,0 +1,26 @@
+"""Where finished files are stored."""
+
+from typing import Protocol
+
+
+class BlobStore(Protocol):
+    """Finished files. Every call may raise BlobStoreError, which says what is wrong and how to fix it."""
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Store under `key`; afterwards the file is there whole and durable, or not at all."""
+
+    async def get(self, key: str) -> bytes:
+        """Return what was stored under `key`.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+
+    def url(self, key: str, *, now: float, base_url: str) -> str:
+        """Return a URL that fetches the file without an API key, for a limited time. `base_url` is that of the API."""
+
+    async def delete(self, key: str) -> None:
+        """Delete; a key that is not there is fine."""
+
+    async def check(self) -> None:
+        """Raise BlobStoreError if nothing can be stored."""
