@@ -1,1 +1,1 @@
-"""The queue on disk. The only place with SQL: one query a file, under `sql/<dialect>/`."""
+"""The queue, durable: on SQLite for one machine, on PostgreSQL for many. The only place with SQL."""

@@ -1,1 +1,0 @@
--- Nothing: PostgreSQL had the shorter runs from the first.

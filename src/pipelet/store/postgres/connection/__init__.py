@@ -1,0 +1,1 @@
+"""How the shared database is reached, queried and watched."""

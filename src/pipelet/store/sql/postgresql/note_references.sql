@@ -1,6 +1,0 @@
--- Differs from SQLite's because it takes all files at once, and may be sent again after a connection broke.
--- A reference belongs to no attempt, so the token is empty. It is deleted in time, unless a submit takes it.
-INSERT INTO file (key, job_id, lease_token, delete_after)
-SELECT wanted.key, :job_id, '', :delete_after
-FROM unnest(:keys::text[]) AS wanted (key)
-ON CONFLICT (key) DO NOTHING

@@ -1,5 +1,0 @@
--- Differs from SQLite's because lists come as arrays.
-SELECT id, state, attempt, started_at, tasks_done, tasks_total, priority, seq,
-       (SELECT COUNT(*) FROM job_log WHERE job_id = job.id) AS written_lines
-FROM job
-WHERE id = ANY(:ids::text[])

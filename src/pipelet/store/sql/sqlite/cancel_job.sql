@@ -1,4 +1,0 @@
-UPDATE job
-SET state = 'cancelled', finished_at = :now, failure_kind = :failure_kind, failure_message = :failure_message
-WHERE id = :id AND state = 'queued'
-RETURNING id

@@ -1,2 +1,0 @@
-SELECT count(*) FROM file
-WHERE key IN (SELECT value FROM json_each(:keys)) AND (delete_after IS NULL OR delete_after > :until)

@@ -1,3 +1,0 @@
-SELECT job.id, state, attempt, started_at, tasks_done, tasks_total, priority, seq,
-       (SELECT COUNT(*) FROM job_log WHERE job_id = job.id) AS written_lines
-FROM json_each(:ids) AS wanted JOIN job ON job.id = wanted.value

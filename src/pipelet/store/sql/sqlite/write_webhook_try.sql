@@ -1,1 +1,0 @@
-INSERT INTO webhook_try (job_id, at, seconds, code, error) VALUES (:job_id, :at, :seconds, :code, :error)

@@ -1,0 +1,98 @@
+"""The embedded store: one SQLite file, written by group commit, read in place.
+
+Reads run on the caller's thread and take microseconds: every query walks an index to a bounded number of rows.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from pipelet.domain.clock import SystemClock
+from pipelet.domain.errors import StoreError
+from pipelet.domain.ports.clock import Clock
+from pipelet.store import migrations
+from pipelet.store.sqlite import migrate
+from pipelet.store.sqlite.api_keys import SqliteApiKeys
+from pipelet.store.sqlite.connection.connect import connect, require_space, truncate_log
+from pipelet.store.sqlite.connection.group_commit import GroupCommit, explain
+from pipelet.store.sqlite.connection.notifier import LocalNotifier
+from pipelet.store.sqlite.connection.queries import SqliteQueries
+from pipelet.store.sqlite.files import SqliteFiles
+from pipelet.store.sqlite.jobs import SqliteJobs
+from pipelet.store.sqlite.leases import SqliteLeases
+from pipelet.store.sqlite.outbox import SqliteOutbox
+from pipelet.store.sqlite.queue import SqliteQueue
+from pipelet.store.sqlite.workers import SqliteWorkers
+from pipelet.system.permissions import PRIVATE, Permissions
+
+
+class SqliteStore:
+    """Implements `domain.ports.store.Store`. Open it with `open_sqlite`."""
+
+    def __init__(self, path: Path, permissions: Permissions = PRIVATE) -> None:
+        self.clock: Clock = SystemClock()
+        self._path = path
+        self._reader = connect(path)
+        self._reader.execute("PRAGMA query_only = ON")
+        self._work_notifier = LocalNotifier(path, permissions=permissions)
+        self._change_notifier = LocalNotifier(path, channel="-changes", permissions=permissions)
+        self._writer = GroupCommit(
+            connect(path), on_work=self._work_notifier.notify, on_change=self._change_notifier.notify
+        )
+        self._queries = queries = SqliteQueries(self._reader, self._writer)
+        self.jobs = SqliteJobs(queries, self._writer)
+        self.files = SqliteFiles(queries, self._writer)
+        self.queue = SqliteQueue(queries, self._writer)
+        self.leases = SqliteLeases(queries, self._writer)
+        self.api_keys = SqliteApiKeys(queries)
+        self.workers = SqliteWorkers(queries, self._writer)
+        self.outbox = SqliteOutbox(queries, self._writer)
+
+    async def check(self) -> None:
+        require_space(self._path)
+        # Nothing changes, so no watcher is notified and nothing has to reach the disk.
+        await self._queries.write("check_writable", {}, durable=False, notify_watchers=False)
+
+    async def truncate_log(self) -> None:
+        await asyncio.to_thread(truncate_log, self._path)
+
+    def subscribe_work(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._work_notifier.listen()
+
+    def subscribe_changes(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._change_notifier.listen()
+
+    def close(self) -> None:
+        """Close the database; a commit under way is finished first."""
+        self._writer.close()
+        self._reader.close()
+        self._work_notifier.close()
+        self._change_notifier.close()
+
+
+def open_sqlite(path: Path, permissions: Permissions = PRIVATE) -> SqliteStore:
+    """Open a database that `migrate_sqlite` has prepared.
+
+    Raises:
+        SchemaTooNew: a newer version of Pipelet migrated it.
+        StoreError: it is missing, older than this version, not a database, or cannot be opened.
+    """
+    if not path.exists():
+        raise StoreError(f"There is no database at {path}. Create it with `pipelet migrate`.")
+    migrations.require_current(schema_version(path), str(path))
+    return SqliteStore(path, permissions)
+
+
+def schema_version(path: Path) -> str | None:
+    """Return the schema version of a database; None for one without tables.
+
+    Raises:
+        StoreError: it cannot be read, or an earlier Pipelet made it.
+    """
+    try:
+        with contextlib.closing(connect(path)) as connection:
+            return migrate.schema_version(connection, path)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {explain(error)}") from error

@@ -1,0 +1,1 @@
+"""How the embedded database is opened, read, written and watched."""

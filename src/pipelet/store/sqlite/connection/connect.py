@@ -1,0 +1,64 @@
+"""Connections to the embedded database, and the space that it takes."""
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from pipelet.domain.errors import StoreError
+from pipelet.store.sqlite.connection.group_commit import FULL, LOCK_TIMEOUT_SECONDS
+
+_LOG_BYTES = 64 * 2**20
+"""Bytes to which the write-ahead log shrinks after a long read made it grow beyond."""
+_TRUNCATE_MILLISECONDS = 100
+
+_MIN_FREE_BYTES = 64 * 1024
+"""Bytes. A request takes a few kilobytes, and a database file grows by pages."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # Deleted content is overwritten, which only some builds do by default.
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+    return connection
+
+
+def require_space(path: Path) -> None:
+    """Check the disk of the database: a small write may find room in the database's log even if the disk is full.
+
+    Raises:
+        StoreError: the disk is full.
+    """
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError as error:
+        raise StoreError(f"The folder {path.parent} cannot be read: {error.strerror}.") from error
+    if disk.f_blocks and disk.f_bavail * disk.f_frsize < _MIN_FREE_BYTES:
+        raise StoreError(f"{FULL} ({path.parent} has less than {_MIN_FREE_BYTES // 1024} KiB left.)")
+
+
+def free_bytes(path: Path) -> tuple[int, int]:
+    """Return the bytes of unused pages of a database file, and of all its pages."""
+    with contextlib.closing(connect(path)) as connection:
+        size, free, pages = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "freelist_count", "page_count")
+        )
+        return size * free, size * pages
+
+
+def truncate_log(path: Path) -> None:
+    """Copy the write-ahead log into the database and empty it, unless other connections read or write right now."""
+    log = path.with_name(f"{path.name}-wal")
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size == 0:
+            return
+    with contextlib.closing(connect(path)) as connection, contextlib.suppress(sqlite3.OperationalError):
+        # The passive run does most of the work while others write. They wait for the second one, so that one must not
+        # wait for long reads.
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        connection.execute(f"PRAGMA busy_timeout = {_TRUNCATE_MILLISECONDS}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
