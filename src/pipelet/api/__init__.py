@@ -1,1 +1,1 @@
-"""Pipelet over HTTP: fal's queue routes, signed files, health and metrics."""
+"""HTTP APIs: each translates between its protocol and the services."""

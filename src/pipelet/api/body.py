@@ -1,117 +1,120 @@
-"""Reading a JSON object from a request, whatever it is labelled as.
+"""Reads a JSON object from a request of any content type.
 
-The label is not looked at, because `curl -d` calls everything a form. The body is read by hand for that, and so that
-a limit holds while it arrives.
+The content type is ignored, because `curl -d` labels everything as a form. The size limit holds while the body arrives.
 """
 
 import asyncio
 import json
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from pipelet.api.json_values import name_of
-from pipelet.api.problems import Problem, bad_input, fault
-from pipelet.api.shares import Shares
+from pipelet.api.errors import Problem, error_detail, name_of, validation_problem
+from pipelet.concurrency.fair_semaphore import FairSemaphore
 
 _SMALL = 1024 * 1024
-"""Bytes, some milliseconds of parsing. Larger bodies, with pictures inside, are not parsed where others wait for it."""
+"""Bytes, some milliseconds of parsing. Larger bodies, with images inside, are parsed in a thread."""
 _LARGE_BYTES = 256 * 1024 * 1024
-"""Of all larger bodies in the hands of this process. While one is parsed, it is there three times."""
+"""Bytes of all larger bodies in this process. A body that is being parsed is in memory three times."""
 _LARGE_BYTES_PER_USER = _LARGE_BYTES // 2
 _FORM = re.compile(r"[A-Za-z_]{1,64}=")
-_MOST_PARTS = 100_000
-"""Brackets, braces and commas of a larger body: what makes it large are texts. Each may be a list of 60 bytes, and the
-parser stops all other threads."""
+_MAX_VALUES = 100_000
+"""Maximum brackets, braces and commas of a larger body, which should be large because of its texts. Each may become a
+list of 60 bytes, and the parser blocks all other threads."""
 
 
-class Bodies:
-    """Reads them, and knows how much of them this process holds."""
+class BodyReader:
+    """Reads bodies, and bounds the memory of the large ones in this process."""
 
     def __init__(
         self,
         *,
-        seconds: float = 60.0,
-        patience: float = 10.0,
+        read_timeout: float = 60.0,
+        memory_timeout: float = 10.0,
         large_bytes: int = _LARGE_BYTES,
         per_user: int = _LARGE_BYTES_PER_USER,
     ) -> None:
-        """`seconds` are for reading one; `patience` is how long a large one waits for others."""
-        self._seconds = seconds
-        self._patience = patience
-        self._large = Shares(large_bytes, per_user)
+        """
+        Args:
+            read_timeout: Seconds for reading a body.
+            memory_timeout: Seconds for which a large body waits until others are done.
+        """
+        self._read_timeout = read_timeout
+        self._memory_timeout = memory_timeout
+        self._large = FairSemaphore(large_bytes, per_user)
 
-    async def read_object(self, request: Request, held: AsyncExitStack, *, user: str, max_bytes: int) -> dict[str, Any]:
+    async def read_json(self, request: Request, stack: AsyncExitStack, *, user: str, max_bytes: int) -> dict[str, Any]:
         """The object in the body; an empty body is an empty object, as fal's clients mean it.
 
-        The memory of a large one counts as taken until `held` is closed.
+        The memory of a large body stays reserved until `stack` is closed.
 
         Raises:
-            Problem: 413 past `max_bytes`; 400 for what is not JSON, cannot be read safely, or does not arrive; 422 for
-                any other value; 503 where others are in the way.
+            Problem: 413 beyond `max_bytes`; 400 for a body that is not JSON, cannot be read safely or does not arrive;
+                422 for any other value; 503 if other large bodies take all memory.
         """
-        body = await self._read(request, held, user, max_bytes)
+        body = await self._read(request, stack, user, max_bytes)
         if body[:2] == b"--" and b"form-data" in body[:512]:
             raise _unreadable(
                 "The body is multipart/form-data. Send a JSON object; an image goes inside it as a URL or a data: URI."
             )
         return parse_object(body) if len(body) <= _SMALL else await asyncio.to_thread(_parse_large, body)
 
-    async def _read(self, request: Request, held: AsyncExitStack, user: str, max_bytes: int) -> bytes:
-        # From the raw headers: building Starlette's mapping of them costs more than parsing a small body.
+    async def _read(self, request: Request, stack: AsyncExitStack, user: str, max_bytes: int) -> bytes:
+        # From the raw headers: Starlette's mapping of them costs more than parsing a small body.
         text = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
         announced = int(text[:18]) if text.isascii() and text.isdigit() else 0
         if announced > max_bytes:
             raise _too_large(max_bytes)
         body, more = bytearray(), True
         if announced <= _SMALL:
-            # Most come whole with their head: a time limit for those would cost as much as reading them does.
+            # Most bodies arrive together with their head; a timeout would cost as much as reading them.
             more = await _receive(request, body, max_bytes)
             if not more and len(body) <= _SMALL:
                 return bytes(body)
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._arriving(request, held, user, body, more, announced, max_bytes)
+            async with asyncio.timeout(self._read_timeout):
+                reserve = partial(self._reserve_memory, stack, user)
+                await _read_rest(request, body, more, announced, max_bytes, reserve)
                 return bytes(body)
         except TimeoutError as error:
-            message = f"The body did not arrive within {self._seconds:g} seconds. Send it faster, or a smaller one."
+            message = (
+                f"The body did not arrive within {self._read_timeout:g} seconds. Send it faster, or a smaller one."
+            )
             raise Problem(400, message, error_type="body_timeout") from error
 
-    async def _arriving(
-        self,
-        request: Request,
-        held: AsyncExitStack,
-        user: str,
-        body: bytearray,
-        more: bool,
-        announced: int,
-        max_bytes: int,
-    ) -> None:
-        room = _SMALL
-        if announced > room:
-            room = await self._make_room(
-                held, user, announced
-            )  # before it is read: until then it stays with its sender
-        while more or len(body) > room:
-            if len(body) > room:
-                room = await self._make_room(held, user, max_bytes)
-            if more:
-                more = await _receive(request, body, max_bytes)
-
-    async def _make_room(self, held: AsyncExitStack, user: str, size: int) -> int:
+    async def _reserve_memory(self, stack: AsyncExitStack, user: str, size: int) -> int:
         try:
-            async with asyncio.timeout(self._patience):
-                await held.enter_async_context(self._large.hold(user, size))
+            async with asyncio.timeout(self._memory_timeout):
+                await stack.enter_async_context(self._large.acquire(user, size))
         except TimeoutError as error:
             message = "Too many large bodies are being read. Try again in a few seconds."
             raise Problem(503, message, error_type="service_unavailable") from error
         return size
 
 
+async def _read_rest(
+    request: Request,
+    body: bytearray,
+    more: bool,
+    announced: int,
+    max_bytes: int,
+    reserve: Callable[[int], Awaitable[int]],
+) -> None:
+    """Read the rest of a large or slow body. Memory is reserved before a large one is read from the socket."""
+    room = await reserve(announced) if announced > _SMALL else _SMALL
+    while more or len(body) > room:
+        if len(body) > room:
+            room = await reserve(max_bytes)
+        if more:
+            more = await _receive(request, body, max_bytes)
+
+
 async def _receive(request: Request, body: bytearray, max_bytes: int) -> bool:
-    """Adds what comes next to `body`; False: it was the last."""
+    """Append the next chunk to `body`; returns False after the last."""
     message = await request.receive()
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
@@ -122,19 +125,19 @@ async def _receive(request: Request, body: bytearray, max_bytes: int) -> bool:
 
 
 def _parse_large(body: bytes) -> dict[str, Any]:
-    parts = 0
-    for begin in range(0, len(body), _SMALL):  # in steps, because others stand still meanwhile
-        parts += sum(body.count(each, begin, begin + _SMALL) for each in (b"[", b"{", b","))
-        if parts > _MOST_PARTS:
+    values = 0
+    for begin in range(0, len(body), _SMALL):  # in steps, because each blocks other threads
+        values += sum(body.count(each, begin, begin + _SMALL) for each in (b"[", b"{", b","))
+        if values > _MAX_VALUES:
             raise _unreadable(
-                f"The body has more than {_MOST_PARTS} brackets, braces and commas. One of more than "
+                f"The body has more than {_MAX_VALUES} brackets, braces and commas. One of more than "
                 f"{_SMALL // 1024**2} MiB may have long texts inside, such as data: URIs, but not so many values."
             )
     return parse_object(body)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """See `Bodies.read_object`."""
+    """Parse a body; see `BodyReader.read_json`."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -154,7 +157,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise _unreadable("The body holds a number with too many digits.") from error
     if not isinstance(value, dict):
         detail = f'The body must be a JSON object such as {{"prompt": "…"}}; this is {name_of(value)}.'
-        raise bad_input(fault(["body"], detail, "dict_type"))
+        raise validation_problem(error_detail(["body"], detail, "dict_type"))
     return value
 
 
@@ -165,7 +168,7 @@ def _refuse_constant(name: str) -> None:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        # Which of the two is meant is not ours to guess: parsers disagree about it.
+        # Parsers disagree about which of the two counts.
         raise _unreadable("The body gives a field twice.")
     return fields
 

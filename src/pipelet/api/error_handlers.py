@@ -1,0 +1,104 @@
+"""From exceptions to responses: one table from domain errors to statuses."""
+
+import math
+from collections.abc import Mapping
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from pipelet.api import suggestions
+from pipelet.api.dependencies import get_dependencies
+from pipelet.api.errors import Problem, problem_response
+from pipelet.api.urls import client_address, local_path
+from pipelet.domain import errors
+
+log = structlog.get_logger()
+
+STATUSES: Mapping[type[errors.PipeletError], int] = {
+    errors.MissingKey: 401,
+    errors.MalformedKey: 401,
+    errors.InvalidKey: 401,
+    errors.NotFound: 404,
+    errors.InputImagesExpired: 503,
+    errors.QuotaExceeded: 429,
+    errors.TooBusy: 503,
+    errors.OperationalError: 503,
+}
+"""An error without an entry has the status of its nearest ancestor; without any, it is a bug."""
+
+_MIN_RETRY_AFTER, _MAX_RETRY_AFTER = 1, 60
+"""Seconds."""
+
+
+def add_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(errors.PipeletError, to_response)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, to_response)
+
+
+async def to_response(request: Request, error: Exception) -> Response:
+    """The response to an expected error. Other errors are bugs, and raised again."""
+    if isinstance(error, ClientDisconnect):
+        # The client is gone and reads no response; it is not an error of this service, so none is logged.
+        return problem_response(400, "The body is incomplete.", error_type="client_disconnected")
+    if isinstance(error, Problem):
+        return problem_response(error.status, error.detail, message=str(error), error_type=error.error_type)
+    status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
+    if status is None:
+        raise error
+    if isinstance(error, errors.OperationalError):
+        # The reason names files and servers: it is for the operator, in the log.
+        path, client = request.scope["path"], client_address(request.scope)
+        throttle = get_dependencies(request).throttle
+        throttle.write(log.error, "request.unavailable", path=path, client=client, reason=str(error))
+        return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
+    if isinstance(error, errors.QuotaExceeded):
+        error_type = "queue_too_long" if isinstance(error, errors.QueueFull) else "queued_images_limit"
+        return problem_response(status, str(error), error_type=error_type, headers=_retry_after(error.retry_after))
+    return problem_response(status, str(error), extra=_extra(status))
+
+
+def _retry_after(seconds: float | None) -> dict[str, str]:
+    """`Retry-After`, within bounds: a client loses more by waiting too long than by one retry too many."""
+    if seconds is None:
+        return {}
+    return {"Retry-After": str(math.ceil(min(max(seconds, _MIN_RETRY_AFTER), _MAX_RETRY_AFTER)))}
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    """The response to an unknown path or method."""
+    if not isinstance(error, HTTPException):
+        raise error
+    deps = get_dependencies(request)
+    routes = f"The routes are described at {local_path(deps.public_url, '/docs')}."
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    apps = deps.catalog.served_apps()
+    allowed = (error.headers or {}).get("Allow", "")
+    details = {
+        404: f"{suggestions.path_hint(path, apps)} {routes}",
+        405: f"{suggestions.method_hint(request.scope['method'], path, allowed, apps)} {routes}",
+    }
+    detail = details.get(error.status_code, error.detail)
+    headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":  # which a GET route takes, too
+        headers["Allow"] = "GET, HEAD"
+    return problem_response(error.status_code, detail, extra=_extra(error.status_code), headers=headers)
+
+
+def _extra(status: int) -> dict[str, str] | None:
+    return {"status": "NOT_FOUND"} if status == 404 else None
+
+
+async def on_unhandled_error(request: Request, error: Exception) -> Response:
+    log.error(
+        "request.crashed",
+        method=request.scope["method"],
+        path=request.scope["path"],
+        client=client_address(request.scope),
+        exc_info=error,
+    )
+    message = "Internal error. The cause is in the server log."
+    return problem_response(500, "Internal Server Error", message=message, error_type="internal_server_error")

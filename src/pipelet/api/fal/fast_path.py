@@ -1,0 +1,50 @@
+"""Fast path to the two busy routes: submit, and the status that each of fal's clients polls ten times a second.
+
+A router tries one pattern after the other and wraps each handler for dependency injection, which costs as much as the
+handler itself. Every other request goes to the router, which has these two routes as well.
+"""
+
+from collections.abc import Iterable
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pipelet.api.error_handlers import to_response
+from pipelet.api.routing import Handler
+from pipelet.domain.errors import PipeletError
+
+_ROOT = "/fal/queue/"
+
+
+class FastPath:
+    """A middleware between the one that handles crashes and the router."""
+
+    def __init__(self, app: ASGIApp, *, submit: Handler, status: Handler, served: Iterable[str]) -> None:
+        self._app = app
+        self._submit = submit
+        self._status = status
+        self._submits = frozenset(f"{_ROOT}{name}" for name in served)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler = self._handler(scope) if scope["type"] == "http" and not scope.get("root_path") else None
+        if handler is None:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        try:
+            response = await handler(request)
+        except (PipeletError, ClientDisconnect) as error:
+            response = await to_response(request, error)
+        await response(scope, receive, send)
+
+    def _handler(self, scope: Scope) -> Handler | None:
+        path: str = scope["path"]
+        if scope["method"] == "POST":
+            return self._submit if path in self._submits else None
+        if scope["method"] != "GET" or not path.endswith("/status"):
+            return None
+        match path.split("/"):
+            case ["", "fal", "queue", app, "requests", request_id, "status"] if app and request_id:
+                scope["path_params"] = {"app": app, "request_id": request_id}
+                return self._status
+        return None

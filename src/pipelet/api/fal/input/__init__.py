@@ -1,0 +1,1 @@
+"""The input of a submit: body, options and webhook URL."""

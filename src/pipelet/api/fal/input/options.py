@@ -1,0 +1,133 @@
+"""Options of a submit, in fal's headers and query. Others are accepted and ignored."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pipelet.api.errors import ErrorDetail, error_detail, validation_problem
+from pipelet.services.requests.submit import DEFAULT_OPTIONS, SubmitOptions
+
+MIN_START_TIMEOUT, MAX_START_TIMEOUT = 0.1, 1e9
+MAX_QUEUE_LENGTH = 10**12
+MAX_IDEMPOTENCY_KEY_CHARS = 255
+_VISIBLE = re.compile(rf"[!-~]{{1,{MAX_IDEMPOTENCY_KEY_CHARS}}}")
+_SECONDS = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")
+_COUNT = re.compile(r"[+-]?[0-9]{1,400}")
+_MAX_RETENTION_SECONDS = 1e12
+"""JSON has numbers that no clock has."""
+_YES = frozenset({"1", "true", "yes"})
+_NO = frozenset({"0", "false", "no"})
+
+
+def is_flag_set(name: str, query: bytes) -> bool:
+    """Whether a raw query has `name=1`, or another yes."""
+    return any(key.lower() == name and _is_yes(value) for key, value in parse_qsl(query.decode("latin-1")))
+
+
+def parse_options(scope: Mapping[str, Any]) -> SubmitOptions:
+    """
+    Raises:
+        Problem: 422 with all errors.
+    """
+    found: dict[str, Any] = {}
+    faults: list[ErrorDetail] = []
+    for where, name, field, read, text in _iter_options(scope):
+        try:
+            value = read(text)
+        except ValueError as error:
+            faults.append(error_detail([where, name], str(error), sent=text))
+            continue
+        if field in _SINGLE_VALUED and field in found:
+            faults.append(error_detail([where, name], "Give it once: it is not clear which one counts.", sent=text))
+        found[field] = value
+    if faults:
+        raise validation_problem(*faults)
+    if not found:
+        return DEFAULT_OPTIONS
+    newer = found.pop("new_start_timeout", None)
+    if newer is not None:  # the older name is deprecated
+        found["start_timeout"] = newer
+    return SubmitOptions(**found)
+
+
+_Reader = Callable[[str], Any]
+
+
+def _is_yes(text: str) -> bool:
+    return text.lower() in _YES
+
+
+def _iter_options(scope: Mapping[str, Any]) -> Iterator[tuple[str, str, str, _Reader, str]]:
+    for header, value in scope["headers"]:
+        known = _HEADERS.get(header)
+        if known is not None:
+            name, field, read = known
+            yield "header", name, field, read, value.decode("latin-1").strip()
+    if scope["query_string"]:
+        for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+            if name in _QUERY:
+                field, read = _QUERY[name]
+                yield "query", name, field, read, value
+
+
+def _idempotency_key(text: str) -> str:
+    if not _VISIBLE.fullmatch(text):
+        raise ValueError(
+            f"Give 1 to {MAX_IDEMPOTENCY_KEY_CHARS} visible ASCII characters without blanks, such as a UUID."
+        )
+    return text
+
+
+def _start_timeout(text: str) -> float:
+    seconds = float(text) if _SECONDS.fullmatch(text) else math.nan
+    if not MIN_START_TIMEOUT < seconds <= MAX_START_TIMEOUT:
+        raise ValueError(f"Give seconds, more than {MIN_START_TIMEOUT}, such as 30 or 30.0.")
+    return seconds
+
+
+def _max_queue_length(text: str) -> int:
+    length = int(text) if _COUNT.fullmatch(text) else -1
+    if not 0 <= length <= MAX_QUEUE_LENGTH:
+        raise ValueError("Give a whole number, 0 or more.")
+    return length
+
+
+def _retention_seconds(text: str) -> float | None:
+    example = 'Give JSON such as {"expiration_duration_seconds": 3600}.'
+    try:
+        wanted = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"This is not JSON. {example}") from None
+    if wanted is None:
+        return None
+    if not isinstance(wanted, dict):
+        raise ValueError(f"This is not a JSON object. {example}")
+    match wanted.get("expiration_duration_seconds"):
+        case None:
+            return None
+        case int() | float() as seconds if not isinstance(seconds, bool) and 0 < seconds < math.inf:
+            return float(min(seconds, _MAX_RETENTION_SECONDS))
+    raise ValueError(f"expiration_duration_seconds must be a number of seconds above 0. {example}")
+
+
+_HEADERS: Mapping[bytes, tuple[str, str, _Reader]] = {
+    name.lower().encode(): (name, field, read)
+    for name, field, read in (
+        ("Idempotency-Key", "idempotency_key", _idempotency_key),
+        ("X-Fal-Request-Timeout", "start_timeout", _start_timeout),
+        ("X-Fal-Request-Start-Timeout", "new_start_timeout", _start_timeout),
+        ("X-Fal-Queue-Priority", "is_low", lambda text: text.lower() == "low"),
+        ("X-Fal-No-Retry", "no_retry", _is_yes),
+        ("X-Fal-Store-IO", "store_input", lambda text: text.lower() not in _NO),
+        ("X-Fal-Object-Lifecycle-Preference", "retention_seconds", _retention_seconds),
+    )
+}
+_QUERY: Mapping[str, tuple[str, _Reader]] = {
+    "fal_max_queue_length": ("max_queue_length", _max_queue_length),
+    "fal_webhook": ("webhook", str),
+}
+_SINGLE_VALUED = frozenset({"idempotency_key", "webhook"})
+"""Options that may be given once. Of others the last one counts; fal's clients send none twice."""

@@ -1,0 +1,263 @@
+"""Input schema of each app: the model that validates a body, and the description of it in OpenAPI."""
+
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+)
+from pydantic_core import PydanticCustomError
+
+from pipelet.api import suggestions
+from pipelet.api.errors import name_of
+from pipelet.domain.catalog import EDIT, App, AppLimits, ModelConfig
+from pipelet.domain.generation.image import OutputFormat
+from pipelet.domain.jobs.job import MAX_PRIORITY, MIN_PRIORITY
+from pipelet.services.requests.submit import MAX_SEED
+
+IMAGE_URLS, IMAGE_URL = "image_urls", "image_url"
+MAX_INPUT_IMAGES = 8
+"""Maximum number of input images of a request, whatever its model takes."""
+_MAX_URL_CHARS = 8192
+
+InputModel = type[BaseModel]
+"""The fields of `ImageSpec`, `priority`, and the image URLs of an edit. It validates the fields that are not null, with
+the ceilings of the key as context: `max_priority` and `max_batch`."""
+
+_MESSAGES = {
+    "int_parsing": 'Give a whole number, such as 8 or "8".',
+    "float_parsing": 'Give a number, such as 4.5 or "4.5".',
+    "priority_ceiling": "This key may not ask for more than {most}.",
+    "batch_ceiling": "This key may not have more than {most} images at once.",
+    "string_type": "Give {wanted}; this is {found}.",
+    "string_too_long": "At most {max_length} characters are allowed; this has {length}.",
+    "no_text": "Character {position} is {code}, which is not text.",
+    "blank_prompt": "The prompt is blank. Describe the image.",
+    "special_tokens": "The model reserves the text {token}; it cannot be part of a prompt.",
+    "list_type": "Give a list of URLs; this is {found}.",
+    "sequence_too_short": "Give at least one image.",
+    "sequence_too_long": "This app takes at most {most} a request; there are {length}.",
+    "url_parsing": "Give a URL that begins with https://, http:// or data:, without blanks.",
+    "enum": "{hint}",
+}
+"""Messages by error type, next to Pydantic's own for `missing` and for numbers out of range."""
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")
+_NOT_TEXT = re.compile(r"[\u0000\ud800-\udfff]")  # databases store neither NUL nor lone surrogates
+_TEXT = r"^[^\u0000]*$"
+# Python's whitespace is a little more than that of JSON Schema's regular expressions.
+_TEXT_NOT_BLANK = r"^[^\u0000]*[^\s\u001c-\u001f\u0085\u0000][^\u0000]*$"
+_HTTP_URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)  # other characters have to be percent-encoded
+
+_RED_CIRCLE = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQMAAACQp+OdAAAABlBMVEWq0PDQICg/y1vRAAAAfklEQVR42s3QsQ3CQBSD4e9eIlHC"
+    "CGGTYyNGvFFSUqagSBHlKE5AkFIhClxZv+3G/LGOMwLXQwOp1kIQDK1S60xwon/yVsikNgcdBamEBPkdRbPDlrxMD6fd6DuzwLQb"
+    "rTBuSYWiQ+bysSpUgpGVYGIhuHMjWBnpIJ83r/5KD5HoGtK+o3FIAAAAAElFTkSuQmCC"
+)
+"""A circle on light blue, 64x64 pixels: an example that needs no network."""
+EXAMPLE: dict[str, Any] = {
+    "prompt": "a red apple on a light blue background",
+    "width": 256,
+    "height": 256,
+    "batch_size": 2,
+}
+"""A request that the demo model generates well: /docs sends it unchanged."""
+EDIT_EXAMPLE: dict[str, Any] = {
+    "prompt": "a green apple on a light blue background",
+    "image_urls": [_RED_CIRCLE],
+    "width": 256,
+    "height": 256,
+}
+"""Example of an edit, with one image, which every model takes."""
+
+
+def input_model(app: App, model: ModelConfig) -> InputModel:
+    """The input schema of an app.
+
+    Whether an edit names images at all is for the caller to check: either of two fields may name them.
+    """
+    fields, example, extra = _fields(app.limits, model), EXAMPLE, dict[str, Any]()
+    if app.task == EDIT:
+        fields |= _edit_fields(app.limits, model)
+        example, extra = EDIT_EXAMPLE, {"anyOf": [{"required": [IMAGE_URLS]}, {"required": [IMAGE_URL]}]}
+
+    def complete(schema: dict[str, Any]) -> None:
+        schema |= extra | {"examples": [example]}
+        for field in schema["properties"].values():
+            if field.get("default", ...) is None:  # null counts as absent
+                del field["default"]
+
+    title = "ImageEditInput" if app.task == EDIT else "TextToImageInput"
+    config = ConfigDict(title=title, extra="forbid", json_schema_extra=complete)
+    return create_model(title, __config__=config, **fields)
+
+
+def _fields(limits: AppLimits, model: ModelConfig) -> dict[str, Any]:
+    side, steps = _integer(limits.min_side, limits.max_side), _integer(1, limits.max_steps)
+    priority = _integer(MIN_PRIORITY, MAX_PRIORITY, _ceiling("priority_ceiling", "max_priority"))
+    # A larger batch would never be accepted, or never start: it is refused for good, not until there is room.
+    batch = _integer(1, limits.max_batch, _ceiling("batch_ceiling", "max_batch"))
+    prompt = f"What to generate: 1 to {limits.max_prompt_chars} characters, not blank, without NUL."
+    return {
+        "prompt": (_text(limits, model, blank=False), Field(description=prompt)),
+        "width": (side | None, Field(limits.default_side, description="Pixels; honoured exactly.")),
+        "height": (side | None, Field(limits.default_side, description="Pixels; honoured exactly.")),
+        "priority": (
+            priority | None,
+            Field(None, description="Larger starts sooner; first come, first served within one."),
+        ),
+        "batch_size": (batch | None, Field(1, description="Number of images.")),
+        "seed": (_integer(0, MAX_SEED) | None, Field(None, description="Image k uses seed + k. Random if not given.")),
+        "num_inference_steps": (
+            steps | None,
+            Field(model.num_inference_steps, description="Denoising steps; more take longer."),
+        ),
+        "guidance_scale": (
+            _decimal(Field(ge=0, le=limits.max_guidance)) | None,
+            Field(model.guidance_scale, description="How closely to follow the prompt; 0 turns guidance off."),
+        ),
+        "negative_prompt": (_text(limits, model, blank=True) | None, Field(None, description="What to avoid.")),
+        "output_format": (_FORMAT | None, Field(OutputFormat.PNG, description="The files' format.")),
+    }
+
+
+def _edit_fields(limits: AppLimits, model: ModelConfig) -> dict[str, Any]:
+    most = min(MAX_INPUT_IMAGES, model.max_input_images)
+    side = _integer(limits.min_side, limits.max_side)
+    size = "Pixels; honoured exactly. If not given, as the first image's, or of its aspect ratio."
+    urls = Annotated[list[_URL], Field(min_length=1, max_length=most), BeforeValidator(_check_list(most))]
+    about_urls = f"The images to edit, the first one first: 1 to {most}. https: URLs, or data: URIs."
+    fields: dict[str, Any] = {
+        "width": (side | None, Field(None, description=size)),
+        "height": (side | None, Field(None, description=size)),
+        IMAGE_URLS: (urls | None, Field(None, description=about_urls)),
+        IMAGE_URL: (_URL | None, Field(None, description=f"In place of `{IMAGE_URLS}`, for a single image.")),
+    }
+    if model.strength > 0:
+        about = "How much of the image is generated again: above 0, which would leave it as it is, to 1."
+        fields["strength"] = (_decimal(Field(gt=0, le=1)) | None, Field(model.strength, description=about))
+    return fields
+
+
+def _error(kind: str, **context: Any) -> PydanticCustomError:
+    return PydanticCustomError(kind, _MESSAGES[kind], context)
+
+
+def _integer(low: int, high: int, *more: Any) -> Any:
+    return Annotated[int, Field(ge=low, le=high), BeforeValidator(_read_integer), *more]
+
+
+def _decimal(bounds: Any) -> Any:
+    return Annotated[float, bounds, BeforeValidator(_read_decimal)]
+
+
+def _read_integer(value: object) -> object:
+    """Pydantic's lax mode, without booleans, blanks, underscores and digits of other scripts."""
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if type(value) is not int:
+        raise _error("int_parsing")
+    return value
+
+
+def _read_decimal(value: object) -> float:
+    """As `_read_integer`, also without infinities."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == math.inf:
+        raise _error("float_parsing")
+    try:
+        return float(value)
+    except OverflowError:  # an integer outside of any bounds
+        return math.inf if value > 0 else -math.inf
+
+
+def _ceiling(kind: str, name: str) -> AfterValidator:
+    """Refuses what the key does not allow; `name` is the ceiling in the validation context."""
+
+    def check(value: int, info: ValidationInfo) -> int:
+        most = (info.context or {}).get(name)
+        if most is not None and value > most:
+            raise _error(kind, most=most)
+        return value
+
+    return AfterValidator(check)
+
+
+def _text(limits: AppLimits, model: ModelConfig, *, blank: bool) -> Any:
+    schema: dict[str, Any] = {
+        "type": "string",
+        "minLength": 0 if blank else 1,
+        "maxLength": limits.max_prompt_chars,
+        "pattern": _TEXT if blank else _TEXT_NOT_BLANK,
+    }
+    if model.special_tokens:
+        schema["not"] = {"pattern": "|".join(map(re.escape, model.special_tokens))}
+
+    def check(value: object) -> str:
+        if not isinstance(value, str):
+            raise _error("string_type", wanted="a text", found=name_of(value))
+        if len(value) > limits.max_prompt_chars:  # first: the other checks read every character
+            raise _error("string_too_long", max_length=limits.max_prompt_chars, length=len(value))
+        if bad := _NOT_TEXT.search(value):
+            raise _error("no_text", code=f"U+{ord(bad[0]):04X}", position=bad.start())
+        if not blank and not value.strip():
+            raise _error("blank_prompt")
+        for token in model.special_tokens:
+            if token in value:
+                raise _error("special_tokens", token=token)
+        return value
+
+    return Annotated[str, BeforeValidator(check), WithJsonSchema(schema)]
+
+
+def _check_list(most: int) -> Any:
+    def check(value: object) -> list[Any]:
+        if not isinstance(value, list):
+            raise _error("list_type", found=name_of(value))
+        if not value:
+            raise _error("sequence_too_short")
+        if len(value) > most:
+            raise _error("sequence_too_long", most="1 image" if most == 1 else f"{most} images", length=len(value))
+        return value
+
+    return check
+
+
+def _check_url(value: object) -> str:
+    if not isinstance(value, str):
+        raise _error("string_type", wanted="a URL", found=name_of(value))
+    if value[:5].lower() == "data:":
+        return value
+    if len(value) > _MAX_URL_CHARS:
+        raise _error("string_too_long", max_length=_MAX_URL_CHARS, length=len(value))
+    if not _HTTP_URL.fullmatch(value):
+        raise _error("url_parsing")
+    return value
+
+
+def _check_format(value: object) -> object:
+    values = [str(each) for each in OutputFormat]
+    if value not in values:
+        raise _error("enum", hint=suggestions.choice_hint(value, values))
+    return value
+
+
+_URL = Annotated[str, BeforeValidator(_check_url), WithJsonSchema({"type": "string", "format": "uri"})]
+_FORMAT = Annotated[
+    OutputFormat,
+    BeforeValidator(_check_format),
+    WithJsonSchema({"type": "string", "enum": [str(each) for each in OutputFormat]}),
+]

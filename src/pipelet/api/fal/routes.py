@@ -1,0 +1,74 @@
+"""Every path of fal's protocol, in one table."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from starlette.routing import BaseRoute
+from starlette.routing import Route as AsgiRoute
+
+from pipelet.api.fal.cancel import cancel
+from pipelet.api.fal.description import operations
+from pipelet.api.fal.description.operations import read_extra, submit_extra
+from pipelet.api.fal.input.schema import InputModel
+from pipelet.api.fal.proxy import Proxy
+from pipelet.api.fal.result import result
+from pipelet.api.fal.run import run
+from pipelet.api.fal.status import status
+from pipelet.api.fal.stream import stream
+from pipelet.api.fal.submit import submit
+from pipelet.api.routing import RawRoute, Route
+from pipelet.domain.catalog import Catalog
+
+_REQUEST = "/fal/queue/{app}/requests/{request_id}"
+_LONGER = "/fal/queue/{app}/{rest:path}/requests/{request_id}"
+"""fal's own examples keep the rest of a longer app name in these paths; its clients leave it out."""
+
+ROUTES = (
+    Route("GET", f"{_REQUEST}/status", status, operations.STATUS),
+    Route("GET", f"{_REQUEST}/status/stream", stream, operations.STREAM),
+    Route("GET", _REQUEST, result, operations.RESULT),
+    Route("GET", f"{_REQUEST}/response", result),
+    Route("PUT", f"{_REQUEST}/cancel", cancel, operations.CANCEL),
+    Route("GET", f"{_LONGER}/status", status),
+    Route("GET", _LONGER, result),
+    Route("GET", f"{_LONGER}/response", result),
+    Route("PUT", f"{_LONGER}/cancel", cancel),
+    Route("POST", "/fal/queue/{app}", submit, operations.SUBMIT),
+    Route("POST", "/fal/run/{app}", run, operations.RUN),
+    # fal's clients put the owner of an app before its name, and `queue` is that owner here.
+    Route("POST", "/fal/run/queue/{app}", run),
+)
+PROXY = "/fal/proxy"
+"""All methods; see `proxy`."""
+
+
+def fal_routes(catalog: Catalog, input_models: Mapping[str, InputModel]) -> Iterator[BaseRoute]:
+    """The table as routes. Submits are documented once for each app, under its own path and with its own input."""
+    for route in ROUTES:
+        about = route.operation
+        if about is None:
+            yield _route(route, route.path)
+        elif route.method != "POST":
+            yield _route(route, route.path, read_extra(about, catalog))
+        else:
+            for app, model in input_models.items():
+                yield _route(route, route.path.format(app=app), submit_extra(about, model))
+            yield _route(route, route.path)
+    yield from (AsgiRoute(path, Proxy(), include_in_schema=False) for path in (PROXY, f"{PROXY}/"))
+
+
+def _route(route: Route, path: str, extra: dict[str, Any] | None = None) -> RawRoute:
+    about = route.operation
+    if about is None or extra is None:
+        return RawRoute(path, route.handler, methods=[route.method], include_in_schema=False)
+    return RawRoute(
+        path,
+        route.handler,
+        methods=[route.method],
+        status_code=None if about.status_code == 200 else about.status_code,
+        tags=["fal"],
+        summary=about.summary,
+        description=about.description,
+        responses=about.responses,
+        openapi_extra=extra,
+    )

@@ -1,0 +1,86 @@
+"""Submit a request and wait for its result on the same connection.
+
+The request is queued, stored and read again by its id like any other.
+"""
+
+import asyncio
+
+import structlog
+from fastapi import Request
+from fastapi.responses import Response
+
+from pipelet.api.auth import authenticate
+from pipelet.api.connections import wait_for_disconnect
+from pipelet.api.dependencies import Dependencies, get_dependencies
+from pipelet.api.errors import problem_response
+from pipelet.api.fal.lookup import request_id_headers
+from pipelet.api.fal.result import result_response
+from pipelet.api.fal.submit import submit_request
+from pipelet.domain.accounts.api_keys import ApiKey
+from pipelet.domain.jobs.job import CancelResult, Job
+
+log = structlog.get_logger()
+
+_CONTINUES = "The service is stopping. The request {} continues; read its result by this id."
+_CANCELLED = "The service is stopping. The request {} was cancelled; send it again."
+
+
+async def run(request: Request) -> Response:
+    """If the client disconnects, a request that has not started is cancelled.
+
+    A call with an `Idempotency-Key` is not: the client may send it again to get the result.
+    """
+    deps = get_dependencies(request)
+    key = await authenticate(deps.authenticator, request.scope)
+    deps.connection_limiter.check(key.user)
+    with deps.connection_limiter.hold(key.user):
+        return await _run(deps, request, key)
+
+
+async def _run(deps: Dependencies, request: Request, key: ApiKey) -> Response:
+    job = (await submit_request(deps, request)).job
+    disconnected = asyncio.create_task(wait_for_disconnect(request.receive))
+    try:
+        has_ended = await _wait_for_end(deps, job.id, key, disconnected)
+    finally:
+        disconnected.cancel()
+    may_be_repeated = "idempotency-key" in request.headers
+    if disconnected.done() and not may_be_repeated:
+        await _cancel(deps, job)
+    if not has_ended and deps.status_feed.is_closed:
+        return await _stop_response(deps, job, may_be_repeated=may_be_repeated)
+    # After hours of waiting, the key may be revoked.
+    await deps.authenticator.recheck(key, refresh=True)
+    return result_response(deps, request, await deps.statuses.get_job(job.id))
+
+
+async def _stop_response(deps: Dependencies, job: Job, *, may_be_repeated: bool) -> Response:
+    """fal's clients retry after 503 and not after 500, so that no request is generated twice."""
+    status, text = 503, _CONTINUES
+    if not may_be_repeated:
+        status, text = (503, _CANCELLED) if await _cancel(deps, job) else (500, _CONTINUES)
+    return problem_response(status, text.format(job.id), error_type="service_stops", headers=request_id_headers(job))
+
+
+async def _wait_for_end(deps: Dependencies, job_id: str, key: ApiKey, disconnected: "asyncio.Task[None]") -> bool:
+    """Returns True when the request ends; False if the client is gone, its key is refused, or this process stops."""
+    job_status = await deps.statuses.load(await deps.statuses.get_job(job_id))
+    with deps.status_feed.watch(job_status, key) as watch:
+        disconnected.add_done_callback(lambda _: watch.updated.set())
+
+        def is_over() -> bool:
+            return disconnected.done() or deps.status_feed.is_closed or not (watch.exists and watch.is_admitted)
+
+        while not (job_status.job.state.is_final or is_over()):
+            await watch.updated.wait()
+            watch.updated.clear()
+            job_status = watch.job_status
+        return job_status.job.state.is_final or not watch.exists
+
+
+async def _cancel(deps: Dependencies, job: Job) -> bool:
+    """Returns False if it has started."""
+    is_cancelled = await deps.jobs.cancel(job.id, deps.clock.now()) is CancelResult.CANCELLED
+    if is_cancelled:
+        log.info("request.client_disconnected")
+    return is_cancelled

@@ -1,0 +1,197 @@
+"""Status of a request as server-sent events: the first at once, then one at every change.
+
+A client that reads slowly gets the newest status only; the server keeps nothing for it but its position.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+from zlib import crc32
+
+from fastapi import Request
+from fastapi.responses import Response
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from starlette.types import Message, Receive, Scope, Send
+
+from pipelet.api.auth import authenticate
+from pipelet.api.connections import wait_for_disconnect
+from pipelet.api.dependencies import Dependencies, get_dependencies
+from pipelet.api.errors import as_json
+from pipelet.api.fal.lookup import get_own_job, request_id_headers
+from pipelet.api.fal.status import WIRE_STATES, status_document, wants_logs
+from pipelet.api.urls import request_urls
+from pipelet.domain.accounts.api_keys import ApiKey
+from pipelet.domain.errors import StoreError
+from pipelet.http_server.extensions import ABORT_EXTENSION
+from pipelet.services.requests.status import JobStatus
+from pipelet.services.requests.status_feed import Subscription
+
+_STORE_RETRY_SECONDS = 1.0
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_EVENT_ID = re.compile(r"([0-9]{1,9})-([0-9a-f]{8})")
+
+
+class EventCursor(NamedTuple):
+    """Position of a client. A client that reconnects, to any process, sends it back as the `id` of its last event.
+
+    Attributes:
+        lines: number of lines of the log.
+        rest: a checksum of everything else that makes an event.
+    """
+
+    lines: int
+    rest: str
+
+    def __str__(self) -> str:
+        return f"{self.lines}-{self.rest}"
+
+    @classmethod
+    def parse(cls, event_id: str) -> Self:
+        found = _EVENT_ID.fullmatch(event_id)
+        return cls(int(found[1]), found[2]) if found else cls(0, "")
+
+
+class StatusEvents:
+    """Builds the events that one client has not received."""
+
+    def __init__(self, deps: Dependencies, *, urls: Mapping[str, str], with_logs: bool, cursor: EventCursor) -> None:
+        self._deps = deps
+        self._urls = urls
+        self._with_logs = with_logs
+        self._cursor = cursor
+
+    async def next(self, job_status: JobStatus, lines: int) -> bytes:
+        """The next event, empty if nothing is new. `lines` is the length of the log, or -1 if not known."""
+        logs = None
+        if self._with_logs:
+            is_longer = lines < 0 or lines > self._cursor.lines or job_status.job.state.is_final
+            log = await self._deps.jobs.log(job_status.job) if is_longer else []
+            if is_longer and len(log) < self._cursor.lines:
+                self._cursor = EventCursor(0, "")  # the cursor was that of another request
+            logs = log[self._cursor.lines :]
+        cursor = EventCursor(self._cursor.lines + len(logs or ()), _checksum(self._deps, job_status))
+        if cursor == self._cursor:
+            return b""
+        body = await status_document(self._deps, job_status, urls=self._urls, logs=logs)
+        self._cursor = cursor
+        return format_sse_event(data_str=as_json(body).decode("ascii"), id=str(cursor))
+
+
+def _checksum(deps: Dependencies, job_status: JobStatus) -> str:
+    state, message = WIRE_STATES[job_status.job.state], deps.statuses.message(job_status)
+    return f"{crc32(f'{state} {job_status.position} {message}'.encode()):08x}"
+
+
+async def stream(request: Request) -> Response:
+    deps = get_dependencies(request)
+    key = await authenticate(deps.authenticator, request.scope)
+    app, job = await get_own_job(deps, request)
+    job_status = await deps.statuses.load(job)
+    events = StatusEvents(
+        deps,
+        urls=request_urls(deps.public_url, request.scope, app, job.id),
+        with_logs=wants_logs(request),
+        cursor=EventCursor.parse(request.headers.get("last-event-id", "")),
+    )
+    first = await events.next(job_status, -1)
+    headers = request_id_headers(job) | _HEADERS
+    if job.state.is_final and not first:
+        # To a browser the end of a stream is a broken connection; 204 tells it not to reconnect.
+        return Response(status_code=204, headers=headers)
+    deps.connection_limiter.check(job.user)
+    return _Stream(deps, job_status, key, first, events, headers)
+
+
+class _Stream(EventSourceResponse):
+    """FastAPI's own streams need a generator, three tasks and a buffer each, and cannot be aborted."""
+
+    def __init__(
+        self,
+        deps: Dependencies,
+        job_status: JobStatus,
+        key: ApiKey,
+        first: bytes,
+        events: StatusEvents,
+        headers: Mapping[str, str],
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers(headers)
+        self._connection_limiter = deps.connection_limiter
+        self._status_feed = deps.status_feed
+        self._stream_timeouts = deps.stream_timeouts
+        self._key = key
+        self._job_status = job_status
+        self._first = first
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        with (
+            self._connection_limiter.hold(self._job_status.job.user),
+            self._status_feed.watch(self._job_status, self._key) as watch,
+        ):
+            disconnected = asyncio.create_task(wait_for_disconnect(receive))
+            disconnected.add_done_callback(lambda _: watch.updated.set())
+            try:
+                is_complete = await self._send_events(watch, disconnected, send)
+                if is_complete:
+                    await self._write(send, {"type": "http.response.body", "body": b"", "more_body": False})
+            except TimeoutError:  # the client does not read
+                is_complete = False
+            finally:
+                disconnected.cancel()
+        if not is_complete and not disconnected.done():
+            await _abort_connection(scope, receive)
+
+    async def _send_events(self, watch: Subscription, disconnected: "asyncio.Task[None]", send: Send) -> bool:
+        """Returns True after the last event; False if the client is gone, its key is refused, or this process stops.
+
+        Raises:
+            TimeoutError: the client does not read.
+        """
+        now = asyncio.get_running_loop().time
+        event, job_status = self._first, self._job_status
+        silent_until = now()
+        while True:
+            if event:
+                await self._write(send, {"type": "http.response.body", "body": event, "more_body": True})
+                silent_until = now() + self._stream_timeouts.keepalive
+            if job_status.job.state.is_final:
+                return True
+            try:
+                async with asyncio.timeout_at(silent_until):
+                    await watch.updated.wait()
+            except TimeoutError:
+                event = KEEPALIVE_COMMENT
+                continue
+            watch.updated.clear()
+            if disconnected.done() or not (watch.exists and watch.is_admitted) or self._status_feed.is_closed:
+                return False
+            job_status = watch.job_status
+            try:
+                event = await self._events.next(job_status, watch.lines)
+            except StoreError:  # the status feed logs the same error
+                event, job_status = b"", self._job_status  # not a final state, so that the loop continues
+                asyncio.get_running_loop().call_later(_STORE_RETRY_SECONDS, watch.updated.set)
+
+    async def _write(self, send: Send, message: Message) -> None:
+        """
+        Raises:
+            TimeoutError: the client does not read.
+        """
+        async with asyncio.timeout(self._stream_timeouts.write):
+            await send(message)
+
+
+async def _abort_connection(scope: Scope, receive: Receive) -> None:
+    """If the body ended in order, fal's clients would take the last event for the final one: they must see an error."""
+    abort = scope.get("extensions", {}).get(ABORT_EXTENSION)
+    if abort is not None:
+        abort["now"]()
+        await wait_for_disconnect(receive)
+    # A server without this extension closes the connection of an incomplete response, and logs an error.

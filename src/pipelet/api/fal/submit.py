@@ -1,0 +1,119 @@
+"""Submit a request."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, cast
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from pipelet.api.auth import authenticate
+from pipelet.api.dependencies import Dependencies, get_dependencies
+from pipelet.api.errors import Problem, error_detail, json_response, validation_problem
+from pipelet.api.fal.input.options import parse_options
+from pipelet.api.fal.input.parse import InputImageUrl, parse_input
+from pipelet.api.fal.input.schema import InputModel
+from pipelet.api.fal.input.webhook_target import IsAllowedAddress, parse_webhook
+from pipelet.api.fal.lookup import request_id_headers
+from pipelet.api.fal.status import WIRE_STATES
+from pipelet.api.urls import public_base_url, request_urls
+from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
+from pipelet.domain.catalog import App
+from pipelet.domain.errors import IdempotencyKeyReused, InvalidInputImages
+from pipelet.services.requests.submit import NewRequest, SubmitResult, require_app
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitSchema:
+    """What decides whether the input of a submit is valid."""
+
+    input_models: Mapping[str, InputModel]
+    """The input schema of each app that takes requests."""
+    edit_app: str | None
+    """An app that takes input images, for hints."""
+    is_allowed_address: IsAllowedAddress
+    """Whether a webhook may be sent to an address."""
+
+
+async def submit(request: Request) -> Response:
+    deps = get_dependencies(request)
+    result = await submit_request(deps, request)
+    job = result.job
+    body: dict[str, Any] = {
+        "request_id": job.id,
+        "gateway_request_id": job.id,
+        **request_urls(deps.public_url, request.scope, job.app, job.id),
+        "status": WIRE_STATES[job.state],
+        "queue_position": result.ahead,
+        "logs": None,
+        "metrics": {},
+    }
+    replayed = {"Idempotent-Replayed": "true"} if result.is_replay else {}
+    return json_response(200, body, request_id_headers(job) | replayed)
+
+
+async def submit_request(deps: Dependencies, request: Request) -> SubmitResult:
+    """
+    Raises:
+        PipeletError: the request is refused, and nothing was queued.
+    """
+    started_at = deps.clock.now()
+    key = await authenticate(deps.authenticator, request.scope)
+    app = require_app(deps.catalog, _app_name(request))
+    async with AsyncExitStack() as stack:
+        limit = app.limits.max_body_bytes
+        fields = await deps.bodies.read_json(request, stack, user=key.user, max_bytes=limit)
+        if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
+            key = await deps.authenticator.recheck(key)
+        new, image_urls = _parse(request, app, key, fields, public_base_url(deps.public_url, request.scope))
+        try:
+            return await deps.submits.submit(new)
+        except InvalidInputImages as error:
+            raise _invalid_images(error, image_urls) from error
+        except IdempotencyKeyReused as error:
+            loc = ["header", "Idempotency-Key"]
+            raise validation_problem(error_detail(loc, str(error), "idempotency_key_reused", sent=error.key)) from error
+
+
+def _parse(
+    request: Request, app: App, key: ApiKey, fields: dict[str, Any], base_url: str
+) -> tuple[NewRequest, tuple[InputImageUrl, ...]]:
+    schema = cast(SubmitSchema, request.scope["app"].state.fal)
+    options, webhook = parse_options(request.scope), None
+    if options.webhook is not None:
+        webhook = parse_webhook(options.webhook, is_allowed_address=schema.is_allowed_address, base_url=base_url)
+    parsed = parse_input(
+        fields,
+        schema.input_models[app.name],
+        max_priority=key.max_priority,
+        max_batch=key.max_batch,
+        edit_app=schema.edit_app,
+    )
+    new = NewRequest(
+        app=app,
+        key=key,
+        fields=fields,
+        priority=parsed.priority,
+        values=parsed.values,
+        input_image_urls=[each.url for each in parsed.input_image_urls],
+        base_url=base_url,
+        webhook=webhook,
+        options=options,
+    )
+    return new, parsed.input_image_urls
+
+
+def _invalid_images(error: InvalidInputImages, urls: tuple[InputImageUrl, ...]) -> Problem:
+    return validation_problem(
+        *(
+            error_detail(urls[k].loc, str(each), each.kind, sent=urls[k].url, context=each.context)
+            for k, each in error.failures.items()
+        )
+    )
+
+
+def _app_name(request: Request) -> str:
+    """The last part of the path; apps that take requests have literal paths, so that each is documented."""
+    path: str = request.scope["path"]
+    return path.rstrip("/").rpartition("/")[2]

@@ -1,0 +1,75 @@
+"""Hints in error messages, mostly for callers who know another API: the name that a thing has here."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+_NAMES = {
+    "aspect_ratio": "Give 'width' and 'height', in pixels.",
+    "cfg": "Did you mean 'guidance_scale'?",
+    "cfg_scale": "Did you mean 'guidance_scale'?",
+    "enable_safety_checker": "Leave it out: there is no safety checker.",
+    "expand_prompt": "Leave it out: the prompt is used as it is.",
+    "format": "Did you mean 'output_format'?",
+    "image_size": "Give 'width' and 'height', in pixels.",
+    "mask": "Leave it out: masks are not supported.",
+    "mask_url": "Leave it out: masks are not supported.",
+    "n": "Did you mean 'batch_size'?",
+    "num_images": "Did you mean 'batch_size'?",
+    "num_outputs": "Did you mean 'batch_size'?",
+    "resolution": "Give 'width' and 'height', in pixels.",
+    "safety_tolerance": "Leave it out: there is no safety checker.",
+    "size": "Give 'width' and 'height', in pixels.",
+    "steps": "Did you mean 'num_inference_steps'?",
+    "sync_mode": "Leave it out: results hold URLs.",
+}
+"""Hints by the name of a field in fal's own models or in other APIs."""
+_INPUT_IMAGES = ("image", "image_url", "image_urls", "images", "init_image")
+
+
+def field_hint(name: str, known: Sequence[str], *, edit_app: str | None) -> str:
+    """Hint for an unknown field; `edit_app` is the app to call with images, if there is one."""
+    plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
+    if plain in _INPUT_IMAGES and "image_urls" not in known:
+        return f"This app starts from no image{f': call {edit_app}' if edit_app else ''}."
+    if plain in _NAMES and plain not in known:
+        return _NAMES[plain]
+    likely = [plain] if plain in known else difflib.get_close_matches(plain, known, n=1, cutoff=0.8)
+    likely = likely or difflib.get_close_matches(plain, known, n=1)
+    return f"Did you mean '{likely[0]}'?" if likely else f"The fields are: {', '.join(known)}."
+
+
+def choice_hint(sent: object, choices: Sequence[str]) -> str:
+    """Hint for a value that is not one of `choices`."""
+    text = str(sent).lower().removeprefix("image/") if isinstance(sent, str) else ""
+    meant = "jpeg" if text == "jpg" else text
+    if meant in choices:
+        return f"Did you mean '{meant}'?"
+    *first, last = (f"'{each}'" for each in choices)
+    return f"Give {', '.join(first)} or {last}."
+
+
+def path_hint(path: str, apps: Iterable[str]) -> str:
+    """Hint for an unknown path; `apps` are those that take requests."""
+    example = f"/fal/queue/{next(iter(apps), '<app>')}"
+    missing = "There is nothing at this path."
+    if path.rstrip("/").endswith("/requests"):
+        return _no_list(example)
+    if re.match(r"/(queue|run)/[a-z0-9-]{1,64}(/|$)", path):
+        return f"{missing} Did you mean /fal{path[:200]}?"
+    if re.match(r"(/fal/(queue|run))?/fal-ai/", path):
+        return f"{missing} The models of fal-ai are not here; apps are called as {example}."
+    if path.startswith(("/v1/", "/v1beta/", "/images/", "/predictions", "/models")):
+        return f"{missing} This service has fal's API: requests are sent to {example}."
+    return missing
+
+
+def method_hint(method: str, path: str, allowed: str, apps: Iterable[str]) -> str:
+    """Hint for a path that does not take this method."""
+    if method == "GET" and path.rstrip("/").endswith("/requests"):
+        return _no_list(f"/fal/queue/{next(iter(apps), '<app>')}")
+    return f"{method} is not allowed here{f', only {allowed}' if allowed else ''}."
+
+
+def _no_list(app_path: str) -> str:
+    return f"Requests are not listed. Read one by its id, at {app_path}/requests/<request_id>."

@@ -1,0 +1,1 @@
+"""What the product does, once for all callers. No HTTP, no SQL, no torch."""

@@ -1,0 +1,1 @@
+"""Input images of an edit: fetched, decoded and stored at submit."""

@@ -1,0 +1,1 @@
+"""The queue: estimates, overview, administration and maintenance."""

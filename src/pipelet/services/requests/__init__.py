@@ -1,0 +1,1 @@
+"""Requests: submit, status and results."""

@@ -1,0 +1,262 @@
+"""Submit: limits, input images, priority, deadline and estimate of a valid input, until its job is queued."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from pipelet.domain.accounts.api_keys import ApiKey
+from pipelet.domain.capacity.cost_model import WorkAhead, generation_work
+from pipelet.domain.catalog import App, Catalog
+from pipelet.domain.errors import NotFound, QueueFull, QuotaExceeded
+from pipelet.domain.generation.image import ImageSpec, InputImage
+from pipelet.domain.generation.plan import plan_generation
+from pipelet.domain.ids import new_request_id
+from pipelet.domain.jobs.job import MIN_PRIORITY, Job, JobState
+from pipelet.domain.ports.clock import Clock
+from pipelet.domain.ports.store import Store
+from pipelet.domain.webhooks.delivery import Webhook
+from pipelet.services.accounts.authentication import Authenticator
+from pipelet.services.input_images.loader import InputImageLoader
+from pipelet.services.queue.estimates import Estimates
+from pipelet.services.requests.idempotency import IdempotentSubmit
+
+log = structlog.get_logger()
+
+MAX_SEED = 2**53 - 1
+"""The largest seed: JSON parsers that read numbers as floats, such as JavaScript's, keep it exact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitOptions:
+    """What a client may ask of the queue, next to its input."""
+
+    idempotency_key: str | None = None
+    start_timeout: float | None = None
+    """Seconds within which the request has to start."""
+    is_low: bool = False
+    """The request gives way to others of its user's default priority."""
+    no_retry: bool = False
+    """An interrupted attempt is not repeated."""
+    store_input: bool = True
+    """False: prompt and input images are deleted when the request ends."""
+    retention_seconds: float | None = None
+    """Seconds for which the request and its files are kept after its end."""
+    max_queue_length: int | None = None
+    """Maximum number of waiting requests; the submit is refused if more wait."""
+    webhook: str | None = None
+    """The URL as it was sent."""
+
+
+DEFAULT_OPTIONS = SubmitOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRequest:
+    """A valid submit."""
+
+    app: App
+    key: ApiKey
+    fields: Mapping[str, Any]
+    """The input as the client sent it, which identifies a repeated submit."""
+    priority: int | None
+    values: Mapping[str, Any]
+    """The fields of `ImageSpec`. `seed` may be None, and so may `width` and `height` of an edit."""
+    input_image_urls: Sequence[str] = ()
+    """Empty unless the request is an edit."""
+    base_url: str
+    """The address of this service, as the client knows it."""
+    webhook: Webhook | None = None
+    options: SubmitOptions = DEFAULT_OPTIONS
+
+    def effective_priority(self) -> int:
+        """The priority that was sent, or else the default one that the key allows."""
+        if self.priority is not None:
+            return self.priority
+        default = 0 if self.key.max_priority is None else min(0, self.key.max_priority)
+        return max(default - 1, MIN_PRIORITY) if self.options.is_low else default
+
+    def spec(self, images: tuple[InputImage, ...] = ()) -> ImageSpec:
+        """Complete `values`: with a random seed, and with the size of the first of `images` within the app's limits."""
+        values, limits = dict(self.values), self.app.limits
+        if values["seed"] is None:
+            values["seed"] = secrets.randbelow(MAX_SEED + 1 - values["batch_size"])
+        if images and None in (values["width"], values["height"]):
+            size = images[0].size.clamp_sides(limits.min_side, limits.max_side, values["width"], values["height"])
+            values |= {"width": size.width, "height": size.height}
+        return ImageSpec(**values, input_images=images)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitResult:
+    """A request that is stored durably."""
+
+    job: Job
+    ahead: int
+    """Number of requests that start before it."""
+    is_replay: bool = False
+    """An earlier submit with the same idempotency key made it."""
+
+
+class SubmitObserver(Protocol):
+    """Counts submits, such as the metrics."""
+
+    def submitted(self, app: str) -> None: ...
+
+    def rejected(self, reason: str) -> None: ...
+
+
+class Submits:
+    """Queues requests."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        clock: Clock,
+        *,
+        authenticator: Authenticator,
+        estimates: Estimates,
+        input_images: InputImageLoader,
+        observer: SubmitObserver,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._clock = clock
+        self._authenticator = authenticator
+        self._estimates = estimates
+        self._input_images = input_images
+        self._observer = observer
+
+    async def submit(self, new: NewRequest) -> SubmitResult:
+        """Queue a request, or return the one that its idempotency key stands for.
+
+        Raises:
+            PipeletError: it is refused, and nothing was queued.
+        """
+        once, key_id = await self._idempotent(new), new.key.id
+        # Before the replay is looked for: the request of an earlier submit may have filled the quota.
+        exceeded = await self._queued_quota_exceeded(new)
+        if once is not None and (earlier := await once.find_replay(self._store)) is not None:
+            return await self._replay(earlier)
+        if exceeded is not None:
+            raise await self._count_rejection(new.app.name, key_id, exceeded)
+        await self._check_queue_length(new)
+        job_id, urls = new_request_id(), new.input_image_urls
+        structlog.contextvars.bind_contextvars(request_id=job_id)
+        images: tuple[InputImage, ...] = ()
+        if urls:
+            images = await self._input_images.load_all(new.app, job_id, urls, user=new.key.user, base_url=new.base_url)
+        async with AsyncExitStack() as unless_queued:
+            key = new.key
+            if urls:
+                unless_queued.push_async_callback(self._input_images.discard, job_id)
+                key = await self._authenticator.recheck(key)  # loading took long, and the key may be revoked
+            backlog = await self._estimates.backlog(new.app.name, new.effective_priority())
+            job = await self._build_job(new, key, job_id, new.spec(images), backlog)
+            if (earlier := await self._enqueue(job, once)) is not None:
+                return await self._replay(earlier)
+            unless_queued.pop_all()
+        self._observer.submitted(job.app)
+        log.info("request.submitted", app=job.app, user=job.user, priority=job.priority)
+        return SubmitResult(job, backlog.requests)
+
+    async def _idempotent(self, new: NewRequest) -> IdempotentSubmit | None:
+        idempotency_key = new.options.idempotency_key
+        if idempotency_key is None:
+            return None
+        return await IdempotentSubmit.begin(
+            idempotency_key, new.app, new.key, new.fields, new.options.webhook, self._clock.now()
+        )
+
+    async def _replay(self, job: Job) -> SubmitResult:
+        ahead = await self._estimates.work_ahead(job) if job.state is JobState.QUEUED else None
+        return SubmitResult(job, ahead.requests if ahead else 0, is_replay=True)
+
+    async def _queued_quota_exceeded(self, new: NewRequest) -> QuotaExceeded | None:
+        """The key's exceeded quota, for an edit: before its images are fetched, decoded and stored.
+
+        Other submits may exceed it later, so the submit itself checks again.
+        """
+        if new.key.max_queued_images is None or not new.input_image_urls:
+            return None
+        return await self._store.queue.queued_quota_exceeded(new.key.id, new.values["batch_size"])
+
+    async def _check_queue_length(self, new: NewRequest) -> None:
+        """Count the waiting requests of all users for this app. Others may arrive at the same moment.
+
+        Raises:
+            QueueFull: more wait than the client allows.
+        """
+        allowed = new.options.max_queue_length
+        if allowed is None:
+            return
+        queue = await self._store.queue.backlog(MIN_PRIORITY, [new.app.name])
+        excess = queue.requests - allowed
+        if excess > 0:
+            message = (
+                f"{queue.requests} requests wait for {new.app.name}, more than the {allowed} that this submit allows. "
+                "Submit it again later, or allow more."
+            )
+            error = QueueFull(message, excess=excess)
+            error.retry_after = await self._estimates.seconds_until_shorter(new.app.name, queue, excess)
+            raise error
+
+    async def _enqueue(self, job: Job, once: IdempotentSubmit | None) -> Job | None:
+        """Queue `job` and return None, or return the earlier request that its idempotency key stands for."""
+        try:
+            if once is None:
+                await self._store.jobs.submit(job)
+                return None
+            return await once.submit(self._store, job)
+        except QuotaExceeded as error:
+            if job.key_id is not None:
+                await self._count_rejection(job.app, job.key_id, error)
+            raise
+
+    async def _count_rejection(self, app: str, key_id: str, error: QuotaExceeded) -> QuotaExceeded:
+        """Add to `error` when a retry may succeed."""
+        self._observer.rejected("queued_images")
+        error.retry_after = await self._estimates.seconds_until_quota_frees(app, key_id, error.excess)
+        return error
+
+    async def _build_job(self, new: NewRequest, key: ApiKey, job_id: str, spec: ImageSpec, backlog: WorkAhead) -> Job:
+        now, work, options = (
+            self._clock.now(),
+            generation_work(plan_generation(spec, self._catalog.model_of(new.app))),
+            new.options,
+        )
+        return Job(
+            id=job_id,
+            app=new.app.name,
+            user=key.user,
+            priority=new.effective_priority(),
+            spec=spec,
+            work=work,
+            submitted_at=now,
+            estimated_seconds=await self._estimates.estimated_seconds(new.app.name, spec, work, backlog),
+            key_id=key.id,
+            is_limited=key.has_limits,
+            start_deadline=None if options.start_timeout is None else now + options.start_timeout,
+            no_retry=options.no_retry,
+            store_input=options.store_input,
+            retention_seconds=options.retention_seconds,
+            webhook=new.webhook,
+        )
+
+
+def require_app(catalog: Catalog, name: str) -> App:
+    """
+    Raises:
+        NotFound: no app of this name takes requests.
+    """
+    app = catalog.apps.get(name)
+    if app is not None and app.is_served:
+        return app
+    served = ", ".join(catalog.served_apps())
+    if app is None:
+        raise NotFound(f"There is no app of this name. Apps that take requests: {served}.")
+    raise NotFound(f"The app {name} is known, but the model here cannot serve it. Apps that take requests: {served}.")
