@@ -1,13 +1,13 @@
 """HTTP to addresses that users chose: it goes to public ones alone.
 
-A user may name any URL for a picture or a webhook, and we stand where the user does not: beside the database, the
-metadata service of the cloud, the printer. So not the name is checked but the address that is connected to: the name is
-resolved once, and the connection made to an address that passed. A name that resolves to something else a moment later
-changes nothing, nor does another spelling (`0x7f.1`, `2130706433`), which the resolver turns into an address like any
-other. Redirects are requests of their own.
+A user may name any URL for an image or a webhook, and the service stands where the user does not: next to the
+database, the metadata service of the cloud, the printer. So not the name is checked but the address that is connected
+to: the name is resolved once, and the connection made to an address that passed. A name that resolves to something
+else a moment later changes nothing, nor does another spelling (`0x7f.1`, `2130706433`), which the resolver turns into
+an address like any other. Redirects are requests of their own.
 
 Own code, since the libraries that do this (drawbridge, httpx-secure, safehttpx) are for httpx, which rests; safehttpx
-asks Google for every name besides.
+asks Google for every name as well.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from ssl import SSLContext
 import httpx2
 
 from pipelet import USER_AGENT
-from pipelet.domain.errors import AddressRefused, TooManyLookups
-from pipelet.threads import DaemonThreads, NoThreadFree
+from pipelet.concurrency.daemon_threads import DaemonThreadPool, NoFreeThread
+from pipelet.domain.errors import AddressNotAllowed, TooManyLookups
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 _USER = "pipelet_user"
 """An extension of requests: whose URL it is. Each user has a share of the lookups."""
 _LOOKUPS, _LOOKUPS_PER_USER = 128, 8
-"""At once, in a thread each. The system may take long to give a name up, and nothing stops it meanwhile."""
+"""Maximum concurrent lookups, each in a thread. The system may take long to give a name up, and cannot be stopped."""
 _RESOLVER_OPTIONS = "timeout:2 attempts:2"
 """For glibc, which by itself asks each name server for twice 5 seconds."""
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
@@ -40,7 +40,7 @@ _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 """What resolvers answer on networks without IPv4, for the rest of the world: the address is in the last four bytes."""
 
-_NOT_FOR_US = tuple(
+_BLOCKED_NETWORKS = tuple(
     map(
         ip_network,
         (
@@ -53,11 +53,11 @@ _NOT_FOR_US = tuple(
         ),
     )
 )
-"""Beside what Python itself does not call global; its list grew with its versions."""
+"""Networks in addition to those that Python does not call global; its list grew with its versions."""
 
 
 def is_public(address: Address) -> bool:
-    """Whether anybody on the internet could connect to the very same place."""
+    """Whether any host on the internet reaches the same place under this address."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
@@ -65,16 +65,18 @@ def is_public(address: Address) -> bool:
             return is_public(IPv4Address(address.packed[-4:]))
         if address not in _GLOBAL_UNICAST:
             return False
-    return address.is_global and not address.is_multicast and not any(address in network for network in _NOT_FOR_US)
+    return (
+        address.is_global and not address.is_multicast and not any(address in network for network in _BLOCKED_NETWORKS)
+    )
 
 
-def may_reach(address: Address, allowed: Sequence[Network] = ()) -> bool:
+def is_allowed_address(address: Address, allowed: Sequence[Network] = ()) -> bool:
     """Whether it is public, or in `allowed`."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return is_public(address) or any((mapped or address) in network for network in allowed)
 
 
-def guarded_client(
+def public_only_client(
     *,
     allowed: Sequence[Network] = (),
     max_redirects: int = 0,
@@ -83,7 +85,7 @@ def guarded_client(
     tls: SSLContext | bool = True,
     resolve: Resolve | None = None,
 ) -> httpx2.AsyncClient:
-    """A client that raises AddressRefused where a URL leads to an address that is neither public nor in `allowed`.
+    """A client that raises AddressNotAllowed where a URL leads to an address that is neither public nor in `allowed`.
 
     It follows `max_redirects`, each with the same check, keeps no cookies and no connections, and uses no proxy. The
     timeout is for a step (connecting, a read): the whole of a request is the caller's to bound. Requests say whose
@@ -118,14 +120,14 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._allowed = tuple(allowed)
         self._resolve = resolve
         # A name server that does not answer holds a thread for long, which no other user and no stop may wait for.
-        self._threads = DaemonThreads(_LOOKUPS, per_user=_LOOKUPS_PER_USER, name="resolve")
+        self._threads = DaemonThreadPool(_LOOKUPS, per_user=_LOOKUPS_PER_USER, name="resolve")
         if resolve is None:
             os.environ.setdefault("RES_OPTIONS", _RESOLVER_OPTIONS)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """
         Raises:
-            AddressRefused: no address of the host may be reached.
+            AddressNotAllowed: no address of the host may be reached.
             TooManyLookups: the name was not looked up, because no thread became free.
             httpx2.ConnectError: it has none, or none takes the connection.
         """
@@ -139,7 +141,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     async def _reachable(self, request: httpx2.Request) -> list[Address]:
         url = request.url
         if url.scheme not in ("http", "https"):
-            raise AddressRefused(f"URLs must begin with https:// or http://, and not with {url.scheme}:.")
+            raise AddressNotAllowed(f"URLs must begin with https:// or http://, and not with {url.scheme}:.")
         host = url.raw_host.decode("ascii")
         try:
             addresses = await self._look_up(host, url.port or {"http": 80, "https": 443}[url.scheme], request)
@@ -147,12 +149,11 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectTimeout(f"The name {host} was not resolved in time.", request=request) from error
         except (OSError, ValueError) as error:
             raise httpx2.ConnectError(f"The name {host} cannot be resolved.", request=request) from error
-        reachable = [address for address in addresses if may_reach(address, self._allowed)]
+        reachable = [address for address in addresses if is_allowed_address(address, self._allowed)]
         if not reachable:
             # The address stays unsaid: what a name means inside is nothing to tell.
-            raise AddressRefused(
-                f"{host} is not on the public internet. Whoever runs this service can allow its network "
-                "(PIPELET_ALLOWED_NETWORKS)."
+            raise AddressNotAllowed(
+                f"{host} is not on the public internet. The operator can allow its network (PIPELET_ALLOWED_NETWORKS)."
             )
         return reachable
 
@@ -164,8 +165,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             work = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
             user, patience = request.extensions.get(_USER, ""), None if seconds is None else seconds / 2
             try:
-                found = await self._threads.run(work, user=user, patience=patience)
-            except NoThreadFree as error:
+                found = await self._threads.run(work, user=user, max_wait_seconds=patience)
+            except NoFreeThread as error:
                 message = "Too many names of servers are being looked up at this moment. Try again in a few seconds."
                 raise TooManyLookups(message) from error
         return [ip_address(place[0]) for *_, place in found]

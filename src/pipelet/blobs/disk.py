@@ -12,37 +12,37 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from pipelet.domain.errors import BlobsUnusable, KeyRefused, NotFound
+from pipelet.domain.errors import BlobStoreError, InvalidKey, NotFound
 from pipelet.system.permissions import PRIVATE, Permissions
 
-_DRAFT_SECONDS = 3600.0
-_GONE = "This file is no longer stored."
+_STALE_TEMP_FILE_SECONDS = 3600.0
+_NOT_THERE = "This file is no longer stored."
 
 
-class DiskBlobs:
+class DiskBlobStore:
     """Implements `domain.ports.BlobStore`, and what `api.files` needs to serve the files."""
 
     def __init__(
-        self, folder: Path, *, signing_key: bytes, url_seconds: float, permissions: Permissions = PRIVATE
+        self, folder: Path, *, signing_key: bytes, url_ttl_seconds: float, permissions: Permissions = PRIVATE
     ) -> None:
         self._folder = folder
         self._incoming = folder / ".incoming"
         self._signing_key = signing_key
-        self._url_seconds = url_seconds
+        self._url_seconds = url_ttl_seconds
         self._permissions = permissions
         folder.parent.mkdir(parents=True, exist_ok=True)
         permissions.make_folder(self._incoming)
-        self._sweep()
+        self._remove_stale_temp_files()
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         try:
             await asyncio.to_thread(self._write, key, data)
         except OSError as error:
-            raise BlobsUnusable(_advice(error, self._folder)) from error
+            raise BlobStoreError(_advice(error, self._folder)) from error
 
     def _write(self, key: str, data: bytes) -> None:
         path = self._path(key)
-        with self._drafted(data) as draft:
+        with self._temp_file(data) as draft:
             self._permissions.make_folder(path.parent)
             draft.rename(path)
             _sync_folder(path.parent)
@@ -51,12 +51,12 @@ class DiskBlobs:
         try:
             return await asyncio.to_thread(self._path(key).read_bytes)
         except FileNotFoundError as error:
-            raise NotFound(_GONE) from error
+            raise NotFound(_NOT_THERE) from error
         except OSError as error:
-            raise BlobsUnusable(f"{self._path(key)} cannot be read: {error.strerror or error}.") from error
+            raise BlobStoreError(f"{self._path(key)} cannot be read: {error.strerror or error}.") from error
 
     @contextlib.contextmanager
-    def _drafted(self, data: bytes) -> Iterator[Path]:
+    def _temp_file(self, data: bytes) -> Iterator[Path]:
         """A whole and durable file under a passing name: under its own a file is complete or not there."""
         draft = self._incoming / secrets.token_hex(16)
         try:
@@ -68,15 +68,15 @@ class DiskBlobs:
         finally:
             draft.unlink(missing_ok=True)
 
-    def _try_out(self) -> None:
-        with self._drafted(b"Is there room?"):
+    def _probe_write(self) -> None:
+        with self._temp_file(b"Is there room?"):
             pass
 
-    def _sweep(self) -> None:
-        """Remove what writers that were killed left behind, once nobody can still be writing it."""
+    def _remove_stale_temp_files(self) -> None:
+        """Remove temporary files of writers that were killed, once no writer can still use them."""
         for draft in self._incoming.iterdir():
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
+                if time.time() - draft.stat().st_mtime > _STALE_TEMP_FILE_SECONDS:
                     draft.unlink()
 
     def url(self, key: str, *, now: float, base_url: str) -> str:
@@ -87,29 +87,29 @@ class DiskBlobs:
         """The file behind a signed URL.
 
         Raises:
-            KeyRefused: the signature is not ours for this key and time, or the time is over.
+            InvalidKey: the signature is not ours for this key and time, or the time is over.
             NotFound: the file is gone.
         """
         if not hmac.compare_digest(self._sign(key, expires).encode(), signature.encode()):
-            raise KeyRefused("This URL was changed after it was signed. Read the result again for a fresh one.")
+            raise InvalidKey("This URL was changed after it was signed. Read the result again for a fresh one.")
         if now >= int(expires):
-            raise KeyRefused("This URL has expired. Read the result again for a fresh one.")
+            raise InvalidKey("This URL has expired. Read the result again for a fresh one.")
         path = self._path(key)
         if not path.is_file():
-            raise NotFound(_GONE)
+            raise NotFound(_NOT_THERE)
         return path
 
     async def delete(self, key: str) -> None:
         try:
             await asyncio.to_thread(self._path(key).unlink, missing_ok=True)
         except OSError as error:
-            raise BlobsUnusable(_advice(error, self._folder)) from error
+            raise BlobStoreError(_advice(error, self._folder)) from error
 
     async def check(self) -> None:
         try:
-            await asyncio.to_thread(self._try_out)
+            await asyncio.to_thread(self._probe_write)
         except OSError as error:
-            raise BlobsUnusable(_advice(error, self._folder)) from error
+            raise BlobStoreError(_advice(error, self._folder)) from error
 
     def _path(self, key: str) -> Path:
         path = self._folder / key
@@ -134,7 +134,7 @@ def _sync_folder(folder: Path) -> None:
 def _advice(error: OSError, folder: Path) -> str:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return f"The disk that holds {folder} is full. Free some space; storing goes on by itself."
+            return f"The disk that holds {folder} is full. Free some space; storing is retried."
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return f"{folder} cannot be written. Check its permissions and that it is not mounted read-only."
         case _:

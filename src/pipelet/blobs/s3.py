@@ -12,17 +12,17 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from pipelet.domain.errors import BlobsUnusable, NotFound
+from pipelet.domain.errors import BlobStoreError, NotFound
 from pipelet.network import Proxy
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
 
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 """Seconds that an answer may take."""
-_SLOWEST = 100_000
+_MIN_UPLOAD_RATE = 100_000
 """Bytes a second that an upload has to make: a batch's files share the line."""
-_LARGEST = 50_000_000
+_MAX_FILE_BYTES = 50_000_000
 """Bytes of a file that is read back, about."""
 _CHECK_SECONDS = 3.0
 _CONNECT_SECONDS = 5.0
@@ -35,9 +35,9 @@ _METADATA = "169.254.0.0/16,fd00:ec2::/32"
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _WRONG_REGION = "The bucket {bucket} is in another region. Set AWS_REGION to its own."
 _EXPIRED = "{where} does not take the session token any more. Renew AWS_SESSION_TOKEN and its keys, and restart."
-_BUSY = "{where} is busy or has a fault of its own. Storing goes on by itself."
-_FULL = "{where} is full. Free some space there; storing goes on by itself."
-_BY_CODE = {
+_BUSY = "{where} is busy or has a fault of its own. Storing is retried."
+_FULL = "{where} is full. Free some space there; storing is retried."
+_ADVICE_BY_CODE = {
     "AccessDenied": (
         "{where} refuses this access key the bucket {bucket}. The key needs s3:PutObject, s3:GetObject and "
         "s3:DeleteObject on what lies below the prefix."
@@ -63,8 +63,8 @@ _NO_KEYS = (
     "There are no keys for {where}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role."
 )
 _OTHER = "{where} did not do what was asked of it:"
-_SILENT = "{where} does not answer in time. Storing goes on by itself."
-_BY_WORDS = {
+_NO_RESPONSE = "{where} does not answer in time. Storing is retried."
+_ADVICE_BY_MESSAGE = {
     # Where machines and containers at AWS ask for the keys of their role.
     "/latest/api/token": _NO_KEYS,
     "//169.254.": _NO_KEYS,
@@ -75,13 +75,13 @@ _BY_WORDS = {
     "InvalidContentType": "{where} does not speak TLS. Write http:// in AWS_ENDPOINT_URL, or check its port.",
     "LOCATION": _WRONG_REGION,
     "kind: Connect,": "{where} cannot be reached. Check AWS_ENDPOINT_URL, and that the server runs.",
-    "kind: Timeout,": _SILENT,
-    "SendRequest": "The connection to {where} broke off. Storing goes on by itself.",
+    "kind: Timeout,": _NO_RESPONSE,
+    "SendRequest": "The connection to {where} broke off. Storing is retried.",
 }
 """By what obstore says where no server answered, or none that speaks S3: the first that fits."""
 
 
-class S3Blobs:
+class S3BlobStore:
     """Implements `domain.ports.BlobStore`.
 
     Without `access_key_id` the keys are those of this machine's or container's role. obstore finds them by itself, and
@@ -93,7 +93,7 @@ class S3Blobs:
         public_endpoint: the same, as clients reach it, who fetch files from there.
         virtual_hosted: the bucket is part of the host's name, not of the path.
         session_token: of temporary keys; may be empty.
-        url_seconds: how long URLs are good; no longer than the keys are, where those are temporary.
+        url_ttl_seconds: how long URLs are good; no longer than the keys are, where those are temporary.
         proxy: by which the server is reached; that of the environment is not asked for.
     """
 
@@ -109,7 +109,7 @@ class S3Blobs:
         access_key_id: str,
         secret_access_key: str,
         session_token: str,
-        url_seconds: float,
+        url_ttl_seconds: float,
         proxy: Proxy | None = None,
     ) -> None:
         config: S3Config = {
@@ -121,25 +121,25 @@ class S3Blobs:
             config |= {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
         if session_token:
             config["session_token"] = session_token
-        # How long an upload may take depends on its size, so `_request` says it. Signing asks nobody, except now and
-        # then for the keys of a role, and everybody waits meanwhile.
+        # The timeout of an upload depends on its size: `_request` sets it. Signing needs no server, except now and then
+        # for the keys of a role, which blocks the event loop.
         self._store = _open(bucket, prefix, endpoint, config, proxy=proxy, seconds=3600.0)
         self._signer = _open(bucket, prefix, public_endpoint, config, proxy=proxy, seconds=_CHECK_SECONDS)
         self._bucket = bucket
         self._where = f"the S3 server {endpoint}" if endpoint else "S3"
         if proxy is not None:
             self._where += f" (by the {proxy})"
-        self._lifetime = timedelta(seconds=int(url_seconds))
+        self._lifetime = timedelta(seconds=int(url_ttl_seconds))
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
-        async with self._request(_PATIENCE + len(data) / _SLOWEST):
-            # In one piece: an upload in parts that breaks off leaves parts behind that cost and that nobody sees.
+        async with self._request(_TIMEOUT + len(data) / _MIN_UPLOAD_RATE):
+            # In one piece: an upload in parts that breaks off leaves invisible parts behind that cost money.
             await obstore.put_async(
                 self._store, key, data, attributes={"Content-Type": content_type}, use_multipart=False
             )
 
     async def get(self, key: str) -> bytes:
-        async with self._request(_PATIENCE + _LARGEST / _SLOWEST):
+        async with self._request(_TIMEOUT + _MAX_FILE_BYTES / _MIN_UPLOAD_RATE):
             try:
                 found = await obstore.get_async(self._store, key)
                 return bytes(await found.bytes_async())
@@ -153,10 +153,10 @@ class S3Blobs:
         try:
             return obstore.sign(self._signer, "GET", key, self._lifetime)
         except BaseError as error:
-            raise BlobsUnusable(self._advice(error)) from error
+            raise BlobStoreError(self._advice(error)) from error
 
     async def delete(self, key: str) -> None:
-        async with self._request(_PATIENCE):
+        async with self._request(_TIMEOUT):
             try:
                 await obstore.delete_async(self._store, key)
             except FileNotFoundError as error:  # also where the bucket is missing, or something else answers
@@ -174,18 +174,20 @@ class S3Blobs:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError as error:
-            raise BlobsUnusable(self._worded(_SILENT)) from error
+            raise BlobStoreError(self._format(_NO_RESPONSE)) from error
         except (BaseError, FileNotFoundError) as error:
-            raise BlobsUnusable(self._advice(error)) from error
+            raise BlobStoreError(self._advice(error)) from error
 
     def _advice(self, error: Exception) -> str:
         code, text = _code(error), str(error)
-        advice = _BY_CODE.get(code) or next((advice for words, advice in _BY_WORDS.items() if words in text), None)
+        advice = _ADVICE_BY_CODE.get(code) or next(
+            (advice for words, advice in _ADVICE_BY_MESSAGE.items() if words in text), None
+        )
         if advice is None:
-            return f"{self._worded(_OTHER)} {code or text.splitlines()[0]}."
-        return self._worded(advice)
+            return f"{self._format(_OTHER)} {code or text.splitlines()[0]}."
+        return self._format(advice)
 
-    def _worded(self, advice: str) -> str:
+    def _format(self, advice: str) -> str:
         text = advice.format(where=self._where, bucket=self._bucket)
         return text[0].upper() + text[1:]
 
@@ -202,9 +204,8 @@ def _open(
     """`seconds` is how long any one request may take."""
     if endpoint:
         parts = urlsplit(endpoint)
-        if config[
-            "virtual_hosted_style_request"
-        ]:  # obstore then wants the bucket in the endpoint, unlike everybody else
+        if config["virtual_hosted_style_request"]:
+            # Unlike other clients, obstore expects the bucket in the endpoint.
             parts = parts._replace(netloc=f"{bucket}.{parts.netloc}")
         config = config | {"endpoint": parts.geturl()}
     options: ClientConfig = {
@@ -215,8 +216,8 @@ def _open(
         "proxy_url": "http://proxy.invalid" if proxy is None else proxy.url,
         "proxy_excludes": _EVERYTHING if proxy is None else _METADATA,
     }
-    # Whoever calls us repeats what failed, decides how often, and tells in the log. Were obstore to repeat as well, by
-    # default for three minutes, nobody would hear for as long that the server is away.
+    # The caller retries, decides how often, and logs it. If obstore retried as well, by default for three minutes, the
+    # log would not tell for as long that the server is unavailable.
     return S3Store(
         bucket, prefix=prefix or None, config=config, client_options=options, retry_config={"max_retries": 0}
     )

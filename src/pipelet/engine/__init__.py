@@ -1,1 +1,1 @@
-"""Drawing, in a child process: `process` is the parent's side, `child` the other one, `messages` what they say."""
+"""Generation in a child process: `process` is the parent's side, `child` the other, `messages` their protocol."""

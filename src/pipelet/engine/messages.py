@@ -1,16 +1,16 @@
-"""Everything that the engine and its child process say to each other, one JSON line each.
+"""All messages between the engine and its child process, one JSON line each.
 
-They speak over a socket of their own: libraries print to stdout and stderr. Pixels do not travel here (see `pixels`).
+They use their own socket, since libraries print to stdout and stderr. Pixels go through `shared_memory`.
 """
 
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.engine import Used
-from pipelet.domain.errors import DrawCancelled, DrawFailed, DrawOutOfMemory, DrawRefused, EngineError
-from pipelet.domain.image import ImageSpec, OutputFormat, Reference
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.errors import EngineError, GenerationCancelled, GenerationFailed, InvalidInput, OutOfMemory
+from pipelet.domain.generation.image import ImageSpec, InputImage, OutputFormat
+from pipelet.domain.ports.engine import EffectiveParameters
 
 # -- from the parent ---------------------------------------------------------------------------------------------------
 
@@ -19,26 +19,25 @@ from pipelet.domain.image import ImageSpec, OutputFormat, Reference
 class Load:
     """The first message, once."""
 
-    model: Model
-    """Its `painter` draws."""
+    model: ModelConfig
+    """Its `backend` generates."""
     source: str
     device: str
-    threads: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draw:
-    """Answered by TaskDone, any number of times, then by Drawn or Failed."""
+class Generate:
+    """The child replies with TasksDone, any number of times, then with Generated or GenerateFailed."""
 
     number: int
-    """Grows from draw to draw, so that a Cancel that comes too late hits nothing else."""
+    """Grows with each micro-batch, so that a late Cancel does not hit the next one."""
     spec: ImageSpec
     first: int
     count: int
     slot: int
-    """The file that takes the pixels."""
-    references: tuple[tuple[int, int, int], ...] = ()
-    """Height, width and 3 of each picture in the inbox."""
+    """Index of the file for the pixels."""
+    input_images: tuple[tuple[int, int, int], ...] = ()
+    """Height, width and 3 of each image in the input buffer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +53,7 @@ class Ready:
     device: str
     seconds: float
     notes: tuple[str, ...] = ()
-    """For the operator's log."""
+    """Lines for the operator's log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,50 +64,50 @@ class LoadFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskDone:
+class TasksDone:
     number: int
     done: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
+class Generated:
     number: int
     seconds: float
-    used: Used | None = None
+    used: EffectiveParameters | None = None
     has_nsfw_concepts: tuple[bool, ...] = ()
-    """By image; empty where the model has no safety checker."""
+    """Per image; empty where the model has no safety checker."""
     notes: tuple[str, ...] = ()
-    """For the operator's log."""
+    """Lines for the operator's log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """The drawing came to nothing; the child is ready for the next."""
+class GenerateFailed:
+    """Generation failed; the child can take the next micro-batch."""
 
     number: int
     kind: str
-    """A key of `FAILURES`."""
+    """A key of `ERROR_TYPES`."""
     message: str
 
 
-FAILURES: dict[str, type[EngineError]] = {
-    "refused": DrawRefused,
-    "failed": DrawFailed,
-    "out_of_memory": DrawOutOfMemory,
-    "cancelled": DrawCancelled,
+ERROR_TYPES: dict[str, type[EngineError]] = {
+    "refused": InvalidInput,
+    "failed": GenerationFailed,
+    "out_of_memory": OutOfMemory,
+    "cancelled": GenerationCancelled,
 }
 
-FromParent = Load | Draw | Cancel
-FromChild = Ready | LoadFailed | TaskDone | Drawn | Failed
+FromParent = Load | Generate | Cancel
+FromChild = Ready | LoadFailed | TasksDone | Generated | GenerateFailed
 Message = FromParent | FromChild
 
 _KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (Load, Draw, Cancel, Ready, LoadFailed, TaskDone, Drawn, Failed)
+    kind.__name__: kind for kind in (Load, Generate, Cancel, Ready, LoadFailed, TasksDone, Generated, GenerateFailed)
 }
 
 
 def encode(message: Message) -> bytes:
-    # JSON escapes line ends and, as ASCII, lone surrogates: a prompt may hold anything and stays one line.
+    # JSON escapes line ends and, as ASCII, lone surrogates: any prompt stays on one line.
     return json.dumps([type(message).__name__, asdict(message)]).encode("ascii") + b"\n"
 
 
@@ -117,27 +116,27 @@ def decode(line: bytes) -> Message:
     kind = _KINDS[name]
     if kind is Load:
         content["model"] = _model(content["model"])
-    if kind is Draw:
+    if kind is Generate:
         content["spec"] = _spec(content["spec"])
-        content["references"] = tuple(map(tuple, content["references"]))
-    if kind is Drawn and content["used"] is not None:
-        content["used"] = Used(**content["used"])
+        content["input_images"] = tuple(map(tuple, content["input_images"]))
+    if kind is Generated and content["used"] is not None:
+        content["used"] = EffectiveParameters(**content["used"])
     for name in ("has_nsfw_concepts", "notes"):
         if name in content:
             content[name] = tuple(content[name])
     return kind(**content)
 
 
-def _model(content: dict[str, Any]) -> Model:
-    # JSON knows no tuples, and a model holds no lists.
+def _model(content: dict[str, Any]) -> ModelConfig:
+    # JSON has no tuples, and a model has no lists.
     fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    return Model(**fields)
+    return ModelConfig(**fields)
 
 
 def _spec(content: dict[str, Any]) -> ImageSpec:
     changes = {
         "output_format": OutputFormat(content["output_format"]),
-        "references": tuple(Reference(**each) for each in content["references"]),
-        "unread": tuple(content["unread"]),
+        "input_images": tuple(InputImage(**each) for each in content["input_images"]),
+        "unknown_fields": tuple(content["unknown_fields"]),
     }
     return ImageSpec(**{**content, **changes})

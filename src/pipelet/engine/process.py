@@ -1,51 +1,59 @@
-"""The engine: a child process that draws, watched by this one."""
+"""The engine: a child process that generates, supervised by this one."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.engine import DrawnPart, EngineInfo, Part
-from pipelet.domain.errors import EngineDied, EngineError, EngineStalled, ModelUnusable
-from pipelet.engine import connection
-from pipelet.engine.connection import Connection
-from pipelet.engine.messages import FAILURES, Cancel, Draw, Drawn, Failed, Load, LoadFailed, Ready, TaskDone
-from pipelet.engine.pixels import Release
+from pipelet.concurrency.cancel import shielded
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.errors import EngineDied, EngineError, EngineTimeout, ModelLoadError
+from pipelet.domain.ports.engine import EngineInfo, GeneratedBatch, MicroBatch
+from pipelet.engine import child_process
+from pipelet.engine.child_process import ChildProcess
+from pipelet.engine.messages import (
+    ERROR_TYPES,
+    Cancel,
+    Generate,
+    Generated,
+    GenerateFailed,
+    Load,
+    LoadFailed,
+    Ready,
+    TasksDone,
+)
+from pipelet.engine.shared_memory import Release
 
 log = structlog.get_logger()
 
 
 class EngineProcess:
-    """`domain.engine.Engine` by a child process, with the painter that the model names. Belongs to one event loop.
+    """Implements `domain.ports.engine.Engine` with a child process that runs the model's backend, for one event loop.
 
     Args:
         source: a folder or a hub id, resolved.
         device: `cpu`, `cuda:0` and the like, or `auto`.
-        threads: of the CPU; None leaves them to the painter.
         load_timeout: seconds until loading counts as stalled.
-        stall_timeout: seconds without a finished task until drawing counts as stalled.
+        stall_timeout: seconds without a finished task until generation counts as stalled.
     """
 
     def __init__(
         self,
         *,
-        model: Model,
+        model: ModelConfig,
         source: str,
         device: str = "auto",
-        threads: int | None = None,
         load_timeout: float = 900.0,
         stall_timeout: float = 300.0,
     ) -> None:
-        self._load = Load(model=model, source=source, device=device, threads=threads)
+        self._load = Load(model=model, source=source, device=device)
         self._needs_hub = not Path(source).is_dir()
         self._load_timeout = load_timeout
         self._stall_timeout = stall_timeout
-        self._turn = asyncio.Lock()
-        self._child: Connection | None = None
+        self._lock = asyncio.Lock()
+        self._child: ChildProcess | None = None
         self._info: EngineInfo | None = None
         self._number = 0
 
@@ -59,7 +67,7 @@ class EngineProcess:
         return self._child.process.pid if self._child is not None else None
 
     async def start(self) -> EngineInfo:
-        async with self._turn:
+        async with self._lock:
             if self._info is not None and self.is_running:
                 return self._info
             await self.stop()
@@ -67,26 +75,26 @@ class EngineProcess:
             try:
                 self._info = await self._await_ready(child)
             except BaseException:
-                await _uninterrupted(child.kill())
+                await shielded(child.kill())
                 raise
             log.debug("engine.loaded", pid=child.process.pid, **asdict(self._info))
             return self._info
 
-    async def draw(self, part: Part, on_task: Callable[[int], None]) -> DrawnPart:
-        """See `domain.engine.Engine`. Three drawn parts may be unreleased; another drawing waits until one is released.
+    async def generate(self, batch: MicroBatch, on_progress: Callable[[int], None]) -> GeneratedBatch:
+        """See `domain.ports.engine.Engine`. Waits while three generated batches are unreleased.
 
-        `release` is to be called in this event loop's thread.
+        Call `release` in the thread of this event loop.
         """
-        async with self._turn:
+        async with self._lock:
             child = self._child
             if child is None or self._info is None:
-                raise EngineDied("The drawing process is not running.")
+                raise EngineDied("The engine process is not running.")
             slot = await child.slots.take()
-            release = Release(child.slots.give_back, slot)
+            release = Release(child.slots.release, slot)
             try:
                 if not child.is_alive:
-                    raise await child.death()
-                return await self._draw_into(child, slot, part, on_task, release)
+                    raise await child.wait_for_exit()
+                return await self._generate_into(child, slot, batch, on_progress, release)
             except BaseException:
                 release()
                 raise
@@ -94,115 +102,103 @@ class EngineProcess:
     async def stop(self) -> None:
         child, self._child, self._info = self._child, None, None
         if child is not None:
-            await _uninterrupted(child.close())
+            await shielded(child.close())
 
-    async def _spawn(self) -> Connection:
-        """Whole or not at all: cancelled half-way, a process would be left behind."""
-        spawning = asyncio.create_task(connection.spawn(hub=self._needs_hub))
+    async def _spawn(self) -> ChildProcess:
+        """Finish spawning even when cancelled: a half-started process would be left behind."""
+        spawning = asyncio.create_task(child_process.spawn(hub=self._needs_hub))
         try:
             return await asyncio.shield(spawning)
         except asyncio.CancelledError:
-            await _uninterrupted(_undo(spawning))
+            await shielded(_release_buffers(spawning))
             raise
 
-    async def _await_ready(self, child: Connection) -> EngineInfo:
+    async def _await_ready(self, child: ChildProcess) -> EngineInfo:
         child.send(self._load)
         try:
-            answer = await child.receive(self._load_timeout)
+            reply = await child.receive(self._load_timeout)
         except TimeoutError as error:
-            raise EngineStalled(
-                f"The model {self._load.source} was not loaded within {self._load_timeout:g} s; its process was ended.",
-                last_words=child.last_words(),
+            raise EngineTimeout(
+                f"The model {self._load.source} did not load within {self._load_timeout:g} s; it was killed.",
+                stderr_tail=child.stderr_tail(),
             ) from error
-        match answer:
+        match reply:
             case Ready(device=device, seconds=seconds, notes=notes):
                 for note in notes:
                     log.warning("engine.note", note=note)
                 return EngineInfo(self._load.model.name, device, seconds)
             case LoadFailed(message=message):
-                raise ModelUnusable(message)
-        raise AssertionError(answer)
+                raise ModelLoadError(message)
+        raise AssertionError(reply)
 
-    async def _draw_into(
-        self, child: Connection, slot: int, part: Part, on_task: Callable[[int], None], release: Release
-    ) -> DrawnPart:
-        shape = (part.count, part.spec.height, part.spec.width, 3)
-        child.slots.make_room(slot, shape)
+    async def _generate_into(
+        self, child: ChildProcess, slot: int, batch: MicroBatch, on_progress: Callable[[int], None], release: Release
+    ) -> GeneratedBatch:
+        shape = (batch.count, batch.spec.height, batch.spec.width, 3)
+        child.slots.ensure_size(slot, shape)
         pixels = child.slots.view(slot, shape)
-        await child.inbox.fill(part.references)
+        await child.inbox.fill(batch.input_images)
         self._number += 1
         number = self._number
         try:
             child.send(
-                Draw(
+                Generate(
                     number=number,
-                    spec=part.spec,
-                    first=part.first,
-                    count=part.count,
+                    spec=batch.spec,
+                    first=batch.first,
+                    count=batch.count,
                     slot=slot,
-                    references=tuple((each.shape[0], each.shape[1], 3) for each in part.references),  # type: ignore[index]
+                    input_images=tuple((each.shape[0], each.shape[1], 3) for each in batch.input_images),  # type: ignore[index]
                 )
             )
-            drawn = await self._follow(child, part, on_task)
+            done = await self._await_result(child, batch, on_progress)
         except EngineError:
             raise
         except BaseException:
-            # Cancelled, or `on_task` raised: the child is still drawing.
-            await _uninterrupted(self._halt(child, number, part.job_id))
+            # Cancelled, or `on_progress` raised: the child is still generating.
+            await shielded(self._cancel_generation(child, number, batch.job_id))
             raise
-        return DrawnPart(pixels, drawn.seconds, release, drawn.used, drawn.has_nsfw_concepts)
+        return GeneratedBatch(pixels, done.seconds, release, done.used, done.has_nsfw_concepts)
 
-    async def _follow(self, child: Connection, part: Part, on_task: Callable[[int], None]) -> Drawn:
-        """Hear the child out until its drawing ends."""
+    async def _await_result(
+        self, child: ChildProcess, batch: MicroBatch, on_progress: Callable[[int], None]
+    ) -> Generated:
+        """Receive messages until the micro-batch ends."""
         while True:
             try:
                 message = await child.receive(self._stall_timeout)
             except TimeoutError as error:
-                log.warning("engine.stalled", request_id=part.job_id, pid=child.process.pid)
-                await _uninterrupted(child.kill())
-                raise EngineStalled(
-                    f"Drawing made no progress for {self._stall_timeout:g} s; its process was ended.",
-                    last_words=child.last_words(),
+                log.warning("engine.stalled", request_id=batch.job_id, pid=child.process.pid)
+                await shielded(child.kill())
+                raise EngineTimeout(
+                    f"Generation made no progress for {self._stall_timeout:g} s; it was killed.",
+                    stderr_tail=child.stderr_tail(),
                 ) from error
             match message:
-                case TaskDone(done=done):
-                    on_task(done)
-                case Drawn():
+                case TasksDone(done=done):
+                    on_progress(done)
+                case Generated():
                     for note in message.notes:
-                        log.warning("engine.note", request_id=part.job_id, note=note)
+                        log.warning("engine.note", request_id=batch.job_id, note=note)
                     return message
-                case Failed(kind=kind, message=reason):
-                    raise FAILURES[kind](reason)
+                case GenerateFailed(kind=kind, message=reason):
+                    raise ERROR_TYPES[kind](reason)
                 case _:
                     raise AssertionError(message)
 
-    async def _halt(self, child: Connection, number: int, job_id: str) -> None:
-        """Make the child stop drawing; a child that does not within the stall limit is ended."""
+    async def _cancel_generation(self, child: ChildProcess, number: int, job_id: str) -> None:
+        """Cancel in the child; if it does not stop within the stall timeout, kill it."""
         try:
             async with asyncio.timeout(self._stall_timeout):
                 child.send(Cancel(number=number))
-                while not isinstance(await child.receive(self._stall_timeout), Drawn | Failed):
+                while not isinstance(await child.receive(self._stall_timeout), Generated | GenerateFailed):
                     pass
         except TimeoutError:
-            log.warning("engine.deaf", request_id=job_id, pid=child.process.pid)
+            log.warning("engine.cancel_timeout", request_id=job_id, pid=child.process.pid)
             await child.kill()
-        except EngineDied as death:
-            log.warning("engine.died", request_id=job_id, pid=child.process.pid, problem=str(death))
+        except EngineDied as error:
+            log.warning("engine.died", request_id=job_id, pid=child.process.pid, problem=str(error))
 
 
-async def _undo(spawning: asyncio.Task[Connection]) -> None:
+async def _release_buffers(spawning: asyncio.Task[ChildProcess]) -> None:
     await (await spawning).kill()
-
-
-async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
-    """Await `work` to its end, which is near; whoever cancels meanwhile is heard afterwards."""
-    task = asyncio.create_task(work)
-    interruption = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            interruption = error
-    task.result()
-    if interruption is not None:
-        raise interruption

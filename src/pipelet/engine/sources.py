@@ -1,4 +1,4 @@
-"""Where a model's weights are."""
+"""Resolves the `source` of a model."""
 
 from importlib.resources import files
 
@@ -6,7 +6,7 @@ _PACKAGED = "package:"
 
 
 def resolve(source: str) -> str:
-    """The folder of a checkpoint that ships with Pipelet (`package:box`); a hub id or a folder as it is."""
+    """Return the folder of a checkpoint that ships with Pipelet (`package:demo`); a hub id or a folder unchanged."""
     if not source.startswith(_PACKAGED):
         return source
-    return str(files("pipelet.engine") / source.removeprefix(_PACKAGED))
+    return str(files("pipelet.engine") / f"{source.removeprefix(_PACKAGED)}_model")

@@ -1,1 +1,1 @@
-"""Workers over the machines of a Ray cluster, as many as the waiting work asks for. Only `seats` speaks to Ray."""
+"""Scales workers over the machines of a Ray cluster with the queue. Only `ray_cluster` imports Ray."""

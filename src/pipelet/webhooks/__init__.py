@@ -1,1 +1,1 @@
-"""Tells receivers that their requests have ended."""
+"""Calls webhook endpoints when requests have ended."""

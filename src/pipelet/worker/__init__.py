@@ -1,1 +1,1 @@
-"""The loop that turns queued requests into stored files: claim, draw, write, store, record."""
+"""Generates queued jobs and stores their files: claim, generate, encode, store, finish."""

@@ -1,4 +1,4 @@
-"""One attempt at one request: draw its parts, and write each part's files while the next is being drawn."""
+"""One attempt at one job: generate its micro-batches, and store the files of each while the next is generated."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,137 +9,137 @@ from typing import Any
 import numpy as np
 import structlog
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.engine import DrawnPart, Engine, Part, Used
+from pipelet.concurrency.cancel import cancel_and_wait
+from pipelet.domain.generation.image import StoredImage, file_key
+from pipelet.domain.generation.plan import GenerationPlan
 from pipelet.domain.ids import new_file_prefix
-from pipelet.domain.image import StoredImage, file_key
-from pipelet.domain.job import Job, Lease
-from pipelet.domain.outcome import Cancelled, Succeeded
-from pipelet.domain.parts import split
-from pipelet.domain.ports import BlobStore, JobStore
-from pipelet.worker.encode import encode
-from pipelet.worker.metadata import Metadata, metadata_of
-from pipelet.worker.persist import persist
-from pipelet.worker.references import load_references
-from pipelet.worker.resample import resample
-from pipelet.worker.tally import Tally
+from pipelet.domain.jobs.job import Lease
+from pipelet.domain.jobs.outcome import Cancelled, Succeeded
+from pipelet.domain.jobs.progress import tasks_per_job
+from pipelet.domain.ports.blobs import BlobStore
+from pipelet.domain.ports.engine import EffectiveParameters, Engine, GeneratedBatch, MicroBatch
+from pipelet.domain.ports.store import Store
+from pipelet.worker.images.encode import encode
+from pipelet.worker.images.input_images import load_input_images
+from pipelet.worker.images.metadata import Metadata, build_metadata
+from pipelet.worker.images.resample import resample
+from pipelet.worker.progress_reporter import ProgressReporter
+from pipelet.worker.storage_retry import retry_until_stored
 
 log = structlog.get_logger()
 
-_LARGE = 0.5
-"""Megapixels."""
-_HEAD_START = 0.02
-_SMALL_HEAD_START = 0.0025
+_LARGE_MEGAPIXELS = 0.5
+_ENCODE_DELAY = 0.02
+_SMALL_ENCODE_DELAY = 0.0025
 """Seconds before encoding starts. fpng holds the interpreter's lock while it encodes, some 5 ms a megapixel, just when
-the next request is claimed and sent to the engine: with a head start for that, the engine idles for 3 ms instead of 38
-(3200x2000), and for 2.5 instead of 3.5 (256x256)."""
+the next job is claimed and sent to the engine: with this delay the engine idles for 3 ms instead of 38 (3200x2000), and
+for 2.5 instead of 3.5 (256x256)."""
 
 
 class LeaseLost(Exception):
-    """Somebody else has the job now."""
+    """Another worker has the job."""
 
 
 class Attempt:
-    """`draw` needs the engine, `record` does not: the next attempt draws while this one is recorded.
+    """`generate` needs the engine, `store` does not: the next attempt generates while this one is stored.
 
     Args:
-        model: what the engine draws with.
-        megapixels_per_run: what one part may hold.
-        details: what the files say about how they were made; None: nothing.
+        max_megapixels_per_batch: maximum memory of a micro-batch.
+        details: what the files say about how they were generated; None for nothing.
     """
 
     def __init__(
         self,
         lease: Lease,
         *,
-        store: JobStore,
+        store: Store,
         blobs: BlobStore,
         engine: Engine,
-        model: Model,
-        megapixels_per_run: float,
+        plan: GenerationPlan,
+        max_megapixels_per_batch: float,
         details: Mapping[str, Any] | None,
     ) -> None:
-        self.lease = lease
-        self.draw_seconds = 0.0
+        self.plan = plan
+        self.generation_seconds = 0.0
+        self._lease = lease
         self._job = lease.job
         self._store = store
         self._blobs = blobs
         self._engine = engine
-        self._model = model
         self._details = details
-        self._parts = _plan(self._job, model, megapixels_per_run)
-        self._tally = Tally(lease, model=model, parts=len(self._parts), store=store)
-        self._reporting = asyncio.create_task(self._tally.report())
-        # Now, while the engine draws: at the end of the drawing this write would go ahead of the next request's claim.
+        self._batches = _split(lease.job.id, plan, max_megapixels_per_batch)
+        batches = len(self._batches)
+        self._progress = ProgressReporter(lease, total=tasks_per_job(plan, batches), batches=batches, store=store)
+        self._reporting = asyncio.create_task(self._progress.run())
+        # Now, while the engine generates: afterwards this write would go ahead of the claim of the next job.
         self._keys = asyncio.create_task(self._reserve_keys())
-        self._filing: list[asyncio.Task[list[StoredImage]]] = []
+        self._store_tasks: list[asyncio.Task[list[StoredImage]]] = []
 
     @property
-    def images_at_once(self) -> int:
-        """Of the largest part."""
-        return max(part.count for part in self._parts)
+    def largest_batch(self) -> int:
+        """Number of images of the largest micro-batch."""
+        return max(batch.count for batch in self._batches)
 
-    async def draw(self) -> None:
-        """Draw every part. What the engine raises passes through.
+    async def generate(self) -> None:
+        """Generate every micro-batch.
 
         Raises:
-            ReferenceLost: a picture that the edit starts from cannot be had.
+            InputImageLost: an input image cannot be read.
+            EngineError: raised by the engine.
         """
         spec = self._job.spec
-        references = tuple(await load_references(spec, self._model, self._blobs, request_id=self._job.id))
-        for number, part in enumerate(replace(part, references=references) for part in self._parts):
-            drawn = await self._engine.draw(part, partial(self._tally.drawn, number))
-            self.draw_seconds += drawn.seconds
-            if number == 0 and drawn.used is not None and drawn.used.prompt != spec.prompt:
-                kept, sent = len(drawn.used.prompt), len(spec.prompt)
-                log.warning("prompt.truncated", request_id=self._job.id, characters=kept, characters_sent=sent)
-            self._filing.append(asyncio.create_task(self._file(part, drawn)))
+        input_images = tuple(await load_input_images(self.plan, self._blobs))
+        for number, batch in enumerate(replace(batch, input_images=input_images) for batch in self._batches):
+            generated = await self._engine.generate(batch, partial(self._progress.generated, number))
+            self.generation_seconds += generated.seconds
+            if number == 0 and generated.used is not None and generated.used.prompt != spec.prompt:
+                kept, sent = len(generated.used.prompt), len(spec.prompt)
+                log.warning("prompt.truncated", characters=kept, characters_sent=sent)
+            self._store_tasks.append(asyncio.create_task(self._store_batch(batch, generated)))
 
-    async def record(self) -> Succeeded | Cancelled:
-        """Wait until every file is stored of what was drawn. Where `draw` was stopped, that is not all there was to be.
+    async def store(self) -> Succeeded | Cancelled:
+        """Wait until every file is stored. Returns Cancelled where `generate` was stopped before its end.
 
         Raises:
-            LeaseLost: somebody else has the job; what this attempt stored is deleted in time.
+            LeaseLost: another worker has the job; retention deletes what this attempt stored.
         """
-        images = [image for filed in await asyncio.gather(*self._filing) for image in filed]
-        if len(self._filing) < len(self._parts):
+        images = [image for stored in await asyncio.gather(*self._store_tasks) for image in stored]
+        if len(self._store_tasks) < len(self._batches):
             return Cancelled(tuple(images))
-        return Succeeded(tuple(images), self.draw_seconds)
+        return Succeeded(tuple(images), self.generation_seconds)
 
     async def close(self) -> None:
-        """Stop whatever still runs for this attempt."""
-        tasks = [self._reporting, self._keys, *self._filing]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Stop everything that still runs for this attempt."""
+        await cancel_and_wait([self._reporting, self._keys, *self._store_tasks])
 
-    async def _file(self, part: Part, drawn: DrawnPart) -> list[StoredImage]:
+    async def _store_batch(self, batch: MicroBatch, generated: GeneratedBatch) -> list[StoredImage]:
         try:
-            await asyncio.sleep(_HEAD_START if self._job.spec.megapixels >= _LARGE else _SMALL_HEAD_START)
-            files = await asyncio.to_thread(self._encode, part, drawn)
+            is_large = self._job.spec.megapixels >= _LARGE_MEGAPIXELS
+            await asyncio.sleep(_ENCODE_DELAY if is_large else _SMALL_ENCODE_DELAY)
+            files = await asyncio.to_thread(self._encode, batch, generated)
         finally:
-            drawn.release()
-        self._tally.filed()
-        keys = (await self._keys)[part.first : part.first + part.count]
+            generated.release()
+        self._progress.stored()
+        keys = (await self._keys)[batch.first : batch.first + batch.count]
         await asyncio.gather(*map(self._store_file, keys, files))
-        self._tally.filed()
-        found = drawn.has_nsfw_concepts or (False,) * part.count
+        self._progress.stored()
+        found = generated.has_nsfw_concepts or (False,) * batch.count
         return [
-            self._stored(key, file, part.first + k, has_nsfw_concepts=flagged)
+            self._stored(key, file, batch.first + k, has_nsfw_concepts=flagged)
             for k, (key, file, flagged) in enumerate(zip(keys, files, found, strict=True))
         ]
 
-    def _encode(self, part: Part, drawn: DrawnPart) -> list[bytes]:
+    def _encode(self, batch: MicroBatch, generated: GeneratedBatch) -> list[bytes]:
         spec = self._job.spec
         return [
-            encode(resample(picture, spec.size), spec.output_format, self._metadata(spec.seed + number, drawn.used))
-            for number, picture in enumerate(np.asarray(drawn.pixels), part.first)
+            encode(resample(pixels, spec.size), spec.output_format, self._metadata(spec.seed + number, generated.used))
+            for number, pixels in enumerate(np.asarray(generated.pixels), batch.first)
         ]
 
-    def _metadata(self, seed: int, used: Used | None) -> Metadata | None:
+    def _metadata(self, seed: int, used: EffectiveParameters | None) -> Metadata | None:
         if self._details is None:
             return None
-        return metadata_of(self._details, used, seed=seed, output_format=self._job.spec.output_format)
+        return build_metadata(self._details, used, seed=seed, output_format=self._job.spec.output_format)
 
     async def _reserve_keys(self) -> list[str]:
         spec = self._job.spec
@@ -148,8 +148,8 @@ class Attempt:
             numbers = range(1, spec.batch_size + 1)
             keys = [file_key(self._job.app, prefix, number, spec.output_format.extension) for number in numbers]
             try:
-                reserved = await persist(partial(self._store.reserve_files, self.lease, keys), request_id=self._job.id)
-            except KeyError:  # one of 57 billion prefixes, drawn twice
+                reserved = await retry_until_stored(partial(self._store.files.reserve, self._lease, keys))
+            except KeyError:  # one of 57 billion prefixes, twice
                 continue
             if not reserved:
                 raise LeaseLost
@@ -157,7 +157,7 @@ class Attempt:
 
     async def _store_file(self, key: str, data: bytes) -> None:
         content_type = self._job.spec.output_format.content_type
-        await persist(partial(self._blobs.put, key, data, content_type), request_id=self._job.id)
+        await retry_until_stored(partial(self._blobs.put, key, data, content_type))
 
     def _stored(self, key: str, data: bytes, number: int, *, has_nsfw_concepts: bool) -> StoredImage:
         spec = self._job.spec
@@ -172,9 +172,9 @@ class Attempt:
         )
 
 
-def _plan(job: Job, model: Model, megapixels_per_run: float) -> list[Part]:
-    parts, first = [], 0
-    for count in split(job.spec.batch_size, model.megapixels_held(job.spec), megapixels_per_run):
-        parts.append(Part(job_id=job.id, spec=model.handed_over(job.spec), first=first, count=count))
+def _split(job_id: str, plan: GenerationPlan, max_megapixels_per_batch: float) -> list[MicroBatch]:
+    batches, first = [], 0
+    for count in plan.batch_sizes(max_megapixels_per_batch):
+        batches.append(MicroBatch(job_id=job_id, spec=plan.output, first=first, count=count))
         first += count
-    return parts
+    return batches

@@ -1,58 +1,61 @@
-"""Starts the engine of a worker, and starts it again after it has ended."""
+"""Starts the engine of a worker, and restarts it after it has exited."""
 
 import asyncio
 import time
-from collections.abc import Callable
 
 import structlog
 
-from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.backoff import Backoff, retry_until_success
+from pipelet.concurrency.cancel import raise_if_cancelled
 from pipelet.concurrency.log_throttle import LogThrottle
-from pipelet.domain.engine import Engine, EngineInfo
-from pipelet.domain.errors import EngineError, ModelUnusable
+from pipelet.domain.errors import EngineError, ModelLoadError
+from pipelet.domain.ports.engine import Engine
+from pipelet.worker.heartbeat import Heartbeat
 
 log = structlog.get_logger()
 
 _INITIAL_BACKOFF = 1.0
 _MAX_BACKOFF = 60.0
 _HEALTHY_SECONDS = 10.0
-"""An engine that ran for this time did not end because of its start: the next one starts at once."""
+"""Seconds after which an exit has nothing to do with the start: the next start is immediate."""
 _INITIAL_RESTART_BACKOFF = 0.2
 _MAX_RESTART_BACKOFF = 2.0
-"""Short: an engine that requests end again and again must not keep the other requests waiting."""
+"""Short: an engine that requests crash again and again must not keep the other requests waiting."""
 
 
 class EngineStart:
     """
     Args:
-        worker: its name, for the log.
-        on_problem: is told why the engine cannot be started.
+        heartbeat: reports why the engine cannot start, and the profile of the one that runs.
     """
 
-    def __init__(self, engine: Engine, *, worker: str, on_problem: Callable[[str], None]) -> None:
+    def __init__(self, engine: Engine, *, heartbeat: Heartbeat) -> None:
         self._engine = engine
-        self._worker = worker
-        self._on_problem = on_problem
+        self._heartbeat = heartbeat
         self._started_at: float | None = None
         self._restart_backoff = Backoff(initial=_INITIAL_RESTART_BACKOFF, maximum=_MAX_RESTART_BACKOFF)
         self._throttle = LogThrottle()
 
-    async def run(self) -> EngineInfo:
-        """Start it; a model that cannot be loaded is tried again, for the operator may repair it meanwhile."""
+    async def run(self) -> None:
+        """Start the engine. A model that cannot be loaded is retried, since the operator may fix it."""
         if self._started_at is not None:
             if time.monotonic() - self._started_at < _HEALTHY_SECONDS:
+                raise_if_cancelled()
                 await asyncio.sleep(self._restart_backoff.next())
             else:
                 self._restart_backoff.reset()
-        backoff = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF)
-        while True:
-            try:
-                info = await self._engine.start()
-            except (ModelUnusable, EngineError) as error:
-                reason = " ".join([str(error), getattr(error, "last_words", "")]).strip()
-                self._throttle.write(log.error, "engine.unusable", worker=self._worker, reason=reason)
-                self._on_problem(reason)
-                await asyncio.sleep(backoff.next())
-            else:
-                self._started_at = time.monotonic()
-                return info
+        info = await retry_until_success(
+            self._engine.start,
+            retry_on=(ModelLoadError, EngineError),
+            backoff=Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF),
+            on_failure=self._report,
+        )
+        self._started_at = time.monotonic()
+        log.info("engine.ready", model=info.model, device=info.device, seconds=info.load_seconds)
+        self._heartbeat.profile = f"{info.model} on {info.device}"
+        self._heartbeat.set_problem(None)
+
+    def _report(self, error: Exception) -> None:
+        reason = " ".join([str(error), getattr(error, "stderr_tail", "")]).strip()
+        self._throttle.write(log.error, "engine.start_failed", reason=reason)
+        self._heartbeat.set_problem(reason)

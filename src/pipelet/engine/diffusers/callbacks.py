@@ -1,0 +1,54 @@
+"""Hears from inside a pipeline how far it is."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pipelet.domain.errors import GenerationCancelled
+
+
+class StepCallbacks:
+    """Counts the tasks of one drawing, pass by pass, and stops it where it is told to."""
+
+    def __init__(self, on_progress: Callable[[int], None], is_cancelled: Callable[[], bool]) -> None:
+        self._on_task = on_progress
+        self._is_cancelled = is_cancelled
+        self._done = 0
+        self._before = 0
+        self._encodings = 1
+        self._steps = 0
+
+    def begin_pass(self, steps: int, *, encodings: int = 1) -> None:
+        """`encodings` are the tasks before the first step."""
+        self._before = self._done
+        self._encodings = encodings
+        self._steps = steps
+
+    def end_pass(self) -> None:
+        self._reach(self._encodings + self._steps + 1)
+
+    def check(self) -> None:
+        # Raising is the only clean way out: the pipelines' own `interrupt` still decodes half a picture.
+        if self._is_cancelled():
+            raise GenerationCancelled("Told to stop.")
+
+    def _reach(self, done: int) -> None:
+        """`done` of this pass."""
+        while self._done < self._before + done:
+            self._done += 1
+            self._on_task(self._done)
+
+    def before_picture(self, *_: Any) -> None:
+        """The prompt is encoded, and pictures are next."""
+        self._reach(self._encodings - 1)
+        self.check()
+
+    def before_forward(self, *_: Any) -> None:
+        self._reach(self._encodings)
+        self.check()
+
+    def after_step(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        # Second-order schedulers take more steps than were asked for.
+        planned = max(getattr(pipe, "num_timesteps", self._steps), 1)
+        self._reach(self._encodings + min((step + 1) * self._steps // planned, self._steps))
+        self.check()
+        return {}

@@ -1,0 +1,101 @@
+"""From what the catalog says of a model to its pipeline."""
+
+import inspect
+import json
+from functools import partial
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.errors import ModelLoadError
+from pipelet.engine.diffusers.devices import dtype_of
+from pipelet.engine.diffusers.loading import checkpoint, hub
+from pipelet.engine.diffusers.loading.components import load_components
+from pipelet.engine.diffusers.loading.processors import without_torchvision
+from pipelet.engine.diffusers.verify import check_tokenizers
+
+
+def load_pipeline(source: str, model: ModelConfig, device: torch.device) -> Any:
+    """Loaded as what `device` computes with, and not moved there yet.
+
+    Raises:
+        ModelLoadError: it is not there, is damaged or incomplete, or cannot tell prompts apart.
+    """
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    folder = _folder_of(source, model)
+    pipeline = _pipeline_class(model.pipeline, folder)
+    taken = inspect.signature(pipeline.__init__).parameters
+    checkpoint.check_complete(folder, taken=taken, variant=model.variant)
+    dtype = dtype_of(model, pipeline.__name__, device)
+    safetensors = None if model.allow_pickle else True
+    try:
+        parts = without_torchvision(pipeline, folder, local_files_only=True)
+        parts |= load_components(pipeline, folder, dtype=dtype, variant=model.variant, use_safetensors=safetensors)
+        # Always with a dtype: without one a bfloat16 checkpoint is loaded half as bfloat16, half as float32.
+        pipe = pipeline.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, use_safetensors=safetensors, **parts
+        )
+    except json.JSONDecodeError as error:
+        raise ModelLoadError(
+            f"A JSON file of the model {folder} is damaged: {error}. Copy or download the model again."
+        ) from error
+    except ValueError as error:
+        raise ModelLoadError(
+            f"The checkpoint {source} was not made for {pipeline.__name__}; name its own class in the catalog's "
+            f"`pipeline`, or take a checkpoint that fits: {error}"
+        ) from error
+    except OSError as error:
+        raise ModelLoadError(f"The model folder {folder} is incomplete, copy or download it again: {error}") from error
+    check_tokenizers(pipe, folder)
+    return pipe
+
+
+def _folder_of(source: str, model: ModelConfig) -> str:
+    check = partial(checkpoint.check, variant=model.variant, allow_pickle=model.allow_pickle)
+    folder = check(source) or check(hub.fetch(source, variant=model.variant, allow_pickle=model.allow_pickle))
+    assert folder is not None  # noqa: S101 - what was fetched is a folder
+    return folder
+
+
+def _pipeline_class(name: str, folder: str) -> Any:
+    """The named class; `auto` is what the folder says."""
+    if name == "auto":
+        name = checkpoint.pipeline_class_name(folder)
+    found = getattr(diffusers, name, None)
+    if not (inspect.isclass(found) and issubclass(found, diffusers.DiffusionPipeline)):
+        raise ModelLoadError(
+            f"diffusers {diffusers.__version__} has no pipeline class {name}. "
+            "Name another one in the catalog's `pipeline`, or install a diffusers that has it."
+        )
+    return found
+
+
+def sibling(pipe: Any, name: str, *, asked_by: str) -> Any:
+    """The pipeline of the class `name` on the weights of `pipe`.
+
+    Raises:
+        ModelLoadError: there is no such class, or the weights lack a part of it. `asked_by` is a field of the catalog.
+    """
+    found = getattr(diffusers, name, None)
+    if found is None:
+        raise ModelLoadError(
+            f"diffusers {diffusers.__version__} has no {name}, which {asked_by} in the catalog asks for. "
+            "Take that out, or name another `pipeline`."
+        )
+    # Not by `from_pipe`, which casts the weights to float32 unless told otherwise, and the other pipeline shares them;
+    # nor by `AutoPipelineForImage2Image`, which imports every pipeline there is.
+    taken = dict(inspect.signature(found.__init__).parameters)
+    del taken["self"]
+    absent = [part for part, how in taken.items() if part not in pipe.components and how.default is how.empty]
+    if absent:
+        raise ModelLoadError(
+            f"{name}, which {asked_by} in the catalog asks for, needs {', '.join(absent)}, and the model has only what "
+            f"{type(pipe).__name__} needs. Name another class, or take a checkpoint that was made for that one."
+        )
+    made = found(**{part: value for part, value in pipe.components.items() if part in taken})
+    made.set_progress_bar_config(disable=True)
+    return made

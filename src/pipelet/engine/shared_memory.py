@@ -1,0 +1,118 @@
+"""Shared memory for images between parent and child, which no crash can leak.
+
+A slot is a file without a name: it disappears with the last process that has it open.
+"""
+
+import asyncio
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, int, int, int]
+"""Images, height, width, 3."""
+
+
+class Slots:
+    """The slots of one child, for one event loop: take and release there."""
+
+    def __init__(self, count: int) -> None:
+        self.descriptors = [_open_unnamed() for _ in range(count)]
+        self._free: asyncio.Queue[int] = asyncio.Queue()
+        for slot in range(count):
+            self._free.put_nowait(slot)
+
+    async def take(self) -> int:
+        """Wait for a free slot."""
+        return await self._free.get()
+
+    def release(self, slot: int) -> None:
+        self._free.put_nowait(slot)
+
+    def ensure_size(self, slot: int, shape: Shape) -> None:
+        # A slot never shrinks: reading a mapped page beyond the end kills the reader, and a view of a released batch
+        # may still exist.
+        descriptor = self.descriptors[slot]
+        if os.fstat(descriptor).st_size < _size(shape):
+            os.ftruncate(descriptor, _size(shape))
+
+    def view(self, slot: int, shape: Shape) -> memoryview:
+        """Map the pixels, read-only. They stay readable after `close`."""
+        mapped = mmap.mmap(self.descriptors[slot], _size(shape), prot=mmap.PROT_READ)
+        return memoryview(mapped).cast("B", shape)
+
+    def close(self) -> None:
+        """Close the files, once; existing views keep theirs."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors = []
+
+
+class InputBuffer:
+    """The input images of the next micro-batch, one after another."""
+
+    def __init__(self) -> None:
+        self.descriptor = _open_unnamed()
+
+    async def fill(self, images: Sequence[memoryview]) -> None:
+        """Write `images`; the child must have finished with the previous ones."""
+        offset = 0
+        for image in images:
+            os.pwrite(self.descriptor, image.cast("B"), offset)
+            offset += image.nbytes
+            await asyncio.sleep(0)  # yield so that lease renewals can run
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+@dataclass(slots=True)
+class Release:
+    """Releases a slot; further calls do nothing."""
+
+    release: Callable[[int], None]
+    slot: int
+    done: bool = False
+
+    def __call__(self) -> None:
+        if not self.done:
+            self.done = True
+            self.release(self.slot)
+
+
+def map_output(descriptor: int, shape: Shape) -> NDArray[np.uint8]:
+    """Map a slot in the child."""
+    return np.frombuffer(mmap.mmap(descriptor, _size(shape)), np.uint8).reshape(shape)
+
+
+def map_inputs(descriptor: int, shapes: Sequence[tuple[int, int, int]]) -> list[NDArray[np.uint8]]:
+    """Map the input buffer in the child."""
+    if not shapes:
+        return []
+    mapped, offset, images = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ), 0, []
+    for shape in shapes:
+        pixels = np.frombuffer(mapped, np.uint8, count=math.prod(shape), offset=offset)
+        images.append(pixels.reshape(shape))
+        offset += pixels.nbytes
+    return images
+
+
+def _size(shape: Shape) -> int:
+    images, height, width, channels = shape
+    return images * height * width * channels
+
+
+def _open_unnamed() -> int:
+    if hasattr(os, "memfd_create"):
+        # Not /dev/shm: containers give it 64 MB, and writing past that kills the writer.
+        return os.memfd_create("pipelet-pixels", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile(prefix="pipelet-pixels-") as file:
+        return os.dup(file.fileno())

@@ -1,0 +1,1 @@
+"""Pixels and files of one image: inputs, resampling, encoding and metadata."""

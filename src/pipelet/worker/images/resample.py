@@ -1,0 +1,39 @@
+"""Resamples images between the size a model generates and the size that was requested.
+
+The worker does this, and not the engine's process, so that the device does not wait for it; also, small images are
+quicker to hand over.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelet.domain.generation.sizes import Size
+
+
+def resample(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Scale `pixels`, shape (height, width, 3), to cover `size`, and crop the rest evenly."""
+    height, width = pixels.shape[:2]
+    if (width, height) == (size.width, size.height):
+        return pixels
+    scale = max(size.width / width, size.height / height)
+    left, top = max(0, width - size.width / scale) / 2, max(0, height - size.height / scale) / 2
+    visible = (left, top, width - left, height - top)
+    target = (size.width, size.height)
+    return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.LANCZOS, box=visible))
+
+
+def place_on_canvas(pixels: NDArray[np.uint8], requested: Size, generated: Size) -> NDArray[np.uint8]:
+    """Place `pixels` on a canvas of the size `generated`, such that `resample` to `requested` shows all of them.
+
+    The part that `resample` crops is filled with their mirrored edges. If their aspect ratio differs from that of
+    `requested`, they cover it, cropped.
+    """
+    scale = max(requested.width / generated.width, requested.height / generated.height)
+    seen = Size(
+        min(max(1, round(requested.width / scale)), generated.width),
+        min(max(1, round(requested.height / scale)), generated.height),
+    )
+    left, top = (generated.width - seen.width) // 2, (generated.height - seen.height) // 2
+    edges = ((top, generated.height - seen.height - top), (left, generated.width - seen.width - left), (0, 0))
+    return np.pad(resample(pixels, seen), edges, mode="symmetric")

@@ -1,0 +1,65 @@
+"""Counts the finished tasks of an attempt, and reports them to the store."""
+
+import asyncio
+
+import structlog
+
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.cancel import raise_if_cancelled
+from pipelet.concurrency.log_throttle import LogThrottle
+from pipelet.domain.errors import StoreError
+from pipelet.domain.jobs.job import Lease
+from pipelet.domain.jobs.progress import Progress
+from pipelet.domain.ports.store import Store
+
+log = structlog.get_logger()
+
+_REPORT_INTERVAL = 0.1
+_INITIAL_BACKOFF = 0.2
+_MAX_BACKOFF = 5.0
+
+
+class ProgressReporter:
+    """Reports at most ten times a second; the newest count wins.
+
+    Args:
+        total: tasks of the attempt.
+        batches: number of its micro-batches.
+    """
+
+    def __init__(self, lease: Lease, *, total: int, batches: int, store: Store) -> None:
+        self._lease = lease
+        self._store = store
+        self._total = total
+        self._generated = [0] * batches
+        self._stored = 0
+        self._changed = asyncio.Event()
+        self._changed.set()  # the first report, 0 of n, says how much there is to do
+
+    def generated(self, batch: int, tasks: int) -> None:
+        """Note that the engine has finished `tasks` of a micro-batch in all."""
+        self._generated[batch] = max(tasks, self._generated[batch])
+        self._changed.set()
+
+    def stored(self) -> None:
+        """Note one more finished task of encoding and storing."""
+        self._stored += 1
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Report until cancelled. The lease keeper notices a lost lease."""
+        backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                progress = Progress(sum(self._generated) + self._stored, self._total)
+                await self._store.leases.report_progress(self._lease, progress)
+            except StoreError as error:
+                throttle.write(log.warning, "progress.report_failed", reason=str(error))
+                self._changed.set()
+                raise_if_cancelled()
+                await asyncio.sleep(backoff.next())
+            else:
+                backoff.reset()
+                await asyncio.sleep(_REPORT_INTERVAL)

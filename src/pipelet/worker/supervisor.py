@@ -1,0 +1,139 @@
+"""Worker processes of `pipelet serve`: started, watched, restarted when they exit, stopped together."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.cancel import wait_for_event
+from pipelet.concurrency.log_throttle import LogThrottle
+from pipelet.domain.errors import StoreError
+from pipelet.domain.ids import new_token
+from pipelet.domain.ports.clock import Clock
+from pipelet.domain.ports.store import Store
+from pipelet.system.processes import module_path
+
+log = structlog.get_logger()
+
+_INITIAL_BACKOFF = 0.4
+_MAX_BACKOFF = 30.0
+_HEALTHY_SECONDS = 10.0
+"""Seconds after which a worker counts as healthy: if it exits later, the next one starts at once."""
+_KILL_AFTER_GRACE_SECONDS = 10.0
+_CLIENT_SETTINGS = ("PIPELET_API_KEY", "PIPELET_API_URL")
+"""Settings of the command line that calls a service. A worker needs no key."""
+_STOPPED = (0, 128 + signal.SIGTERM, -signal.SIGTERM)
+"""Exit statuses after SIGTERM: in order, during the start, and before Python could handle signals."""
+DRAINED = 10
+"""Exit status of a supervised worker that was drained: not 0, which a stopped one has, too."""
+
+
+class Supervisor:
+    """One process for each of `devices`. Their names begin with `host`, which tells the crews of two machines apart."""
+
+    def __init__(
+        self,
+        devices: Sequence[str],
+        *,
+        host: str,
+        environment: Mapping[str, str],
+        grace_seconds: float,
+        store: Store,
+        clock: Clock,
+    ) -> None:
+        self._devices = devices
+        self._host = host
+        inherited = {name: value for name, value in os.environ.items() if name not in _CLIENT_SETTINGS}
+        self._environment = {**inherited, **environment, "PYTHONPATH": module_path()}
+        self._grace_seconds = grace_seconds
+        self._store = store
+        self._clock = clock
+        self._stopping = asyncio.Event()
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+
+    async def run(self) -> None:
+        """Keep every place filled until `stop`, but for those of drained workers; returns when all have ended."""
+        await asyncio.gather(*map(self._keep, self._devices))
+
+    def stop(self) -> None:
+        """Ask all to finish; those that outstay the grace time are killed. Asked again, they hand back what runs."""
+        self._stopping.set()
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):  # it has just died
+                process.terminate()
+
+    async def _keep(self, device: str) -> None:
+        backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
+        while not self._stopping.is_set():
+            name = f"{self._host}-{device}-{new_token()[:8]}"
+            born = self._clock.now()
+            try:
+                status = await self._live(name, device)
+            except OSError as error:  # no process, no memory or no open file is left for it
+                throttle.write(log.error, "worker.start_failed", device=device, reason=str(error))
+                await wait_for_event(self._stopping, seconds=backoff.next())
+                continue
+            if self._stopping.is_set() and status in _STOPPED:
+                return
+            if status == DRAINED:
+                log.warning("worker.drained", worker=name, device=device, reason="Its place is empty until a restart.")
+                return
+            log.error("worker.died", worker=name, exit_status=status)
+            await self._hand_back(name)
+            lived_long = self._clock.now() - born > _HEALTHY_SECONDS
+            if lived_long:
+                backoff.reset()
+            await wait_for_event(self._stopping, seconds=backoff.next())
+
+    async def _live(self, name: str, device: str) -> int:
+        """From birth to death of one process.
+
+        Its standard input ends when we do, however we end: then it stops. It is in a session of its own, so that Ctrl-C
+        reaches it through us, once.
+        """
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "pipelet",
+            "worker",
+            "--name",
+            name,
+            "--device",
+            device,
+            "--until-stdin-closes",
+        ]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, env=self._environment, start_new_session=True
+        )
+        self._processes[name] = process
+        if self._stopping.is_set():  # the stop was requested while the process started
+            process.terminate()
+        log.info("worker.started", worker=name, pid=process.pid)
+        dying = asyncio.create_task(process.wait())
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([dying, stopped], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([dying], timeout=self._grace_seconds + _KILL_AFTER_GRACE_SECONDS)
+            if not dying.done():
+                log.error("worker.killed", worker=name, reason="It did not stop within the grace time.")
+                process.kill()
+            return await dying
+        finally:
+            stopped.cancel()
+            del self._processes[name]
+
+    async def _hand_back(self, name: str) -> None:
+        """Requeue the jobs of a dead worker now instead of waiting for its leases to expire."""
+        try:
+            for job in await self._store.leases.rescue_worker_jobs(name, self._clock.now()):
+                log.warning("worker.job_requeued", worker=name, request_id=job.id, state=job.state)
+        except StoreError as error:  # then the leases do run out
+            log.warning("worker.cleanup_failed", worker=name, reason=str(error))
+        except Exception:  # the other workers and the API continue
+            log.exception("worker.cleanup_failed", worker=name)
