@@ -4,11 +4,14 @@ SIZE ?= 320x200
 INSTALL = $(VENV)/bin/python -m pip install --quiet $(addprefix -c ,$(wildcard constraints.txt))
 # The tree at hand runs, whatever the environment has installed.
 export PYTHONPATH := $(CURDIR)/src
+# Tests of whole services and of torch, and those that need minutes of examples.
+SLOW = $(addprefix tests/,acceptance benchmarks cli clients engine fleet training api/test_description.py)
+PYTEST = $(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test check bench docs train clean
+.PHONY: help demo serve test test-fast check bench docs train clean
 
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.engine ## Start the service, draw pictures into demo-output/, stop (SIZE=3200x2000 for large ones)
 	$(VENV)/bin/python examples/demo.py --size $(SIZE)
@@ -17,7 +20,10 @@ serve: $(VENV)/.engine ## Run the service until Ctrl-C (ARGS="--model z-image-tu
 	$(VENV)/bin/python -m pipelet serve $(ARGS)
 
 test: check ## Check, then run all tests (ARGS="tests/cli -x" for some)
-	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-fast: $(VENV)/.dev ## Run the tests that take no whole service and no torch, in a minute
+	$(PYTEST) $(addprefix --ignore=,$(SLOW)) $(ARGS)
 
 check: $(VENV)/.dev ## Lint, formatting, types, and who may import whom
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
@@ -29,8 +35,8 @@ bench: $(VENV)/.dev ## Measure, and print tables
 docs: $(VENV)/.dev ## Rewrite the parts of docs/ that are made from the code
 	$(VENV)/bin/python -m tests.docs.reference
 
-train: $(VENV)/.engine ## Train the model in the box, into training-run/box (docs/training.md)
-	$(VENV)/bin/python -m training all training-run/box $(ARGS)
+train: $(VENV)/.engine ## Train the demo model, into training-run/demo (docs/models/training.md)
+	$(VENV)/bin/python -m training all training-run/demo $(ARGS)
 
 clean: ## Remove what the other verbs made; your data in .pipelet/ and training-run/ stays
 	rm -rf .venv demo-output contact-sheets build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

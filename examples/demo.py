@@ -1,8 +1,6 @@
-"""The whole way once: start a service, send requests of the API document's form, fetch the pictures, have one of them
-edited, stop.
+"""A complete example: start a service, send requests as the API document shows, fetch the images, edit one, stop.
 
-What goes over the wire is made with the standard library only, so that every byte of it is to be seen here. Run by
-`make demo`.
+It builds its HTTP requests with the standard library only, so that every byte is visible here. `make demo` runs it.
 """
 
 import argparse
@@ -39,10 +37,10 @@ MORE_PROMPTS = (
     "a lemon and a tomato on a blue background",
     "a ghost in the bottom left corner",
 )
-"""Like the first one, what the demonstration model draws well."""
+"""Prompts that the demo model generates well, like the first one."""
 NEXT = 'make serve; then, in another terminal, .venv/bin/pipelet generate "a cat above a dog" --width 256 --height 256'
 EDIT = "a green apple on a light blue background"
-"""What the first of them becomes."""
+"""Edit of the first of these images."""
 EDIT_BODY = '{"prompt": "%s", "image_urls": ["%s"]}'
 MORE_BODY = '{"width": 256, "height": 256, "prompt": "%s"}'
 CURLS_LABEL = "application/x-www-form-urlencoded"
@@ -53,7 +51,7 @@ OUR_SETTINGS = {
     "PIPELET_LOG_FORMAT": "json",
 }
 
-# Nothing here leaves this machine, so no proxy is asked.
+# All requests stay on this machine, so they use no proxy.
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -63,7 +61,7 @@ class Failed(Exception):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", default="320x200", help="width x height of the first pictures, such as 3200x2000")
+    parser.add_argument("--size", default="320x200", help="width x height of the first images, such as 3200x2000")
     width, _, height = parser.parse_args().size.partition("x")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="pipelet-demo-") as folder:
@@ -71,10 +69,10 @@ def main() -> int:
         try:
             with running_service(Path(folder), log) as (url, key):
                 bodies = [BODY % (width, height, PROMPT), *(MORE_BODY % prompt for prompt in MORE_PROMPTS)]
-                drawn = [picture for body in bodies for picture in draw(url, key, "z-image-text-to-image", body)]
-                apple = drawn[-len(MORE_PROMPTS)]
-                drawn += draw(url, key, "z-image-image-edit", EDIT_BODY % (EDIT, apple.url))
-            say(f"All of them on one sheet: {contact_sheet([picture.path for picture in drawn])}")
+                images = [image for body in bodies for image in generate(url, key, "z-image-text-to-image", body)]
+                apple = images[-len(MORE_PROMPTS)]
+                images += generate(url, key, "z-image-image-edit", EDIT_BODY % (EDIT, apple.url))
+            say(f"All images on one sheet: {contact_sheet([image.path for image in images])}")
         except (Failed, OSError) as error:
             say(f"\nThe demo failed: {error}\nThe end of the service's log:\n{tail(log)}")
             return 1
@@ -85,7 +83,7 @@ def main() -> int:
 
 @contextlib.contextmanager
 def running_service(folder: Path, log: Path) -> Iterator[tuple[str, str]]:
-    """The URL and key of a service of our own on a free port; it is stopped when the block is left, in whatever way."""
+    """Run a service on a free port; yield its URL and key, and stop it when the block ends."""
     command = [sys.executable, "-m", "pipelet", "serve", "--port", "0", "--data-dir", str(folder / "data")]
     say(f"$ {' '.join(['pipelet', *command[3:]])}")
     with log.open("w") as stderr:
@@ -97,7 +95,7 @@ def running_service(folder: Path, log: Path) -> Iterator[tuple[str, str]]:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            start_new_session=True,  # Ctrl-C is for us: we stop it in order
+            start_new_session=True,  # Ctrl-C reaches us only; we stop the service in order
         )
     assert service.stdout is not None  # noqa: S101 - it is a pipe
     try:
@@ -122,17 +120,17 @@ def wait_for_worker(url: str, key: str, service: "subprocess.Popen[str]", log: P
         if ready:
             say(f" ready after {time.monotonic() - began:.0f} s: {ready[0]['kind']}.\n")
             return
-        if service.poll() is not None or (found := trouble(log)):
+        if service.poll() is not None or (found := problem(log)):
             raise Failed(found if service.poll() is None else "the service ended while the model was loading.")
         say(".", end="")
         time.sleep(0.25)
 
 
-def trouble(log: Path) -> str:
-    """What the service's log says of a worker that cannot work, or nothing."""
+def problem(log: Path) -> str:
+    """Return why a worker failed, according to the log of the service; empty if none did."""
     for line in log.read_text().splitlines():
         event = json.loads(line) if line.startswith("{") and line.endswith("}") else {}
-        if event.get("event") in ("engine.unusable", "worker.died"):
+        if event.get("event") in ("engine.start_failed", "worker.died"):
             return str(event.get("reason", "the worker died."))
     return ""
 
@@ -146,13 +144,13 @@ def stop(service: "subprocess.Popen[str]") -> None:
         service.wait()
 
 
-class Picture(NamedTuple):
+class SavedImage(NamedTuple):
     path: Path
     url: str
-    """Signed; the service reads its own pictures from there, too."""
+    """Signed URL; the service accepts it as an input image."""
 
 
-def draw(url: str, key: str, app: str, body: str) -> list[Picture]:
+def generate(url: str, key: str, app: str, body: str) -> list[SavedImage]:
     say(f"$ curl -XPOST {url}/fal/queue/{app} -H 'Authorization: Bearer …' -d '{body}'")
     code, submitted = call("POST", f"{url}/fal/queue/{app}", key, body.encode(), CURLS_LABEL)
     if code != 200:
@@ -163,24 +161,24 @@ def draw(url: str, key: str, app: str, body: str) -> list[Picture]:
     if code != 200:
         raise Failed(result["message"])
     say("")
-    pictures = []
+    saved = []
     for image in result["images"]:
         path = fetch(image["url"], image["file_name"])
         say(f"{path}  ({image['width']}×{image['height']}, {path.stat().st_size / 1e6:.1f} MB)")
-        pictures.append(Picture(path, image["url"]))
+        saved.append(SavedImage(path, image["url"]))
     say("")
-    return pictures
+    return saved
 
 
 def watch(status_url: str, key: str) -> None:
-    """Print the status each time it says something new."""
+    """Print the status each time it changes."""
     shown = ""
     while True:
         _, status = call("GET", status_url, key)
         about = status["statusMessages"]
         line, seconds = f"{status['status']:<11}  {about['message']}", about["estimatedTotalTimeSeconds"]
         if line != shown:
-            say(line if seconds is None else f"{line}  (about {seconds} s in all)")
+            say(line if seconds is None else f"{line}  (about {seconds} s in total)")
             shown = line
         if status["status"] == "COMPLETED":
             return
@@ -188,7 +186,7 @@ def watch(status_url: str, key: str) -> None:
 
 
 def fetch(url: str, name: str) -> Path:
-    """The URL is signed: no key is needed for it."""
+    """Save a file. Its URL is signed, so it needs no key."""
     OUTPUT.mkdir(exist_ok=True)
     path = OUTPUT / Path(name).name
     with opener.open(url, timeout=60) as response, path.open("xb") as file:
@@ -196,16 +194,16 @@ def fetch(url: str, name: str) -> Path:
     return path
 
 
-def contact_sheet(pictures: list[Path], side: int = 256, gap: int = 8) -> Path:
-    """Four in a row, small ones as they are and large ones made smaller."""
-    across, rows = 4, -(-len(pictures) // 4)
+def contact_sheet(paths: list[Path], side: int = 256, gap: int = 8) -> Path:
+    """Put the images on one sheet, four in a row; large ones are scaled down."""
+    across, rows = 4, -(-len(paths) // 4)
     sheet = Image.new("RGB", (across * (side + gap) + gap, rows * (side + gap) + gap), "white")
-    for number, path in enumerate(pictures):
-        with Image.open(path) as picture:
-            picture.thumbnail((side, side))
-            left = gap + number % across * (side + gap) + (side - picture.width) // 2
-            top = gap + number // across * (side + gap) + (side - picture.height) // 2
-            sheet.paste(picture, (left, top))
+    for number, path in enumerate(paths):
+        with Image.open(path) as image:
+            image.thumbnail((side, side))
+            left = gap + number % across * (side + gap) + (side - image.width) // 2
+            top = gap + number // across * (side + gap) + (side - image.height) // 2
+            sheet.paste(image, (left, top))
     path = OUTPUT / "contact-sheet.png"
     sheet.save(path)
     return path
@@ -214,7 +212,7 @@ def contact_sheet(pictures: list[Path], side: int = 256, gap: int = 8) -> Path:
 def call(
     method: str, url: str, key: str = "", body: bytes | None = None, label: str = ""
 ) -> tuple[int, dict[str, Any]]:
-    """Status code and JSON of one request."""
+    """Send a request; return the status code and the JSON body."""
     request = urllib.request.Request(url, body, method=method)  # noqa: S310 - our own service
     if key:
         request.add_header("Authorization", f"Bearer {key}")
@@ -233,7 +231,7 @@ def tail(log: Path) -> str:
 
 
 def say(text: str, end: str = "\n") -> None:
-    print(text, end=end, flush=True)  # noqa: T201 - a demo talks
+    print(text, end=end, flush=True)  # noqa: T201 - a demo prints
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-// Submit a request, wait for its end, fetch its pictures: with nothing but fetch.
-//   PIPELET_KEY=$(cat .pipelet/local-key) node examples/javascript.mjs "a red apple on a light blue background"
+// Submit a request, wait until it has ended, and fetch its images, with the built-in fetch only.
+//   PIPELET_API_KEY=$(cat .pipelet/local-key) node examples/javascript.mjs "a red apple on a light blue background"
 import { writeFile } from "node:fs/promises";
 
-const url = process.env.PIPELET_URL ?? "http://127.0.0.1:8000";
-const headers = { Authorization: `Bearer ${process.env.PIPELET_KEY}`, "Content-Type": "application/json" };
+const url = process.env.PIPELET_API_URL ?? "http://127.0.0.1:8000";
+const headers = { Authorization: `Bearer ${process.env.PIPELET_API_KEY}`, "Content-Type": "application/json" };
 
 async function call(address, options = {}) {
   const response = await fetch(address, { headers, ...options });

@@ -1,4 +1,4 @@
-"""The first steps of the process. It can be stopped before anything is imported that takes time."""
+"""The entry point. It handles SIGTERM before it imports anything slow."""
 
 import _thread
 import os
@@ -19,13 +19,13 @@ def main() -> None:
 
 
 def exit_at_sigterm(within: float = 2.0) -> None:
-    """End the process at SIGTERM, in order or, after `within` seconds, in any way.
+    """Exit at SIGTERM: in order or, after `within` seconds, at once.
 
-    The kernel gives process 1, which is what a container starts, no default action: SIGTERM would be lost.
+    For process 1, which is what a container starts, the kernel has no default action: SIGTERM would be ignored.
     """
 
     def exit_in_order(number: int, _frame: object) -> NoReturn:
-        # A finalizer swallows the exception, and a thread that waits for a name server would be waited for.
+        # A finalizer would swallow the exception, and a thread in a DNS lookup would delay the exit.
         _thread.start_new_thread(_exit_after, (within, 128 + number))
         sys.exit(128 + number)
 

@@ -1,22 +1,63 @@
-"""What `client` returns, read from the answers of the service."""
+"""Types that the client returns, parsed from responses of the service."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelet.domain.progress import Progress
+from pipelet.domain.errors import PipeletError
+from pipelet.domain.jobs.progress import Progress
 
 _PROGRESS = re.compile(r"Progress: (\d+)/(\d+) ")
+
+
+class ClientError(PipeletError):
+    pass
+
+
+class ServiceUnavailable(ClientError):
+    pass
+
+
+class Unreachable(ServiceUnavailable):
+    pass
+
+
+class AuthenticationError(ClientError):
+    pass
+
+
+class RequestNotFound(ClientError):
+    pass
+
+
+class ValidationError(ClientError):
+    pass
+
+
+class NotCancellable(ClientError):
+    is_running = False
+    """Whether the request is running: `cancel` with `running=True` stops it."""
+
+
+class NotReady(ClientError):
+    pass
+
+
+class RequestFailed(ClientError):
+    def __init__(self, message: str, error_type: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        """Machine-readable reason, such as `client_cancelled` or `out_of_memory`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
     request_id: str
     queue_position: int
-    """How many requests start before this one."""
+    """Number of requests that start before this one."""
     body: Mapping[str, Any]
-    """What the service answered, whole."""
+    """The whole response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +67,9 @@ class Status:
     """`IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`; failed and cancelled requests are completed."""
     queue_position: int
     message: str
-    """For people: how many requests are ahead, how many tasks are done, or why it failed."""
+    """Text for people: requests ahead, tasks done, or why it failed."""
     estimated_total_seconds: int | None
-    """From submit to result; None while the app is paused or no worker serves it."""
+    """Seconds from submit to result; None while the app is paused or no worker serves it."""
     error: str | None
     body: Mapping[str, Any]
 
@@ -45,7 +86,7 @@ class Status:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFile:
     url: str
-    """Works without a key, for a limited time."""
+    """URL that works without a key, for a limited time."""
     file_name: str
 
 
@@ -61,7 +102,7 @@ class Health:
     is_ready: bool
     version: str
     checks: Mapping[str, str]
-    """By name of a part: `ok`, `unavailable` or, with a key, what is wrong with it."""
+    """By component: `ok`, `unavailable` or, with a key, the reason."""
     workers: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...]
 

@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, on standard error, ours and the libraries' in one shape."""
+"""Structured logs on standard error: one line per event, with one format for ours and those of libraries."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from pipelet.system.text import visible
 
 
 class _Lines(structlog.WriteLogger):
-    """A log on a full disk, or whose reader has gone, loses lines; it must not lose requests."""
+    """A logger that drops lines if the disk is full or the reader is gone, instead of failing requests."""
 
     def __init__(self, *_: object) -> None:
         super().__init__(sys.stderr)
@@ -30,31 +30,31 @@ _encode = json.JSONEncoder(default=repr).encode
 
 
 def _as_json(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
-    # structlog's own renderer makes an encoder for every line, and every submit is a line.
+    # structlog's own renderer makes an encoder per line, and every submit logs a line.
     return _encode(event)
 
 
 def _make_visible(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Other values than text are shown by `repr`, which escapes by itself."""
+    """Escape control characters in text; other values are shown by `repr`, which escapes them."""
     return {name: visible(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 def _write_traceback(output: TextIO, info: structlog.typing.ExcInfo) -> None:
-    """Without local variables, which structlog would show where rich is installed: some are secrets."""
+    """Write a traceback without local variables, which structlog shows if rich is installed: some are secrets."""
     text = "".join(traceback.format_exception(*info)).rstrip("\n")
     output.write("\n" + visible(text, keep="\n\t"))
 
 
 def configure(*, format: Literal["auto", "json", "console"], level: str) -> None:  # noqa: A002 - the setting's name
-    """Send everything through one renderer. `auto` is for people where standard error is a terminal, else JSON."""
-    for_people = format == "console" or (format == "auto" and sys.stderr.isatty())
+    """Send all logs through one renderer. `auto` is `console` if standard error is a terminal, else `json`."""
+    is_console = format == "console" or (format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer = structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback) if for_people else _as_json
-    flatten = [_make_visible] if for_people else [structlog.processors.format_exc_info]
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback) if is_console else _as_json
+    flatten = [_make_visible] if is_console else [structlog.processors.format_exc_info]
     structlog.configure(
         processors=[*shared, *flatten, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level.upper()),

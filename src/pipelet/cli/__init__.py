@@ -1,36 +1,37 @@
-"""The command line. Each command's module is imported when it runs: `pipelet --help` loads none of them."""
+"""The command line. The module of a command is imported when it runs; `pipelet --help` imports none of them."""
 
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App
 
-from pipelet.cli.installation import check_installation
-from pipelet.domain.errors import PipeletError, Unusable
+from pipelet.cli.doctor.installation import check_installation
+from pipelet.domain.errors import OperationalError, PipeletError
 from pipelet.system.text import visible
 
-REFUSED, UNUSABLE, AWAY = 1, 3, 4
+REJECTED, MISCONFIGURED, UNAVAILABLE = 1, 3, 4
 
-_ABOUT = """Self-hosted image generation behind a durable priority queue.
+_ABOUT = """Self-hosted image generation with a durable priority queue.
 
-Begin with `pipelet serve`; then, in another terminal, `pipelet generate "a red apple"`."""
+Start with `pipelet serve`; then, in another terminal, `pipelet generate "a red apple"`."""
 
 _EXIT_CODES = """Exit codes: 0 done; 1 the request failed, was refused or is unknown; 2 the command line is wrong; 3 the
-installation or its settings are wrong; 4 the service cannot be reached, cannot work right now, or does not accept the
-key; 130 Ctrl-C."""
+installation or its settings are wrong; 4 the service cannot be reached, is not ready, or does not accept the key; 130
+Ctrl-C."""
 
+_USER, _OPERATOR = "pipelet.cli.commands.user", "pipelet.cli.commands.operator"
 _COMMANDS = {
-    "serve": ("pipelet.cli.serve:serve", "Run the service: the API, and workers beside it."),
-    "generate": ("pipelet.cli.generate:generate", "Draw pictures from a prompt, and save them."),
-    "status": ("pipelet.cli.status:status", "Show how far a request is, or fetch its files."),
-    "cancel": ("pipelet.cli.cancel:cancel", "Cancel a request that still waits."),
-    "keys": ("pipelet.cli.keys:app", "Make, list and revoke API keys."),
-    "queue": ("pipelet.cli.queue:app", "Look at the queue, and steer it."),
-    "webhooks": ("pipelet.cli.webhooks:app", "See who was told that requests have ended, and tell them again."),
-    "worker": ("pipelet.cli.worker:worker", "Run a worker alone, for another machine."),
-    "fleet": ("pipelet.cli.fleet:fleet", "Keep workers on the machines of a Ray cluster, as many as the queue needs."),
-    "migrate": ("pipelet.cli.migrate:migrate", "Bring the database to this version's schema."),
-    "doctor": ("pipelet.cli.doctor:doctor", "Look the installation over, and say how to mend it."),
+    "serve": (f"{_OPERATOR}.serve:serve", "Run the service: the API and its workers."),
+    "generate": (f"{_USER}.generate:generate", "Generate images from a prompt, and save them."),
+    "status": (f"{_USER}.status:status", "Show the status of a request, or fetch its files."),
+    "cancel": (f"{_USER}.cancel:cancel", "Cancel a request."),
+    "keys": (f"{_OPERATOR}.keys:app", "Create, list, limit and revoke API keys."),
+    "queue": (f"{_OPERATOR}.queue:app", "Show the queue, and change its order."),
+    "webhooks": (f"{_OPERATOR}.webhooks:app", "List webhook deliveries, replay them, and rotate the signing keys."),
+    "worker": (f"{_OPERATOR}.worker:worker", "Run one worker, such as on another machine."),
+    "fleet": (f"{_OPERATOR}.fleet:fleet", "Scale workers over the machines of a Ray cluster."),
+    "migrate": (f"{_OPERATOR}.migrate:migrate", "Create the database, or upgrade its schema."),
+    "doctor": (f"{_OPERATOR}.doctor:doctor", "Check the installation and suggest fixes."),
 }
 
 
@@ -44,21 +45,22 @@ def main() -> None:
 
 
 def build(arguments: Sequence[str]) -> App:
-    from pipelet import __version__  # once it is certain that this module is ours
+    from pipelet import __version__  # after the check that this module is ours
 
     app = App(name="pipelet", version=__version__, help=_ABOUT, help_epilogue=_EXIT_CODES)
     is_overview = not arguments or arguments[0].startswith("-")
     for place, (name, (path, summary)) in enumerate(_COMMANDS.items()):
-        # A summary takes the place of the command's own help, so it is given for the overview only.
+        # A summary replaces the command's own help, so only the overview gets it.
         app.command(path, name=name, help=summary if is_overview else None, sort_key=place)
     return app
 
 
 def _exit_code(error: PipeletError) -> int:
-    if isinstance(error, Unusable):
-        return UNUSABLE
-    from pipelet.client import KeyNotAccepted, ServiceAway, Unreachable  # half of the commands never load a client
+    if isinstance(error, OperationalError):
+        return MISCONFIGURED
+    # Half of the commands never import a client.
+    from pipelet.client import AuthenticationError, ServiceUnavailable, Unreachable
 
     if isinstance(error, Unreachable):
-        print("Start it with `pipelet serve`, or say where it is: --url or PIPELET_URL.", file=sys.stderr)
-    return AWAY if isinstance(error, ServiceAway | KeyNotAccepted) else REFUSED
+        print("Start it with `pipelet serve`, or give its URL: --url or PIPELET_API_URL.", file=sys.stderr)
+    return UNAVAILABLE if isinstance(error, ServiceUnavailable | AuthenticationError) else REJECTED

@@ -1,4 +1,4 @@
-"""The listener at PIPELET_METRICS_ADDRESS, in addition to that of the API."""
+"""The server at PIPELET_METRICS_ADDRESS, next to that of the API."""
 
 import asyncio
 import errno
@@ -7,7 +7,7 @@ import socket
 import structlog
 from starlette.applications import Starlette
 
-from pipelet.domain.errors import Unusable
+from pipelet.domain.errors import OperationalError
 from pipelet.http_server.limits import Limits
 from pipelet.http_server.server import Server
 from pipelet.settings import Settings
@@ -18,10 +18,10 @@ _MAX_CONNECTIONS = 50
 
 
 def listen_for_metrics(chosen: Settings) -> socket.socket | None:
-    """None where no address is set.
+    """Bind the address of the metrics; return None if none is set.
 
     Raises:
-        Unusable: the address is taken, or is not one of this machine.
+        OperationalError: the address is taken, or does not belong to this machine.
     """
     if chosen.metrics_host_and_port is None:
         return None
@@ -34,15 +34,15 @@ def listen_for_metrics(chosen: Settings) -> socket.socket | None:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            reason = "is taken, perhaps by another Pipelet. Stop that, or choose another address."
+            reason = "is taken, perhaps by another Pipelet. Stop it, or choose another address."
         else:
-            reason = f"cannot be listened on ({error.strerror}). Choose an address of this machine."
-        raise Unusable(f"PIPELET_METRICS_ADDRESS {chosen.metrics_address} {reason}") from error
+            reason = f"is not usable ({error.strerror}). Choose an address of this machine."
+        raise OperationalError(f"PIPELET_METRICS_ADDRESS {chosen.metrics_address} {reason}") from error
     return listener
 
 
 async def serve_metrics(app: Starlette, listener: socket.socket) -> None:
-    """Until cancelled."""
+    """Serve the metrics until cancelled."""
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
     server = Server(

@@ -1,4 +1,4 @@
-"""Stopping in order at SIGTERM and Ctrl-C."""
+"""Orderly stop at SIGTERM and Ctrl-C."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def on_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` in the running event loop at each SIGINT and SIGTERM. Later ones end the process, as before."""
+    """Call `stop` in the event loop at each SIGINT and SIGTERM. After the block, signals end the process again."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
     for number in _STOP_SIGNALS:
@@ -19,5 +19,5 @@ def on_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         for number in _STOP_SIGNALS:
-            loop.remove_signal_handler(number)  # sets the default action, which process 1 does not have
+            loop.remove_signal_handler(number)  # sets the default action, which process 1 lacks
             signal.signal(number, before[number])

@@ -1,4 +1,4 @@
-"""Takes new connections from a listening socket."""
+"""Accepts connections from a listening socket."""
 
 import asyncio
 import contextlib
@@ -12,13 +12,13 @@ from pipelet.concurrency.log_throttle import LogThrottle
 
 log = structlog.get_logger()
 
-_AT_ONCE = 100
-"""Connections that are accepted before others get a turn."""
+_ACCEPT_BATCH = 100
+"""Maximum connections to accept before other tasks run."""
 _NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class AcceptLoop:
-    """In place of asyncio's, which tries again, and logs, as often as the backlog is long once files are used up.
+    """Replaces asyncio's loop, which retries and logs once per entry of the backlog when no file descriptor is left.
 
     https://github.com/python/cpython/issues/151615
     """
@@ -31,7 +31,11 @@ class AcceptLoop:
         log_throttle: LogThrottle,
         pause_seconds: float,
     ) -> None:
-        """`pause_seconds` are for the time when no more files can be opened."""
+        """Start accepting.
+
+        Args:
+            pause_seconds: wait before the next attempt when no file descriptor is left.
+        """
         listener.setblocking(False)
         self._pause_seconds = pause_seconds
         self._listener = listener
@@ -46,13 +50,13 @@ class AcceptLoop:
         self._paused = None
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    def _accept(self, at_once: int = _AT_ONCE) -> None:
-        for _ in range(at_once):
+    def _accept(self, limit: int = _ACCEPT_BATCH) -> None:
+        for _ in range(limit):
             try:
                 connection, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
-            except ConnectionAbortedError:  # the client has gone already
+            except ConnectionAbortedError:  # the client has disconnected
                 continue
             except OSError as error:
                 if error.errno not in _NO_RESOURCES:
@@ -74,16 +78,16 @@ class AcceptLoop:
         task.add_done_callback(self._connecting.discard)
 
     async def _connected(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # the client has gone already
+        with contextlib.suppress(OSError):  # the client has disconnected
             await self._loop.connect_accepted_socket(self._make_protocol, connection)
 
     def close(self) -> None:
-        """Stop listening. Clients that are connected by then are still accepted."""
+        """Stop listening. Clients that have connected by then are still accepted."""
         if self._listener.fileno() < 0:
             return
         if self._paused is not None:
             self._paused.cancel()
-        self._accept(at_once=10_000)
+        self._accept(limit=10_000)
         if self._paused is not None:
             self._paused.cancel()
         self._loop.remove_reader(self._listener.fileno())

@@ -1,4 +1,4 @@
-"""How a connection is counted and how it ends: what is unread is drained, and the client has to read what is unsent."""
+"""Count and close connections: drain the unread rest of a body, and wait until the client has read the response."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,19 +13,19 @@ from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.http_server.connections import Connections
 from pipelet.http_server.drain import Drain
 from pipelet.http_server.limits import Limits
-from pipelet.http_server.refusals import BUSY, Refusal, answer_of
+from pipelet.http_server.refusals import BUSY, Refusal, response_bytes
 from pipelet.http_server.transport import ClosingTransport
 from pipelet.http_server.trusted_proxies import TrustedProxies, normalized
 
 log = structlog.get_logger()
 
-_STOPPING_SECONDS = 1.0
-"""For a drain while the server stops."""
+_SHUTDOWN_DRAIN_SECONDS = 1.0
+"""Time limit of a drain while the server shuts down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What the connections of one server have in common."""
+    """State that all connections of one server share."""
 
     limits: Limits
     connections: Connections
@@ -35,7 +35,7 @@ class Shared:
 
 
 class ClosingProtocol(HttpToolsProtocol):
-    """A connection of uvicorn's, from its first moment to its last."""
+    """A uvicorn connection that is counted while open, and drained when it closes."""
 
     def __init__(self, *arguments: Any, shared: Shared, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -45,13 +45,13 @@ class ClosingProtocol(HttpToolsProtocol):
         self._is_proxy = False
         self._is_counted = False
         self._is_closing = False
-        self._is_deaf = False
-        """What arrives is dropped, without a look at it."""
+        self._ignores_input = False
+        """Whether incoming data is dropped unread."""
         self._dropped = 0
         self._in_body = False
-        """Of `cycle`'s request, trailers included."""
+        """Whether the body of `cycle`'s request, or its trailers, is being read."""
         self._active: RequestResponseCycle | None = None
-        """The one whose answer is next, or was last; `cycle` is the one that was read last."""
+        """The request whose response is next, or was last; `cycle` is the request that was read last."""
         self._drain: Drain | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._unsent = 0
@@ -71,19 +71,19 @@ class ClosingProtocol(HttpToolsProtocol):
                 "http.connections_exhausted",
                 reason=BUSY.message,
                 client=self._address,
-                max_connections=self._shared.connections.most,
+                max_connections=self._shared.connections.max,
             )
             self._answer_and_close(BUSY)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        cast(ClosingTransport, self.transport).forget()  # first: to close it once more must begin nothing
+        cast(ClosingTransport, self.transport).forget()  # first, so that another close has no effect
         self._end_drain()
         self._stop_watching_writes()
         if self._is_counted:
             self._is_counted = False
             self._shared.connections.close(self._address)
         if self._active is not None and not self._active.response_complete:
-            # uvicorn tells the request that was read last alone, which may be another that waits behind this.
+            # uvicorn notifies only the request that was read last, which may be a later one than this.
             self._active.disconnected = True
             self._active.message_event.set()
         super().connection_lost(exc)
@@ -93,7 +93,7 @@ class ClosingProtocol(HttpToolsProtocol):
             super().shutdown()
             return
         self.transport.close()
-        self._drain.hurry(_STOPPING_SECONDS)
+        self._drain.force_stop(_SHUTDOWN_DRAIN_SECONDS)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._active = cycle
@@ -104,7 +104,7 @@ class ClosingProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if answered is None:
             return
-        if answered.body:  # the connection may stay, idle, and the body with it
+        if answered.body:  # the connection may stay open, and would keep the body
             answered.body.clear()
         if self._in_body and answered is self.cycle and not self.transport.is_closing():
             self._unset_keepalive_if_required()
@@ -112,7 +112,7 @@ class ClosingProtocol(HttpToolsProtocol):
                 self._finish()
 
     def _drained(self) -> None:
-        """The rest of the body has come."""
+        """The rest of the body has arrived."""
         if self.transport.is_closing():
             self._finish()
         else:
@@ -122,8 +122,8 @@ class ClosingProtocol(HttpToolsProtocol):
             )
 
     def _answer_and_close(self, refusal: Refusal) -> None:
-        self._is_deaf = True
-        self.transport.write(answer_of(refusal, self.server_state.default_headers))
+        self._ignores_input = True
+        self.transport.write(response_bytes(refusal, self.server_state.default_headers))
         self.transport.close()
 
     def _drop(self, size: int) -> None:
@@ -132,21 +132,21 @@ class ClosingProtocol(HttpToolsProtocol):
             self._socket.abort()
 
     def _close(self) -> None:
-        """In place of the transport's own `close`."""
+        """Replace the transport's own `close`."""
         self._is_closing = True
-        if not ((self._in_body or self._is_deaf) and self._socket.can_write_eof() and self._begin_drain()):
+        if not ((self._in_body or self._ignores_input) and self._socket.can_write_eof() and self._begin_drain()):
             self._finish()
             return
         try:
             self._socket.write_eof()
-        except OSError:  # the client has gone already
+        except OSError:  # the client has disconnected
             self._finish()
             return
         self.flow.resume_reading()
         self._watch_writes()
 
     def _begin_drain(self) -> bool:
-        """Whether there is a drain now."""
+        """Begin a drain if one more is allowed. Return whether one is active."""
         if self._drain is None and self._shared.connections.begin_drain(self._address, is_proxy=self._is_proxy):
             self._drain = Drain(self.loop, self._limits, self._finish)
         return self._drain is not None
@@ -158,7 +158,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self._shared.connections.end_drain(self._address)
 
     def _finish(self) -> None:
-        """Close, once what is unsent has been sent."""
+        """Close after the buffered data has been sent."""
         self._end_drain()
         self._socket.close()
         self._watch_writes()

@@ -1,4 +1,4 @@
-"""How many connections there may be, in all and of one address."""
+"""Limits of connections, in total and per address."""
 
 from collections import Counter
 from ipaddress import IPv6Address, ip_address
@@ -6,46 +6,46 @@ from ipaddress import IPv6Address, ip_address
 from pipelet.http_server.limits import Limits
 
 _SHARE = 4
-"""One address has a quarter at most."""
+"""One address may have a quarter of all connections."""
 
 
 class Connections:
-    """Counts the connections of one server, those that are drained, and the bytes of unfinished heads."""
+    """Counts open connections, draining connections, and the bytes of unfinished heads of one server."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._most = limits.connection_limit()
-        self._open = _Counted(self._most)
+        self._max = limits.connection_limit()
+        self._open = _Counted(self._max)
         self._draining = _Counted(limits.draining_connections)
         self._unfinished_heads: Counter[str] = Counter()
 
     @property
-    def most(self) -> int:
-        return self._most
+    def max(self) -> int:
+        return self._max
 
     def open(self, address: str, *, is_proxy: bool) -> bool:
-        """Whether one more is allowed; `close` ends it."""
+        """Count one more connection. Return False if that is too many. `close` removes it."""
         return self._open.add(address, is_proxy=is_proxy)
 
     def close(self, address: str) -> None:
         self._open.remove(address)
 
     def begin_drain(self, address: str, *, is_proxy: bool) -> bool:
-        """Whether one more may be drained; `end_drain` ends it."""
+        """Count one more drain. Return False if that is too many. `end_drain` removes it."""
         return self._draining.add(address, is_proxy=is_proxy)
 
     def end_drain(self, address: str) -> None:
         self._draining.remove(address)
 
     def hold_head(self, address: str, size: int, *, is_proxy: bool) -> bool:
-        """False: the unfinished heads of all connections, or of one address, are too large together.
+        """Add bytes of an unfinished head. Return False if all heads, or those of one address, are too large together.
 
-        `size` counts in any case.
+        `size` is added in either case.
         """
-        key, most = network_of(address), self._limits.unfinished_heads_bytes
+        key, maximum = network_of(address), self._limits.unfinished_heads_bytes
         self._unfinished_heads[key] += size
-        is_within_share = is_proxy or self._unfinished_heads[key] <= most // _SHARE
-        return is_within_share and self._unfinished_heads.total() <= most
+        is_within_share = is_proxy or self._unfinished_heads[key] <= maximum // _SHARE
+        return is_within_share and self._unfinished_heads.total() <= maximum
 
     def release_head(self, address: str, size: int) -> None:
         key = network_of(address)
@@ -55,15 +55,15 @@ class Connections:
 
 
 class _Counted:
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._most_of_one = max(1, most // _SHARE)
+    def __init__(self, maximum: int) -> None:
+        self._max = maximum
+        self._max_per_address = max(1, maximum // _SHARE)
         self._all = 0
         self._by_address: Counter[str] = Counter()
 
     def add(self, address: str, *, is_proxy: bool) -> bool:
         key = network_of(address)
-        if self._all >= self._most or (not is_proxy and self._by_address[key] >= self._most_of_one):
+        if self._all >= self._max or (not is_proxy and self._by_address[key] >= self._max_per_address):
             return False
         self._all += 1
         self._by_address[key] += 1
@@ -78,7 +78,7 @@ class _Counted:
 
 
 def network_of(address: str) -> str:
-    """The address itself, or the /64 of an IPv6 address: providers give a customer at least that many."""
+    """Return the address, or the /64 of an IPv6 address: providers give each customer at least that many."""
     if ":" not in address:
         return address
     try:

@@ -1,6 +1,6 @@
-"""The rest of a body that is read and dropped after its answer.
+"""Reads and drops the rest of a body after its response.
 
-To close a connection while its client still sends makes the kernel reset it, and the client loses the answer that it
+Closing a connection while its client still sends makes the kernel reset it, and the client loses a response that it
 has not read yet. https://www.rfc-editor.org/rfc/rfc9112#section-9.6
 """
 
@@ -11,7 +11,7 @@ from pipelet.http_server.limits import Limits
 
 
 class Drain:
-    """Of one connection. `on_end` is called once when the client has had enough time."""
+    """The drain of one connection. It calls `on_end` once, when the time of the client is over."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, on_end: Callable[[], None]) -> None:
         self._loop = loop
@@ -23,13 +23,13 @@ class Drain:
         self._timer = loop.call_at(self._next_check(), self._check)
 
     def take(self, size: int) -> bool:
-        """False: that was too much."""
+        """Count dropped bytes. Return False if there were too many."""
         self._last = self._loop.time()
         self._left -= size
         return self._left >= 0
 
-    def hurry(self, seconds: float) -> None:
-        """End within so many seconds."""
+    def force_stop(self, seconds: float) -> None:
+        """End within `seconds`."""
         self._deadline = min(self._deadline, self._loop.time() + seconds)
         self._timer.cancel()
         self._timer = self._loop.call_at(self._next_check(), self._check)

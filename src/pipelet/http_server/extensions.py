@@ -1,4 +1,4 @@
-"""What the server offers beyond ASGI."""
+"""Extensions of ASGI that the server offers."""
 
-ABORT = "pipelet.abort"
-"""`scope["extensions"][ABORT]["now"]()` breaks the connection off, for which ASGI has no word."""
+ABORT_EXTENSION = "pipelet.abort"
+"""`scope["extensions"][ABORT]["now"]()` aborts the connection, which ASGI has no message for."""

@@ -1,44 +1,44 @@
-"""What one client may send and hold, and what all may."""
+"""Limits for one client, and for all clients."""
 
 import resource
 from dataclasses import dataclass
 
 _MIB = 1024 * 1024
 _RESERVED_FILES = 64
-"""For the database, the log, the workers' pipes, the downloads."""
+"""File descriptors kept for the database, the log, the workers' pipes and downloads."""
 _MOST_FILES = 65_536
-"""Where the system sets no limit."""
+"""Limit of connections if the system sets no limit of open files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Sizes are in bytes, times in seconds."""
+    """Limits of a server. Sizes are in bytes, times in seconds."""
 
     head_bytes: int = 64 * 1024
-    """Of a request line with its headers; of the trailers of a body, too."""
+    """Maximum size of a request line with its headers, and of the trailers of a body."""
     headers: int = 100
     url_bytes: int = 16 * 1024
     head_seconds: float = 30.0
-    """From the connection, or from the first byte on a kept one, until the head of a request is complete."""
+    """Time from the connection, or from the first byte on a kept one, until the head of a request is complete."""
     unfinished_heads_bytes: int = 64 * _MIB
-    """Of all connections together."""
+    """Maximum size for all connections together."""
     pipelined_requests: int = 32
-    """Requests of one connection that wait for the answer to an earlier one."""
+    """Maximum requests of one connection that wait for the response to an earlier one."""
     framing_bytes: int = 64 * 1024
-    """Of a chunked body, beyond eight times its content: chunk sizes, extensions, trailers."""
+    """Maximum framing of a chunked body (chunk sizes, extensions, trailers) beyond eight times its content."""
     drain_bytes: int = 64 * _MIB
-    """What is read and dropped of a body after the answer to it, so that the client can read that answer."""
+    """Maximum bytes of a body that are dropped after its response, so that the client can read the response."""
     drain_seconds: float = 30.0
     drain_idle_seconds: float = 5.0
-    """Without a byte."""
+    """Maximum time of a drain without a byte."""
     draining_connections: int = 100
     write_stall_seconds: float = 60.0
-    """Without progress, while a client does not read its answer."""
+    """Maximum time without progress while a client does not read its response."""
     max_connections: int = 0
-    """0: half of the files that the process may open, because an answer may be a file; see `connection_limit`."""
+    """Maximum connections. 0: half of the files that the process may open, because a response may need a file."""
 
     accept_pause_seconds: float = 1.0
-    """While no more files can be opened."""
+    """Pause of the accept loop when no file descriptor is left."""
 
     def connection_limit(self) -> int:
         if self.max_connections:

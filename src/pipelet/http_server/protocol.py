@@ -1,4 +1,4 @@
-"""How the requests of one connection are read."""
+"""Reads the requests of one connection, within limits."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pipelet.http_server import refusals
 from pipelet.http_server.closing import ClosingProtocol
-from pipelet.http_server.extensions import ABORT
+from pipelet.http_server.extensions import ABORT_EXTENSION
 from pipelet.http_server.refusals import Refusal, Refused
 from pipelet.http_server.trusted_proxies import FOR, HOST, PROTO
 
@@ -20,23 +20,23 @@ log = structlog.get_logger()
 _FORWARDED = frozenset({FOR, PROTO, HOST})
 _NOTED = _FORWARDED | {b"expect", b"host", b"transfer-encoding"}
 _CONTENT_PER_FRAMING = 8
-"""A chunk of one byte takes six."""
+"""Bytes of framing per byte of content: a chunk of one byte takes six."""
 
 
 class Protocol(ClosingProtocol):
-    """Bounds what is read, and takes from the headers what is for the server."""
+    """Limits what is read, and handles the headers that are for the server."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._refusal: Refusal | None = None
-        """Why a callback of the parser stopped it."""
-        self._most_headers = self._limits.headers
+        """The reason why a callback stopped the parser."""
+        self._max_headers = self._limits.headers
         self._piece = 0
-        """Bytes that are being parsed."""
+        """Number of bytes in the piece that is being parsed."""
         self._head_begun = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._unfinished = 0
-        """Bytes of a head that arrives in pieces."""
+        """Number of bytes of a head that arrives in pieces."""
         self._messages = 0
         self._hosts = 0
         self._is_chunked = False
@@ -59,7 +59,7 @@ class Protocol(ClosingProtocol):
         if self._drain is not None and not self._drain.take(len(data)):
             self._finish()
             return
-        if self._is_deaf:
+        if self._ignores_input:
             self._drop(len(data))
             return
         was_in_chunks, messages = self._in_body and self._is_chunked, self._messages
@@ -69,7 +69,7 @@ class Protocol(ClosingProtocol):
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as offer:
                 self._read_on(data, offer)
-            # Of a head or a body that began behind another request, the next piece is the first that counts.
+            # A head or a body that began in the piece of another request counts from its next piece on.
             size = len(data) if messages == self._messages else 0
             if self._head_begun:
                 self._head_goes_on(size)
@@ -82,7 +82,7 @@ class Protocol(ClosingProtocol):
             self._refuse(self._refusal or refusals.MALFORMED)
 
     def _read_on(self, data: bytes, offer: httptools.HttpParserUpgrade | None) -> None:
-        """The parser takes the rest for another protocol; a server may ignore the offer."""
+        """Parse the request again without its Upgrade header: a server may ignore the offer."""
         while offer is not None:
             data = self._head_without_offer() + data[offer.args[0] :]
             self.parser = httptools.HttpRequestParser(self)
@@ -103,10 +103,10 @@ class Protocol(ClosingProtocol):
         return Refused()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer and close; earlier requests get their answers first."""
+        """Respond and close; earlier requests get their responses first."""
         self._end_head()
-        self._is_deaf = True
-        if self._is_closing:  # the last answer has been given, and what comes behind it gets none
+        self._ignores_input = True
+        if self._is_closing:  # the last response has been sent, and later requests get none
             self._finish()
             return
         self._shared.log_throttle.write(
@@ -134,7 +134,7 @@ class Protocol(ClosingProtocol):
             return
         self._answer_and_close(refusal)
 
-    # What the parser calls
+    # Callbacks of the parser
 
     def on_message_begin(self) -> None:
         if self._is_closing:
@@ -142,7 +142,7 @@ class Protocol(ClosingProtocol):
         if len(self.pipeline) >= self._limits.pipelined_requests:
             raise self._stop(refusals.PIPELINED)
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: {"now": self.transport.abort}}
+        self.scope["extensions"] = {ABORT_EXTENSION: {"now": self.transport.abort}}
         self._head_begun = True
         self._hosts = 0
         self._is_chunked = self._is_forwarded = False
@@ -155,7 +155,7 @@ class Protocol(ClosingProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_body:  # trailers are dropped: none was checked as a header
             self._trailers += 1
-            if self._trailers > self._most_headers:
+            if self._trailers > self._max_headers:
                 raise self._too_large()
             return
         name = name.lower()
@@ -163,7 +163,7 @@ class Protocol(ClosingProtocol):
             self._note(name, value)
         headers = self.headers
         headers.append((name, value))
-        if len(headers) > self._most_headers:
+        if len(headers) > self._max_headers:
             raise self._too_large()
 
     def _note(self, name: bytes, value: bytes) -> None:
@@ -181,7 +181,7 @@ class Protocol(ClosingProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise self._stop(refusals.CONNECT)
             self._head_begun = False
-            return  # it is read once more, without the offer
+            return  # it is parsed again, without the offer
         if self._unfinished + self._piece > self._limits.head_bytes and self._head_size() > self._limits.head_bytes:
             raise self._too_large()
         if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
@@ -206,7 +206,7 @@ class Protocol(ClosingProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self._in_body:  # it is read once more
+        if not self._in_body:  # it is parsed again
             return
         self._in_body = False
         self._messages += 1
@@ -214,7 +214,7 @@ class Protocol(ClosingProtocol):
         if self._drain is not None:
             self._drained()
 
-    # Parts of these
+    # Helpers of the callbacks
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -223,7 +223,7 @@ class Protocol(ClosingProtocol):
         return self._stop(refusals.head_too_large(self._limits.head_bytes, self._limits.headers))
 
     def _take_host_from_url(self) -> None:
-        """Of `http://host/path`, which proxies send: it goes before the Host header."""
+        """Use the host in `http://host/path`, as proxies send it: it takes precedence over the Host header."""
         url = httptools.parse_url(self.url)
         if not url.host:
             return
@@ -245,7 +245,7 @@ class Protocol(ClosingProtocol):
         self.headers.append((b"host", host))
 
     def _answer_expectation(self, cycle: RequestResponseCycle) -> None:
-        """Close after an answer for which the client need not send its body: whether it will is not known."""
+        """Close after a response that came before the body: the client may send the body or not."""
         if self.parser.get_http_version() == "1.0":
             cycle.waiting_for_100_continue = False
             return

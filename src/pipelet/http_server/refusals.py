@@ -1,4 +1,4 @@
-"""Answers that the server gives by itself, to what never becomes a request of the application."""
+"""Responses that the server itself sends to input that never becomes a request of the application."""
 
 import json
 from collections.abc import Iterable
@@ -8,18 +8,18 @@ from http import HTTPStatus
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`message` says what is wrong with the request, and what to do."""
+    """A response with an error; `message` names the problem, then the fix."""
 
     status: int
     message: str
 
 
 class Refused(Exception):
-    """Stops the parser. A new one each time: an exception keeps the frames that it was raised in."""
+    """Stops the parser. Each raise makes a new one, because an exception keeps the frames that it was raised in."""
 
 
 MALFORMED = Refusal(400, "This is not a valid HTTP/1.1 request. Send one that follows RFC 9112.")
-PIPELINED = Refusal(400, "Too many requests wait on one connection. Read the answers before you send more.")
+PIPELINED = Refusal(400, "Too many requests wait on one connection. Read the responses before you send more.")
 HOST = Refusal(400, "The request has no Host header, or several. Send exactly one.")
 FRAMING = Refusal(400, "The chunked body has too little content for its size. Send larger chunks, without extensions.")
 CONNECT = Refusal(405, "CONNECT is not allowed, because this is not a proxy. Send the request itself.")
@@ -27,16 +27,16 @@ LATE = Refusal(408, "The headers did not arrive in time. Send the request again.
 BUSY = Refusal(503, "There are too many connections. Try again in a few seconds.")
 
 
-def url_too_long(most: int) -> Refusal:
-    return Refusal(414, f"The URL is longer than {most} bytes. Send long values in the body.")
+def url_too_long(max_bytes: int) -> Refusal:
+    return Refusal(414, f"The URL is longer than {max_bytes} bytes. Send long values in the body.")
 
 
-def head_too_large(most_bytes: int, most_headers: int) -> Refusal:
-    return Refusal(431, f"The headers are too large. Send at most {most_headers}, of {most_bytes} bytes with the URL.")
+def head_too_large(max_bytes: int, max_headers: int) -> Refusal:
+    return Refusal(431, f"The headers are too large. Send at most {max_headers}, of {max_bytes} bytes with the URL.")
 
 
-def answer_of(refusal: Refusal, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The whole answer as it is sent; the connection is closed after it."""
+def response_bytes(refusal: Refusal, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the bytes of the response; the connection is closed after it."""
     body = json.dumps({"detail": refusal.message, "message": refusal.message}).encode()
     head = [
         f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}",

@@ -1,4 +1,4 @@
-"""The server itself: its start and its end."""
+"""The HTTP server: its start and its shutdown."""
 
 import asyncio
 import contextlib
@@ -18,13 +18,13 @@ from pipelet.http_server.limits import Limits
 from pipelet.http_server.protocol import Protocol
 from pipelet.http_server.trusted_proxies import LOOPBACK, Network, TrustedProxies
 
-_LAST_REQUESTS_SECONDS = 0.25
-"""Of a server that stops: with its next answer, whoever kept a connection is told to close it. Found closed while the
-next request is on its way, it could not be told from a lost answer. fal's clients ask ten times a second."""
+_LAST_RESPONSES_SECONDS = 0.25
+"""Time in which a stopping server asks clients, in its next response, to close kept connections. A client whose
+request meets a closed connection could not know whether the response was lost. fal polls ten times a second."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, as one part among others: signals are not its business, it tells when it answers, and when it ends."""
+    """uvicorn without signal handling, and with callbacks when it is ready and when it stops."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class Server(uvicorn.Server):
         )
         super().__init__(
             uvicorn.Config(
-                cast(ASGI3Application, app),  # uvicorn's and Starlette's types of an application differ in name only
+                cast(ASGI3Application, app),  # the application types of uvicorn and Starlette differ in name only
                 http=cast(Any, partial(Protocol, shared=shared)),
                 ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # it would read FORWARDED_ALLOW_IPS: `trusted_proxies` decides
-                timeout_keep_alive=75,  # longer than proxies do, so that they never reuse one that we just closed
+                timeout_keep_alive=75,  # longer than proxies, so that they never reuse a connection that we just closed
                 timeout_graceful_shutdown=5,
             )
         )
@@ -61,7 +61,7 @@ class Server(uvicorn.Server):
         self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup([])  # all but listening
+        await super().startup([])  # everything but listening
         accept = partial(AcceptLoop, log_throttle=self._log_throttle, pause_seconds=self._limits.accept_pause_seconds)
         self.servers = [cast(asyncio.Server, accept(each, self._new_protocol)) for each in sockets or []]
         self._on_ready()
@@ -72,10 +72,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listening in self.servers:
-            listening.close()  # now already: whoever is sent away and comes again must not come to us
+            listening.close()  # now, so that clients that reconnect reach another server
         self._on_stop()
         if not self.force_exit:
-            await asyncio.sleep(_LAST_REQUESTS_SECONDS)
+            await asyncio.sleep(_LAST_RESPONSES_SECONDS)
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What uvicorn writes to, in place of the connection itself."""
+"""The transport that uvicorn writes to."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from typing import Any
 
 
 class ClosingTransport:
-    """A transport whose `close` is another's decision; everything else is the connection's own."""
+    """A transport that delegates `close` to a callback, and everything else to the connection."""
 
     def __init__(self, transport: asyncio.Transport, on_close: Callable[[], None]) -> None:
         self._transport = transport
         self._on_close = on_close
         self._is_closing = False
-        self.write = transport.write  # attributes, because each answer needs them
+        self.write = transport.write  # attributes, because each response uses them
         self.abort = transport.abort
 
     def __getattr__(self, name: str) -> Any:
@@ -22,13 +22,13 @@ class ClosingTransport:
         return self._is_closing or self._transport.is_closing()
 
     def close(self) -> None:
-        """Only the first call counts."""
+        """Call the callback, once."""
         if not self._is_closing:
             self._is_closing = True
             self._on_close()
 
     def forget(self) -> None:
-        """After the end: the connection and its protocol need no garbage collector then."""
+        """Drop the callback, so that connection and protocol are freed without the garbage collector."""
         self._is_closing = True
         self._on_close = _nothing
 

@@ -1,4 +1,4 @@
-"""Whose `X-Forwarded-*` headers are believed, and what follows from them."""
+"""Proxies whose `X-Forwarded-*` headers are trusted, and the values that these give."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ Network = IPv4Network | IPv6Network
 
 FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-_MOST_HOPS = 32
+_MAX_HOPS = 32
 _SCHEMES = frozenset({"http", "https"})
 
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """What the headers of a request say, where they are believed; None: nothing."""
+    """Values from trusted headers of a request; None where there is none."""
 
     client: str | None
     scheme: str | None
@@ -35,11 +35,11 @@ class TrustedProxies:
         return parsed is not None and any(parsed in network for network in self._networks)
 
     def read(self, headers: Sequence[tuple[bytes, bytes]]) -> Forwarded:
-        """Of a request that came from one of them; names in lower case.
+        """Read the headers of a request from a trusted proxy; names are in lower case.
 
-        Each proxy adds to the right of the lists what it saw, and clients may have begun them: so from the right, the
-        first address that is no trusted proxy is the client's. Where the other lists are as long, the entry at its
-        place belongs to it, else their last one, which the nearest proxy wrote.
+        Each proxy appends what it saw, and clients may have sent lists of their own. So the client is the first address
+        from the right that is not a trusted proxy. If the other lists have the same length, their entry at that place
+        applies; else their last entry, which the nearest proxy wrote.
         """
         hops, schemes, hosts = (_entries(headers, name) for name in (FOR, PROTO, HOST))
         client, place = self._client(hops)
@@ -48,11 +48,11 @@ class TrustedProxies:
         return Forwarded(client, scheme if scheme in _SCHEMES else None, host.encode("latin-1") or None)
 
     def _client(self, hops: Sequence[str]) -> tuple[str | None, int]:
-        """The client's address and its place from the right."""
+        """Return the address of the client, and its place from the right."""
         client, place = None, 0
-        for number, hop in enumerate(reversed(hops[-_MOST_HOPS:])):
+        for number, hop in enumerate(reversed(hops[-_MAX_HOPS:])):
             address = _address_of(hop)
-            if address is None:  # such as `unknown`: what is left of it cannot be trusted
+            if address is None:  # such as `unknown`: entries to its left cannot be trusted
                 break
             client, place = address, number
             if address not in self:
@@ -61,7 +61,7 @@ class TrustedProxies:
 
 
 def normalized(address: str) -> str:
-    """Without the IPv6 form that an IPv4 client has on a socket for both."""
+    """Return the address, with IPv4-mapped IPv6 addresses as IPv4."""
     parsed = _parsed(address)
     return address if parsed is None else str(parsed)
 
@@ -75,7 +75,7 @@ def _parsed(address: str) -> IPv4Address | IPv6Address | None:
 
 
 def _address_of(hop: str) -> str | None:
-    """Of `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`."""
+    """Parse `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`."""
     if hop.startswith("["):
         hop = hop[1:].partition("]")[0]
     elif hop.count(":") == 1:

@@ -1,4 +1,4 @@
-"""Who may read and write the files that Pipelet stores. The umask of the process does not matter."""
+"""Modes and owners of the files that Pipelet stores, independent of the umask."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelet.domain.errors import Unusable
+from pipelet.domain.errors import OperationalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Permissions:
         return 0o700 if self.group is None else 0o2770
 
     def opener(self, path: str, flags: int) -> int:
-        """For `open` with mode `x`: a new file gets our mode."""
+        """Opener for `open` with mode `x`: the new file gets our mode."""
         descriptor = os.open(path, flags, mode=0o600)
         if self.group is not None:
             os.fchown(descriptor, -1, self.group)
@@ -42,7 +42,7 @@ class Permissions:
         return descriptor
 
     def make_folder(self, path: Path) -> None:
-        """Create a folder and its missing parents; one that exists is left as it is."""
+        """Create a folder and its missing parents. An existing folder is not changed."""
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
@@ -64,15 +64,15 @@ class Permissions:
         try:
             os.chmod(target, mode)
         except OSError as error:
-            # Some file systems, such as FAT, have no modes. What is private to a user is then as private as its mount.
+            # Some file systems, such as FAT, have no modes. A file is then as private as its mount.
             if self.group is not None or error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
                 raise
 
     def adjust(self, path: Path) -> bool:
         """Give a file, or a folder and its content, our mode. Return whether that changed anything.
 
-        What belongs to other users is left as it is, and so are links.
-        A folder comes after its content, so that a broken-off run is repeated.
+        Links, and files of other users, are not changed. A folder comes after its content, so that an interrupted run
+        is repeated.
         """
         with contextlib.suppress(FileNotFoundError):  # SQLite removes files when a process ends
             found = path.lstat()
@@ -87,19 +87,20 @@ class Permissions:
         return False
 
     def fits(self, found: os.stat_result) -> bool:
-        """Whether a file or folder is as private, and as shared, as it should be."""
+        """Return whether a file or folder has the mode and group that it should have."""
         if self.group is None:
             return not found.st_mode & 0o077
         wanted = self.folder_mode if stat.S_ISDIR(found.st_mode) else self.file_mode
         return (stat.S_IMODE(found.st_mode), found.st_gid) == (wanted, self.group)
 
     def refuse_foreign(self, path: Path) -> None:
-        """
+        """Refuse a path of another user.
+
         Raises:
-            Unusable: `path` belongs to a user who could not read what this process writes there.
+            OperationalError: `path` belongs to a user who could not read what this process writes there.
         """
         try:
-            states = (path.lstat(), path.stat())  # a link of another user leads where that one wants
+            states = (path.lstat(), path.stat())  # the owner of a link decides where it leads
         except PermissionError:
             self.refuse_foreign(path.parent)
             return
@@ -108,10 +109,10 @@ class Permissions:
         for found in states:
             if self.group is None and not _is_ours(found) and not _is_mapped(path, found):
                 owner = user_name(found.st_uid)
-                raise Unusable(
+                raise OperationalError(
                     f"{path} belongs to the user {owner}, who could not read what {user_name(os.geteuid())} writes "
-                    f"there. Run this as that user (sudo -u {shlex.quote(owner)} pipelet …), or name a group of both "
-                    "in PIPELET_DATA_GROUP."
+                    f"there. Run this as that user (sudo -u {shlex.quote(owner)} pipelet …), or set PIPELET_DATA_GROUP "
+                    "to a group of both."
                 )
 
 
@@ -119,31 +120,33 @@ PRIVATE = Permissions()
 
 
 def _is_ours(found: os.stat_result) -> bool:
-    """Whether it belongs to this user, or is a folder or link that root made for this user."""
+    """Return whether it belongs to this user, or is a folder or link that root made for this user."""
     return found.st_uid == os.geteuid() or (found.st_uid == 0 and not stat.S_ISREG(found.st_mode))
 
 
 def _is_mapped(path: Path, found: os.stat_result) -> bool:
-    """Some file systems, such as folders that a virtual machine shares, show one owner for the files of all users."""
+    """Return whether the file system shows one owner for all files, as folders shared by a virtual machine do."""
     with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent) as probe:
         return os.fstat(probe.fileno()).st_uid == found.st_uid
     return False
 
 
-def permissions_for(group: str) -> Permissions:
-    """Those of the setting PIPELET_DATA_GROUP, a name or a number; empty: private.
+def permissions_for(group: str | None) -> Permissions:
+    """Return the permissions of the setting PIPELET_DATA_GROUP, a name or a number; private if it is not set.
 
     Raises:
-        Unusable: there is no such group, or this user is not a member.
+        OperationalError: there is no such group, or this user is not a member.
     """
     if not group:
         return PRIVATE
     try:
         number = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
     except KeyError as error:
-        raise Unusable(f"There is no group {group}. Create it with groupadd, or change PIPELET_DATA_GROUP.") from error
+        raise OperationalError(
+            f"There is no group {group}. Create it with groupadd, or change PIPELET_DATA_GROUP."
+        ) from error
     if os.geteuid() != 0 and number not in (os.getegid(), *os.getgroups()):
-        raise Unusable(
+        raise OperationalError(
             f"The user {user_name(os.geteuid())} is not in the group {group}, which PIPELET_DATA_GROUP names. Add it "
             f"(usermod -aG {group} {user_name(os.geteuid())}), and log in again."
         )
@@ -151,7 +154,7 @@ def permissions_for(group: str) -> Permissions:
 
 
 def user_name(number: int) -> str:
-    """The name of a user, or the number in the form that sudo takes."""
+    """Return the name of a user, or the number in the form that sudo accepts."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:

@@ -1,4 +1,4 @@
-"""What the processes that Pipelet starts inherit."""
+"""Environment of child processes."""
 
 import os
 import re
@@ -18,14 +18,14 @@ _HUB_TOKENS = ("HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOK
 
 
 def environment_without_secrets(*, hub: bool = False) -> dict[str, str]:
-    """The environment, without what only Pipelet itself needs.
+    """Return the environment without the variables that only Pipelet needs.
 
-    A list of what is left out, not of what is passed on: drivers, compilers and libraries of numerics read hundreds of
-    variables, and the lack of one shows as a slow or failing GPU. Left out are our settings, those of AWS and
-    PostgreSQL, names that sound like a secret, and URLs that hold a password, except those of proxies.
+    This is a deny list, not an allow list: drivers, compilers and numeric libraries read hundreds of variables, and a
+    missing one causes a slow or failing GPU. It removes our settings, those of AWS and PostgreSQL, names that look like
+    a secret, and URLs with a password, except those of proxies.
 
     Args:
-        hub: with the token for the model hub.
+        hub: keep the token for the model hub.
     """
     return {
         name: value
@@ -35,10 +35,10 @@ def environment_without_secrets(*, hub: bool = False) -> dict[str, str]:
 
 
 def module_path() -> str:
-    """The PYTHONPATH by which a child finds the modules of this process, without those of the working directory.
+    """Return the PYTHONPATH for a child with the modules of this process, but without the working directory.
 
-    `python -m`, `python -c` and an empty entry of PYTHONPATH add that directory: a file that happens to lie there would
-    run in place of a library. Where PYTHONPATH names it, or Pipelet is imported from it, it stays.
+    `python -m`, `python -c` and an empty entry of PYTHONPATH add that directory: a file in it could replace a library.
+    It stays if PYTHONPATH names it, or if Pipelet is imported from it.
     """
     named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     is_meant = any(map(_is_working_directory, [*named, str(_PACKAGE_ROOT)]))
@@ -46,7 +46,7 @@ def module_path() -> str:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    if name.lower().endswith("_proxy") or name.startswith("HF_HUB_"):  # how to reach the hub
+    if name.lower().endswith("_proxy") or name.startswith("HF_HUB_"):  # needed to reach the hub
         return False
     return bool(_SECRET_NAME.fullmatch(name) or _URL_WITH_PASSWORD.search(value))
 

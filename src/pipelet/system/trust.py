@@ -1,4 +1,4 @@
-"""Whether a file says what its reader wants it to, or what another user of the machine wants."""
+"""Check that no other user of the machine can write a file."""
 
 import grp
 import os
@@ -6,24 +6,25 @@ import pwd
 import stat
 from pathlib import Path
 
-from pipelet.domain.errors import Unusable
+from pipelet.domain.errors import OperationalError
 from pipelet.system.permissions import user_name
 
 
 def refuse_untrusted(path: Path) -> None:
-    """
+    """Refuse a settings file that another user can write.
+
     Raises:
-        Unusable: another user may have written these settings.
+        OperationalError: another user may have written it.
     """
     if reason := _why_untrusted(path):
-        raise Unusable(
+        raise OperationalError(
             f"{path.absolute()} is refused: {reason}, and its settings decide where keys are sent and which code runs. "
             "Make it yours alone (chown, chmod go-w), or run the command in another directory."
         )
 
 
 def _why_untrusted(path: Path) -> str | None:
-    """None where only this user and root can have written it, or it is missing."""
+    """Return the reason; None if only this user and root can write the file, or it is missing."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -38,7 +39,7 @@ def _why_untrusted(path: Path) -> str | None:
 
 
 def _is_private_group(group: int, user: int) -> bool:
-    """Many systems give each user a group of the same name, and a umask that lets that group write."""
+    """Return whether this is the user's own group: many systems make one, with a umask that lets it write."""
     try:
         found, owner = grp.getgrgid(group), pwd.getpwuid(user)
     except KeyError:

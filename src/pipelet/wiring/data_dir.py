@@ -1,4 +1,4 @@
-"""The data directory: it holds prompts, pictures and keys, so it is private to its user, or to a group."""
+"""The data directory. It holds prompts, images and keys, so it is private to its user, or to a group."""
 
 import contextlib
 import errno
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from pipelet.domain.errors import Unusable
+from pipelet.domain.errors import OperationalError
 from pipelet.settings import Settings
 from pipelet.system.permissions import Permissions, permissions_for
 
@@ -24,7 +24,7 @@ def prepare_data_dir(settings: Settings) -> None:
     """Create the data directory, or adjust the permissions of one that exists.
 
     Raises:
-        Unusable: it cannot be written, or belongs to another user.
+        OperationalError: it is not writable, or belongs to another user.
     """
     permissions = permissions_of(settings)
     folders = (settings.data_dir, settings.database_path.parent)
@@ -39,9 +39,10 @@ def prepare_data_dir(settings: Settings) -> None:
 
 
 def check_data_dir(settings: Settings) -> None:
-    """
+    """Check that the data directory is writable, without changing it.
+
     Raises:
-        Unusable: it cannot be written, or belongs to another user.
+        OperationalError: it is not writable, or belongs to another user.
     """
     permissions = permissions_of(settings)
     for path in (settings.database_path, settings.data_dir, settings.database_path.parent):
@@ -54,7 +55,7 @@ def check_data_dir(settings: Settings) -> None:
 
 
 def create_database_file(settings: Settings) -> None:
-    """SQLite gives its other files the mode of the database, and would create that one with the umask."""
+    """Create the database file with our mode: SQLite would apply the umask, and copies the mode to its other files."""
     with (
         contextlib.suppress(FileExistsError),
         open(settings.database_path, "xb", opener=permissions_of(settings).opener),
@@ -63,7 +64,7 @@ def create_database_file(settings: Settings) -> None:
 
 
 def readable_by_others(settings: Settings) -> list[Path]:
-    """Files and folders of the data directory that are less private than they should be."""
+    """Return the files and folders of the data directory that are less private than they should be."""
     permissions = permissions_of(settings)
     return [path for paths in _content(settings).values() for path in paths if _is_open(path, permissions)]
 
@@ -72,7 +73,7 @@ def _adjust(settings: Settings, permissions: Permissions) -> list[str]:
     changed = []
     for folder, paths in _content(settings).items():
         changed += [str(path) for path in paths if permissions.adjust(path)]
-        # A folder that holds something else, such as a home, is not ours to close. What we store in it is closed above.
+        # A folder with other content, such as a home directory, keeps its mode. Our files in it are adjusted above.
         if set(folder.iterdir()) <= set(paths) and _is_open(folder, permissions):
             permissions.set_mode(folder)
             changed += [] if _is_open(folder, permissions) else [str(folder)]
@@ -80,7 +81,7 @@ def _adjust(settings: Settings, permissions: Permissions) -> list[str]:
 
 
 def _is_open(path: Path, permissions: Permissions) -> bool:
-    """Whether it belongs to this user, who can change that, and is less private than it should be."""
+    """Return whether a path of this user is less private than it should be."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -89,11 +90,11 @@ def _is_open(path: Path, permissions: Permissions) -> bool:
 
 
 def _content(settings: Settings) -> dict[Path, list[Path]]:
-    """What Pipelet stores on disk, by folder."""
+    """Return the paths that Pipelet stores on disk, by folder."""
     content: dict[Path, list[Path]] = {}
     if settings.bucket is None and settings.files_folder.is_dir():
         content[settings.files_folder] = [settings.files_folder / name for name in (".incoming", "inputs", "outputs")]
-    if not settings.is_shared:
+    if not settings.postgres_url:
         content[settings.database_path.parent] = list(_database_files(settings.database_path))
     keys = [settings.local_key_file, settings.signing_key_file]
     content.setdefault(settings.data_dir, []).extend([*keys, settings.data_dir / "files"])
@@ -112,8 +113,10 @@ def _refused(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Unusable(f"The disk of the data directory {folder} is full. Free some space there.") from error
-        raise Unusable(
-            f"The data directory {folder} cannot be written ({error.strerror}). Make it writable, or choose another "
+            raise OperationalError(
+                f"The disk of the data directory {folder} is full. Free some space there."
+            ) from error
+        raise OperationalError(
+            f"The data directory {folder} is not writable ({error.strerror}). Make it writable, or choose another "
             "with --data-dir or PIPELET_DATA_DIR."
         ) from error

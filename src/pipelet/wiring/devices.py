@@ -1,4 +1,4 @@
-"""What workers on this machine draw on."""
+"""The devices of the workers on this machine."""
 
 import shutil
 import subprocess
@@ -7,19 +7,15 @@ from pipelet.settings import Settings, visible_gpus
 from pipelet.system.processes import environment_without_secrets
 
 
-def crew_devices(settings: Settings) -> list[str]:
-    """A device for each worker beside the API: every GPU once, where the settings leave it open."""
-    if settings.device != "auto":
-        return [settings.device] * (1 if settings.workers < 0 else settings.workers)
-    gpus = count_gpus()
-    if gpus == 0:
-        return ["auto"] * (1 if settings.workers < 0 else settings.workers)
-    workers = gpus if settings.workers < 0 else settings.workers
-    return [f"cuda:{number % gpus}" for number in range(workers)]
+def worker_devices(settings: Settings) -> list[str]:
+    """Return a device for each worker next to the API: each GPU once if the settings leave it open."""
+    gpus = count_gpus() if settings.device == "auto" else 0
+    workers = max(gpus, 1) if settings.workers == "auto" else settings.workers
+    return [f"cuda:{number % gpus}" if gpus else settings.device for number in range(workers)]
 
 
 def count_gpus() -> int:
-    """NVIDIA's own tool is asked, because this process does without torch."""
+    """Return the number of visible GPUs, from NVIDIA's own tool, because this process does without torch."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return 0

@@ -1,4 +1,4 @@
-"""Builds a fleet, and what it keeps on other machines."""
+"""The fleet, and the supervisors that it starts on other machines."""
 
 import contextlib
 import hashlib
@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 
 from pipelet import __version__, logs
 from pipelet.domain.catalog import Catalog
-from pipelet.domain.errors import Unusable
-from pipelet.domain.ports import JobStore
-from pipelet.settings import Aws, Settings, load
-from pipelet.wiring import build_crew, model_of_workers, open_store
-from pipelet.worker.crew import Crew
+from pipelet.domain.errors import OperationalError
+from pipelet.domain.ports.store import Store
+from pipelet.settings import Settings, load
+from pipelet.settings.aws import AwsSettings
+from pipelet.wiring.catalog import model_of_workers
+from pipelet.wiring.store import open_store
+from pipelet.wiring.supervisor import build_supervisor
+from pipelet.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from pipelet.fleet.fleet import Fleet
-    from pipelet.fleet.sizing import Goal
+    from pipelet.fleet.autoscaler import Autoscaler
+    from pipelet.fleet.policy import ScalingPolicy
 
 
 @contextlib.contextmanager
@@ -26,39 +29,40 @@ def open_fleet(
     *,
     address: str,
     resources: Mapping[str, float],
-    goal: "Goal",
+    policy: "ScalingPolicy",
     files_are_shared: bool,
-    store: JobStore,
+    store: Store,
     catalog: Catalog,
-) -> Iterator["Fleet"]:
-    """
+) -> Iterator["Autoscaler"]:
+    """Connect to a Ray cluster, and yield the autoscaler of its workers.
+
     Raises:
-        Unusable: Ray is not installed, or there is no cluster at `address`.
+        OperationalError: Ray is not installed, or there is no cluster at `address`.
     """
     try:
-        from pipelet.fleet import seats  # needs the ray extra
-        from pipelet.fleet.fleet import Fleet
+        from pipelet.fleet import ray_cluster  # needs the ray extra
+        from pipelet.fleet.autoscaler import Autoscaler
     except ImportError as error:
-        raise Unusable(f"`pipelet fleet` needs Ray ({error}): pip install 'pipelet-server[ray]'") from error
+        raise OperationalError(f"`pipelet fleet` needs Ray ({error}): pip install 'pipelet-server[ray]'") from error
 
-    environment = settings.as_environment() | {"PIPELET_WORKERS": "1"}
+    environment = settings.to_environment() | {"PIPELET_WORKERS": "1"}
     if settings.bucket is not None:
-        environment |= Aws().as_environment()
-    places = seats.Seats(
-        partial(open_crew_elsewhere, environment),
+        environment |= AwsSettings().to_environment()
+    replicas = ray_cluster.RayCluster(
+        partial(open_remote_supervisor, environment),
         resources=resources,
-        edition=_short_hash(__version__, *sorted(environment.items()), *sorted(resources.items())),
+        config_hash=_short_hash(__version__, *sorted(environment.items()), *sorted(resources.items())),
     )
-    # The fleets of two databases or apps do not meet in one cluster, and one that is started again finds its workers.
-    database = settings.database_name if settings.is_shared else settings.database_path.resolve()
-    namespace = f"pipelet-{_short_hash(database, settings.app)}"
-    with seats.connected(address, namespace=namespace):
-        yield Fleet(
-            places,
+    # The fleets of two databases or apps stay apart in one cluster, and a restarted fleet finds its workers.
+    database = settings.database_name if settings.postgres_url else settings.database_path.resolve()
+    namespace = f"pipelet-{_short_hash(database, settings.worker_app)}"
+    with ray_cluster.connected(address, namespace=namespace):
+        yield Autoscaler(
+            replicas,
             store=store,
             apps=catalog.apps_of(model_of_workers(settings, catalog).name),
-            goal=goal,
-            why_alone=why_alone(settings, files_are_shared=files_are_shared),
+            policy=policy,
+            single_node_reason=single_node_reason(settings, files_are_shared=files_are_shared),
         )
 
 
@@ -66,23 +70,27 @@ def _short_hash(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-def why_alone(settings: Settings, *, files_are_shared: bool) -> str | None:
-    """Why all workers must be on this machine; None where they may be anywhere."""
-    if not settings.is_shared:
-        return "workers there cannot use an SQLite database. Set PIPELET_DATABASE_URL to one on PostgreSQL."
+def single_node_reason(settings: Settings, *, files_are_shared: bool) -> str | None:
+    """Return why all workers must be on this machine; None if they may be on any."""
+    if not settings.postgres_url:
+        return "workers there cannot use an SQLite database. Set PIPELET_DATABASE_URL to a PostgreSQL database."
     if settings.bucket is None and not files_are_shared:
         return (
-            f"they have another {settings.files_folder}. Keep the files on S3 (PIPELET_BLOBS_URL), or say "
-            "--shared-files where that folder is the same on all of them."
+            f"{settings.files_folder} is another folder there. Store the files on S3 (PIPELET_BLOBS_URL), or add "
+            "--shared-files if that folder is the same on all machines."
         )
     return None
 
 
 @contextlib.asynccontextmanager
-async def open_crew_elsewhere(environment: Mapping[str, str]) -> AsyncIterator[Crew]:
-    """What a fleet keeps on the node where a worker was placed; `environment` is that of the fleet's settings."""
+async def open_remote_supervisor(environment: Mapping[str, str]) -> AsyncIterator[Supervisor]:
+    """Open the supervisor of a worker on a node of the cluster.
+
+    Args:
+        environment: variables with the fleet's settings.
+    """
     os.environ.update(environment)
     settings = load()
     logs.configure(format=settings.log_format, level=settings.log_level)
     async with open_store(settings, writes=True) as store:
-        yield build_crew(settings, store=store)
+        yield build_supervisor(settings, store=store)

@@ -1,35 +1,35 @@
-"""Secrets that this machine made up itself, in files that only their owner reads."""
+"""Secrets that this machine generates, in files that only their owner can read."""
 
 import contextlib
 import os
 import secrets
 from pathlib import Path
 
-from pipelet.domain.errors import Unusable
+from pipelet.domain.errors import OperationalError
 from pipelet.system.permissions import Permissions
 
 
 def signing_key(path: Path, permissions: Permissions) -> bytes:
-    """32 bytes that URLs are signed with.
+    """Return the 32 bytes that sign URLs.
 
     Raises:
-        Unusable: the file cannot be read, or holds something else.
+        OperationalError: reading the file failed, or it holds something else.
     """
-    text = secret_in(path, secrets.token_hex(32), permissions)
+    text = read_or_create_secret(path, secrets.token_hex(32), permissions)
     try:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise Unusable(f"{path} holds no signing key. Delete the file: a new key is made at the next start.")
+        raise OperationalError(f"{path} holds no signing key. Delete the file; the next start makes a new key.")
     return key
 
 
-def secret_in(path: Path, new: str, permissions: Permissions) -> str:
-    """What `path` holds; `new`, where it is missing. Processes that start together agree on one.
+def read_or_create_secret(path: Path, new: str, permissions: Permissions) -> str:
+    """Return the secret in `path`; if it is missing, store `new` there. Processes that start together agree on one.
 
     Raises:
-        Unusable: the file cannot be read or made.
+        OperationalError: reading or creating the file failed.
     """
     draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
@@ -42,6 +42,6 @@ def secret_in(path: Path, new: str, permissions: Permissions) -> str:
                 path.hardlink_to(draft)
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Unusable(f"The secret in {path} cannot be read: {error}. Delete the file, or mend it.") from error
+        raise OperationalError(f"Reading the secret in {path} failed: {error}. Fix or delete the file.") from error
     finally:
         draft.unlink(missing_ok=True)

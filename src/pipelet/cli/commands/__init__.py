@@ -1,0 +1,1 @@
+"""Subcommands, one module each. A module is imported when its command runs."""

@@ -1,0 +1,131 @@
+"""`pipelet fleet`: workers on the machines of a Ray cluster."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pipelet import logs, settings
+from pipelet.cli.database import wait_for_database
+from pipelet.cli.options import Switch
+from pipelet.cli.signals import on_stop_signals
+from pipelet.domain.errors import OperationalError
+from pipelet.fleet.policy import ScalingPolicy
+from pipelet.settings import Settings
+from pipelet.wiring.catalog import read_catalog
+from pipelet.wiring.fleet import open_fleet
+from pipelet.wiring.store import open_store
+
+
+def fleet(
+    *,
+    address: str = "auto",
+    minimum: Annotated[int, Parameter(name="--min")] = 1,
+    maximum: Annotated[int, Parameter(name="--max")],
+    target_drain_seconds: float = 60.0,
+    scale_down_delay_seconds: float = 300.0,
+    resource: Annotated[Sequence[str], Parameter(negative=(), show_default=False)] = ("GPU=1",),
+    shared_files: Switch = False,
+    model: str | None = None,
+    app: str | None = None,
+    data_dir: Path | None = None,
+) -> None:
+    """Scale workers over the machines of a Ray cluster: one on each GPU, as many as the queued work needs.
+
+    It runs on a machine of the cluster, and needs PostgreSQL and, for files, S3. Its settings apply to all workers. It
+    replaces dead workers. At SIGTERM or Ctrl-C it stops its workers first, and running requests may finish within the
+    grace period; a second signal puts them back into the queue. If the fleet dies, its workers keep running, and the
+    next fleet takes them over.
+
+    For example:
+
+        pipelet fleet --min 1 --max 8 --target-drain-seconds 120
+
+    Parameters
+    ----------
+    address
+        Head of the cluster, HOST:PORT; auto finds the cluster that this machine is part of.
+    minimum
+        Minimum number of workers.
+    maximum
+        Maximum number of workers.
+    target_drain_seconds
+        Seconds in which the queue should be empty: the fleet adds workers if the predicted work takes longer.
+    scale_down_delay_seconds
+        Seconds for which fewer workers must have been enough before one is stopped.
+    resource
+        What a worker needs of a node, as Ray counts it; repeat the flag for a second resource. [default: GPU=1]
+    shared_files
+        The folder of the files is the same on every machine, for example over NFS; S3 is not needed then.
+    model
+        Model to generate with: a name in the catalog, a hub id or a folder. [default: the demo model]
+    app
+        Needed only if the apps of the catalog use several models: load the model of this app, and serve every app
+        that uses it. [default: the only model]
+    data_dir
+        Directory for the local data of each machine. [default: .pipelet]
+    """
+    chosen = settings.load(model=model, worker_app=app, data_dir=data_dir)
+    policy = _policy(
+        minimum=minimum,
+        maximum=maximum,
+        target_drain_seconds=target_drain_seconds,
+        scale_down_delay_seconds=scale_down_delay_seconds,
+    )
+    resources = _resources(resource)
+    logs.configure(format=chosen.log_format, level=chosen.log_level)
+    wait_for_database(chosen)
+    asyncio.run(_run(chosen, policy, address=address, resources=resources, files_are_shared=shared_files))
+
+
+async def _run(
+    chosen: Settings, policy: ScalingPolicy, *, address: str, resources: dict[str, float], files_are_shared: bool
+) -> None:
+    catalog = read_catalog(chosen)
+    async with open_store(chosen, writes=True) as store:
+        with (
+            open_fleet(
+                chosen,
+                address=address,
+                resources=resources,
+                policy=policy,
+                files_are_shared=files_are_shared,
+                store=store,
+                catalog=catalog,
+            ) as fleet,
+            on_stop_signals(fleet.stop),
+        ):
+            await fleet.run()
+
+
+def _policy(
+    *, minimum: int, maximum: int, target_drain_seconds: float, scale_down_delay_seconds: float
+) -> ScalingPolicy:
+    if not 0 <= minimum <= maximum or maximum < 1:
+        raise OperationalError(
+            f"--min {minimum} and --max {maximum} are invalid: 0 <= min <= max must hold, and max must be at least 1."
+        )
+    if not 0 < target_drain_seconds < math.inf or not 0 <= scale_down_delay_seconds < math.inf:
+        raise OperationalError("--target-drain-seconds must be positive, and --scale-down-delay-seconds not negative.")
+    return ScalingPolicy(
+        minimum=minimum,
+        maximum=maximum,
+        target_drain_seconds=target_drain_seconds,
+        scale_down_delay_seconds=scale_down_delay_seconds,
+    )
+
+
+def _resources(resources: Sequence[str]) -> dict[str, float]:
+    amounts = {}
+    for each in resources:
+        name, _, amount = each.partition("=")
+        try:
+            amounts[name] = float(amount)
+        except ValueError:
+            amounts[name] = math.nan
+        if not name or not 0 < amounts[name] < math.inf:
+            raise OperationalError(f"--resource {each} must look like GPU=1.")
+    return amounts

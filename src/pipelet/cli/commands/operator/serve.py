@@ -1,0 +1,187 @@
+"""`pipelet serve`: the API and its workers, started and stopped together."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import resource
+import shlex
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from pipelet import logs, settings
+from pipelet.cli.database import wait_for_database
+from pipelet.cli.metrics_server import listen_for_metrics, serve_metrics
+from pipelet.cli.signals import on_stop_signals
+from pipelet.concurrency.background import background
+from pipelet.concurrency.periodic import run_forever, run_periodically
+from pipelet.domain.addresses import networks
+from pipelet.domain.catalog import Catalog
+from pipelet.domain.errors import OperationalError, PipeletError
+from pipelet.http_server.server import Server
+from pipelet.services.queue.maintenance import INTERVAL_SECONDS
+from pipelet.settings import Settings, local_url
+from pipelet.wiring.api import build_api, open_http_clients
+from pipelet.wiring.background import build_maintenance, build_sender
+from pipelet.wiring.blobs import open_blobs
+from pipelet.wiring.catalog import fetch_description, log_model, model_of_workers, read_catalog
+from pipelet.wiring.data_dir import prepare_data_dir
+from pipelet.wiring.keys import ensure_local_key, ensure_webhook_keys
+from pipelet.wiring.store import migrate, open_store
+from pipelet.wiring.supervisor import build_supervisor
+
+log = structlog.get_logger()
+
+_OPEN_FILES = (65_536, 61_440, 24_576, 10_240)
+"""Limits of open files to ask for; the process takes the first that the system grants."""
+_RETENTION_INTERVAL = 60.0
+_SENDER_RESTART_DELAY = 1.0
+
+
+def serve(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    data_dir: Path | None = None,
+    workers: int | Literal["auto"] | None = None,
+    model: str | None = None,
+    app: str | None = None,
+    device: str | None = None,
+) -> None:
+    """Run the service: the API and one worker for each GPU, or one on the CPU.
+
+    It stores everything in the data directory. The first start makes a key for the user `local` and stores it there,
+    so that `pipelet generate` on this machine needs no flags; on PostgreSQL, `pipelet keys create` makes the first key.
+    Stop it with Ctrl-C: running requests may finish first, within a grace period.
+
+    Parameters
+    ----------
+    host
+        Address to listen on; 0.0.0.0 for every interface. [default: 127.0.0.1]
+    port
+        Port to listen on; 0 takes a free one. [default: 8000]
+    data_dir
+        Directory of the database, the files and the first key. [default: .pipelet]
+    workers
+        Number of workers; 0 runs the API alone, auto one worker for each GPU or one on the CPU. [default: auto]
+    model
+        Model to generate with: a name in the catalog, a hub id or a folder. [default: the demo model]
+    app
+        Needed only if the apps of the catalog use several models: load the model of this app, and serve every app
+        that uses it. [default: the only model]
+    device
+        Device that the model runs on: auto, cpu, cuda, cuda:1, mps. [default: auto]
+    """
+    chosen = settings.load(
+        host=host, port=port, data_dir=data_dir, workers=workers, model=model, worker_app=app, device=device
+    )
+    logs.configure(format=chosen.log_format, level=chosen.log_level)
+    fetch_description(chosen)
+    catalog = read_catalog(chosen)
+    log_model(chosen, catalog)
+    if chosen.workers:
+        model_of_workers(chosen, catalog)  # fail here, where the operator sees it, instead of in each worker
+    prepare_data_dir(chosen)
+    wait_for_database(chosen)  # before listening: clients are better refused than kept waiting
+    listener = _listen(chosen)
+    metrics_listener = listen_for_metrics(chosen)
+    migrate(chosen)
+    _allow_many_connections()
+    asyncio.run(_serve(chosen, catalog, listener, metrics_listener))
+
+
+async def _serve(
+    chosen: Settings, catalog: Catalog, listener: socket.socket, metrics_listener: socket.socket | None
+) -> None:
+    async with open_store(chosen, writes=True) as store, open_http_clients(chosen) as http_clients:
+        blobs = open_blobs(chosen)
+        secret = await ensure_local_key(chosen, store)
+        await ensure_webhook_keys(store)
+        api = build_api(chosen, store=store, blobs=blobs, catalog=catalog, http_clients=http_clients)
+        maintenance = build_maintenance(chosen, store=store, blobs=blobs)
+        sender = build_sender(chosen, store=store, blobs=blobs, on_result=api.metrics.webhook_attempted)
+        supervisor = build_supervisor(chosen, store=store)
+        server = Server(
+            api.app,
+            on_ready=lambda: _print_banner(chosen, listener, secret),
+            on_stop=api.close_streams,
+            trusted_proxies=networks(chosen.trusted_proxies),
+        )
+        loops = [
+            run_periodically(INTERVAL_SECONDS, maintenance.rescue_expired, name="leases", expected=PipeletError),
+            run_periodically(INTERVAL_SECONDS, maintenance.expire_overdue, name="deadlines", expected=PipeletError),
+            run_periodically(_RETENTION_INTERVAL, maintenance.prune, name="retention", expected=PipeletError),
+            run_forever(sender.run, name="webhooks", expected=PipeletError, restart_delay=_SENDER_RESTART_DELAY),
+        ]
+        if metrics_listener is not None:
+            loops.append(serve_metrics(api.build_metrics_app(), metrics_listener))
+
+        def stop() -> None:
+            server.should_exit = True
+            supervisor.stop()
+
+        async with background(*loops):
+            with on_stop_signals(stop):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(server.serve(sockets=[listener]))
+                    group.create_task(supervisor.run())
+
+
+def _allow_many_connections(
+    limits: tuple[int, int] | None = None, set_limit: Callable[[int, tuple[int, int]], None] = resource.setrlimit
+) -> None:
+    """Raise the limit of open files: shells allow a thousand, which as many idle clients would use up."""
+    now, most = limits or resource.getrlimit(resource.RLIMIT_NOFILE)
+    for number in _OPEN_FILES:
+        wanted = number if most == resource.RLIM_INFINITY else min(number, most)
+        if now == resource.RLIM_INFINITY or wanted <= now:
+            return
+        # macOS reports its hard limit as unlimited, and refuses more than kern.maxfilesperproc.
+        with contextlib.suppress(ValueError, OSError):
+            set_limit(resource.RLIMIT_NOFILE, (wanted, most))
+            return
+
+
+def _listen(chosen: Settings) -> socket.socket:
+    """Bind the port before anything else starts: a second service on this port stops here and changes nothing."""
+    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
+    # Without the protocol, asyncio leaves Nagle's algorithm on, and kept-alive responses wait 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((chosen.host, chosen.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            other = chosen.port + 1 if chosen.port < 65_535 else 8000
+            taken = f"Port {chosen.port} is taken, perhaps by another Pipelet."
+            reason = f"{taken} Stop it, or choose another port: --port {other}."
+        else:
+            reason = f"Listening on {chosen.host}:{chosen.port} failed: {error.strerror}. Choose --host and --port."
+        raise OperationalError(reason) from error
+    return listener
+
+
+def _print_banner(chosen: Settings, listener: socket.socket, secret: str | None) -> None:
+    here = local_url(*listener.getsockname()[:2])
+    base_url = chosen.public_url or here
+    log.info("api.ready", url=here, public_url=base_url, pid=os.getpid())
+    make_key = (
+        f"with a key; make one with: (umask 077; pipelet keys create local --user local > {chosen.local_key_file})"
+    )
+    # The key is shown on a terminal only: in a file or a journal it would stay.
+    key = (secret if sys.stdout.isatty() else f"$(cat {shlex.quote(str(chosen.local_key_file))})") if secret else "KEY"
+    text = (
+        f"Pipelet listens on {here} (documentation: {base_url}/docs)\n"
+        f"Try it{f', {make_key}' if secret is None else ':'}\n\n"
+        f'  curl {base_url}/fal/queue/z-image-text-to-image -H "Authorization: Bearer {key}" \\\n'
+        '    -d \'{"prompt": "a red apple on a light blue background", "width": 256, "height": 256}\'\n'
+    )
+    with contextlib.suppress(BrokenPipeError):  # the reader of our output has closed it
+        print(text, flush=True)

@@ -1,0 +1,147 @@
+"""`pipelet webhooks`: deliveries, their replay, and the signing keys."""
+
+import json
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from pipelet import settings
+from pipelet.cli.database import CommandError, get_job, run_with_store
+from pipelet.cli.options import AsJson, DataDir
+from pipelet.cli.output import date, print_table
+from pipelet.domain.jobs.job import Job
+from pipelet.domain.ports.store import Store
+from pipelet.domain.webhooks.delivery import DeliveryReport, DeliveryState
+from pipelet.domain.webhooks.signing_keys import replace_all
+from pipelet.domain.webhooks.signing_keys import rotate as rotate_keys
+
+app = App(name="webhooks", help="List webhook deliveries, replay them, and rotate the signing keys.")
+
+
+def _positive(_type: object, value: int) -> None:
+    if value < 1:
+        raise ValueError("give a number, 1 or more")
+
+
+@app.command(name="list")
+def list_deliveries(
+    *,
+    failed: bool = False,
+    limit: Annotated[int, Parameter(validator=_positive)] = 50,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List webhook deliveries, newest first, with the responses so far and the time of the next attempt.
+
+    They are kept as long as their requests.
+
+    For example:
+
+        pipelet webhooks list --failed
+
+    Parameters
+    ----------
+    failed
+        Only deliveries that have failed for good.
+    limit
+        Maximum number of deliveries.
+    as_json
+        Print one JSON list and nothing else.
+    """
+    state = DeliveryState.FAILED if failed else None
+    reports = run_with_store(settings.load(data_dir=data_dir), lambda store: store.outbox.list_deliveries(state, limit))
+    if as_json:
+        print(json.dumps([_facts(report) for report in reports]))
+        return
+    print_table(_COLUMNS, map(_row, reports))
+
+
+@app.command
+def replay(request_id: str, /, *, data_dir: DataDir = None) -> None:
+    """Deliver the webhook of a request again, whether it was delivered before or not.
+
+    A running service sends it at once; otherwise the next service does.
+
+    For example:
+
+        pipelet webhooks replay rn5r12q9pdu6yvb3nxty
+
+    Parameters
+    ----------
+    request_id
+        Id of a request of any user.
+    """
+
+    async def make_due(store: Store) -> None:
+        if not await store.outbox.replay(request_id, store.clock.now()):
+            raise CommandError(_not_replayable_reason(await get_job(store, request_id)))
+
+    run_with_store(settings.load(data_dir=data_dir), make_due)
+    print(f"Due: the running service, or the next that starts, delivers the webhook of {request_id}.")
+
+
+@app.command
+def rotate(*, leaked: bool = False, data_dir: DataDir = None) -> None:
+    """Sign webhooks with the next key from now on.
+
+    The next key has been published (/.well-known/jwks.json) for at least a day, and the previous key stays published
+    for two more days, so receivers need no change.
+
+    For example:
+
+        pipelet webhooks rotate
+
+    Parameters
+    ----------
+    leaked
+        Replace all keys, because one has leaked: the old ones are no longer published. Receivers reject webhooks until
+        they fetch the published keys again.
+    """
+    from pipelet.webhooks.signing import generate_keypair  # the other commands do not need its library
+
+    async def change(store: Store) -> None:
+        now = store.clock.now()
+        await store.outbox.update_keys(
+            lambda keys: replace_all(generate_keypair, now) if leaked else rotate_keys(keys, generate_keypair, now)
+        )
+
+    run_with_store(settings.load(data_dir=data_dir), change)
+    print("Replaced: all keys are new." if leaked else "Rotated: the next key signs webhooks from now on.")
+
+
+def _not_replayable_reason(job: Job) -> str:
+    if job.webhook is None:
+        return f"{job.id} was submitted without a webhook."
+    if not job.state.is_final:
+        return f"{job.id} has not ended: its webhook is delivered at its end."
+    return f"The webhook of {job.id} is being delivered now. List the deliveries again in a minute."
+
+
+def _facts(report: DeliveryReport) -> dict[str, Any]:
+    return {
+        "request_id": report.job_id,
+        "url": report.url,
+        "state": report.state.value,
+        "ended_at": date(report.since),
+        "next_attempt_at": date(report.due_at),
+        "attempts": [
+            {"at": date(each.at), "seconds": round(each.seconds, 3), "code": each.code, "error": each.error}
+            for each in report.attempts
+        ],
+    }
+
+
+_COLUMNS = ("request_id", "state", "ended_at", "attempts", "codes", "next_attempt_at", "url", "last_error")
+
+
+def _row(report: DeliveryReport) -> tuple[object, ...]:
+    return (
+        report.job_id,
+        report.state,
+        date(report.since),
+        len(report.attempts),
+        ",".join("-" if each.code is None else str(each.code) for each in report.attempts) or None,
+        date(report.due_at),
+        report.url,
+        report.attempts[-1].error if report.attempts else None,
+    )

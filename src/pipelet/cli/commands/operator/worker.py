@@ -1,0 +1,102 @@
+"""`pipelet worker`: one worker."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import structlog
+
+from pipelet import logs, settings
+from pipelet.cli.database import wait_for_database
+from pipelet.cli.options import Internal
+from pipelet.cli.signals import on_stop_signals
+from pipelet.concurrency.background import background
+from pipelet.concurrency.periodic import run_periodically
+from pipelet.domain.errors import BlobStoreError, PipeletError
+from pipelet.domain.ports.blobs import BlobStore
+from pipelet.services.queue.maintenance import INTERVAL_SECONDS
+from pipelet.settings import Settings
+from pipelet.wiring.background import build_maintenance
+from pipelet.wiring.blobs import open_blobs
+from pipelet.wiring.catalog import fetch_description, log_model, read_catalog
+from pipelet.wiring.store import open_store
+from pipelet.wiring.worker import build_worker
+from pipelet.worker.supervisor import DRAINED
+from pipelet.worker.worker import Worker
+
+log = structlog.get_logger()
+
+
+def worker(
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    model: str | None = None,
+    app: str | None = None,
+    data_dir: Path | None = None,
+    until_stdin_closes: Internal = False,
+) -> int:
+    """Run one worker: it claims requests from the queue and generates their images, until SIGTERM, Ctrl-C or a drain.
+
+    It needs the database and the file store of the service, and no open port. When it stops, running requests may
+    finish within a grace period; the others go back to the queue.
+
+    Parameters
+    ----------
+    name
+        Unique name in logs and reports. [default: the host name and random letters]
+    device
+        Device that the model runs on: auto, cpu, cuda, cuda:1, mps. [default: auto]
+    model
+        Model to generate with: a name in the catalog, a hub id or a folder. [default: the demo model]
+    app
+        Needed only if the apps of the catalog use several models: load the model of this app, and serve every app
+        that uses it. [default: the only model]
+    data_dir
+        Directory of the database and the files. [default: .pipelet]
+    until_stdin_closes
+        Stop when standard input ends, so that the worker never outlives the process that started it.
+    """
+    chosen = settings.load(device=device, model=model, worker_app=app, data_dir=data_dir)
+    logs.configure(format=chosen.log_format, level=chosen.log_level)
+    fetch_description(chosen)
+    wait_for_database(chosen)
+    was_drained = asyncio.run(_work(chosen, name=name, until_stdin_closes=until_stdin_closes))
+    return DRAINED if was_drained and until_stdin_closes else 0
+
+
+async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool) -> bool:
+    """Run the worker. Return whether it ended because it was drained."""
+    catalog = read_catalog(chosen)
+    if not until_stdin_closes:  # else `serve`, which started this worker, has logged it
+        log_model(chosen, catalog)
+    async with open_store(chosen, writes=True) as store:
+        blobs = open_blobs(chosen)
+        worker = build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)
+        maintenance = build_maintenance(chosen, store=store, blobs=blobs)
+        loops = (
+            run_periodically(INTERVAL_SECONDS, maintenance.rescue_expired, name="leases", expected=PipeletError),
+            run_periodically(INTERVAL_SECONDS, maintenance.expire_overdue, name="deadlines", expected=PipeletError),
+            _warn_if_blob_store_fails(blobs),
+        )
+        async with background(*loops):
+            if until_stdin_closes:
+                asyncio.get_running_loop().add_reader(sys.stdin, _stop_at_end, worker)
+            with on_stop_signals(worker.stop):
+                await worker.run()
+    return worker.was_drained
+
+
+async def _warn_if_blob_store_fails(blobs: BlobStore) -> None:
+    """Log at the start that files cannot be stored, instead of when the first image is finished."""
+    try:
+        await blobs.check()
+    except BlobStoreError as error:
+        log.error("blob_store.check_failed", reason=str(error))
+
+
+def _stop_at_end(worker: Worker) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        worker.stop()

@@ -1,0 +1,133 @@
+"""`pipelet generate`: one request, from the prompt to the files."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from pipelet.cli.download import prepare, save
+from pipelet.cli.options import DEFAULT_CONNECTION, AsJson, ConnectionOptions, connect
+from pipelet.cli.progress import follow
+from pipelet.client import ANY_APP, Client, NotCancellable, Submitted
+from pipelet.system.text import visible
+
+INTERRUPTED = 130
+
+
+def generate(
+    prompt: str,
+    /,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    seed: int | None = None,
+    negative_prompt: str | None = None,
+    output_format: Annotated[Literal["png", "jpeg", "webp"] | None, Parameter(name="--format")] = None,
+    priority: int | None = None,
+    app: str = ANY_APP,
+    out: Path = Path(),
+    as_json: AsJson = False,
+    wait: Annotated[bool, Parameter(name="--wait", negative="--no-wait", show_default=False)] = True,
+    connection: ConnectionOptions = DEFAULT_CONNECTION,
+) -> int:
+    """Generate images: send a prompt to the service, show the progress, save the files and print their paths.
+
+    For example:
+
+        pipelet generate "a red apple on a light blue background" --width 256 --height 256
+
+        pipelet generate "a lemon and a tomato on a blue background" --width 3200 --height 2000 --batch-size 4
+
+        pipelet generate "a ghost in the bottom left corner" --seed 7 --format webp --out pictures
+
+    The demo model knows about a hundred things, alone or in pairs; its README.md lists them. For images of anything
+    else start the service with `pipelet serve --model z-image-turbo`.
+
+    Ctrl-C cancels a queued request. A running request continues: `pipelet status ID --out .` fetches it later, and
+    `pipelet cancel ID --running` stops it.
+
+    Parameters
+    ----------
+    prompt
+        Text that describes the image.
+    width
+        Pixels, kept exactly. [default: 1024]
+    height
+        Pixels, kept exactly. [default: 1024]
+    batch_size
+        Number of images. [default: 1]
+    steps
+        Denoising steps; more take longer. [default: the model's]
+    guidance
+        How closely to follow the prompt; 0 turns guidance off. [default: the model's]
+    seed
+        Image k of a batch uses seed + k. [default: random]
+    negative_prompt
+        What to avoid.
+    output_format
+        Format of the files. [default: png]
+    priority
+        Requests of a higher priority run first. [default: 0]
+    app
+        App that the request is sent to.
+    out
+        Folder for the files; created if missing.
+    as_json
+        Print one JSON object and nothing else: the id of the request, the files and the response of the service.
+    wait
+        Wait for the end; --no-wait prints the id of the request at once.
+    """
+    fields: dict[str, Any] = {
+        "prompt": prompt,
+        "width": width,
+        "height": height,
+        "batch_size": batch_size,
+        "num_inference_steps": steps,
+        "guidance_scale": guidance,
+        "seed": seed,
+        "negative_prompt": negative_prompt,
+        "output_format": output_format,
+        "priority": priority,
+    }
+    if wait:
+        prepare(out)
+    with connect(connection) as client:
+        submitted = client.submit(app, **{name: value for name, value in fields.items() if value is not None})
+        if not wait:
+            print(json.dumps(submitted.body) if as_json else visible(submitted.request_id))
+            return 0
+        return _wait_and_save(client, submitted, out, as_json=as_json)
+
+
+def _wait_and_save(client: Client, submitted: Submitted, out: Path, *, as_json: bool) -> int:
+    request_id = submitted.request_id
+    try:
+        follow(client, request_id)
+    except KeyboardInterrupt:
+        _cancel(client, request_id)
+        return INTERRUPTED
+    result = client.result(request_id)
+    paths = save(client, request_id, result, out)
+    if as_json:
+        print(
+            json.dumps({"request_id": request_id, "files": [str(path) for path in paths], "result": dict(result.body)})
+        )
+    else:
+        print("\n".join(map(str, paths)))
+    return 0
+
+
+def _cancel(client: Client, request_id: str) -> None:
+    try:
+        client.cancel(request_id)
+    except NotCancellable as error:
+        continues = f"is running and continues. Stop it: pipelet cancel {request_id} --running"
+        print(f"Request {request_id} {continues if error.is_running else 'has ended.'}", file=sys.stderr)
+        print(f"Fetch it later: pipelet status {request_id} --out .", file=sys.stderr)
+    else:
+        print(f"Cancelled: request {request_id} was queued, and will not run.", file=sys.stderr)

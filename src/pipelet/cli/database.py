@@ -1,0 +1,96 @@
+"""Direct access to the database, for operator commands. The service may run at the same time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from pipelet.concurrency.backoff import Backoff
+from pipelet.concurrency.log_throttle import LogThrottle
+from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, is_well_formed
+from pipelet.domain.errors import PipeletError, StoreUnavailable
+from pipelet.domain.jobs.job import Job
+from pipelet.domain.ports.store import Store
+from pipelet.settings import Settings
+from pipelet.wiring.store import open_store, schema_revision
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+_INITIAL_BACKOFF = 0.5
+_MAX_BACKOFF = 5.0
+
+
+class CommandError(PipeletError):
+    """The command cannot be carried out; the message says why."""
+
+
+def run_with_store(chosen: Settings, use: Callable[[Store], Awaitable[Result]]) -> Result:
+    """Open the store, run `use` and return its result.
+
+    Raises:
+        StoreError: the database is missing, cannot be reached, or is of another version.
+    """
+
+    async def with_store() -> Result:
+        async with open_store(chosen) as store:
+            return await use(store)
+
+    return asyncio.run(with_store())
+
+
+async def get_job(store: Store, request_id: str) -> Job:
+    """Return a job by its id.
+
+    Raises:
+        CommandError: there is none.
+    """
+    job = await store.jobs.get(request_id)
+    if job is None:
+        raise CommandError(f"There is no request with the id {request_id}. It may have expired.")
+    return job
+
+
+async def find_key_by_name(store: Store, text: str) -> ApiKey:
+    """Return the key with this id or secret, or the only valid key with this name or user.
+
+    Raises:
+        CommandError: there is none, or there are several.
+    """
+    if is_well_formed(text):  # such as a leaked key
+        leaked = await store.api_keys.find(hash_secret(text))
+        if leaked is None:
+            raise CommandError("Unknown key. See `pipelet keys list`.")
+        return leaked
+    keys, now = await store.api_keys.list_keys(), store.clock.now()
+    if found := [key for key in keys if key.id == text]:
+        return found[0]
+    named = [key for key in keys if text in (key.name, key.user)]
+    valid = [key for key in named if key.invalid_reason(now) is None]
+    if len(valid) == 1:
+        return valid[0]
+    if not named:
+        raise CommandError(f"No key has the id, the name or the user {text}. See `pipelet keys list`.")
+    listed = ", ".join(f"{key.id} ({key.name}, user {key.user})" for key in valid or named)
+    state = "Several keys have" if valid else "No valid key has"
+    raise CommandError(f"{state} the name or the user {text}. Name one by its id: {listed}.")
+
+
+def wait_for_database(chosen: Settings) -> None:
+    """Return once the database is reachable: machines that start together do so in any order.
+
+    Raises:
+        StoreError: the database refuses the connection, so waiting would not help.
+    """
+    backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
+    while True:
+        try:
+            schema_revision(chosen)
+        except StoreUnavailable as error:
+            throttle.write(log.error, "database.unavailable", reason=str(error))
+            time.sleep(backoff.next())
+        else:
+            return

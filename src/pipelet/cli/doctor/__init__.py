@@ -1,0 +1,1 @@
+"""Checks of the installation, for `pipelet doctor` and for every start."""

@@ -1,0 +1,272 @@
+"""Checks of the machine and of what the settings name. Each returns a finding, with a fix where one is needed."""
+
+import asyncio
+import contextlib
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from pipelet import __version__, settings
+from pipelet.cli.doctor import engine_checks, proxy_checks
+from pipelet.cli.doctor.findings import Check, Finding, fail, ok, warn
+from pipelet.cli.metrics_server import listen_for_metrics
+from pipelet.cli.options import is_own_service
+from pipelet.client import (
+    AuthenticationError,
+    Client,
+    ClientError,
+    Health,
+    RequestNotFound,
+    ServiceUnavailable,
+    Unreachable,
+)
+from pipelet.domain.accounts.api_keys import is_well_formed
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.errors import OperationalError, PipeletError
+from pipelet.settings import Settings
+from pipelet.store.sqlite.connection.connect import free_bytes
+from pipelet.wiring.blobs import open_blobs
+from pipelet.wiring.catalog import model_of_workers, read_catalog
+from pipelet.wiring.data_dir import check_data_dir, readable_by_others
+from pipelet.wiring.store import open_store, require_creatable, schema_revision
+
+_WARN_GIGABYTES = 1.0
+_WARN_FREE_MEGABYTES_IN_DATABASE = 100.0
+_MIN_GIGABYTES = 0.001
+"""With less, an image cannot be stored."""
+_TIMEOUT = 5.0
+_NO_REQUEST = "0" * 20
+
+
+def checks_of_machine() -> Iterator[tuple[str, Check]]:
+    """Yield the checks that need no settings."""
+    yield "python", _python
+    yield "packages", engine_checks.packages
+    yield "png", engine_checks.png
+
+
+def checks_of_installation(chosen: Settings) -> Iterator[tuple[str, Check]]:
+    """Yield the checks of what the settings name; later ones depend on earlier ones."""
+    yield "data directory", lambda: _data_dir(chosen)
+    yield "disk", lambda: _disk(chosen)
+    yield "database", lambda: _database(chosen)
+    yield "files", lambda: _files(chosen)
+    yield "local key", lambda: _local_key(chosen)
+    yield "model", lambda: _with_model(chosen, engine_checks.model_is_there)
+    yield "engine", lambda: _with_model(chosen, lambda model: engine_checks.engine_works(model, chosen))
+    if chosen.metrics_address:
+        yield "metrics", lambda: _metrics(chosen)
+    yield "proxies", lambda: proxy_checks.forwarded_headers(chosen)
+    yield "service", lambda: _service(chosen)
+
+
+def read_settings(**flags: object) -> tuple[Settings | None, Finding]:
+    try:
+        chosen = settings.load(**flags)
+    except OperationalError as error:
+        return None, fail(str(error), "Change these; the other checks were skipped.")
+    return chosen, ok(f"data directory {chosen.data_dir}, service {chosen.service_url}")
+
+
+def _python() -> Finding:
+    return ok(f"{platform.python_version()} on {platform.system()} {platform.machine()}, Pipelet {__version__}")
+
+
+def _data_dir(chosen: Settings) -> Finding:
+    if not chosen.data_dir.exists():
+        parent = _nearest_existing(chosen.data_dir)
+        if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+            return ok(f"{chosen.data_dir} does not exist yet; the first start creates it")
+        return fail(
+            f"creating {chosen.data_dir} in {parent} failed", "Choose another with --data-dir or PIPELET_DATA_DIR."
+        )
+    try:
+        check_data_dir(chosen)
+    except OperationalError as error:
+        return fail(str(error), "Fix that, or choose another: --data-dir or PIPELET_DATA_DIR.")
+    if readable := readable_by_others(chosen):
+        paths = ", ".join(map(str, readable))
+        return warn(f"other users can read {paths}", "The next start of the service changes their permissions.")
+    return ok(f"{chosen.data_dir.resolve()} is writable")
+
+
+def _disk(chosen: Settings) -> Finding:
+    folder = chosen.data_dir if chosen.bucket else chosen.files_folder
+    free = shutil.disk_usage(_nearest_existing(folder)).free / 1e9
+    detail = f"{free:,.1f} GB free for {folder}"
+    if free >= _WARN_GIGABYTES:
+        return ok(detail)
+    found = warn if free > _MIN_GIGABYTES else fail
+    return found(detail, "Free some space, or shorten PIPELET_RETENTION_DAYS.")
+
+
+def _database(chosen: Settings) -> Finding:
+    name = chosen.database_name
+    try:
+        revision = schema_revision(chosen)
+        if revision is None:
+            require_creatable(chosen)
+            return ok(f"{name} does not exist yet; the first start creates it")
+        asyncio.run(_open_store(chosen))
+        return _database_space(chosen, f"{name} is at revision {revision}")
+    except OperationalError as error:
+        return fail(str(error), "Fix that, or choose another database: PIPELET_DATABASE_URL.")
+
+
+def _database_space(chosen: Settings, detail: str, min_megabytes: float = _WARN_FREE_MEGABYTES_IN_DATABASE) -> Finding:
+    """Warn about free pages: SQLite keeps them for later, so its file does not shrink by itself."""
+    if chosen.postgres_url:
+        return ok(detail)
+    free, size = (count / 1e6 for count in free_bytes(chosen.database_path))
+    if free < max(min_megabytes, size / 2):
+        return ok(detail)
+    return warn(
+        f"{detail}; {free:,.0f} of its {size:,.0f} MB are free pages",
+        f"To free that space on the disk, stop the service and run: sqlite3 {chosen.database_path} VACUUM",
+    )
+
+
+async def _open_store(chosen: Settings) -> None:
+    async with open_store(chosen, writes=True) as store:
+        await store.check()
+
+
+def _files(chosen: Settings) -> Finding:
+    if chosen.bucket:
+        return _files_on_s3(chosen)
+    if not chosen.files_folder.exists():
+        return ok(f"{chosen.files_folder} does not exist yet; the first start creates it")
+    try:
+        asyncio.run(open_blobs(chosen).check())
+    except (OperationalError, OSError) as error:
+        return fail(str(error), "Fix that, or choose another folder: PIPELET_BLOBS_URL.")
+    return ok(f"{chosen.files_folder} is writable")
+
+
+def _files_on_s3(chosen: Settings) -> Finding:
+    try:
+        asyncio.run(open_blobs(chosen).check())
+    except OperationalError as error:
+        return fail(str(error), "Fix that; until then, requests are accepted and their files wait.")
+    return ok(f"{chosen.blobs_url} is writable")
+
+
+def _local_key(chosen: Settings) -> Finding:
+    file = chosen.local_key_file
+    if not file.exists():
+        return ok(f"{file} does not exist" + ("" if chosen.postgres_url else " yet; the first start creates it"))
+    try:
+        secret = file.read_text().strip()
+    except OSError as error:
+        return fail(f"reading {file} failed: {error.strerror}", "Make it readable for this user.")
+    if not is_well_formed(secret):
+        return fail(f"{file} holds no key", "Delete the file; the next start makes a new key.")
+    if file in readable_by_others(chosen):
+        return warn(f"other users can read {file}", f"chmod 600 {file}")
+    return ok(f"{file} holds a key")
+
+
+def _with_model(chosen: Settings, check: Callable[[ModelConfig], Finding]) -> Finding:
+    try:
+        catalog = read_catalog(chosen)
+        return check(model_of_workers(chosen, catalog))
+    except OperationalError as error:
+        return fail(str(error), "Change PIPELET_CATALOG, PIPELET_MODEL or PIPELET_WORKER_APP.")
+
+
+def _service(chosen: Settings) -> Finding:
+    if not chosen.api_url and _is_free(chosen):
+        return ok(f"not running; port {chosen.port} is free")
+    try:
+        with Client(chosen.service_url, _key(chosen), timeout=_TIMEOUT) as client:
+            return _health(client, client.health(), has_key=_key(chosen) is not None)
+    except ServiceUnavailable as error:
+        if not isinstance(error, Unreachable):
+            return fail(str(error), "Fix that, or give the URL of the service: --url or PIPELET_API_URL.")
+        if chosen.api_url:
+            return fail(str(error), "Start it with `pipelet serve`, or give its URL: --url or PIPELET_API_URL.")
+        return fail(f"another program listens on port {chosen.port}: {error}", "Choose another port: PIPELET_PORT.")
+    except PipeletError as error:
+        return fail(str(error), "Give a valid key with --key-file or PIPELET_API_KEY.")
+
+
+def _metrics(chosen: Settings) -> Finding:
+    try:
+        listener = listen_for_metrics(chosen)
+    except OperationalError as error:
+        if _serves_metrics(str(chosen.metrics_address)):
+            return ok(f"the service exposes them at {chosen.metrics_address}")
+        return fail(str(error), "Fix that: PIPELET_METRICS_ADDRESS.")
+    if listener is not None:
+        listener.close()
+    return ok(f"not exposed yet; {chosen.metrics_address} is free")
+
+
+def _serves_metrics(address: str) -> bool:
+    try:
+        response = httpx2.get(f"http://{address}/metrics", timeout=_TIMEOUT, trust_env=False)
+    except httpx2.HTTPError:
+        return False
+    return response.status_code == 503 or "pipelet_" in response.text  # 503 while the database is unavailable
+
+
+def _key(chosen: Settings) -> str | None:
+    if chosen.api_key:
+        return chosen.api_key
+    with contextlib.suppress(OSError):
+        if is_own_service(chosen):
+            return chosen.local_key_file.read_text().strip()
+    return None
+
+
+def _health(client: Client, health: Health, *, has_key: bool) -> Finding:
+    where = f"Pipelet{health.version and f' {health.version}'} runs at {client.base_url}"
+    if not health.is_ready:
+        bad = [f"{name}: {found}" for name, found in health.checks.items() if found != "ok"]
+        return fail(f"{where}, but is not ready: {'; '.join(bad)}", "Fix that; the service recovers by itself.")
+    if not has_key:
+        return ok(f"{where}; to check its workers, give a key: --key-file or PIPELET_API_KEY")
+    try:
+        client.status(_NO_REQUEST)
+    except RequestNotFound:
+        pass  # the key was accepted
+    except AuthenticationError as error:
+        return warn(f"{where}, but rejects this key: {error}", "Give a valid key with --key-file or PIPELET_API_KEY.")
+    except ClientError as error:
+        return fail(f"{where}, but its response is invalid: {error}", "See its log.")
+    problems = [f"worker {worker['kind']}: {worker['problem']}" for worker in health.workers if worker["problem"]]
+    if problems or health.notes:
+        return warn(
+            f"{where}. {' '.join([*problems, *health.notes])}", "See the messages of the workers in the service's log."
+        )
+    return ok(f"{where} with {_counted(health.workers)}")
+
+
+def _counted(workers: tuple[Any, ...]) -> str:
+    kinds = [worker["kind"] for worker in workers]
+    return ", ".join(f"{kinds.count(kind)} × {kind}" for kind in dict.fromkeys(kinds))
+
+
+def _is_free(chosen: Settings) -> bool:
+    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((chosen.host, chosen.port))
+        except OSError:
+            return False
+        return True
+
+
+def _nearest_existing(path: Path) -> Path:
+    """Return the path itself, or its closest parent that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,285 @@
+"""The only reader of the environment and of `pipelet.toml`."""
+
+import os
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from pipelet.domain import database_url as database_urls
+from pipelet.domain.addresses import host_and_port, networks, origins
+from pipelet.domain.errors import OperationalError
+from pipelet.settings.aws import AwsSettings
+from pipelet.settings.errors import CONFIG_FILE, describe_all, describe_aws, unknown_variables
+from pipelet.settings.validators import BUCKET, BaseUrl, BlobsUrl, DatabaseUrl, Seconds
+from pipelet.system.trust import refuse_untrusted
+
+_MAX_PRESIGNED_SECONDS = 7 * 86400
+"""S3 refuses URLs with a longer lifetime."""
+
+
+class Settings(BaseSettings):
+    """Each field is a setting: `PIPELET_<NAME>` in the environment, else `<name>` in `pipelet.toml`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PIPELET_", toml_file=CONFIG_FILE, extra="forbid", env_ignore_empty=True
+    )
+
+    data_dir: Path = Field(
+        Path(".pipelet"), description="Directory of the embedded database, the files and the first key."
+    )
+    data_group: str | None = Field(
+        None,
+        description="Group, by name or number, whose members may read and write the data directory, for an API and "
+        "workers under different users. Empty: only its owner may.",
+    )
+    database_url: DatabaseUrl | None = Field(
+        None,
+        repr=False,
+        description="`postgresql://user:password@host/database`, `sqlite:///relative` or `sqlite:////absolute`. "
+        "Empty: `pipelet.sqlite` in the data directory.",
+    )
+    database_pool_size: int = Field(
+        8, ge=2, le=1000, description="Maximum number of PostgreSQL connections that one process opens."
+    )
+    blobs_url: BlobsUrl | None = Field(
+        None,
+        repr=False,
+        description="Where files are stored: `file:///absolute`, `s3://bucket` or `s3://bucket/prefix`. Empty: `files` "
+        "in the data directory.",
+    )
+    s3_public_url: BaseUrl | None = Field(
+        None,
+        repr=False,
+        description="URL at which clients reach the S3 server, such as `https://s3.example.com`. Empty: "
+        "`AWS_ENDPOINT_URL`.",
+    )
+    public_url: BaseUrl | None = Field(
+        None,
+        repr=False,
+        description="URL at which clients reach the service, such as `https://api.example.com`. Empty: the address "
+        "that each request was sent to.",
+    )
+    allowed_networks: str = Field(
+        "",
+        description="Networks that URLs in requests (input images, webhooks) may lead to although they are not "
+        "public, such as `127.0.0.0/8,::1/128,10.1.0.0/16`. Empty: none.",
+    )
+    allowed_origins: str = Field(
+        "*",
+        description="Origins whose web pages may call the API from a browser, with a key: `*` for any, `none`, or a "
+        "list such as `https://app.example.com,http://localhost:3000`.",
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.0/8,::1/128",
+        description="Addresses and networks of proxies whose `X-Forwarded-For`, `-Proto` and `-Host` headers are "
+        "trusted; `none` for no proxy.",
+    )
+    api_url: BaseUrl | None = Field(
+        None, repr=False, description="URL at which the command line calls the service. Empty: this machine, at `port`."
+    )
+    api_key: str | None = Field(
+        None, repr=False, description="API key of the command line. Empty: the first key, from the data directory."
+    )
+    host: str = Field("127.0.0.1", description="Address that the API listens on; `0.0.0.0` for every interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")
+    metrics_address: str | None = Field(
+        None,
+        description="Address that serves `/metrics` without a key, such as `127.0.0.1:9464` or `[::1]:9464`. Empty: "
+        "none. Only the monitoring should reach it.",
+    )
+    workers: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = Field(
+        "auto",
+        description="Number of workers that `pipelet serve` starts; `auto`: one per GPU, or one on the CPU; 0: the "
+        "API alone.",
+    )
+    model: str | None = Field(
+        None,
+        description="Model that the apps generate with: a name in the catalog, a hub id or a folder. An image-edit app "
+        "that names a model of its own keeps it; an app that the model does not support is not served.",
+    )
+    worker_app: str | None = Field(
+        None,
+        description="Needed only if the apps of the catalog use several models: workers load the model of this app, "
+        "and serve every app that uses it.",
+    )
+    catalog: Path | None = Field(
+        None, description="A file in the format of `catalog.toml` whose entries are merged over the built-in ones."
+    )
+    device: str = Field("auto", description="Device that the model runs on: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
+    lease_seconds: Seconds = Field(
+        15, description="A request goes back to the queue when its worker sends no heartbeat for this many seconds."
+    )
+    shutdown_grace_seconds: float = Field(
+        30, ge=0, allow_inf_nan=False, description="Seconds that running requests may take to finish after SIGTERM."
+    )
+    engine_stall_timeout_seconds: Seconds = Field(
+        600, description="The engine is restarted after this many seconds without progress."
+    )
+    model_load_timeout_seconds: Seconds = Field(1800, description="Loading the model fails after this many seconds.")
+    retention_days: float = Field(
+        7, gt=0, allow_inf_nan=False, description="Days after which finished requests and their files are deleted."
+    )
+    image_metadata: Literal["full", "none"] = Field(
+        "full",
+        description="Metadata in image files: `full`: prompt, seed, model and the other parameters; `none`: nothing.",
+    )
+    signed_url_ttl_seconds: Seconds = Field(
+        7200, description="Seconds for which the URL of a file is valid after the result was read."
+    )
+    max_open_streams: int = Field(
+        10_000,
+        ge=1,
+        description="Maximum number of status streams and `/fal/run` calls that an API process keeps open, about 34 "
+        "KiB each; one user may hold half of them.",
+    )
+    webhook_timeout_seconds: Seconds = Field(
+        15, description="Seconds in which the endpoint of a webhook must respond; after that the attempt has failed."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto",
+        description="`json`: one object per line; `console`: for people; `auto`: `console` on a terminal, else `json`.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    access_log: Literal["off", "writes", "requests", "all"] = Field(
+        "requests",
+        description="Requests that the API logs, one line each: `writes`: submits and cancels; `requests`: all but "
+        "polls of status, health and metrics; `all`: polls, too.",
+    )
+
+    @field_validator("allowed_networks", "allowed_origins", "metrics_address", "trusted_proxies")
+    @classmethod
+    def _check_format(cls, value: str | None, info: ValidationInfo) -> str | None:
+        parsers = {"allowed_origins": origins, "metrics_address": host_and_port}
+        if value is not None:
+            parsers.get(str(info.field_name), networks)(value)
+        return value
+
+    @field_validator("signed_url_ttl_seconds")
+    @classmethod
+    def _check_presignable(cls, value: float, info: ValidationInfo) -> float:
+        if (info.data.get("blobs_url") or "").startswith("s3://") and value > _MAX_PRESIGNED_SECONDS:
+            raise ValueError(f"must be {_MAX_PRESIGNED_SECONDS} (a week) at most on S3")
+        return value
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the environment that gives another process the same settings, in any working directory."""
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"api_url", "api_key"})  # for clients only
+        values["data_dir"] = str(self.data_dir.resolve())
+        if self.catalog is not None:
+            values["catalog"] = str(self.catalog.resolve())
+        return {f"PIPELET_{name.upper()}": str(value) for name, value in values.items()}
+
+    @property
+    def metrics_host_and_port(self) -> tuple[str, int] | None:
+        """Parsed `metrics_address`."""
+        return host_and_port(self.metrics_address or "")
+
+    @property
+    def extra_allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Parsed `allowed_networks`."""
+        return networks(self.allowed_networks)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Parsed `allowed_origins`; `*` for any."""
+        return origins(self.allowed_origins)
+
+    @property
+    def postgres_url(self) -> str | None:
+        """URL of the shared database; None if the database is SQLite."""
+        return self.database_url if self.database_url and self.database_url.startswith("postgres") else None
+
+    @property
+    def database_path(self) -> Path:
+        """Path of the embedded database."""
+        if self.database_url and not self.postgres_url:
+            return Path(self.database_url.removeprefix("sqlite:///"))
+        return self.data_dir / "pipelet.sqlite"
+
+    @property
+    def database_name(self) -> str:
+        """Name of the database in messages: without its password."""
+        return database_urls.name_of(self.postgres_url) if self.postgres_url else str(self.database_path)
+
+    @property
+    def bucket(self) -> tuple[str, str] | None:
+        """Name of the bucket, and the prefix in it; None if files are stored on disk."""
+        found = BUCKET.fullmatch(self.blobs_url or "")
+        return (found["bucket"], found["prefix"].removeprefix("/")) if found else None
+
+    @property
+    def files_folder(self) -> Path:
+        """Folder of the files on disk."""
+        return Path(self.blobs_url.removeprefix("file://")) if self.blobs_url else self.data_dir / "files"
+
+    @property
+    def service_url(self) -> str:
+        """URL at which a caller on this machine reaches the service."""
+        return self.api_url or local_url(self.host, self.port)
+
+    @property
+    def local_key_file(self) -> Path:
+        return self.data_dir / "local-key"
+
+    @property
+    def signing_key_file(self) -> Path:
+        return self.data_dir / "signing-key"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+
+def local_url(host: str, port: int) -> str:
+    """Return the URL of a listener on this machine."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a client cannot connect to these
+    return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
+
+
+def visible_gpus() -> int | None:
+    """Return how many GPUs NVIDIA's own variable leaves visible; None if it is not set."""
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return None if value is None else sum(1 for part in value.split(",") if part.strip() not in ("", "-1"))
+
+
+def load(**flags: object) -> Settings:
+    """Return the settings.
+
+    Args:
+        flags: values from the command line, by the name of their setting; None where a flag was not given.
+
+    Raises:
+        OperationalError: one message that names every bad value, where it can be set and what is wrong with it.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    refuse_untrusted(Path(CONFIG_FILE))
+    faults = unknown_variables(Settings.model_fields, os.environ)
+    try:
+        settings = Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults += describe_all(error.errors(), Settings.model_fields, flags)
+    except (ValueError, OSError) as error:  # the file is not TOML, or cannot be read
+        faults.append(f"{CONFIG_FILE} cannot be read: {error}")
+    else:
+        faults += _faults_of_aws() if settings.bucket else []
+    if faults:
+        raise OperationalError("\n  ".join(["Change these settings:", *faults]))
+    return settings
+
+
+def _faults_of_aws() -> list[str]:
+    try:
+        AwsSettings()
+    except ValidationError as error:
+        return list(map(describe_aws, error.errors()))
+    return []
