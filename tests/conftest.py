@@ -1,25 +1,89 @@
-"""For all tests."""
+"""What all tests share: a clean environment, the servers, and the order in which workers of pytest take the tests."""
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-from tests import postgres_server as postgres_servers
-from tests.s3_server import S3Server
+from tests.support import fork_server
+from tests.support.servers import postgres as postgres_servers
+from tests.support.servers.s3 import S3Server
 
 # A shell that runs us in the background has Ctrl-C ignored, and processes that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# As many of us run at once as there are cores: threads of each beside them would only wait for one another.
+# More processes run at once than there are cores: threads of each would only wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Hundreds of interpreters start. Without caches each would compile the sources, and pytest would rewrite the tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Engines draw with classes of the tests. They do not find them by being started in the repository.
 _PATHS = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _PATHS))
 # Whoever runs us may have an account at AWS: no test should find its way there.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
+
+
+hypothesis.settings.register_profile("thorough", max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+_FIRST = (
+    "tests/acceptance/test_pictures.py",
+    "tests/engine/",
+    "tests/acceptance/",
+    "tests/benchmarks/",
+    "tests/clients/",
+    "tests/fleet/",
+    "tests/cli/",
+    "tests/training/",
+    "tests/worker/",
+    "tests/store/",
+    "tests/api/",
+)
+"""What takes long is begun early, so that at the end no worker of pytest waits for one other."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Many tests wait for processes of their own, so two cores have time for three tests."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server of forked commands while workers of pytest collect: all use the same one."""
+    if config.getoption("numprocesses", None):
+        fork_server.address()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests that share an expensive fixture, or at least their file, into one group: one worker runs that."""
+    items.sort(key=_place)
+    for item in items:
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _place(item: pytest.Item) -> int:
+    return next((place for place, start in enumerate(_FIRST) if item.nodeid.startswith(start)), len(_FIRST))
+
+
+def _group(item: pytest.Item) -> str | None:
+    """None for a test that starts processes of its own and shares nothing: any worker may run it."""
+    if item.get_closest_marker("xdist_group"):
+        return None
+    file = item.nodeid.partition("::")[0]
+    fixtures = [used[-1] for used in getattr(item, "_fixtureinfo").name2fixturedefs.values()]  # noqa: B009 - not public
+    for fixture in fixtures:
+        if fixture.scope == "session" and fixture.baseid.startswith("tests/"):
+            return str(fixture.baseid)
+    is_alone = file.startswith(("tests/acceptance/", "tests/clients/")) and "module" not in {
+        fixture.scope for fixture in fixtures
+    }
+    return None if is_alone else file
 
 
 @pytest.fixture(scope="session")

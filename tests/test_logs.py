@@ -4,20 +4,20 @@ import re
 import subprocess
 import sys
 
-from tests.service import environment
+from tests.support.service import environment
 
 _CODE = """
 import logging, structlog
 from pipelet import logs
 
 logs.configure(format="console", level="info")
-structlog.get_logger().info("request.unservable", path="/a\\x1b[2J\\nforged\\x9b31m\\u202e", many=["\\x1b[2J"])
+structlog.get_logger().info("request.unavailable", path="/a\\x1b[2J\\nforged\\x9b31m\\u202e", many=["\\x1b[2J"])
 logging.getLogger("library").warning("said \\x1b[2J")
 password = "hush"
 try:
     raise ValueError("of others: \\x1b]0;title\\x07")
 except ValueError:
-    structlog.get_logger().error("loop.turn_crashed", exc_info=True)
+    structlog.get_logger().error("loop.crashed", exc_info=True)
 """
 
 

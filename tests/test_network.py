@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pipelet import settings, wiring
-from pipelet.blobs.s3 import S3Blobs
-from pipelet.cli import AWAY, _exit_code
-from pipelet.client import Client, Result, ResultFile, ServiceAway, Unreachable
-from pipelet.domain.errors import BlobsUnusable
+from pipelet import settings
+from pipelet.blobs.s3 import S3BlobStore
+from pipelet.cli import UNAVAILABLE, _exit_code
+from pipelet.client import Client, Result, ResultFile, ServiceUnavailable, Unreachable
+from pipelet.domain.errors import BlobStoreError
 from pipelet.network import ProxyUnusable, proxy_for
-from tests.tcp_server import in_background, listening, tls_context
-from tests.web_server import WebServer, whole
+from pipelet.wiring.api import open_http_clients
+from tests.support.servers.tcp import in_background, listening, tls_context
+from tests.support.servers.web import WebServer, whole
 
 HEALTHY = whole(b'{"status": "ready", "version": "1", "checks": {}, "workers": [], "notes": []}')
 PROXY = "http://user:SECRET@proxy.example.com:3128"
@@ -107,8 +108,8 @@ def test_a_proxy_at_fault_is_named_in_place_of_the_service(monkeypatch: pytest.M
         for proxy, url, why in (
             (dead, "http://api.example.com", "add api.example.com to NO_PROXY"),
             (filtering.url, "https://api.example.com", "refuses the connection: 403"),
-            (filtering.url, "http://api.example.com", "no Pipelet"),
-            ("socks5://127.0.0.1:9", "http://api.example.com", "only http:// and https://"),
+            (filtering.url, "http://api.example.com", "not a Pipelet"),
+            ("socks5://127.0.0.1:9", "http://api.example.com", "an http:// or https:// proxy"),
         ):
             for variable in ("HTTP_PROXY", "HTTPS_PROXY"):
                 monkeypatch.setenv(variable, proxy)
@@ -119,7 +120,8 @@ def test_a_proxy_at_fault_is_named_in_place_of_the_service(monkeypatch: pytest.M
 
 def test_only_what_does_not_answer_is_to_be_started(capsys: pytest.CaptureFixture[str]) -> None:
     """The command line's advice would mislead where the service runs."""
-    assert [AWAY, AWAY] == [_exit_code(error) for error in (ServiceAway("A proxy."), Unreachable("Nothing."))]
+    errors = (ServiceUnavailable("A proxy."), Unreachable("Nothing."))
+    assert [UNAVAILABLE, UNAVAILABLE] == [_exit_code(error) for error in errors]
     assert 1 == capsys.readouterr().err.count("pipelet serve")
 
 
@@ -145,12 +147,12 @@ def test_what_is_wrong_with_tls_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
     assert "SSL_CERT_FILE" in untrusted
     assert "not valid for '127.0.0.1'. Use a name" in other_name
-    assert "does not speak TLS. Write http://" in no_tls
-    assert "speaks TLS. Write https://" in tls
+    assert "does not speak TLS. Use http://" in no_tls
+    assert "speaks TLS. Use https://" in tls
 
 
 def _refusal(url: str) -> str:
-    with Client(url, None) as client, pytest.raises(ServiceAway) as refusal:
+    with Client(url, None) as client, pytest.raises(ServiceUnavailable) as refusal:
         client.health()
     assert not isinstance(refusal.value, Unreachable)
     return str(refusal.value)
@@ -164,22 +166,22 @@ def test_a_file_whose_server_is_not_trusted_names_the_certificate(tmp_path: Path
         Client("http://127.0.0.1:1", None) as client,
     ):
         file = ResultFile(url=f"{server.url}/files/a.png", file_name="a.png")
-        with pytest.raises(ServiceAway, match=r"Fetching a\.png .*not trusted.*SSL_CERT_FILE"):
+        with pytest.raises(ServiceUnavailable, match=r"Fetching a\.png .*not trusted.*SSL_CERT_FILE"):
             client.download(Result(files=(file,), seed=0, body={}), tmp_path / "out")
 
 
-def _s3(endpoint: str) -> S3Blobs:
-    usual = {"prefix": "", "region": "x", "virtual_hosted": False, "session_token": "", "url_seconds": 60.0}
+def _s3(endpoint: str) -> S3BlobStore:
+    usual = {"prefix": "", "region": "x", "virtual_hosted": False, "session_token": "", "url_ttl_seconds": 60.0}
     keys = {"access_key_id": "a", "secret_access_key": "b"}
     both = {"endpoint": endpoint, "public_endpoint": endpoint}
-    return S3Blobs("pictures", proxy=proxy_for(endpoint), **usual, **keys, **both)  # type: ignore[arg-type]
+    return S3BlobStore("pictures", proxy=proxy_for(endpoint), **usual, **keys, **both)  # type: ignore[arg-type]
 
 
 async def test_a_bucket_is_reached_by_the_same_rule(dead: str) -> None:
     """A server of S3 in our own network without a proxy, one on the internet with it; messages name it."""
     async with WebServer(lambda _: whole(b"", ETag='"x"')) as server:
         await _s3(server.url).check()
-    with pytest.raises(BlobsUnusable, match=rf"by the proxy {dead} \(HTTP_PROXY\)"):
+    with pytest.raises(BlobStoreError, match=rf"by the proxy {dead} \(HTTP_PROXY\)"):
         await _s3("http://s3.example.com").check()
 
     assert ["/pictures/.pipelet-check"] == [request.path for request in server.requests]
@@ -189,8 +191,8 @@ async def test_signed_urls_of_our_bucket_do_not_go_to_a_proxy(dead: str, monkeyp
     """As far as the bucket is not on the internet. Its server sees who fetches."""
     async with WebServer(lambda _: whole(b"png")) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        async with wiring.open_fetchers(settings.load(blobs_url="s3://pictures")) as fetchers:
-            answer = await fetchers.storage.get(f"{server.url}/pictures/a.png?X-Amz-Signature=secret")
+        async with open_http_clients(settings.load(blobs_url="s3://pictures")) as http_clients:
+            answer = await http_clients.storage.get(f"{server.url}/pictures/a.png?X-Amz-Signature=secret")
 
     assert b"png" == answer.content
     assert server.requests[0].headers["user-agent"].startswith("Pipelet/")

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelet.domain.errors import AddressRefused, TooManyLookups
-from pipelet.outbound import Address, guarded_client, is_public
-from tests.service import environment
-from tests.tcp_server import tls_context
-from tests.web_server import Answer, WebServer, head, whole, without_end
+from pipelet.domain.errors import AddressNotAllowed, TooManyLookups
+from pipelet.outbound import Address, is_public, public_only_client
+from tests.support.servers.tcp import tls_context
+from tests.support.servers.web import Answer, WebServer, head, whole, without_end
+from tests.support.service import environment
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -103,8 +103,8 @@ class Names:
 )
 async def test_this_machine_is_not_reached_however_it_is_spelt(host: str) -> None:
     """No connection is made, whether the URL is refused or names nothing at all."""
-    async with answering(OK) as server, guarded_client() as client:
-        with pytest.raises((AddressRefused, httpx2.ConnectError, httpx2.InvalidURL)):
+    async with answering(OK) as server, public_only_client() as client:
+        with pytest.raises((AddressNotAllowed, httpx2.ConnectError, httpx2.InvalidURL)):
             await client.get(f"http://{host}:{server.port}/")
 
     assert [] == server.requests
@@ -113,7 +113,7 @@ async def test_this_machine_is_not_reached_however_it_is_spelt(host: str) -> Non
 async def test_an_allowed_network_is_reached() -> None:
     """As a laptop wants it; a name whose other addresses are not allowed is reached by the one that is."""
     names = Names(mixed_test=["10.0.0.1 127.0.0.1"])
-    async with answering(OK) as server, guarded_client(allowed=LOOPBACK, resolve=names) as client:
+    async with answering(OK) as server, public_only_client(allowed=LOOPBACK, resolve=names) as client:
         answer = await client.get(f"http://mixed.test:{server.port}/a?b=c")
 
     assert b"hi" == answer.content
@@ -127,11 +127,11 @@ async def test_a_name_is_asked_once_and_its_answer_is_what_is_connected_to() -> 
     names = Names(rebinding_test=["192.0.2.1", "127.0.0.1"])
     async with (
         answering(OK) as server,
-        guarded_client(allowed=[ip_network("192.0.2.0/24")], resolve=names, timeout=0.2) as client,
+        public_only_client(allowed=[ip_network("192.0.2.0/24")], resolve=names, timeout=0.2) as client,
     ):
         with pytest.raises((httpx2.ConnectError, httpx2.ConnectTimeout)):  # nobody is at 192.0.2.1
             await client.get(f"http://rebinding.test:{server.port}/")
-        with pytest.raises(AddressRefused):
+        with pytest.raises(AddressNotAllowed):
             await client.get(f"http://rebinding.test:{server.port}/")
 
     assert ["rebinding.test"] * 2 == names.asked
@@ -141,7 +141,7 @@ async def test_a_name_is_asked_once_and_its_answer_is_what_is_connected_to() -> 
 async def test_the_next_address_is_tried_where_one_takes_no_connection() -> None:
     """Nothing was sent to the first, so a body goes out once."""
     names = Names(two_test=["127.0.0.2 127.0.0.1"])
-    async with answering(OK) as server, guarded_client(allowed=LOOPBACK, resolve=names) as client:
+    async with answering(OK) as server, public_only_client(allowed=LOOPBACK, resolve=names) as client:
         answer = await client.post(f"http://two.test:{server.port}/", content=b"")
 
     assert 200 == answer.status_code
@@ -153,9 +153,9 @@ async def test_redirects_are_checked_like_the_first_request() -> None:
     names = Names(public_test=["127.0.0.1"], inside_test=["127.0.0.9"], loopback_test=["::1"])
     just_one = (ip_network("127.0.0.1/32"),)
     for target in ("http://inside.test/", "http://loopback.test/", "file:///etc/passwd", "gopher://inside.test/"):
-        guarded = guarded_client(allowed=just_one, max_redirects=3, resolve=names)
+        guarded = public_only_client(allowed=just_one, max_redirects=3, resolve=names)
         async with answering(redirect(target), OK) as server, guarded as client:
-            with pytest.raises(AddressRefused):
+            with pytest.raises(AddressNotAllowed):
                 await client.get(f"http://public.test:{server.port}/")
         assert 1 == len(server.requests)
 
@@ -164,7 +164,7 @@ async def test_what_comes_with_a_redirect_is_not_read() -> None:
     """A body without end, packed or not, holds up nobody and fills no memory: the redirect is followed at once."""
     to_picture = head("302 Found", Location="/picture", Content_Encoding="gzip")
     bomb = without_end(to_picture, gzip.compress(bytes(1 << 20)) * 64)
-    guarded = guarded_client(allowed=LOOPBACK, max_redirects=3)
+    guarded = public_only_client(allowed=LOOPBACK, max_redirects=3)
     async with answering(bomb, OK) as server, asyncio.timeout(10), guarded as client:
         found = await client.get(f"{server.url}/bomb")
         await server.idle.wait()
@@ -176,11 +176,11 @@ async def test_what_comes_with_a_redirect_is_not_read() -> None:
 async def test_redirects_end() -> None:
     """After as many as were agreed on; where none was, the redirect itself is the answer."""
     async with answering(redirect("/again")) as server:
-        async with guarded_client(allowed=LOOPBACK, max_redirects=3) as client:
+        async with public_only_client(allowed=LOOPBACK, max_redirects=3) as client:
             with pytest.raises(httpx2.TooManyRedirects):
                 await client.get(server.url)
         assert 4 == len(server.requests)
-        async with guarded_client(allowed=LOOPBACK) as client:
+        async with public_only_client(allowed=LOOPBACK) as client:
             assert 302 == (await client.get(server.url)).status_code
 
 
@@ -189,7 +189,7 @@ async def test_tls_is_with_the_name_and_for_it_alone(tmp_path: Path) -> None:
     context = tls_context(tmp_path / "authority.pem", "named.test")
     trusting = ssl.create_default_context(cafile=tmp_path / "authority.pem")
     names = Names(named_test=["127.0.0.1"], other_test=["127.0.0.1"])
-    guarded = guarded_client(allowed=LOOPBACK, resolve=names, tls=trusting)
+    guarded = public_only_client(allowed=LOOPBACK, resolve=names, tls=trusting)
     async with answering(OK, tls=context) as server, guarded as client:
         assert b"hi" == (await client.get(f"https://named.test:{server.port}/")).content
         with pytest.raises(httpx2.ConnectError, match=r"other\.test"):
@@ -200,7 +200,7 @@ async def test_no_proxy_and_no_cookies(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy in the environment would connect where we do not; a cookie would tell one request about another."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    async with answering(OK) as server, guarded_client(allowed=LOOPBACK) as client:
+    async with answering(OK) as server, public_only_client(allowed=LOOPBACK) as client:
         await client.get(server.url)
         await client.get(server.url)
 
@@ -215,7 +215,7 @@ async def test_a_name_that_is_never_resolved_costs_the_time_to_connect() -> None
     async def hang(host: str, port: int) -> Sequence[Address]:
         return await asyncio.get_running_loop().create_future()
 
-    async with guarded_client(resolve=hang, timeout=0.05) as client:
+    async with public_only_client(resolve=hang, timeout=0.05) as client:
         with pytest.raises(httpx2.ConnectTimeout, match=r"slow\.test"):
             await client.get("http://slow.test/")
 
@@ -229,7 +229,7 @@ async def test_names_that_hang_hold_up_their_user_alone(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     try:
-        async with answering(OK) as server, guarded_client(allowed=LOOPBACK, timeout=0.2) as client:
+        async with answering(OK) as server, public_only_client(allowed=LOOPBACK, timeout=0.2) as client:
 
             def get(host: str, user: str) -> asyncio.Task[httpx2.Response]:
                 url = f"http://{host}:{server.port}/"
@@ -249,10 +249,10 @@ async def test_names_that_hang_hold_up_their_user_alone(monkeypatch: pytest.Monk
 _LOOKING_UP = """
 import asyncio, contextlib
 import httpx2
-from pipelet.outbound import guarded_client
+from pipelet.outbound import public_only_client
 
 async def main():
-    async with guarded_client(timeout=0.5) as client:
+    async with public_only_client(timeout=0.5) as client:
         with contextlib.suppress(httpx2.ConnectTimeout):
             await client.get("http://slow.example/")
     print("nobody waits any more")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipelet import settings
-from pipelet.domain.errors import Unusable
+from pipelet.domain.errors import OperationalError
+from pipelet.settings.aws import AwsSettings
 
 
 @pytest.mark.parametrize(
@@ -29,28 +30,28 @@ def test_a_bucket_may_have_a_prefix(url: str, place: tuple[str, str] | None) -> 
 )
 def test_a_place_for_files_that_cannot_be_is_refused(url: str) -> None:
     """The message names the setting and the forms that there are."""
-    with pytest.raises(Unusable, match=r"PIPELET_BLOBS_URL.*s3://bucket/prefix"):
+    with pytest.raises(OperationalError, match=r"PIPELET_BLOBS_URL.*s3://bucket/prefix"):
         settings.load(blobs_url=url)
 
 
 def test_urls_on_s3_live_for_a_week_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """S3 would refuse longer ones when somebody fetches; our own disk takes them."""
-    monkeypatch.setenv("PIPELET_URL_SECONDS", "604801")
+    monkeypatch.setenv("PIPELET_SIGNED_URL_TTL_SECONDS", "604801")
 
-    with pytest.raises(Unusable, match=r"PIPELET_URL_SECONDS.*604800"):
+    with pytest.raises(OperationalError, match=r"PIPELET_SIGNED_URL_TTL_SECONDS.*604800"):
         settings.load(blobs_url="s3://pictures")
-    assert 604801 == settings.load().url_seconds
+    assert 604801 == settings.load().signed_url_ttl_seconds
 
 
 def test_wrong_variables_of_s3_are_named_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a key and an address that is none stop the start where files are on S3, and nobody else."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "minio:9000")
-    with pytest.raises(Unusable, match="AWS_ENDPOINT_URL: must look like"):
+    with pytest.raises(OperationalError, match="AWS_ENDPOINT_URL: must look like"):
         settings.load(blobs_url="s3://pictures")
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio:9000")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
-    with pytest.raises(Unusable, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together") as caught:
+    with pytest.raises(OperationalError, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together") as caught:
         settings.load(blobs_url="s3://pictures")
 
     assert "hush" not in str(caught.value)
@@ -59,15 +60,15 @@ def test_wrong_variables_of_s3_are_named_and_not_repeated(monkeypatch: pytest.Mo
 
 def test_what_is_for_s3_alone_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of endpoints that of S3, of regions the one that is not a default."""
-    assert ("", "us-east-1") == (settings.Aws().endpoint, settings.Aws().bucket_region)
+    assert ("", "us-east-1") == (AwsSettings().endpoint, AwsSettings().bucket_region)
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://all:9000/")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    assert ("http://all:9000", "eu-west-1") == (settings.Aws().endpoint, settings.Aws().bucket_region)
+    assert ("http://all:9000", "eu-west-1") == (AwsSettings().endpoint, AwsSettings().bucket_region)
 
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3:9000")
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    assert ("http://s3:9000", "eu-central-1") == (settings.Aws().endpoint, settings.Aws().bucket_region)
+    assert ("http://s3:9000", "eu-central-1") == (AwsSettings().endpoint, AwsSettings().bucket_region)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_origins_are_any_none_or_named(value: str, origins: tuple[str, ...]) -> 
 )
 def test_what_is_no_origin_is_refused(value: str) -> None:
     """It would never be equal to what a browser sends, and nobody would see why."""
-    with pytest.raises(Unusable, match="PIPELET_ALLOWED_ORIGINS"):
+    with pytest.raises(OperationalError, match="PIPELET_ALLOWED_ORIGINS"):
         settings.load(allowed_origins=value)
 
 
@@ -99,8 +100,8 @@ def test_settings_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     for name, value in {"ACCESS_KEY_ID": "id", "SECRET_ACCESS_KEY": "hush", "REGION": "eu-central-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     here = settings.load(data_dir=Path("data"), catalog=Path("catalog.toml"), blobs_url="s3://pictures", port=8001)
-    aws = settings.Aws()
-    given = here.as_environment() | aws.as_environment()
+    aws = AwsSettings()
+    given = here.to_environment() | aws.to_environment()
 
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -110,7 +111,7 @@ def test_settings_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         monkeypatch.setenv(name, value)
     there = settings.load()
 
-    assert aws == settings.Aws()
+    assert aws == AwsSettings()
     assert tmp_path / "catalog.toml" == there.catalog
     assert here.model_copy(update={"data_dir": tmp_path / "data", "catalog": there.catalog}) == there
 
@@ -123,7 +124,7 @@ def test_settings_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         ("database_url", "postgresql://pipelet:p?SECRET@db/x"),
         ("database_url", "postgresql://pipelet:p/SECRET@db/x"),
         ("blobs_url", "s3://KEY:SECRET@bucket"),
-        ("url", "https://user:SECRET@api.example.com"),
+        ("api_url", "https://user:SECRET@api.example.com"),
         ("public_url", "https://[SECRET"),
         ("keyy", "pk_SECRET"),
     ],
@@ -135,7 +136,7 @@ def test_what_may_be_a_secret_is_not_repeated(
     (tmp_path / "pipelet.toml").write_text(f"{name} = {value!r}\n")
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(Unusable, match=f"{name} in pipelet.toml") as caught:
+    with pytest.raises(OperationalError, match=f"{name} in pipelet.toml") as caught:
         settings.load()
 
     assert "SECRET" not in str(caught.value)
@@ -157,12 +158,12 @@ def test_the_name_of_a_database_has_no_password(url: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('hots = "0.0.0.0"', "hots in pipelet.toml: there is no such setting. Did you mean host?"),
-        ("lease-seconds = 5", "lease-seconds in pipelet.toml: there is no such setting. Did you mean lease_seconds?"),
-        ("PIPELET_PORT = 8001", "PIPELET_PORT in pipelet.toml: there is no such setting. Did you mean port?"),
-        ("zebra = 1", "zebra in pipelet.toml: there is no such setting."),
-        ("[log]\nformat = 1", "[log] in pipelet.toml: it has no tables, only lines such as port = 8001."),
-        ("[models.x]\nsource = 'y'", "[models] in pipelet.toml: models and apps stand in a catalog, a file of its own"),
+        ('hots = "0.0.0.0"', "hots in pipelet.toml: no such setting. Did you mean host?"),
+        ("lease-seconds = 5", "lease-seconds in pipelet.toml: no such setting. Did you mean lease_seconds?"),
+        ("PIPELET_PORT = 8001", "PIPELET_PORT in pipelet.toml: no such setting. Did you mean port?"),
+        ("zebra = 1", "zebra in pipelet.toml: no such setting."),
+        ("[log]\nformat = 1", "[log] in pipelet.toml: the file has no tables, only lines such as port = 8001."),
+        ("[models.x]\nsource = 'y'", "[models] in pipelet.toml: models and apps belong in a catalog, a separate file"),
         (
             "lease_seconds = 0",
             "PIPELET_LEASE_SECONDS (lease_seconds in pipelet.toml): must be greater than or equal to 1",
@@ -183,7 +184,7 @@ def test_what_is_wrong_is_said_in_plain_words(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipelet.toml").write_text(line)
 
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises(OperationalError) as caught:
         settings.load(port=None)
 
     assert told in str(caught.value)
@@ -196,7 +197,21 @@ def test_a_wrong_database_is_named_without_its_password(name: str, monkeypatch: 
     """Nor does a misspelt variable say what it holds."""
     monkeypatch.setenv(f"PIPELET_{name}", "mysql://me:hush@localhost/images")
 
-    with pytest.raises(Unusable, match="PIPELET_DATABASE_URL") as caught:
+    with pytest.raises(OperationalError, match="PIPELET_DATABASE_URL") as caught:
         settings.load()
 
     assert "hush" not in str(caught.value)
+
+
+def test_workers_are_a_number_or_automatic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` is the default; anything else that is not a count is refused in one line that names both forms."""
+    assert "auto" == settings.load().workers
+    monkeypatch.setenv("PIPELET_WORKERS", "3")
+    assert 3 == settings.load().workers
+
+    monkeypatch.setenv("PIPELET_WORKERS", "-1")
+    with pytest.raises(OperationalError) as caught:
+        settings.load(workers=None)
+
+    assert str(caught.value).count("PIPELET_WORKERS (workers in pipelet.toml, --workers): must be ") == 1
+    assert "greater than or equal to 0, or must be 'auto' (it is '-1')" in str(caught.value)

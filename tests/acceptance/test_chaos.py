@@ -1,7 +1,7 @@
 """Many machines: nothing is lost, doubled, wrong or stuck, whatever happens to any of them."""
 
 from benchmarks import chaos
-from tests.chaos import KINDS
+from tests.support.chaos import FAULTS
 
 
 def test_a_cluster_keeps_every_promise_whatever_happens() -> None:
@@ -11,7 +11,7 @@ def test_a_cluster_keeps_every_promise_whatever_happens() -> None:
     report = chaos.measure(times=16, seed=20261125)
 
     assert [] == report.faults
-    assert set(KINDS) == set(report.disturbances)
+    assert set(FAULTS) == set(report.disturbances)
     assert report.accepted == report.ended
     assert report.completed > 16
     assert report.cancelled > 0

@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.jobs import APP, EDIT
-from tests.pictures import data_uri, fetched, png
-from tests.service import GRADIENT, Service
-from tests.tcp_server import in_background
-from tests.waiting import eventually
-from tests.web_server import WebServer, whole
+from tests.support.images import data_uri, fetched, png
+from tests.support.jobs import APP, EDIT
+from tests.support.servers.tcp import in_background
+from tests.support.servers.web import WebServer, whole
+from tests.support.service import GRADIENT, Service
+from tests.support.waiting import eventually
 
 CATALOG = f"""
 [models.gradient]
 source = "none"
-painter = "{GRADIENT}"
+backend = "{GRADIENT}"
 num_inference_steps = 2
-max_references = 3
+max_input_images = 3
 """
 
 

@@ -1,7 +1,7 @@
 """Nothing is lost, doubled or wrong, whatever is killed."""
 
 from benchmarks import kill
-from tests.kills import VICTIMS
+from tests.support.kills import VICTIMS
 
 
 def test_whatever_is_killed_every_request_ends_once_and_right() -> None:

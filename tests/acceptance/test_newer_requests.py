@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs import APP
-from tests.postgres_server import Server
-from tests.service import Service
+from tests.support.jobs import APP
+from tests.support.servers.postgres import Server
+from tests.support.service import Service
 
 FROM_THE_FUTURE = "'{\"from_the_future\": 1, '"
 Execute = Callable[[str], str]
@@ -49,8 +49,8 @@ def test_a_worker_leaves_what_it_cannot_read_to_newer_ones(
         assert (202, "IN_QUEUE", 0) == (code, status["status"], status["queue_position"])
         assert "too old" in status["logs"][-1]["message"]
         assert "0" == execute(f"SELECT attempt FROM job WHERE id = '{newer}'")  # noqa: S608
-        [told] = service.lines("request.needs_newer_worker")
-        assert (newer, ["from_the_future"]) == (told["request_id"], told["unread"])
+        [told] = service.lines("request.worker_too_old")
+        assert (newer, ["from_the_future"]) == (told["request_id"], told["unknown_fields"])
         assert "Upgrade" in told["reason"]
 
         execute(f"UPDATE job SET spec = replace(spec, {FROM_THE_FUTURE}, '{{') WHERE id = '{newer}'")  # noqa: S608

@@ -2,37 +2,36 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from diffusers import ZImagePipeline
 
-from pipelet.engine.devices import quick_dtype
 from pipelet.engine.sources import resolve
-from tests.jobs import APP
-from tests.pictures import details, fetched
-from tests.service import Service
+from tests.support.images import details, fetched
+from tests.support.jobs import APP
+from tests.support.service import Service
 
 SEEDS_PROMPT = (
     "The girl from first image is playing chess with the girl from second image, on the ancient table from third image."
 )
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("pictures"), settings={"model": "box", "threads": "1"}) as running:
-        running.wait_for_worker()
-        yield running
+@pytest.fixture
+def service(demo_service: Service) -> Service:
+    return demo_service
 
 
 @pytest.fixture(scope="module")
 def pipe() -> Any:
     """What a user of diffusers would have."""
-    loaded = ZImagePipeline.from_pretrained(resolve("package:box"), dtype=quick_dtype(torch.device("cpu")))
+    import torch  # only here: each process of pytest imports this module
+    from diffusers import ZImagePipeline
+
+    from pipelet.engine.diffusers.devices import native_dtype
+
+    loaded = ZImagePipeline.from_pretrained(resolve("package:demo"), dtype=native_dtype(torch.device("cpu")))
     loaded.set_progress_bar_config(disable=True)
     loaded.vae.enable_slicing()
     return loaded
@@ -44,8 +43,10 @@ def test_pictures_equal_a_direct_call(
 ) -> None:
     """Through queue, worker and files, every image is bit for bit what ZImagePipeline draws with the same seed, at
     sizes that the model knows, and cropped from them."""
-    fields = {"width": width, "height": height, "batch_size": batch_size, "seed": seed}
-    result = service.result(service.submit("a red fox in the snow", **fields), within=120)
+    import torch
+
+    request_id = service.submit("a red fox in the snow", width=width, height=height, batch_size=batch_size, seed=seed)
+    result = service.result(request_id, within=120)
 
     drawn_width, drawn_height = -width % 32 + width, -height % 32 + height
     expected = pipe(
@@ -121,7 +122,7 @@ def test_any_prompt_gives_a_picture(service: Service, prompt: str) -> None:
 
 def test_a_folder_draws_and_says_why_it_cannot(tmp_path: Path, tiny_z_image: str) -> None:
     """Any folder is served. Only its model can count tokens: too many fail the request, and both numbers are named."""
-    with Service(tmp_path, settings={"model": tiny_z_image, "threads": "1"}) as service:
+    with Service(tmp_path, settings={"model": tiny_z_image}) as service:
         service.wait_for_worker()
         request_id = service.submit("狐雪山川" * 900)
         drawn = service.result(service.submit("a fox", num_inference_steps=2), within=120)

@@ -4,9 +4,9 @@ import asyncio
 import random
 from pathlib import Path
 
-from tests.cluster import Cluster
-from tests.kills import inspect_books
-from tests.users import Report, Users
+from tests.support.cluster import Cluster
+from tests.support.kills import check_invariants
+from tests.support.users import Report, Users
 
 
 async def test_apis_and_workers_are_restarted_in_turn_and_no_user_notices(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ async def test_apis_and_workers_are_restarted_in_turn_and_no_user_notices(tmp_pa
         await coming_and_going
         await users.ask_again()
         await asyncio.to_thread(cluster.retire_workers)
-        await inspect_books(users, cluster.database_url, cluster.files())
+        await check_invariants(users, cluster.database_url, cluster.files())
 
     assert [] == report.faults
     assert report.accepted == report.completed > 0

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.jobs import APP
-from tests.pictures import fetched
-from tests.s3_server import BUCKET, S3Server
-from tests.service import Service
-from tests.waiting import eventually
+from tests.support.images import fetched
+from tests.support.jobs import APP
+from tests.support.servers.s3 import BUCKET, S3Server
+from tests.support.service import Service
+from tests.support.waiting import eventually
 
 PREFIX = "service/files"
 
@@ -77,8 +77,8 @@ def test_old_files_are_deleted_from_s3(tmp_path: Path, s3_server: S3Server) -> N
 
 def test_a_wrong_secret_is_told_and_costs_no_request(tmp_path: Path, s3_server: S3Server) -> None:
     """The log and readiness name the variable at once; what was accepted is drawn when that is put right."""
-    with on_s3(tmp_path, s3_server, {"AWS_SECRET_ACCESS_KEY": "wrong"}, grace_seconds="0") as service:
-        eventually(lambda: "files.unusable" in service.log(), why="the worker looks at its files")
+    with on_s3(tmp_path, s3_server, {"AWS_SECRET_ACCESS_KEY": "wrong"}, shutdown_grace_seconds="0") as service:
+        eventually(lambda: "blob_store.check_failed" in service.log(), why="the worker looks at its files")
         code, health = service.call("GET", "/health/ready")
         request_id = service.submit("a fox")
         eventually(lambda: storing_in_vain(service), why="the picture is drawn")
@@ -100,7 +100,7 @@ def enough(found: set[str], count: int) -> set[str] | None:
 def storing_in_vain(service: Service, *, seconds: float = 0) -> set[str]:
     """Requests whose files could not be stored, for that time at least."""
     since = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
-    return {line["request_id"] for line in service.lines("storing.delayed") if line["timestamp"] < since}
+    return {line["request_id"] for line in service.lines("storage.retrying") if line["timestamp"] < since}
 
 
 def pictures(server: S3Server, prefix: str) -> set[str]:

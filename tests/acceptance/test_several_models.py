@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from tests.jobs import APP
-from tests.service import GRADIENT, Service
-from tests.waiting import eventually
+from tests.support.jobs import APP
+from tests.support.service import GRADIENT, Service
+from tests.support.waiting import eventually
 
 SKETCH = "sketch"
 CATALOG = f"""
 [models.gradient]
 source = "none"
-painter = "{GRADIENT}"
+backend = "{GRADIENT}"
 num_inference_steps = 8
 
 [models.sketches]
 source = "none"
-painter = "{GRADIENT}"
+backend = "{GRADIENT}"
 num_inference_steps = 2
 
 [apps.{APP}]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests import databases
-from tests.jobs import APP
-from tests.postgres_server import Server
-from tests.service import Service
+from tests.support import databases
+from tests.support.jobs import APP
+from tests.support.servers.postgres import Server
+from tests.support.service import Service
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from tests.jobs import APP
-from tests.service import Service
-from tests.waiting import eventually
-from tests.web_server import silence
+from tests.support.jobs import APP
+from tests.support.servers.web import silence
+from tests.support.service import Service
+from tests.support.waiting import eventually
 from tests.webhooks import receiver as receivers
 from tests.webhooks.receiver import Receiver, verify
 
-SETTINGS = {"allowed_networks": "127.0.0.0/8", "webhook_seconds": "1"}
+SETTINGS = {"allowed_networks": "127.0.0.0/8", "webhook_timeout_seconds": "1"}
 
 
 @contextlib.asynccontextmanager
@@ -38,7 +38,7 @@ def submit(service: Service, receiver: Receiver) -> str:
 def in_the_outbox(service: Service, request_id: str) -> bool:
     """Looked up past the service, which is down."""
     with contextlib.closing(sqlite3.connect(service.data_dir / "pipelet.sqlite")) as database:
-        return bool(database.execute("SELECT 1 FROM webhook WHERE job_id = ?", [request_id]).fetchall())
+        return bool(database.execute("SELECT 1 FROM webhook_delivery WHERE job_id = ?", [request_id]).fetchall())
 
 
 def unsigned(document: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ async def test_what_ends_while_the_sender_is_dead_is_told_after_a_restart(tmp_pa
 
 async def test_a_call_that_died_with_its_process_is_made_again(tmp_path: Path) -> None:
     """`kill -9` while the receiver has the call, and has not answered: it gets it anew, and can check it anew."""
-    service = Service(tmp_path, settings=SETTINGS | {"webhook_seconds": "2"}, arguments=["--workers", "0"])
+    service = Service(tmp_path, settings=SETTINGS | {"webhook_timeout_seconds": "2"}, arguments=["--workers", "0"])
     async with Receiver(silence) as receiver, running(service):
         request_id = await asyncio.to_thread(submit, service, receiver)
         cancel = f"/fal/queue/{APP}/requests/{request_id}/cancel"

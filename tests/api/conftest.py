@@ -8,19 +8,19 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
-from pipelet.api.downloads import Fetchers
-from pipelet.blobs.disk import DiskBlobs
+from pipelet.blobs.disk import DiskBlobStore
 from pipelet.domain.catalog import Catalog
+from pipelet.services.input_images.fetch import HttpClients
 from pipelet.store.sqlite import SqliteStore, open_sqlite
 from tests.api.service import CATALOG, Service, build
 from tests.api.streams import serving
-from tests.databases import empty_sqlite
-from tests.jobs import SetClock
+from tests.support.databases import empty_sqlite
+from tests.support.jobs import FakeClock
 
 
 @pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> DiskBlobs:
-    return DiskBlobs(tmp_path / "files", signing_key=os.urandom(32), url_seconds=7200)
+def blobs(tmp_path: Path) -> DiskBlobStore:
+    return DiskBlobStore(tmp_path / "files", signing_key=os.urandom(32), url_ttl_seconds=7200)
 
 
 @pytest.fixture
@@ -44,18 +44,20 @@ def catalog() -> Catalog:
 
 
 @pytest.fixture
-def fetchers() -> Fetchers | None:
+def http_clients() -> HttpClients | None:
     """A module whose pictures come from elsewhere has a fixture of this name."""
     return None
 
 
 @pytest.fixture
-def app(store: SqliteStore, blobs: DiskBlobs, clock: SetClock, catalog: Catalog, fetchers: Fetchers | None) -> FastAPI:
-    return build(store, blobs, clock, catalog, fetchers=fetchers)
+def app(
+    store: SqliteStore, blobs: DiskBlobStore, clock: FakeClock, catalog: Catalog, http_clients: HttpClients | None
+) -> FastAPI:
+    return build(store, blobs, clock, catalog, http_clients=http_clients)
 
 
 @pytest.fixture
-async def service(app: FastAPI, store: SqliteStore, blobs: DiskBlobs, clock: SetClock) -> AsyncIterator[Service]:
+async def service(app: FastAPI, store: SqliteStore, blobs: DiskBlobStore, clock: FakeClock) -> AsyncIterator[Service]:
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://pipelet.test") as client:
         service = Service(app, store, blobs, clock, client)
@@ -73,5 +75,5 @@ async def url(app: FastAPI) -> AsyncIterator[str]:
 
 @pytest.fixture
 def log_lines() -> Iterator[list[Any]]:
-    with structlog.testing.capture_logs() as lines:
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
         yield lines

@@ -8,37 +8,38 @@ import httpx2
 from fastapi import FastAPI
 
 from pipelet.api.app import build_api
-from pipelet.blobs.disk import DiskBlobs
+from pipelet.blobs.disk import DiskBlobStore
+from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, new_secret
+from pipelet.domain.capacity.workers import WorkerHeartbeat
 from pipelet.domain.catalog import Catalog
+from pipelet.domain.generation.image import StoredImage
 from pipelet.domain.ids import new_token
-from pipelet.domain.image import StoredImage
-from pipelet.domain.job import Job, Lease
-from pipelet.domain.keys import ApiKey, hash_secret, new_secret
-from pipelet.domain.outcome import Failed, Failure, FailureKind, Succeeded
-from pipelet.domain.ports import Clock, JobStore
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.jobs.job import Job, Lease
+from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind, Succeeded
+from pipelet.domain.ports.clock import Clock
+from pipelet.domain.ports.store import Store
 from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
-from pipelet.wiring.catalog import parse
-from tests.jobs import APP, EDIT, SetClock, wanting
+from pipelet.wiring.catalog_file import parse
+from tests.support.jobs import APP, EDIT, FakeClock, claim_request
 
 CATALOG = parse((files("pipelet") / "catalog.toml").read_text("utf-8"))
 
 
-def build(store: JobStore, blobs: DiskBlobs, clock: Clock, catalog: Catalog = CATALOG, **differently: Any) -> FastAPI:
+def build(store: Store, blobs: DiskBlobStore, clock: Clock, catalog: Catalog = CATALOG, **differently: Any) -> FastAPI:
     """The API with files on our own disk, where no address but public ones may be called, unless `differently` says
     otherwise, in `build_api`'s words."""
-    usual = {"public_url": None, "local_files": blobs, "may_call": is_public, "version": "0.1.0"}
+    usual = {"public_url": None, "signed_files": blobs, "is_allowed_address": is_public, "version": "0.1.0"}
     return build_api(store=store, blobs=blobs, clock=clock, catalog=catalog, **usual | differently)
 
 
-def catalog_of_edits(*, max_references: int) -> Catalog:
+def catalog_of_edits(*, max_input_images: int) -> Catalog:
     """The edit app alone, with room for pictures in the body."""
     return parse(
         f"""
         [models.editor]
         source = "none"
-        max_references = {max_references}
+        max_input_images = {max_input_images}
         [apps.{EDIT}]
         task = "image-edit"
         model = "editor"
@@ -51,8 +52,8 @@ def catalog_of_edits(*, max_references: int) -> Catalog:
 class Service:
     app: FastAPI
     store: SqliteStore
-    blobs: DiskBlobs
-    clock: SetClock
+    blobs: DiskBlobStore
+    clock: FakeClock
     client: httpx2.AsyncClient
     """Sends the key of the user `ada`."""
     key: str = ""
@@ -64,11 +65,11 @@ class Service:
     async def new_key(self, user: str, *, secret: str | None = None, **limits: Any) -> str:
         secret = secret or new_secret()
         key = ApiKey(id=new_token(), name="test", user=user, hash=hash_secret(secret), created_at=0.0, **limits)
-        await self.store.add_key(key)
+        await self.store.api_keys.add(key)
         return secret
 
     async def id_of(self, secret: str) -> str:
-        key = await self.store.find_key(hash_secret(secret))
+        key = await self.store.api_keys.find(hash_secret(secret))
         assert key is not None
         return key.id
 
@@ -78,7 +79,7 @@ class Service:
         return str(answer.json()["request_id"])
 
     async def claim(self) -> Lease:
-        lease = await self.store.claim(wanting(now=self.clock.now(), seconds=60))
+        lease = await self.store.leases.claim(claim_request(now=self.clock.now(), seconds=60))
         assert lease is not None
         return lease
 
@@ -86,23 +87,23 @@ class Service:
         images = []
         for k in range(lease.job.spec.batch_size):
             stored = stored_image(lease.job, k, len(data))
-            await self.store.reserve_files(lease, [stored.key])
+            await self.store.files.reserve(lease, [stored.key])
             await self.blobs.put(stored.key, data, stored.content_type)
             images.append(stored)
-        assert await self.store.finish(lease, Succeeded(tuple(images), seconds), self.clock.now())
+        assert await self.store.leases.finish(lease, Succeeded(tuple(images), seconds), self.clock.now())
 
     async def fail(self, lease: Lease, kind: FailureKind, message: str) -> None:
-        assert await self.store.finish(lease, Failed(Failure(kind, message)), self.clock.now())
+        assert await self.store.leases.finish(lease, Failed(Failure(kind, message)), self.clock.now())
 
     async def fail_next(self) -> None:
         await self.fail(await self.claim(), FailureKind.INTERNAL, "The pipeline raised.")
 
-    async def report_worker(self, **facts: Any) -> None:
+    async def heartbeat(self, **facts: Any) -> None:
         now = self.clock.now()
-        report = WorkerReport(
+        report = WorkerHeartbeat(
             name=new_token(),
-            model="box",
-            kind="box on cpu",
+            model="demo",
+            profile="demo on cpu",
             apps=(APP,),
             version="0.1.0",
             ready=True,
@@ -111,10 +112,10 @@ class Service:
             expires_at=now + 600,
             incarnation=new_token(),
         )
-        await self.store.report_worker(replace(report, **facts))
+        await self.store.workers.heartbeat(replace(report, **facts))
 
     async def queued(self) -> int:
-        return sum(counts.queued for counts in (await self.store.counts()).values())
+        return sum(counts.queued for counts in (await self.store.queue.counts()).values())
 
     def status_path(self, request_id: str) -> str:
         return f"/fal/queue/{APP}/requests/{request_id}/status"

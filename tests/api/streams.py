@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
-from pipelet.api.app import end_streams
+from pipelet.api.app import close_streams
 from pipelet.http_server.server import Server
 from tests.api.service import Service
 
@@ -21,7 +21,7 @@ PATIENCE = 10.0
 @contextlib.asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[tuple[str, Server]]:
     ready = asyncio.Event()
-    server = Server(app, on_ready=ready.set, on_stop=lambda: end_streams(app))
+    server = Server(app, on_ready=ready.set, on_stop=lambda: close_streams(app))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         running = asyncio.create_task(server.serve(sockets=[listener]))

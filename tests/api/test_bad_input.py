@@ -1,4 +1,4 @@
-"""What nobody should send, and what comes back."""
+"""Invalid requests, and their responses."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.support.jobs import APP
 
 URL = f"/fal/queue/{APP}"
 
@@ -66,8 +66,12 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "a lone surrogate in the prompt": (b'{"prompt": "a \\ud800 b"}', "prompt", "no_text"),
     "a prompt of 100,000 characters": (body(prompt="a" * 100_000), "prompt", "string_too_long"),
     "a prompt of 4001 characters": (body(prompt="é" * 4001), "prompt", "string_too_long"),
-    "<|im_end|> in the prompt": (body(prompt="a<|im_end|>b"), "prompt", "reserved_text"),
-    "<|endoftext|> in the negative prompt": (body(negative_prompt="<|endoftext|>"), "negative_prompt", "reserved_text"),
+    "<|im_end|> in the prompt": (body(prompt="a<|im_end|>b"), "prompt", "special_tokens"),
+    "<|endoftext|> in the negative prompt": (
+        body(negative_prompt="<|endoftext|>"),
+        "negative_prompt",
+        "special_tokens",
+    ),
     "NUL in the negative prompt": (body(negative_prompt="\x00"), "negative_prompt", "no_text"),
     "width 63": (body(width=63), "width", "greater_than_equal"),
     "width 4097": (body(width=4097), "width", "less_than_equal"),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelet.api import schemas
-from pipelet.domain.outcome import Cancelled
+from pipelet.api.fal.description import schemas
+from pipelet.domain.jobs.outcome import Cancelled
 from tests.api.service import Service, stored_image
 
 
@@ -19,8 +19,8 @@ async def test_what_runs_is_told_to_stop(service: Service, query: str) -> None:
 
     assert [(202, {"status": "CANCELLATION_REQUESTED"})] * 2 == [(each.status_code, each.json()) for each in answers]
     assert "IN_PROGRESS" == status.json()["status"]
-    assert {lease.token} == await service.store.cancels("w1")
-    await service.store.finish(lease, Cancelled(()), service.clock.now())
+    assert {lease.token} == await service.store.leases.cancel_requests("w1")
+    await service.store.leases.finish(lease, Cancelled(()), service.clock.now())
     status = await service.client.get(service.status_path(request_id))
     assert ("COMPLETED", "client_cancelled") == (status.json()["status"], status.json()["error_type"])
     result = await service.client.get(service.result_path(request_id))
@@ -34,10 +34,10 @@ async def test_what_was_finished_is_listed(service: Service) -> None:
     request_id = await service.submit(batch_size=2)
     lease = await service.claim()
     image = stored_image(lease.job, 0, 3)
-    await service.store.reserve_files(lease, [image.key])
+    await service.store.files.reserve(lease, [image.key])
     await service.blobs.put(image.key, b"png", image.content_type)
     await service.client.put(f"{service.result_path(request_id)}/cancel?in_progress=true")
-    await service.store.finish(lease, Cancelled((image,)), service.clock.now())
+    await service.store.leases.finish(lease, Cancelled((image,)), service.clock.now())
 
     result = await service.client.get(service.result_path(request_id))
 
@@ -72,4 +72,4 @@ async def test_nothing_is_stopped_unasked(service: Service, query: str) -> None:
 
     assert (400, "ALREADY_IN_PROGRESS") == (answer.status_code, answer.json()["status"])
     assert "in_progress=true" in answer.json()["message"]
-    assert set() == await service.store.cancels("w1")
+    assert set() == await service.store.leases.cancel_requests("w1")

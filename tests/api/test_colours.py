@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelet.api.colours import MAX_PROFILE_BYTES
+from pipelet.services.input_images.color_profiles import MAX_PROFILE_BYTES
 from tests.api.test_pictures import read
-from tests.pictures import encoded, picture
-from tests.profiles import DISPLAY_P3, SRGB, cmyk_profile, grey_profile, profile, rgb_profile
+from tests.support.images import encoded, picture
+from tests.support.profiles import DISPLAY_P3, SRGB, cmyk_profile, grey_profile, profile, rgb_profile
 
 P3 = rgb_profile(DISPLAY_P3)
 NOISE = Image.fromarray(np.random.default_rng(5).integers(0, 255, (64, 96, 3), np.uint8))

@@ -10,17 +10,17 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from pipelet.blobs.disk import DiskBlobs
+from pipelet.blobs.disk import DiskBlobStore
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service, build
-from tests.jobs import APP, SetClock
+from tests.support.jobs import APP, FakeClock
 
 PAGE = {"Origin": "https://page.example.com"}
 URL = f"/fal/queue/{APP}"
 
 
 @pytest.fixture
-def client_of(store: SqliteStore, blobs: DiskBlobs, clock: SetClock) -> Callable[[str], httpx2.AsyncClient]:
+def client_of(store: SqliteStore, blobs: DiskBlobStore, clock: FakeClock) -> Callable[[str], httpx2.AsyncClient]:
     """A client without a key, of a service whose operator allows these origins."""
 
     def open_client(*origins: str) -> httpx2.AsyncClient:
@@ -72,7 +72,7 @@ async def test_a_page_reads_answers_and_refusals(service: Service) -> None:
 async def test_a_page_reads_that_the_service_is_at_fault(
     service: Service, app: FastAPI, tmp_path: Path, log_lines: list[Any]
 ) -> None:
-    """What nobody foresaw, such as a row that somebody damaged, is a 500 to the page, too, and once in the log."""
+    """A crash, such as one by a damaged row, is a 500 that the page can read, and one line in the log."""
     request_id = await service.submit()
     with contextlib.closing(sqlite3.connect(tmp_path / "pipelet.db")) as database, database:
         database.execute("UPDATE job SET spec = 'damaged'")
@@ -92,7 +92,7 @@ async def test_a_page_reads_that_the_service_is_at_fault(
 
 
 async def test_what_needs_no_key_is_not_for_other_pages(service: Service) -> None:
-    """A page that somebody on the operator's machine visits does not read metrics and health."""
+    """A web page in a browser on the operator's machine cannot read metrics and health."""
     for path in ("/metrics", "/health/ready", "/"):
         assert "access-control-allow-origin" not in (await service.client.get(path, headers=PAGE)).headers
 

@@ -3,64 +3,79 @@
 import asyncio
 import inspect
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import schemathesis
-from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from schemathesis.generation import GenerationMode
 
-from pipelet.api import schemas
-from pipelet.domain.keys import ApiKey, hash_secret
-from pipelet.domain.progress import Progress
-from pipelet.store.sqlite import SqliteStore
-from tests.api.service import Service
-from tests.jobs import APP, EDIT
+from pipelet.api.fal.description import schemas
+from pipelet.blobs.disk import DiskBlobStore
+from pipelet.domain.accounts.api_keys import ApiKey, hash_secret
+from pipelet.domain.jobs.progress import Progress
+from pipelet.store.sqlite import SqliteStore, open_sqlite
+from tests.api.service import Service, build
+from tests.support.databases import empty_sqlite
+from tests.support.jobs import APP, EDIT, FakeClock
 
 OF_EDITS = [f"/fal/queue/{EDIT}", f"/fal/run/{EDIT}"]
 RUN = f"/fal/run/{APP}"
 """Not called here: what is accepted waits for a worker. It takes what a submit takes, and answers as a result does."""
 SECRET = "pk_" + "s" * 43
+EXAMPLES = settings.default.max_examples * 15 // 100
+"""Of each operation: see `HYPOTHESIS_PROFILE` in CONTRIBUTING.md."""
 
 
-@pytest.fixture
-def document(app: FastAPI, store: SqliteStore) -> Any:
+@dataclass(frozen=True)
+class Described:
+    """The operations of a document that is loaded once, and the store of the service that it describes."""
+
+    operations: list[Any]
+    store: SqliteStore
+
+    def hold(self, operation: Any, mode: GenerationMode) -> None:
+        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(operation.as_strategy(generation_mode=mode))
+        def holds(case: Any) -> None:
+            asyncio.run(self.store.jobs.delete_idempotency_keys(1e12, 9))  # no schema can say that one was sent before
+            case.call_and_validate(headers={"Authorization": f"Bearer {SECRET}"})
+
+        holds()
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
+    folder = tmp_path_factory.mktemp("described")
+    (folder / "pipelet.db").write_bytes(empty_sqlite())
+    store = open_sqlite(folder / "pipelet.db")
     key = ApiKey(id="k", name="test", user="ada", hash=hash_secret(SECRET), created_at=0.0)
-    asyncio.run(store.add_key(key))
-    found = schemathesis.openapi.from_asgi("/openapi.json", app)
+    asyncio.run(store.api_keys.add(key))
+    app = build(store, DiskBlobStore(folder / "files", signing_key=b"k" * 32, url_ttl_seconds=7200), FakeClock())
+    document = schemathesis.openapi.from_asgi("/openapi.json", app)
     # Every call gets the right key: a wrong one that was to be refused would be replaced by it.
-    found.config.generation.update(with_security_parameters=False)
+    document.config.generation.update(with_security_parameters=False)
     for path in OF_EDITS:  # their example holds a picture, and what is accepted would wait for a worker
-        body = found.raw_schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        body = document.raw_schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         del body["example"], body["schema"]["examples"]
-    return found
+    yield Described([found.ok() for found in document.get_all_operations()], store)
+    store.close()
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize("number", range(5))
-def test_as_described(document: Any, store: SqliteStore, number: int, mode: GenerationMode) -> None:
+def test_as_described(described: Described, number: int, mode: GenerationMode) -> None:
     """What the document allows is accepted, what it forbids is refused, and every answer is one it lists."""
-    operations = [found.ok() for found in document.get_all_operations()]
-    operation = [each for each in operations if each.path not in (*OF_EDITS, RUN)][number]
-    hold(operation, mode, store)
+    operations = [each for each in described.operations if each.path not in (*OF_EDITS, RUN)]
+    described.hold(operations[number], mode)
 
 
 @pytest.mark.parametrize("path", OF_EDITS)
-def test_an_edit_is_as_described(document: Any, store: SqliteStore, path: str) -> None:
+def test_an_edit_is_as_described(described: Described, path: str) -> None:
     """What the document forbids is refused. What it allows may be refused as well: its pictures have to be there."""
-    [operation] = [found.ok() for found in document.get_all_operations() if found.ok().path == path]
-    hold(operation, GenerationMode.NEGATIVE, store)
-
-
-def hold(operation: Any, mode: GenerationMode, store: SqliteStore) -> None:
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(operation.as_strategy(generation_mode=mode))
-    def holds(case: Any) -> None:
-        asyncio.run(store.delete_idempotency_keys(1e12, 9))  # no schema can say that one was sent before
-        case.call_and_validate(headers={"Authorization": f"Bearer {SECRET}"})
-
-    holds()
+    [operation] = [each for each in described.operations if each.path == path]
+    described.hold(operation, GenerationMode.NEGATIVE)
 
 
 async def test_routes(service: Service) -> None:
@@ -82,10 +97,10 @@ async def test_routes(service: Service) -> None:
 
 
 async def test_shapes_of_a_life(service: Service) -> None:
-    """Every answer in the life of a request has the described shape, and no field beside it."""
+    """Every response in the life of a request has the described shape, without other fields."""
     requests = [await service.submit(), await service.submit(), await service.submit()]
     lease = await service.claim()
-    await service.store.report_progress(lease, Progress(3, 12))
+    await service.store.leases.report_progress(lease, Progress(3, 12))
     statuses = [await service.client.get(f"{service.status_path(each)}?logs=1") for each in requests]
     await service.succeed(lease)
     await service.fail_next()

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 from fastapi import FastAPI
 
-from pipelet.api.body import Bodies
-from pipelet.domain.keys import new_secret
+from pipelet.api.body import BodyReader
+from pipelet.domain.accounts.api_keys import new_secret
 from tests.api.service import Service
 from tests.api.streams import serving
-from tests.jobs import APP, EDIT
+from tests.support.jobs import APP, EDIT
 
 SIZE = 12_000_000
 """Bytes; more than the buffers of two sockets hold."""
@@ -22,8 +22,8 @@ SIZE = 12_000_000
 
 @pytest.fixture
 async def port(app: FastAPI, service: Service) -> AsyncIterator[int]:
-    bodies = Bodies(patience=0.05, large_bytes=2 * SIZE, per_user=2 * SIZE)
-    service.app.state.parts = replace(service.app.state.parts, bodies=bodies)
+    bodies = BodyReader(memory_timeout=0.05, large_bytes=2 * SIZE, per_user=2 * SIZE)
+    service.app.state.dependencies = replace(service.app.state.dependencies, bodies=bodies)
     async with serving(app) as (url, _):
         yield int(url.rpartition(":")[2])
 
@@ -59,12 +59,12 @@ async def test_refused_before_the_body_is_read(port: int, service: Service, vers
         (429, run, service.key, large),
         (503, edit, await service.new_key("eve"), large),
     ]
-    service.app.state.parts.held._most_per_user = 1
+    service.app.state.dependencies.connection_limiter._most_per_user = 1
     async with AsyncExitStack() as stack:
-        stack.enter_context(service.app.state.parts.held.hold("ada"))
+        stack.enter_context(service.app.state.dependencies.connection_limiter.hold("ada"))
         for status, path, key, body in cases:
             if status == 503:  # all the room for large bodies is taken
-                await stack.enter_async_context(service.app.state.parts.bodies._large.hold("ada", 2 * SIZE))
+                await stack.enter_async_context(service.app.state.dependencies.bodies._large.acquire("ada", 2 * SIZE))
             found, content = await asyncio.to_thread(post, port, path, key, body, version)
             assert (path, status) == (path, found)
             assert json.loads(content)["message"]

@@ -1,40 +1,39 @@
-"""Pictures behind URLs: a real server on this machine that answers well, badly, or for ever."""
+"""Input images behind URLs: a real server on this machine that replies well, badly, or without end."""
 
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 import httpx2
 import pytest
 
-from pipelet.api.downloads import Fetchers
-from pipelet.api.references import References
 from pipelet.domain.catalog import Catalog
-from pipelet.outbound import guarded_client
+from pipelet.outbound import public_only_client
+from pipelet.services.input_images.fetch import HttpClients
+from pipelet.services.input_images.loader import InputImageLoader
 from tests.api.service import Service, catalog_of_edits
 from tests.api.test_edit_input import stored_files
-from tests.jobs import EDIT
-from tests.pictures import data_uri, png
-from tests.waiting import until
-from tests.web_server import Answer, WebServer, head, saying, silence, slowly, whole, without_end
+from tests.support.images import data_uri, png
+from tests.support.jobs import EDIT
+from tests.support.servers.web import Answer, WebServer, head, saying, silence, slowly, whole, without_end
+from tests.support.waiting import until
 
 PNG = png()
 
 
 @pytest.fixture
 def catalog() -> Catalog:
-    return catalog_of_edits(max_references=8)
+    return catalog_of_edits(max_input_images=8)
 
 
 @pytest.fixture
-async def fetchers() -> AsyncIterator[Fetchers]:
+async def http_clients() -> AsyncIterator[HttpClients]:
     """Allowed is the address of the server below, and no other of this machine."""
-    strangers = guarded_client(allowed=[ip_network("127.0.0.1/32")], max_redirects=3)
-    async with strangers, httpx2.AsyncClient() as storage:
-        yield Fetchers(strangers=strangers, storage=storage)
+    public = public_only_client(allowed=[ip_network("127.0.0.1/32")], max_redirects=3)
+    async with public, httpx2.AsyncClient() as storage:
+        yield HttpClients(public=public, storage=storage)
 
 
 def redirect(url: str) -> Answer:
@@ -73,13 +72,13 @@ async def address() -> AsyncIterator[str]:
 @pytest.fixture
 def impatient(service: Service) -> Service:
     """It waits a second for each picture."""
-    return wait_for(service, fetch_seconds=1.0)
+    return wait_for(service, fetch_timeout=1.0)
 
 
 def wait_for(service: Service, **seconds: float) -> Service:
-    parts = service.app.state.parts
-    references = References(parts.store, parts.blobs, parts.references._downloads, parts.clock, **seconds)
-    service.app.state.parts = replace(parts, references=references)
+    submits = service.app.state.dependencies.submits
+    fetcher = submits._input_images._fetcher
+    submits._input_images = InputImageLoader(service.store, service.blobs, fetcher, service.clock, **seconds)
     return service
 
 
@@ -92,15 +91,15 @@ async def test_pictures_are_fetched(service: Service, address: str) -> None:
     answer = await post(service, *(f"{address}{place}" for place in ("/a.png", "/moved", "/until-closed")))
 
     assert 200 == answer.status_code, answer.text
-    job = await service.store.get(answer.json()["request_id"])
+    job = await service.store.jobs.get(answer.json()["request_id"])
     assert job is not None
-    assert [(96, 64)] * 3 == [(each.width, each.height) for each in job.spec.references]
-    assert 1 == len({each.key for each in job.spec.references})  # they are the same
+    assert [(96, 64)] * 3 == [(each.width, each.height) for each in job.spec.input_images]
+    assert 1 == len({each.key for each in job.spec.input_images})  # they are the same
 
 
 WRONG = {
-    "/missing": ("file_download_error", "answered 404 Not Found"),
-    "/broken": ("file_download_error", "answered 500"),
+    "/missing": ("file_download_error", "returned 404 Not Found"),
+    "/broken": ("file_download_error", "returned 500"),
     "/announced": ("file_too_large", "20 MiB"),
     "/short": ("file_download_error", "failed"),
     "/long": ("image_load_error", "incomplete"),
@@ -113,8 +112,8 @@ WRONG = {
     "/page": ("unsupported_image_format", "web page"),
     "/empty": ("image_load_error", "empty"),
     "/endless": ("file_too_large", "20 MiB"),
-    "/slow": ("file_download_error", "not there after 1 seconds"),
-    "/silent": ("file_download_error", "not there after 1 seconds"),
+    "/slow": ("file_download_error", "did not arrive within 1 seconds"),
+    "/silent": ("file_download_error", "did not arrive within 1 seconds"),
 }
 
 
@@ -156,12 +155,12 @@ async def post_as(service: Service, key: str, *urls: str) -> Any:
 
 
 async def until_free(service: Service, slots: int) -> None:
-    await until(lambda: service.app.state.parts.references._slots.free == slots)
+    await until(lambda: service.app.state.dependencies.submits._input_images._slots.free == slots)
 
 
 async def test_slow_servers_hold_up_their_own_user_alone(service: Service, address: str) -> None:
-    """Others are answered meanwhile; who waits in vain for a turn may try again."""
-    wait_for(service, fetch_seconds=20.0, patience=3.0)
+    """Other users get responses; a client that gets no turn in time may retry."""
+    wait_for(service, fetch_timeout=20.0, timeout=3.0)
     slow = [asyncio.create_task(post(service, *(f"{address}/silent?{n}-{k}" for k in range(8)))) for n in range(4)]
     await until_free(service, 16)
 
@@ -177,12 +176,13 @@ async def test_slow_servers_hold_up_their_own_user_alone(service: Service, addre
 
 
 async def test_what_was_stored_of_a_submit_that_took_too_long_is_deleted(service: Service, address: str) -> None:
-    """At once, not when nobody can be about to take it any more."""
-    wait_for(service, fetch_seconds=20.0, patience=0.5)
+    """At once, not when the reservation expires."""
+    wait_for(service, fetch_timeout=20.0, timeout=0.5)
 
     assert 503 == (await post(service, data_uri(PNG), f"{address}/silent")).status_code
-    await until(lambda: not stored_files(service))
-    assert [] == await service.store.unclaimed_files(service.clock.now() + 1e6, 10)
+    await until(lambda: not service.app.state.dependencies.submits._input_images._discarding)
+    assert not stored_files(service)
+    assert [] == await service.store.files.orphaned(service.clock.now() + 1e6, 10)
 
 
 async def test_large_pictures_hold_up_their_own_user_alone(service: Service) -> None:
@@ -190,7 +190,7 @@ async def test_large_pictures_hold_up_their_own_user_alone(service: Service) -> 
     bob = await service.new_key("bob")
     large = [data_uri(png((2000, 1500), (number, 90, 30))) for number in range(8)]
     many = asyncio.create_task(post(service, *large))
-    await until(lambda: service.app.state.parts.references._decoders.free < 3)
+    await until(lambda: service.app.state.dependencies.submits._input_images._decoders.free < 3)
 
     assert 200 == (await post_as(service, bob, data_uri(PNG))).status_code
     assert len(stored_files(service)) < 6
@@ -222,7 +222,7 @@ async def test_a_key_that_is_revoked_while_pictures_are_fetched(service: Service
     key_id = await service.id_of(service.key)
 
     async def revoke_then_send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await service.store.revoke_key(key_id, service.clock.now())
+        await service.store.api_keys.revoke(key_id, service.clock.now())
         service.clock.time += 2
         await whole(PNG)(reader, writer)
 

@@ -12,12 +12,12 @@ from PIL import Image
 
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import NotFound
-from pipelet.domain.image import ImageSpec
-from pipelet.wiring.catalog import parse
-from pipelet.worker.housekeeping import Housekeeping
+from pipelet.domain.generation.image import ImageSpec
+from pipelet.services.queue.maintenance import Maintenance
+from pipelet.wiring.catalog_file import parse
 from tests.api.service import Service
-from tests.jobs import APP, EDIT, wanting
-from tests.pictures import data_uri, encoded, picture, png
+from tests.support.images import data_uri, encoded, picture, png
+from tests.support.jobs import APP, EDIT, claim_request
 
 BODY_LIMIT = 200_000
 RED, BLUE = data_uri(png()), data_uri(png((64, 128), "blue"))
@@ -30,10 +30,10 @@ def catalog() -> Catalog:
         f"""
         [models.several]
         source = "none"
-        max_references = 3
+        max_input_images = 3
         [models.one]
         source = "none"
-        max_references = 1
+        max_input_images = 1
         strength = 0.6
         [apps.{APP}]
         task = "text-to-image"
@@ -57,13 +57,13 @@ async def post(service: Service, app: str = EDIT, **fields: Any) -> Any:
 async def spec_of(service: Service, app: str = EDIT, **fields: Any) -> ImageSpec:
     answer = await post(service, app, **fields)
     assert 200 == answer.status_code, answer.text
-    job = await service.store.get(answer.json()["request_id"])
+    job = await service.store.jobs.get(answer.json()["request_id"])
     assert job is not None
     return job.spec
 
 
 async def stored(service: Service, spec: ImageSpec) -> list[Image.Image]:
-    return [Image.open(io.BytesIO(await service.blobs.get(each.key))) for each in spec.references]
+    return [Image.open(io.BytesIO(await service.blobs.get(each.key))) for each in spec.input_images]
 
 
 async def test_pictures_are_stored_in_their_order(service: Service) -> None:
@@ -72,12 +72,12 @@ async def test_pictures_are_stored_in_their_order(service: Service) -> None:
         service, image_urls=[RED, BLUE, data_uri(encoded(picture((80, 80), "lime"), "WEBP"), "image/webp")]
     )
 
-    assert [(96, 64), (64, 128), (80, 80)] == [(each.width, each.height) for each in spec.references]
+    assert [(96, 64), (64, 128), (80, 80)] == [(each.width, each.height) for each in spec.input_images]
     images = await stored(service, spec)
     assert [("PNG", "RGB")] * 3 == [(each.format, each.mode) for each in images]
     assert [(255, 0, 0), (0, 0, 255)] == [each.getpixel((9, 9)) for each in images[:2]]
-    assert all(each.key.startswith("inputs/z_image_image_edit_api/") for each in spec.references)
-    lease = await service.store.claim(wanting(EDIT, now=service.clock.now()))
+    assert all(each.key.startswith("inputs/z_image_image_edit_api/") for each in spec.input_images)
+    lease = await service.store.leases.claim(claim_request(EDIT, now=service.clock.now()))
     assert lease is not None
     assert spec == lease.job.spec
 
@@ -86,8 +86,8 @@ async def test_the_same_picture_twice_is_stored_once(service: Service) -> None:
     """It is the first and the third all the same."""
     spec = await spec_of(service, image_urls=[RED, BLUE, data_uri(encoded(picture(), "GIF"), "image/gif")])
 
-    assert [0, 1, 0] == [[RED, BLUE].index(RED if each.width == 96 else BLUE) for each in spec.references]
-    assert 2 == len({each.key for each in spec.references})
+    assert [0, 1, 0] == [[RED, BLUE].index(RED if each.width == 96 else BLUE) for each in spec.input_images]
+    assert 2 == len({each.key for each in spec.input_images})
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ async def test_the_size_is_that_of_the_first_picture(
 async def test_one_picture_has_a_field_of_its_own(service: Service) -> None:
     """As many of fal's apps have it; `strength` is there where the model takes one, with its default."""
     spec = await spec_of(service, "restyle", image_url=RED)
-    assert (1, 0.6) == (len(spec.references), spec.strength)
+    assert (1, 0.6) == (len(spec.input_images), spec.strength)
     assert 0.25 == (await spec_of(service, "restyle", image_urls=[RED], strength="0.25")).strength
     assert (await spec_of(service, image_url=RED, image_urls=None)).strength is None
 
@@ -123,8 +123,8 @@ async def test_one_picture_has_a_field_of_its_own(service: Service) -> None:
 @pytest.mark.parametrize(
     ("called", "fields", "where", "kind", "says"),
     [
-        (EDIT, {}, ["image_urls"], "missing", "Name the pictures"),
-        (EDIT, {"image_urls": None}, ["image_urls"], "missing", "Name the pictures"),
+        (EDIT, {}, ["image_urls"], "missing", "Name the images"),
+        (EDIT, {"image_urls": None}, ["image_urls"], "missing", "Name the images"),
         (EDIT, {"image_urls": []}, ["image_urls"], "sequence_too_short", "at least one"),
         (EDIT, {"image_urls": RED}, ["image_urls"], "list_type", "this is a text"),
         (EDIT, {"image_urls": {"0": RED}}, ["image_urls"], "list_type", "this is an object"),
@@ -133,9 +133,15 @@ async def test_one_picture_has_a_field_of_its_own(service: Service) -> None:
             {"image_urls": [RED] * 4},
             ["image_urls"],
             "sequence_too_long",
-            "at most 3 pictures a request; there are 4",
+            "at most 3 images a request; there are 4",
         ),
-        ("restyle", {"image_urls": [RED, BLUE]}, ["image_urls"], "sequence_too_long", "takes one picture; there are 2"),
+        (
+            "restyle",
+            {"image_urls": [RED, BLUE]},
+            ["image_urls"],
+            "sequence_too_long",
+            "at most 1 image a request; there are 2",
+        ),
         (EDIT, {"image_urls": [RED], "image_url": RED}, ["image_urls"], "value_error", "not both"),
         (EDIT, {"image_urls": [RED, 7]}, ["image_urls", 1], "string_type", "this is a number"),
         (EDIT, {"image_urls": [RED, None]}, ["image_urls", 1], "string_type", "this is null"),
@@ -185,12 +191,12 @@ async def test_bad_input(
     assert says in answer.json()["message"]
     assert len(str(faults[0]["input"])) <= 200
     assert 0 == await service.queued()
-    assert [] == await service.store.unclaimed_files(service.clock.now() + 10_000, 10)
+    assert [] == await service.store.files.orphaned(service.clock.now() + 10_000, 10)
 
 
 async def _clear_up(service: Service) -> None:
-    housekeeping = Housekeeping(service.store, service.blobs, service.clock, retention_seconds=3600, lease_seconds=15)
-    await housekeeping.delete_old()
+    maintenance = Maintenance(service.store, service.blobs, service.clock, retention_seconds=3600, lease_seconds=15)
+    await maintenance.prune()
 
 
 async def test_all_that_is_wrong_with_pictures_is_said_at_once(service: Service) -> None:
@@ -211,9 +217,9 @@ async def test_all_that_is_wrong_with_pictures_is_said_at_once(service: Service)
 async def test_pictures_go_with_their_request(service: Service) -> None:
     """They are there as long as it is, and deleted with it."""
     spec = await spec_of(service, image_urls=[RED, BLUE])
-    lease = await service.store.claim(wanting(EDIT, now=service.clock.now()))
+    lease = await service.store.leases.claim(claim_request(EDIT, now=service.clock.now()))
     assert lease is not None
-    await service.store.abandon("w1", service.clock.now())
+    await service.store.leases.rescue_worker_jobs("w1", service.clock.now())
     service.clock.time += 3000
     await _clear_up(service)
     assert 2 == len(await stored(service, spec))
@@ -222,7 +228,7 @@ async def test_pictures_go_with_their_request(service: Service) -> None:
     service.clock.time += 3601
     await _clear_up(service)
 
-    for each in spec.references:
+    for each in spec.input_images:
         with pytest.raises(NotFound):
             await service.blobs.get(each.key)
 
@@ -260,7 +266,7 @@ async def test_pictures_of_a_request_that_is_refused_late_go_at_once(service: Se
 
     assert [200, 429, 429, 429] == sorted(answer.status_code for answer in answers)
     assert 2 == len(stored_files(service))
-    assert [] == await service.store.unclaimed_files(service.clock.now() + 1e6, 10)
+    assert [] == await service.store.files.orphaned(service.clock.now() + 1e6, 10)
 
 
 async def test_a_submit_made_again_stores_no_more_pictures(service: Service) -> None:

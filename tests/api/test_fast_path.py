@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.support.jobs import APP
 
 URL = f"/fal/queue/{APP}"
 
@@ -73,7 +73,7 @@ async def test_a_refusal_is_the_same_on_either_way(
 
 
 async def test_a_bug_is_an_error_like_any_other(service: Service, app: FastAPI, log_lines: list[Any]) -> None:
-    """What nobody foresaw is a 500 that explains nothing, and an error in the log with the request's id."""
+    """A crash is a 500 without an explanation, and an error in the log with the request's id."""
     request_id = await service.submit()
     service.clock.time = None  # type: ignore[assignment]
 

@@ -1,9 +1,9 @@
 """Damaged image files, in a decoder's process of its own: a short run of `python -m benchmarks.fuzz_images`."""
 
 from benchmarks.fuzz_images import MAX_BYTES, fuzz
-from benchmarks.mutations import corpus
+from benchmarks.lib.mutations import corpus
 
-from pipelet.api.pictures import read_picture
+from pipelet.services.input_images.decode import decode_image
 
 
 def test_damaged_files_harm_nothing() -> None:
@@ -15,4 +15,4 @@ def test_damaged_files_harm_nothing() -> None:
     assert {"read", "image_load_error"} <= report.outcomes.keys()
     assert report.slowest < 2.0
     assert report.peak_bytes < MAX_BYTES
-    assert all(read_picture(data, max_side=4096).png for data in corpus())
+    assert all(decode_image(data, max_side=4096).png for data in corpus())

@@ -9,24 +9,26 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from pipelet.api.picture_formats import readable
-from pipelet.api.pictures import PictureRefused, read_picture
+from pipelet.domain.errors import InvalidImage
+from pipelet.services.input_images.decode import decode_image
+from pipelet.services.input_images.formats import readable
 from tests.api.test_pictures import read
-from tests.pictures import encoded, picture
-from tests.profiles import DISPLAY_P3, rgb_profile
+from tests.support.images import encoded, picture
+from tests.support.profiles import DISPLAY_P3, rgb_profile
 
 HEAD = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
 HEADS = [HEAD, HEAD.replace(b"ftypheic", b"ftypmif1"), HEAD + bytes(900)]
 _WITHOUT = f"""
 import sys
 sys.modules["pillow_heif"] = None  # as where it is not installed
-from pipelet.api.picture_formats import readable
-from pipelet.api.pictures import PictureRefused, read_picture
+from pipelet.services.input_images.formats import readable
+from pipelet.domain.errors import InvalidImage
+from pipelet.services.input_images.decode import decode_image
 assert "HEIF" not in readable()
 for data in {HEADS!r}:
     try:
-        read_picture(data, max_side=4096)
-    except PictureRefused as refused:
+        decode_image(data, max_side=4096)
+    except InvalidImage as refused:
         print(refused.kind, refused)
 """
 
@@ -45,8 +47,8 @@ def test_a_heic_photograph_is_named_where_it_is_not_read() -> None:
 @pytest.mark.parametrize("data", HEADS)
 def test_a_damaged_heic_photograph_is_refused(data: bytes) -> None:
     """As every other format is."""
-    with pytest.raises(PictureRefused) as refused:
-        read_picture(data, max_side=4096)
+    with pytest.raises(InvalidImage) as refused:
+        decode_image(data, max_side=4096)
 
     assert "image_load_error" == refused.value.kind
     assert "HEIF" in readable()
@@ -73,10 +75,10 @@ def test_a_heic_photograph_is_read() -> None:
     np.testing.assert_allclose((255, 110, 0), found.getpixel((9, 9)), atol=5)
     np.testing.assert_allclose((0, 163, 40), found.getpixel((120, 90)), atol=5)
     assert (96, 72) == read(data, max_side=96).size
-    with pytest.raises(PictureRefused, match="damaged or incomplete"):
-        read_picture(data[: len(data) // 2], max_side=4096)
-    with pytest.raises(PictureRefused, match="64 megapixels"):
-        read_picture(saying_size(data, 9000, 8000), max_side=4096)
+    with pytest.raises(InvalidImage, match="damaged or incomplete"):
+        decode_image(data[: len(data) // 2], max_side=4096)
+    with pytest.raises(InvalidImage, match="64 megapixels"):
+        decode_image(saying_size(data, 9000, 8000), max_side=4096)
 
 
 def saying_size(data: bytes, width: int, height: int) -> bytes:

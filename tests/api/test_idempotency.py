@@ -6,9 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from pipelet.api import schemas
+from pipelet.api.fal.description import schemas
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.support.jobs import APP
 
 URL = f"/fal/queue/{APP}"
 
@@ -85,7 +85,7 @@ async def test_racing_submits_make_one_request(service: Service) -> None:
 
 
 async def test_keys_are_each_users_own(service: Service) -> None:
-    """Somebody else's key of the same name is another; two API keys of one user share theirs."""
+    """Idempotency keys are per user: another user's is a different one; two API keys of one user share theirs."""
     mine = await post(service, {"prompt": "a"})
     for user, same in (("bob", False), ("ada", True)):
         secret = await service.new_key(user)
@@ -110,7 +110,7 @@ async def test_a_request_that_is_gone_is_not_drawn_again(service: Service) -> No
     """Where the request was forgotten within the day, its key answers that, and what to do."""
     await post(service, {"prompt": "a"})
     await service.succeed(await service.claim())
-    await service.store.delete_finished(service.clock.now() + 1, service.clock.now() + 1, 10)
+    await service.store.jobs.delete_finished(service.clock.now() + 1, service.clock.now() + 1, 10)
 
     answer = await post(service, {"prompt": "a"})
 

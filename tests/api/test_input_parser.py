@@ -1,28 +1,31 @@
 """Whatever is sent, reading it ends in a request within the limits or in a refusal."""
 
 import json
-import re
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelet.api.body import parse_object
-from pipelet.api.input import read_input
-from pipelet.api.input_model import InputModel, edit_input_model, input_model
-from pipelet.api.json_values import echo
-from pipelet.api.numerals import decimal_pattern, read_decimal, read_whole, whole_pattern
-from pipelet.api.problems import Problem
-from pipelet.domain.image import OutputFormat, Reference
+from pipelet.api.errors import Problem, echo
+from pipelet.api.fal.input.parse import parse_input
+from pipelet.api.fal.input.schema import InputModel, input_model
+from pipelet.domain.accounts.api_keys import ApiKey
+from pipelet.domain.catalog import EDIT
+from pipelet.domain.generation.image import InputImage, OutputFormat
+from pipelet.services.requests.submit import NewRequest
 from tests.api.service import CATALOG
-from tests.jobs import APP
+from tests.support.jobs import APP
 
 APP_ENTRY = CATALOG.apps[APP]
-MODEL = input_model(APP_ENTRY.limits, CATALOG.model_of(APP_ENTRY))
-EDITING = edit_input_model(APP_ENTRY.limits, replace(CATALOG.model_of(APP_ENTRY), max_references=3, strength=0.5))
+MODEL = input_model(APP_ENTRY, CATALOG.model_of(APP_ENTRY))
+EDITING = input_model(
+    replace(APP_ENTRY, task=EDIT), replace(CATALOG.model_of(APP_ENTRY), max_input_images=3, strength=0.5)
+)
 FIELDS = sorted(EDITING.model_fields)
-PICTURE = Reference(key="inputs/a.png", width=4096, height=64)
+PICTURE = InputImage(key="inputs/a.png", width=4096, height=64)
 
 any_text = st.text(st.characters(codec=None, exclude_categories=[]), max_size=20)
 numbers = st.integers() | st.integers(-10, 5000) | st.integers(-(10**400), 10**400) | st.floats()
@@ -47,7 +50,7 @@ sensible = st.fixed_dictionaries(
 def test_any_object(model: InputModel, fields: dict[str, Any], ceiling: int | None, largest_batch: int | None) -> None:
     """Any JSON object is a request within the limits, or faults that can be sent back as JSON."""
     try:
-        wanted = read_input(fields, model, max_priority=ceiling, max_batch=largest_batch)
+        parsed = parse_input(fields, model, max_priority=ceiling, max_batch=largest_batch)
     except Problem as problem:
         assert problem.status == 422
         assert isinstance(problem.detail, list)
@@ -57,8 +60,10 @@ def test_any_object(model: InputModel, fields: dict[str, Any], ceiling: int | No
         assert len(sent.encode()) < 10_000
         return
 
-    assert (model is EDITING) == bool(wanted.reference_urls)
-    spec = wanted.spec(APP_ENTRY.limits, (PICTURE,) * len(wanted.reference_urls))
+    assert (model is EDITING) == bool(parsed.input_image_urls)
+    key = ApiKey(id="k", name="test", user="ada", hash=b"", created_at=0.0, max_priority=ceiling)
+    new = NewRequest(app=APP_ENTRY, key=key, fields=fields, priority=parsed.priority, values=parsed.values, base_url="")
+    spec = new.spec((PICTURE,) * len(parsed.input_image_urls))
     assert spec.strength is None if model is MODEL else 0 < (spec.strength or 0) <= 1
     assert all(type(side) is int and 64 <= side <= 4096 for side in (spec.width, spec.height))
     assert type(spec.batch_size) is int
@@ -69,7 +74,7 @@ def test_any_object(model: InputModel, fields: dict[str, Any], ceiling: int | No
     assert type(spec.guidance_scale) is float
     assert 0 <= spec.guidance_scale <= 20
     assert isinstance(spec.output_format, OutputFormat)
-    assert -(2**31) <= wanted.priority <= (2**31 - 1 if ceiling is None else ceiling)
+    assert -(2**31) <= new.effective_priority() <= (2**31 - 1 if ceiling is None else ceiling)
     for text in (spec.prompt, spec.negative_prompt or ""):
         assert isinstance(text.encode(), bytes)
         assert len(text) <= 4000
@@ -101,28 +106,20 @@ def test_echo(value: Any) -> None:
     assert len(json.dumps(echo(value), allow_nan=False, ensure_ascii=False).encode()) < 1000
 
 
-@given(st.data(), st.integers(-5000, 5000), st.integers(0, 2000))
-def test_whole_pattern(data: st.DataObject, low: int, span: int) -> None:
-    """The pattern in the API's description matches just the numerals that are in range."""
-    high = low + span
-    text = data.draw(numerals | st.integers(low - 5, high + 5).map(str))
-    number = read_whole(text)
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("width", "64", 64),
+        ("width", "+04096", 4096),
+        ("seed", "-0", 0),
+        ("seed", str(2**53 - 1), 2**53 - 1),
+        ("priority", "-2147483648", -(2**31)),
+        ("guidance_scale", "+04.50", 4.5),
+        ("guidance_scale", "20", 20.0),
+    ],
+)
+def test_numbers_as_text(field: str, text: str, value: float) -> None:
+    """A number may be sent as text of ASCII digits, with a sign and leading zeros."""
+    parsed = parse_input({"prompt": "a", field: text}, MODEL, max_priority=None, max_batch=None)
 
-    assert bool(re.fullmatch(whole_pattern(low, high), text)) == (number is not None and low <= number <= high)
-
-
-@given(numerals, st.integers(0, 300))
-def test_decimal_pattern(text: str, high: int) -> None:
-    """The pattern of decimals matches just those in range."""
-    number = read_decimal(text)
-
-    assert bool(re.fullmatch(decimal_pattern(high), text)) == (
-        number is not None and 0 <= number <= high and not text.startswith("-")
-    )
-
-
-def test_pattern_of_seeds() -> None:
-    """The pattern is exact at the ends of a wide range."""
-    pattern = re.compile(whole_pattern(0, 2**53 - 1))
-
-    assert [bool(pattern.fullmatch(str(2**53 + off))) for off in (-2, -1, 0, 1)] == [True, True, False, False]
+    assert value == {**parsed.values, "priority": parsed.priority}[field]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.support.jobs import APP
 
 URL = f"/fal/queue/{APP}"
 
@@ -36,7 +36,7 @@ BAD: dict[str, list[bytes]] = {
     "no key": [b"Bearer"],
     "a blank key": [b"Bearer  "],
     "a short key": [b"Bearer pk_abc"],
-    "a key nobody has": [b"Bearer pk_" + b"a" * 43],
+    "an unknown key": [b"Bearer pk_" + b"a" * 43],
     "fal's key form": [b"Key id:secret"],
     "an id after it": [b"Key pk_" + b"a" * 43 + b":id"],
     "an id in the other scheme": [b"Bearer id:pk_" + b"a" * 43],
@@ -77,8 +77,8 @@ async def test_two_authorization_headers(service: Service) -> None:
 async def test_revoked_key(service: Service) -> None:
     """A revoked key opens nothing two seconds later, also if it was used a moment before."""
     await service.submit()
-    key = (await service.store.keys())[0]
-    await service.store.revoke_key(key.id, service.clock.now())
+    key = (await service.store.api_keys.list_keys())[0]
+    await service.store.api_keys.revoke(key.id, service.clock.now())
     service.clock.time += 2
 
     answer = await service.client.post(URL, json={"prompt": "a"})
@@ -92,7 +92,7 @@ async def test_a_key_that_is_revoked_while_the_body_arrives(service: Service) ->
 
     async def body() -> AsyncIterator[bytes]:
         yield b'{"prompt": '
-        await service.store.revoke_key(await service.id_of(service.key), service.clock.now())
+        await service.store.api_keys.revoke(await service.id_of(service.key), service.clock.now())
         service.clock.time += 2
         yield b'"a"}'
 
@@ -126,7 +126,7 @@ async def test_new_key_works_at_once(service: Service) -> None:
 
 @pytest.mark.parametrize(("method", "tail"), [("GET", "/status"), ("GET", ""), ("PUT", "/cancel")])
 async def test_others_requests(service: Service, method: str, tail: str) -> None:
-    """Somebody else's request answers, byte for byte and header for header, as one that never was."""
+    """Another user's request and an unknown one have equal responses, byte for byte and header for header."""
     theirs, unknown = await service.submit(), "a" * 20
     headers = {"Authorization": f"Bearer {await service.new_key('bob')}"}
 
@@ -151,7 +151,7 @@ async def test_two_keys_of_one_user(service: Service) -> None:
 
 
 async def test_priority_ceiling(service: Service) -> None:
-    """A key may not ask for more than its ceiling, and is told so beside every other fault."""
+    """A priority above the key's ceiling is refused, together with every other error."""
     headers = {"Authorization": f"Bearer {await service.new_key('bob', max_priority=3)}"}
 
     at = await service.client.post(URL, json={"prompt": "a", "priority": "3"}, headers=headers)
@@ -169,6 +169,6 @@ async def test_ceiling_below_the_default(service: Service) -> None:
     headers = {"Authorization": f"Bearer {await service.new_key('bob', max_priority=-7)}"}
     answer = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
 
-    job = await service.store.get(answer.json()["request_id"])
+    job = await service.store.jobs.get(answer.json()["request_id"])
     assert job is not None
     assert job.priority == -7

@@ -11,13 +11,13 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from pipelet.api.body import Bodies
+from pipelet.api.body import BodyReader
 from pipelet.domain.catalog import Catalog
 from tests.api.service import Service, catalog_of_edits
 from tests.api.test_stream import serving
-from tests.jobs import EDIT
-from tests.pictures import data_uri, png
-from tests.waiting import until
+from tests.support.images import data_uri, png
+from tests.support.jobs import EDIT
+from tests.support.waiting import until
 
 PATH = f"/fal/queue/{EDIT}"
 MIB = 2**20
@@ -27,12 +27,12 @@ BODY = json.dumps({"prompt": "a girl", "image_url": data_uri(png() + bytes(3 * M
 
 @pytest.fixture
 def catalog() -> Catalog:
-    return catalog_of_edits(max_references=1)
+    return catalog_of_edits(max_input_images=1)
 
 
-def bodies(service: Service, **settings: float) -> Bodies:
-    made = Bodies(**{"large_bytes": 5 * MIB, "per_user": 5 * MIB, **settings})
-    service.app.state.parts = replace(service.app.state.parts, bodies=made)
+def bodies(service: Service, **settings: float) -> BodyReader:
+    made = BodyReader(**{"large_bytes": 5 * MIB, "per_user": 5 * MIB, **settings})
+    service.app.state.dependencies = replace(service.app.state.dependencies, bodies=made)
     return made
 
 
@@ -58,7 +58,7 @@ async def unfinished(client: httpx2.AsyncClient, sent: bytes, *, key: str = "") 
         writer.close()
 
 
-async def until_free(bodies: Bodies, size: int) -> None:
+async def until_free(bodies: BodyReader, size: int) -> None:
     """Within a body's last bytes."""
     await until(lambda: abs(bodies._large.free - size) <= 1000)
 
@@ -72,8 +72,8 @@ async def answer_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.parametrize("sent", [b'{"prompt": "a girl"', BODY], ids=["a part", "two MiB"])
 async def test_a_body_that_does_not_end(client: httpx2.AsyncClient, service: Service, sent: bytes) -> None:
-    """It is waited for so long, and no longer; fal's clients do not send it again."""
-    made = bodies(service, seconds=0.5)
+    """It times out, with a status after which fal's clients do not retry."""
+    made = bodies(service, read_timeout=0.5)
     async with unfinished(client, sent) as reader:
         status, said = await answer_of(reader)
 
@@ -83,8 +83,8 @@ async def test_a_body_that_does_not_end(client: httpx2.AsyncClient, service: Ser
 
 
 async def test_large_bodies_wait_for_one_another(client: httpx2.AsyncClient, service: Service) -> None:
-    """For so long, and then they are to come again; small ones go on. Whoever hangs up makes room."""
-    made = bodies(service, patience=0.3)
+    """They wait until a timeout and may retry then; small ones pass. A client that disconnects frees its memory."""
+    made = bodies(service, memory_timeout=0.3)
     async with AsyncExitStack() as others:
         for _ in range(2):
             await others.enter_async_context(unfinished(client, BODY))
@@ -108,7 +108,7 @@ async def test_large_bodies_wait_for_one_another(client: httpx2.AsyncClient, ser
 
 async def test_one_user_does_not_fill_the_memory_of_all(client: httpx2.AsyncClient, service: Service) -> None:
     """There is room for others."""
-    made = bodies(service, patience=0.3, per_user=3 * MIB)
+    made = bodies(service, memory_timeout=0.3, per_user=3 * MIB)
     async with unfinished(client, BODY):
         await until_free(made, 5 * MIB - len(BODY))
 
@@ -134,7 +134,7 @@ async def test_millions_of_values(service: Service, value: bytes) -> None:
 
 
 async def test_a_prompt_of_commas(service: Service) -> None:
-    """Beside a picture of megabytes: as good as any."""
+    """Next to an image of megabytes, it is as valid as any."""
     body = json.loads(BODY) | {"prompt": "a," * 2000, "negative_prompt": "[{" * 2000}
 
     answer = await service.client.post(PATH, json=body)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipelet.api import schemas
+from pipelet.api.fal.description import schemas
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.support.jobs import APP
 
 URL = f"/fal/queue/{APP}"
 
@@ -59,7 +59,7 @@ async def test_a_key_that_runs_what_it_may_has_room_when_that_ends(service: Serv
     """Though a worker is free: what the key runs takes its time."""
     headers = await limited(service, max_queued_images=4, max_running_images=4)
     for _ in range(2):
-        await service.report_worker()
+        await service.heartbeat()
     body = {"prompt": "a", "batch_size": 4, "num_inference_steps": 50}
     for claims in (True, False):
         assert 200 == (await service.client.post(URL, json=body, headers=headers)).status_code
@@ -78,13 +78,13 @@ async def test_metrics_count_what_was_refused_and_what_is_paused(service: Servic
     headers = await limited(service, max_queued_images=1)
     for _ in range(3):
         await service.client.post(URL, json={"prompt": "a"}, headers=headers)
-    await service.store.pause(APP, service.clock.now())
+    await service.store.queue.pause(APP, service.clock.now())
 
     text = (await service.client.get("/metrics")).text
 
-    assert 'pipelet_submits_refused_total{limit="queued_images"} 2.0' in text
+    assert 'pipelet_requests_rejected_total{reason="queued_images"} 2.0' in text
     assert f'pipelet_app_paused{{app="{APP}"}} 1.0' in text
-    await service.store.resume(APP)
+    await service.store.queue.resume(APP)
     assert f'pipelet_app_paused{{app="{APP}"}} 0.0' in (await service.client.get("/metrics")).text
 
 
@@ -119,7 +119,7 @@ async def test_racing_submits_never_exceed_the_limit(service: Service) -> None:
     "limits", [{"max_queued_images": 3}, {"max_running_images": 3}, {"max_queued_images": 9, "max_running_images": 3}]
 )
 async def test_a_batch_that_never_fits_is_refused_for_good(service: Service, limits: dict[str, int]) -> None:
-    """It is the request's fault, told beside every other one, and nothing that fal's clients would try again."""
+    """It is an error of the input, reported with all others, after which fal's clients do not retry."""
     headers = await limited(service, **limits)
 
     fits = await service.client.post(URL, json={"prompt": "a", "batch_size": 3}, headers=headers)
@@ -144,14 +144,14 @@ async def test_bad_input_does_not_use_up_a_limit(service: Service) -> None:
 
 async def test_a_paused_app_says_why_requests_wait(service: Service) -> None:
     """It takes requests; those that wait tell of the pause, those that run do not, and it is over when it is over."""
-    await service.report_worker()
+    await service.heartbeat()
     running = await service.submit()
     await service.claim()
-    await service.store.pause(APP, service.clock.now())
+    await service.store.queue.pause(APP, service.clock.now())
     waiting = await service.submit()
 
     messages = [await _message(service, each) for each in (running, waiting)]
-    await service.store.resume(APP)
+    await service.store.queue.resume(APP)
     service.clock.time += 1
     messages.append(await _message(service, waiting))
 
@@ -163,8 +163,8 @@ async def test_a_paused_app_says_why_requests_wait(service: Service) -> None:
 
 
 async def test_a_request_that_its_key_holds_back_says_so(service: Service) -> None:
-    """Nobody wonders why a request that is next does not begin; others do not speak of it."""
-    await service.report_worker()
+    """The status of a blocked request says why it does not start; that of others does not."""
+    await service.heartbeat()
     headers = await limited(service, max_running_images=2)
     body = {"prompt": "a", "batch_size": 2}
     answers = [await service.client.post(URL, json=body, headers=headers) for _ in range(2)]

@@ -2,11 +2,11 @@
 
 import pytest
 
+from pipelet.domain.capacity.cost_model import prior_costs, spec_work
 from pipelet.domain.catalog import Catalog
-from pipelet.domain.estimate import unlearned, work_of
-from pipelet.wiring.catalog import parse
+from pipelet.wiring.catalog_file import parse
 from tests.api.service import Service
-from tests.jobs import make_spec
+from tests.support.jobs import make_spec
 
 LARGE = {"width": 3200, "height": 2000, "batch_size": 4}
 
@@ -30,22 +30,22 @@ def catalog() -> Catalog:
 
 async def test_the_estimate_counts_what_is_drawn(service: Service) -> None:
     """Drawing costs what the native size costs; only storing grows with the size that was asked for."""
-    job = await service.store.get(await service.submit(**LARGE))
+    job = await service.store.jobs.get(await service.submit(**LARGE))
 
     assert job is not None
-    drawing, recording = work_of(make_spec(width=384, height=256, batch_size=4)), work_of(make_spec(**LARGE))
+    drawing, recording = spec_work(make_spec(width=384, height=256, batch_size=4)), spec_work(make_spec(**LARGE))
     assert drawing == job.work
-    assert pytest.approx(unlearned().service(drawing, recording)) == job.expected_seconds
+    assert pytest.approx(prior_costs().service(drawing, recording)) == job.estimated_seconds
 
 
 async def test_the_queue_counts_what_is_drawn(service: Service) -> None:
     """The work ahead of a request is what its predecessors need of the device."""
-    first = await service.store.get(await service.submit(**LARGE))
-    second = await service.store.get(await service.submit())
+    first = await service.store.jobs.get(await service.submit(**LARGE))
+    second = await service.store.jobs.get(await service.submit())
 
     assert first is not None
     assert second is not None
-    ahead = await service.store.ahead(second, [second.app])
+    ahead = await service.store.queue.work_ahead(second, [second.app])
     assert first.work == ahead.work
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.api.service import Service
-from tests.jobs import APP, EDIT
+from tests.support.jobs import APP, EDIT
 
 URL = f"/fal/queue/{APP}"
 
@@ -60,7 +60,7 @@ async def test_a_key_in_another_place(service: Service) -> None:
     del service.client.headers["Authorization"]
     for headers, hint in (
         ({"X-API-Key": service.key}, "send `Authorization: Bearer <key>`. `X-API-Key` is not read."),
-        ({"Authorization": service.key}, "The Authorization header holds a key alone: it must read `Bearer <key>`"),
+        ({"Authorization": service.key}, "The Authorization header has a key only: it must read `Bearer <key>`"),
         (
             {"Authorization": f"Basic {service.key}"},
             "The Authorization header must read `Bearer <key>` or `Key <key>`.",

@@ -11,13 +11,13 @@ import pytest
 
 from tests.api.service import Service
 from tests.api.streams import PATIENCE, serving, streaming
-from tests.jobs import APP
+from tests.support.jobs import APP
 
 
 @pytest.mark.parametrize("is_revoked", [True, False], ids=["revoked", "expired"])
 async def test_a_key_that_is_refused_ends_its_streams(service: Service, url: str, is_revoked: bool) -> None:
-    """Within two seconds, and broken off, so that it is not taken for the end of the request; what another key listens
-    to goes on."""
+    """Within two seconds, by an abort, so that it does not look like the end of the request; the streams of another
+    key continue."""
     other = await service.new_key("ada")
     lost = await service.new_key("ada", expires_at=service.clock.now() + 60)
     request_id = await service.submit()
@@ -28,7 +28,7 @@ async def test_a_key_that_is_refused_ends_its_streams(service: Service, url: str
         await stream.next()
         await another.next()
         if is_revoked:
-            await service.store.revoke_key(await service.id_of(lost), service.clock.now())
+            await service.store.api_keys.revoke(await service.id_of(lost), service.clock.now())
         else:
             service.clock.time += 60
             await service.submit()  # any change makes it look
@@ -43,7 +43,7 @@ async def test_one_user_has_half_of_the_room(service: Service) -> None:
     request_id = await service.submit()
     headers = {"Authorization": f"Bearer {service.key}"}
     async with (
-        serving(service.another_api(most_held=2)) as (url, _),
+        serving(service.another_api(max_open_streams=2)) as (url, _),
         httpx2.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE) as client,
     ):
         async with streaming(service, url, request_id) as stream:
@@ -67,10 +67,10 @@ async def test_one_user_has_half_of_the_room(service: Service) -> None:
 
 
 async def test_all_users_share_the_room(service: Service) -> None:
-    """Once it is full, whoever comes is sent away for a while, and polls go on."""
+    """At the limit, new streams get 503, and polls continue."""
     request_id = await service.submit()
     async with (
-        serving(service.another_api(most_held=2)) as (url, _),
+        serving(service.another_api(max_open_streams=2)) as (url, _),
         listening_user(service, url, "eve"),
         listening_user(service, url, "mia"),
         streaming(service, url, request_id) as stream,
@@ -98,7 +98,7 @@ async def has_room(service: Service, url: str, request_id: str) -> bool:
 async def test_a_defect_ends_streams_and_not_the_watcher_of_later_ones(
     service: Service, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the watcher stumbles over is logged. All its streams break off, and whoever comes again is told."""
+    """A crash of the status feed is logged. All its streams are aborted, and clients that reconnect get the status."""
     damaged, whole = await service.submit(), await service.submit()
     async with streaming(service, url, damaged) as stream, streaming(service, url, whole) as another:
         await stream.next()
@@ -110,7 +110,7 @@ async def test_a_defect_ends_streams_and_not_the_watcher_of_later_ones(
                 await each.next()
     async with streaming(service, url, whole) as again:
         await again.next()
-        await service.store.cancel(whole, service.clock.now())
+        await service.store.jobs.cancel(whole, service.clock.now())
         assert "COMPLETED" == (await again.next()).body["status"]
 
     assert "JSONDecodeError" in caplog.text

@@ -6,13 +6,14 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 from fastapi import FastAPI, Request, Response
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelet.api.metrics_app import build_metrics_app
-from pipelet.domain.outcome import Failure, FailureKind, Interrupted
+from pipelet.api.operations.metrics_app import build_metrics_app
+from pipelet.domain.jobs.outcome import Failure, FailureKind, Interrupted
 from tests.api.service import Service
-from tests.jobs import APP, EDIT
+from tests.support.jobs import APP, EDIT
 
 
 async def test_root(service: Service) -> None:
@@ -37,7 +38,7 @@ async def test_alive(service: Service) -> None:
 @pytest.mark.parametrize("host", ["10.1.2.3:8000", "[fd00::1]", "evil.example"])
 async def test_strangers_are_told_the_status_alone(service: Service, key: str, host: str) -> None:
     """Without a key or with a bad one, under any host: no version, no path, no model, no worker, and no 401."""
-    await service.report_worker(kind="/srv/private-models/acme on cuda", problem="/srv is empty", ready=False)
+    await service.heartbeat(profile="/srv/private-models/acme on cuda", problem="/srv is empty", ready=False)
     folder = service.blobs._incoming
     folder.rmdir()
     folder.touch()
@@ -70,14 +71,14 @@ async def test_a_refusal_that_is_repeated_does_not_fill_the_log(service: Service
     answers = [await service.client.post(f"/fal/queue/{APP}", json={"prompt": "a"}) for _ in range(10)]
 
     assert {503} == {answer.status_code for answer in answers}
-    assert 1 == [line["event"] for line in log_lines].count("request.unservable")
+    assert 1 == [line["event"] for line in log_lines].count("request.unavailable")
 
 
 async def test_metrics_are_for_callers_with_a_key(service: Service) -> None:
     """Or for those who reach the address that is theirs alone, under GET and HEAD."""
     del service.client.headers["Authorization"]
     refused = await service.client.get("/metrics")
-    alone = httpx2.ASGITransport(build_metrics_app(service.app.state.parts.metrics))
+    alone = httpx2.ASGITransport(build_metrics_app(service.app.state.metrics))
     async with httpx2.AsyncClient(transport=alone, base_url="http://10.1.2.3:9464") as client:
         answers = [await client.get("/metrics"), await client.head("/metrics"), await client.get("/")]
 
@@ -98,11 +99,11 @@ async def test_ready_without_workers(service: Service) -> None:
 
 async def test_ready_with_workers(service: Service) -> None:
     """Workers are shown with what ails them, and the apps that none of them serves are named."""
-    await service.report_worker(ready=False, problem="The model folder is empty.")
+    await service.heartbeat(ready=False, problem="The model folder is empty.")
     troubled = (await service.client.get("/health/ready")).json()
-    await service.report_worker()
+    await service.heartbeat()
     lacking = (await service.client.get("/health/ready")).json()
-    await service.report_worker(apps=(EDIT,))
+    await service.heartbeat(apps=(EDIT,))
     well = (await service.client.get("/health/ready")).json()
 
     assert [worker["problem"] for worker in troubled["workers"]] == ["The model folder is empty."]
@@ -155,7 +156,7 @@ async def test_gauges(service: Service) -> None:
     await service.submit()
     await service.claim()
     await service.submit()
-    await service.report_worker()
+    await service.heartbeat()
     service.clock.time += 5
 
     seen = await metrics(service)
@@ -163,7 +164,7 @@ async def test_gauges(service: Service) -> None:
     assert seen["pipelet_requests", APP, "queued"] == 1
     assert seen["pipelet_requests", APP, "running"] == 1
     assert seen["pipelet_queue_oldest_age_seconds", APP] == 5
-    assert seen["pipelet_workers", "box on cpu", "true"] == 1
+    assert seen["pipelet_workers", "demo on cpu", "true"] == 1
     assert seen["pipelet_requests_submitted_total", APP] == 2
 
 
@@ -186,9 +187,9 @@ async def test_finished_requests_are_counted_once(service: Service) -> None:
 
     assert seen["pipelet_requests_finished_total", APP, "succeeded"] == 1
     assert seen["pipelet_requests_finished_total", APP, "failed"] == 2
-    assert seen["pipelet_pickup_seconds_sum", APP] == pytest.approx(6)
-    assert seen["pipelet_total_seconds_sum", APP] == pytest.approx(6)
-    assert seen["pipelet_inference_seconds_sum", APP] == 3.5
+    assert seen["pipelet_queue_wait_seconds_sum", APP] == pytest.approx(6)
+    assert seen["pipelet_request_duration_seconds_sum", APP] == pytest.approx(6)
+    assert seen["pipelet_generation_seconds_sum", APP] == 3.5
     assert seen["pipelet_estimate_error_ratio_count", APP] == 1
 
 
@@ -196,7 +197,7 @@ async def test_pickup_of_second_attempts(service: Service) -> None:
     """The time to pick a request up is measured where the first attempt was the last."""
     await service.submit()
     lost = Interrupted(Failure(FailureKind.WORKER_LOST, "lost"))
-    await service.store.finish(await service.claim(), lost, service.clock.now())
+    await service.store.leases.finish(await service.claim(), lost, service.clock.now())
     lease = await service.claim()
     service.clock.time += 1
     await service.succeed(lease)
@@ -204,7 +205,7 @@ async def test_pickup_of_second_attempts(service: Service) -> None:
     seen = await metrics(service)
 
     assert seen["pipelet_requests_finished_total", APP, "succeeded"] == 1
-    assert ("pipelet_pickup_seconds_count", APP) not in seen
+    assert ("pipelet_queue_wait_seconds_count", APP) not in seen
 
 
 @asynccontextmanager
@@ -216,9 +217,10 @@ async def outside(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 async def test_bug(app: FastAPI, log_lines: list[Any]) -> None:
-    """What nobody foresaw is a 500 that explains nothing, and an error in the log with the request's id."""
+    """A crash is a 500 without an explanation, and an error in the log with the id that the handler has bound."""
 
     async def crash(request: Request) -> Response:
+        structlog.contextvars.bind_contextvars(request_id=request.path_params["request_id"])
         raise ZeroDivisionError("a secret")
 
     app.add_api_route("/crash/{request_id}", crash)

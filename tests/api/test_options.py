@@ -1,14 +1,14 @@
-"""What a submit asks beside its input."""
+"""Options of a submit next to its input."""
 
 from collections.abc import Mapping
 
 import httpx2
 import pytest
 
-from pipelet.api import schemas
-from pipelet.domain.job import Job, State
+from pipelet.api.fal.description import schemas
+from pipelet.domain.jobs.job import Job, JobState
 from tests.api.service import Service
-from tests.jobs import APP, wanting
+from tests.support.jobs import APP, claim_request
 
 URL = f"/fal/queue/{APP}"
 
@@ -19,12 +19,12 @@ async def submitted(
     send = dict(headers or {}) | ({"Authorization": f"Bearer {key}"} if key else {})
     answer = await service.client.post(URL, json={"prompt": "a", "priority": priority}, headers=send)
     assert answer.status_code == 200, answer.text
-    job = await service.store.get(answer.json()["request_id"])
+    job = await service.store.jobs.get(answer.json()["request_id"])
     assert job is not None
     return job
 
 
-async def result_of(service: Service, job: Job) -> httpx2.Response:
+async def result_response(service: Service, job: Job) -> httpx2.Response:
     return await service.client.get(service.result_path(job.id))
 
 
@@ -34,12 +34,12 @@ async def test_a_request_that_did_not_begin_in_time(service: Service, name: str)
     late, patient = await submitted(service, {name: "30.0"}), await submitted(service)
     service.clock.time += 30
 
-    assert 1 == await service.store.end_overdue(service.clock.now(), 10)
+    assert 1 == await service.store.jobs.expire_overdue(service.clock.now(), 10)
 
     status = await service.client.get(service.status_path(late.id))
     assert (200, "COMPLETED") == (status.status_code, status.json()["status"])
     assert ("Request timed out", "request_timeout") == (status.json()["error"], status.json()["error_type"])
-    result = await result_of(service, late)
+    result = await result_response(service, late)
     assert 504 == result.status_code
     assert {"detail": "Request timed out", "error_type": "request_timeout"}.items() <= result.json().items()
     assert "user" == result.headers["x-fal-request-timeout-type"]
@@ -55,7 +55,7 @@ async def test_the_newer_name_of_the_timeout_wins(service: Service) -> None:
     new, old = ("X-Fal-Request-Start-Timeout", "9"), ("X-Fal-Request-Timeout", "3")
     for headers in ([new, old], [old, new]):
         job = await submitted(service, dict(headers))
-        assert service.clock.now() + 9 == job.start_by
+        assert service.clock.now() + 9 == job.start_deadline
 
 
 @pytest.mark.parametrize("value", ["", "soon", "0", "0.1", "-3", "nan", "inf", "1e999", "30s"])
@@ -141,7 +141,7 @@ async def test_fals_word_for_a_priority(
 @pytest.mark.parametrize(("word", "expected"), [("1", True), ("true", True), ("YES", True), ("0", False), ("x", False)])
 async def test_no_retry(service: Service, word: str, expected: bool) -> None:
     """fal's three words for it allow one attempt."""
-    assert expected == (await submitted(service, {"X-Fal-No-Retry": word})).is_single_attempt
+    assert expected == (await submitted(service, {"X-Fal-No-Retry": word})).no_retry
 
 
 async def test_an_input_that_is_not_to_be_kept(service: Service) -> None:
@@ -151,11 +151,11 @@ async def test_an_input_that_is_not_to_be_kept(service: Service) -> None:
     assert "a" == lease.job.spec.prompt
     await service.succeed(lease)
 
-    result = (await result_of(service, job)).json()
+    result = (await result_response(service, job)).json()
 
     schemas.Result.model_validate(result, extra="forbid")
     assert ("", job.spec.seed) == (result["prompt"], result["seed"])
-    assert (await submitted(service, {"X-Fal-Store-IO": "1"})).keeps_input
+    assert (await submitted(service, {"X-Fal-Store-IO": "1"})).store_input
 
 
 async def test_a_result_that_is_kept_for_less(service: Service) -> None:
@@ -166,9 +166,9 @@ async def test_a_result_that_is_kept_for_less(service: Service) -> None:
     await service.succeed(await service.claim())
 
     service.clock.time += 59
-    assert 200 == (await result_of(service, job)).status_code
+    assert 200 == (await result_response(service, job)).status_code
     service.clock.time += 1
-    assert 404 == (await result_of(service, job)).status_code
+    assert 404 == (await result_response(service, job)).status_code
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ async def test_a_lifecycle_without_an_end_is_the_operators(service: Service, val
 
     await service.succeed(await service.claim())
     service.clock.time += 1e6
-    assert State.SUCCEEDED == (await service.store.get(job.id)).state  # type: ignore[union-attr]
-    assert 200 == (await result_of(service, job)).status_code
+    assert JobState.SUCCEEDED == (await service.store.jobs.get(job.id)).state  # type: ignore[union-attr]
+    assert 200 == (await result_response(service, job)).status_code
 
 
 async def test_other_headers_of_fals_are_ignored(service: Service) -> None:
@@ -213,8 +213,8 @@ async def test_other_headers_of_fals_are_ignored(service: Service) -> None:
 
     job = await submitted(service, dict.fromkeys(names, "{not: [json"))
 
-    assert (None, False, True, None) == (job.start_by, job.is_single_attempt, job.keeps_input, job.keep_seconds)
-    assert await service.store.claim(wanting(now=service.clock.now()))
+    assert (None, False, True, None) == (job.start_deadline, job.no_retry, job.store_input, job.retention_seconds)
+    assert await service.store.leases.claim(claim_request(now=service.clock.now()))
 
 
 async def test_all_faults_are_named_at_once(service: Service) -> None:

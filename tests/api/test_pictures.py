@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelet.api.pictures import PictureRefused, is_large, read_picture
-from tests.pictures import encoded, picture, png
+from pipelet.domain.errors import InvalidImage
+from pipelet.services.input_images.decode import decode_image, is_large
+from tests.support.images import encoded, picture, png
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
 
 def read(data: bytes, max_side: int = 4096) -> Image.Image:
-    found = read_picture(data, max_side=max_side)
+    found = decode_image(data, max_side=max_side)
     image = Image.open(io.BytesIO(found.png))
     image.load()
     assert ("PNG", "RGB", (found.width, found.height)) == (image.format, image.mode, image.size)
@@ -95,13 +96,13 @@ def test_photographs_stand_upright(orientation: int) -> None:
 
 
 def test_nothing_but_pixels_is_kept() -> None:
-    """Neither where a photograph was taken nor what somebody wrote into the file."""
+    """Neither the place of a photograph nor other metadata of the file."""
     exif = Image.Exif()
     exif[0x010E] = "my home"
     kept = read(encoded(picture(), exif=exif, icc_profile=b"x" * 200, dpi=(300, 300)))
 
     assert {} == kept.info
-    assert read_picture(png(), max_side=4096) == read_picture(encoded(picture(), "GIF"), max_side=4096)
+    assert decode_image(png(), max_side=4096) == decode_image(encoded(picture(), "GIF"), max_side=4096)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -158,12 +159,12 @@ NOISE = noise(96, 64)
         (
             b"\xef\xbb\xbf <!DOCTYPE html><p>Not found",
             "unsupported_image_format",
-            "web page.*URL of the picture itself",
+            "web page.*URL of the image itself",
         ),
-        (b'{"error": 1}', "unsupported_image_format", "JSON document.*URL of the picture itself"),
+        (b'{"error": 1}', "unsupported_image_format", "JSON document.*URL of the image itself"),
         (b"%PDF-1.7", "unsupported_image_format", "PDF document.*JPEG.*PNG, JPEG, WEBP"),
         (encoded(picture(), "TIFF"), "unsupported_image_format", "TIFF.*as JPEG.*PNG, JPEG, WEBP"),
-        (encoded(picture(), "BMP"), "unsupported_image_format", "BMP picture.*as JPEG.*PNG, JPEG, WEBP"),
+        (encoded(picture(), "BMP"), "unsupported_image_format", "BMP image.*as JPEG.*PNG, JPEG, WEBP"),
         (encoded(picture(), "JPEG2000"), "unsupported_image_format", "JPEG 2000.*as JPEG"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "unsupported_image_format", "JPEG XL.*as JPEG"),
         (b"\xff\x0a\xfa\x1f\x01", "unsupported_image_format", "JPEG XL"),
@@ -177,8 +178,8 @@ NOISE = noise(96, 64)
 )
 def test_what_is_no_picture_is_refused(data: bytes, kind: str, says: str) -> None:
     """By fal's name for it, and with what to do; sizes are looked at before anything is decoded."""
-    with pytest.raises(PictureRefused, match=says) as caught:
-        read_picture(data, max_side=4096)
+    with pytest.raises(InvalidImage, match=says) as caught:
+        decode_image(data, max_side=4096)
 
     assert kind == caught.value.kind
 
@@ -204,8 +205,8 @@ def test_damage_is_refused_or_read(data: bytes, changes: list[tuple[float, bytes
         at = int(where * len(damaged))
         damaged[at : at + len(change)] = change
     try:
-        found = read_picture(bytes(damaged), max_side=128)
-    except PictureRefused as error:
+        found = decode_image(bytes(damaged), max_side=128)
+    except InvalidImage as error:
         assert error.kind.startswith(("image_", "unsupported_"))
     else:
         assert max(found.width, found.height) <= 128
@@ -226,7 +227,7 @@ def test_a_picture_of_very_many_scans(between: bytes) -> None:
     begin, scan, end = _progressive()
 
     assert (640, 640) == read(begin + (between + scan) * 50 + end).size
-    with pytest.raises(PictureRefused, match="more than 100 scans") as refused:
+    with pytest.raises(InvalidImage, match="more than 100 scans") as refused:
         read(begin + (between + scan) * 1000 + end)
     assert "image_load_error" == refused.value.kind
 
@@ -287,7 +288,7 @@ MANY_PARTS: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("name", MANY_PARTS)
 def test_a_file_of_very_many_parts(name: str) -> None:
     """Each costs time and memory, and hardly a byte: the file is refused after the first of them."""
-    with pytest.raises(PictureRefused, match="too many small parts") as refused:
+    with pytest.raises(InvalidImage, match="too many small parts") as refused:
         read(MANY_PARTS[name]())
 
     assert "image_load_error" == refused.value.kind

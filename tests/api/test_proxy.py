@@ -5,7 +5,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.support.jobs import APP
 
 
 async def through(service: Service, method: str, target: str, **request: object) -> httpx2.Response:
@@ -30,7 +30,7 @@ async def test_every_queue_route_answers_through_the_proxy(service: Service) -> 
 
 
 async def test_the_callers_own_key_is_needed(service: Service) -> None:
-    """The proxy lends nobody a key."""
+    """The proxy has no key of its own for its callers."""
     del service.client.headers["Authorization"]
 
     answer = await through(service, "POST", f"https://queue.fal.run/queue/{APP}", json={"prompt": "a"})

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelet.domain.outcome import FailureKind
+from pipelet.domain.jobs.outcome import FailureKind
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.support.jobs import APP
 
 
 async def test_success(service: Service) -> None:
@@ -151,7 +151,7 @@ async def test_file_head_and_range(service: Service) -> None:
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
     assert (piece.status_code, piece.content, piece.headers["content-range"]) == (206, b"234", "bytes 2-4/10")
     assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */10")
-    assert beyond.json()["detail"] == beyond.json()["message"] == "The file ends before the range that was asked for."
+    assert beyond.json()["detail"] == beyond.json()["message"] == "The range begins after the end of the file."
 
 
 @pytest.mark.parametrize("unreadable", ["bytes=", "bytes=a-b", "bytes=4-2", "bytes", "seconds=1-2"])
@@ -169,7 +169,7 @@ async def test_file_range_that_cannot_be_read(service: Service, unreadable: str)
     [("signature=", "signature=0"), ("expires=", "expires=9"), ("__00001_", "__00002_"), ("expires", "expired")],
 )
 async def test_file_url_that_was_changed(service: Service, old: str, new: str) -> None:
-    """A URL of which any part was changed opens nothing."""
+    """A URL with any changed part is refused."""
     url = await file_url(service, b"x")
 
     answer = await service.client.get(url.replace(old, new))

@@ -8,11 +8,11 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from pipelet.domain.job import State
-from pipelet.domain.outcome import FailureKind
+from pipelet.domain.jobs.job import JobState
+from pipelet.domain.jobs.outcome import FailureKind
 from tests.api.service import Service
-from tests.jobs import APP
-from tests.waiting import until
+from tests.support.jobs import APP
+from tests.support.waiting import until
 
 PATHS = [f"/fal/run/{APP}", f"/fal/run/{APP}/", f"/fal/run/queue/{APP}"]
 
@@ -86,7 +86,7 @@ async def test_a_call_with_a_key_finds_its_request_again(service: Service) -> No
 
 
 async def test_it_can_be_cancelled_like_any_other(service: Service, log_lines: list[Any]) -> None:
-    """Somebody who knows its id cancels it, and the call ends with that."""
+    """A cancel by its id ends the call."""
     call = await called(service)
     request_id = await id_in(log_lines)
     assert 202 == (await service.client.put(f"{service.result_path(request_id)}/cancel")).status_code
@@ -96,26 +96,26 @@ async def test_it_can_be_cancelled_like_any_other(service: Service, log_lines: l
 
 @pytest.mark.parametrize("has_ended", [True, False])
 async def test_a_call_whose_key_was_revoked_gets_no_result(service: Service, has_ended: bool) -> None:
-    """Neither when the request ends right afterwards, nor after waiting for its end; the request itself goes on."""
+    """Neither when the request ends right afterwards, nor after waiting for its end; the request itself continues."""
     call = await called(service)
     lease = await service.claim()
-    await service.store.revoke_key(await service.id_of(service.key), service.clock.now())
+    await service.store.api_keys.revoke(await service.id_of(service.key), service.clock.now())
     if has_ended:
         await service.succeed(lease)
     answer = await asyncio.wait_for(call, 2.5)
 
     assert 401 == answer.status_code
     assert "revoked" in answer.json()["message"]
-    job = await service.store.get(lease.job.id)
+    job = await service.store.jobs.get(lease.job.id)
     assert job is not None
-    assert (State.SUCCEEDED if has_ended else State.RUNNING) is job.state
+    assert (JobState.SUCCEEDED if has_ended else JobState.RUNNING) is job.state
 
 
 @pytest.mark.parametrize("has_begun", [False, True])
 async def test_who_hangs_up_is_not_waited_for(
     service: Service, app: FastAPI, log_lines: list[Any], has_begun: bool
 ) -> None:
-    """A request that nobody listens for any more is cancelled, unless it has begun: then it is finished."""
+    """The request of a client that disconnects is cancelled, unless it has started: then it is finished."""
     hung_up = asyncio.Event()
     messages = [{"type": "http.request", "body": b'{"prompt": "a"}', "more_body": False}]
 
@@ -160,7 +160,7 @@ async def test_a_service_that_stops_has_nothing_drawn_twice(
     call = await called(service, headers={} if key is None else {"Idempotency-Key": key})
     if has_begun:
         await service.claim()
-    app.state.parts.watcher.close()
+    app.state.dependencies.status_feed.close()
     answer = await asyncio.wait_for(call, 5)
 
     request_id = answer.headers["x-fal-request-id"]

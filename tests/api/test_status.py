@@ -2,15 +2,15 @@
 
 import pytest
 
-from pipelet.domain.outcome import Failure, FailureKind, HandedBack, Interrupted
-from pipelet.domain.progress import Progress
+from pipelet.domain.jobs.outcome import Failure, FailureKind, Interrupted, Released
+from pipelet.domain.jobs.progress import Progress
 from tests.api.service import Service
-from tests.jobs import APP, EDIT
+from tests.support.jobs import APP, EDIT
 
 
 async def test_queued(service: Service) -> None:
     """A waiting request answers 202, with how many are ahead and every field fal's clients index."""
-    await service.report_worker()
+    await service.heartbeat()
     await service.submit()
     request_id = await service.submit()
 
@@ -40,7 +40,7 @@ async def test_running(service: Service) -> None:
     request_id = await service.submit(batch_size=4, width=3200, height=2000)
     lease = await service.claim()
     first = await service.client.get(service.status_path(request_id))
-    await service.store.report_progress(lease, Progress(10, 12))
+    await service.store.leases.report_progress(lease, Progress(10, 12))
     later = await service.client.get(service.status_path(request_id))
 
     assert (first.status_code, later.status_code) == (202, 202)
@@ -54,7 +54,7 @@ async def test_succeeded(service: Service) -> None:
     """A finished request answers 200, all tasks done, with what it took."""
     request_id = await service.submit()
     lease = await service.claim()
-    await service.store.report_progress(lease, Progress(11, 12))
+    await service.store.leases.report_progress(lease, Progress(11, 12))
     service.clock.time += 7
     await service.succeed(lease, seconds=1.25)
 
@@ -87,7 +87,7 @@ async def test_handed_back(service: Service) -> None:
     lease = await service.claim()
     await service.submit()
     lost = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker was lost."))
-    await service.store.finish(lease, lost, service.clock.now())
+    await service.store.leases.finish(lease, lost, service.clock.now())
 
     answer = await service.client.get(service.status_path(request_id))
 
@@ -100,7 +100,7 @@ async def test_logs_when_asked(service: Service, query: str) -> None:
     """Asked for, logs are a list of all that happened, in fal's shape."""
     request_id = await service.submit()
     lease = await service.claim()
-    await service.store.finish(lease, HandedBack("the worker stops"), service.clock.now())
+    await service.store.leases.finish(lease, Released("the worker stops"), service.clock.now())
 
     logs = (await service.client.get(f"{service.status_path(request_id)}?{query}")).json()["logs"]
 

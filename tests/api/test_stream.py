@@ -11,14 +11,14 @@ import psutil
 import pytest
 from fastapi import FastAPI
 
-from pipelet.api.parts import Pace
-from pipelet.domain.outcome import FailureKind, HandedBack
-from pipelet.domain.progress import Progress
+from pipelet.api.dependencies import StreamTimeouts
+from pipelet.domain.jobs.outcome import FailureKind, Released
+from pipelet.domain.jobs.progress import Progress
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service
 from tests.api.streams import PATIENCE, Stream, serving, streaming
-from tests.jobs import APP
-from tests.waiting import until
+from tests.support.jobs import APP
+from tests.support.waiting import until
 
 
 async def test_an_event_is_what_a_poll_would_answer(service: Service, url: str) -> None:
@@ -41,7 +41,7 @@ async def test_an_event_is_what_a_poll_would_answer(service: Service, url: str) 
 
 async def test_a_request_is_told_from_the_queue_to_its_end(service: Service, url: str) -> None:
     """Places, tasks and the end, each as it happens; then the stream ends. Its logs add up to those of a poll."""
-    await service.report_worker()
+    await service.heartbeat()
     first, second = await service.submit(), await service.submit()
     async with streaming(service, url, second, "?logs=1") as stream:
         told = [await stream.next()]
@@ -51,7 +51,7 @@ async def test_a_request_is_told_from_the_queue_to_its_end(service: Service, url
         lease = await service.claim()
         told.append(await stream.next())
         for done in (1, 7):
-            await service.store.report_progress(lease, Progress(done, 12))
+            await service.store.leases.report_progress(lease, Progress(done, 12))
             told.append(await stream.next())
         await service.succeed(lease)
         told += await stream.rest()
@@ -88,11 +88,11 @@ async def test_logs_are_null_unless_asked_for(service: Service, url: str) -> Non
 
 
 async def test_a_message_that_changes_is_told(service: Service, url: str) -> None:
-    """Whoever waits learns that the operator has paused the app, though its place is the same."""
+    """A waiting client gets an event when the operator pauses the app, at an unchanged position."""
     request_id = await service.submit()
     async with streaming(service, url, request_id) as stream:
         await stream.next()
-        await service.store.pause(APP, service.clock.now())
+        await service.store.queue.pause(APP, service.clock.now())
         service.clock.time += 1  # what was read of pauses is old now
         event = await stream.next()
 
@@ -110,7 +110,7 @@ async def test_after_a_reconnect_the_story_goes_on(service: Service, url: str) -
             assert await stream.comment()  # the connection is alive, and there is nothing to tell
             lease = await service.claim()
             second = await stream.next()
-        await service.store.report_progress(lease, Progress(3, 12))
+        await service.store.leases.report_progress(lease, Progress(3, 12))
         await service.succeed(lease)
         async with streaming(service, url, request_id, "?logs=1", Last_Event_ID=second.id) as stream:
             last = await stream.rest()
@@ -162,7 +162,7 @@ async def test_a_refusal_is_json(service: Service, slash: str) -> None:
 async def test_silence_is_filled_with_comments(service: Service) -> None:
     """A proxy that closes silent connections does not close this one."""
     request_id = await service.submit()
-    quick = serving(service.another_api(pace=Pace(silence=0.05)))
+    quick = serving(service.another_api(stream_timeouts=StreamTimeouts(keepalive=0.05)))
     async with quick as (url, _), streaming(service, url, request_id) as stream:
         await stream.next()
         assert [": ping"] * 3 == [await stream.comment() for _ in range(3)]
@@ -189,7 +189,7 @@ async def test_a_server_that_stops_breaks_streams_off(
 
 async def test_whoever_does_not_read_costs_nobody_else(service: Service) -> None:
     """Others hear at once what it leaves unread, and after a while its connection is broken off."""
-    async with serving(service.another_api(pace=Pace(patience=0.5))) as (url, _):
+    async with serving(service.another_api(stream_timeouts=StreamTimeouts(write=0.5))) as (url, _):
         await hold_out(service, url)
 
 
@@ -201,7 +201,7 @@ async def hold_out(service: Service, url: str) -> None:
             for _ in range(8):  # more than all buffers on the way hold
                 lease = await service.claim()
                 assert (await stream.next(within=3)).body["status"] == "IN_PROGRESS"
-                await service.store.finish(lease, HandedBack("x" * 2_000_000), service.clock.now())
+                await service.store.leases.finish(lease, Released("x" * 2_000_000), service.clock.now())
                 assert (await stream.next(within=3)).body["status"] == "IN_QUEUE"
             await until(lambda: is_closed(connection))
 
@@ -232,7 +232,7 @@ def _is_open(connection: socket.socket) -> bool:
 
 
 async def test_streams_that_are_dropped_leave_nothing(service: Service, url: str, store: SqliteStore) -> None:
-    """No task, no socket, and nobody who watches: hundreds come, hear, and are gone."""
+    """No task, no socket and no subscription remains after hundreds of streams."""
     ids = [await service.submit() for _ in range(10)]
     await asyncio.sleep(0)
     tasks_before = asyncio.all_tasks()
@@ -279,7 +279,7 @@ async def test_streams_do_not_ask_the_database_each(service: Service, url: str, 
             await stream.next()
         queries: list[str] = []
         store._reader.set_trace_callback(queries.append)
-        await until(lambda: sum("AS written_lines" in query for query in queries) >= 2)  # what a look begins with
+        await until(lambda: sum("AS log_entries" in query for query in queries) >= 2)  # what a look begins with
         idle = len(queries)
         queries.clear()
         await service.claim()

@@ -7,12 +7,12 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from pipelet.blobs.disk import DiskBlobs
-from pipelet.domain.image import ImageSpec, OutputFormat
-from pipelet.domain.job import Job
+from pipelet.blobs.disk import DiskBlobStore
+from pipelet.domain.generation.image import ImageSpec, OutputFormat
+from pipelet.domain.jobs.job import Job
 from pipelet.store.sqlite import SqliteStore
 from tests.api.service import Service, build
-from tests.jobs import APP, SetClock
+from tests.support.jobs import APP, FakeClock
 
 URL = f"/fal/queue/{APP}"
 
@@ -26,7 +26,7 @@ SEEDS_OWN = b"""{
 
 async def stored(service: Service, answer: httpx2.Response) -> Job:
     assert answer.status_code == 200, answer.text
-    job = await service.store.get(answer.json()["request_id"])
+    job = await service.store.jobs.get(answer.json()["request_id"])
     assert job is not None
     return job
 
@@ -51,7 +51,7 @@ async def test_any_label(service: Service, label: str | None) -> None:
 
 
 async def test_answer(service: Service) -> None:
-    """The answer has the id, its three URLs under the called app, and what fal's clients read beside them."""
+    """The response has the id, its three URLs under the called app, and the other fields that fal's clients read."""
     await service.submit()
     answer = await service.client.post(URL, json={"prompt": "a"})
 
@@ -82,7 +82,7 @@ async def test_defaults(service: Service) -> None:
     jobs = [await stored(service, answer) for answer in answers]
     for job in jobs:
         assert job.priority == 0
-        assert job.expected_seconds > 0
+        assert job.estimated_seconds > 0
         assert job.spec == ImageSpec(
             prompt="a",
             negative_prompt=None,
@@ -171,7 +171,7 @@ async def test_no_host_at_all(app: FastAPI, service: Service) -> None:
     assert answer.json()["status_url"].startswith("http://[::1]:8000/fal/queue/")
 
 
-async def test_public_url(store: SqliteStore, blobs: DiskBlobs, clock: SetClock, service: Service) -> None:
+async def test_public_url(store: SqliteStore, blobs: DiskBlobStore, clock: FakeClock, service: Service) -> None:
     """A configured public URL wins over what the request says."""
     app = build(store, blobs, clock, public_url="https://api.pipelet.ai/")
     transport = httpx2.ASGITransport(app)

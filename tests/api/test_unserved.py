@@ -6,12 +6,12 @@ import pytest
 
 from pipelet.domain.catalog import Catalog
 from tests.api.service import CATALOG, Service
-from tests.jobs import APP, EDIT
+from tests.support.jobs import APP, EDIT
 
 
 @pytest.fixture
 def catalog() -> Catalog:
-    """As with `--model owner/name`, of which the catalog knows nothing, and so not that it edits."""
+    """As with `--model owner/name`: the catalog has no entry for it, and so none that says that it edits."""
     return CATALOG.with_model("owner/name")
 
 
@@ -25,7 +25,7 @@ async def test_an_app_that_nothing_serves_says_so(service: Service) -> None:
     assert 0 == await service.queued()
 
 
-NOBODY: dict[str, dict[str, Any] | None] = {
+NO_WORKER: dict[str, dict[str, Any] | None] = {
     "none": None,
     "of another app": {"apps": (EDIT,)},
     "with a problem": {"problem": "The model folder is empty."},
@@ -38,15 +38,15 @@ async def told(service: Service, request_id: str) -> tuple[str, int | None]:
     return status["statusMessages"]["message"], status["statusMessages"]["estimatedTotalTimeSeconds"]
 
 
-@pytest.mark.parametrize("worker", NOBODY.values(), ids=NOBODY)
+@pytest.mark.parametrize("worker", NO_WORKER.values(), ids=NO_WORKER)
 async def test_a_request_that_no_worker_will_begin_says_so(service: Service, worker: dict[str, Any] | None) -> None:
     """No time is promised until one comes that does, also one that still loads its model."""
     if worker is not None:
-        await service.report_worker(**worker)
+        await service.heartbeat(**worker)
     request_id = await service.submit()
 
     before = await told(service, request_id)
-    await service.report_worker(ready=False)
+    await service.heartbeat(ready=False)
     service.clock.time += 1
     after = await told(service, request_id)
 
@@ -60,10 +60,10 @@ async def test_a_request_that_no_worker_will_begin_says_so(service: Service, wor
 
 async def test_a_worker_that_is_drained_begins_nothing(service: Service) -> None:
     """What it draws has a time all the same."""
-    await service.report_worker(name="gpu-7")
+    await service.heartbeat(name="gpu-7")
     running, waiting = await service.submit(), await service.submit()
     await service.claim()
-    await service.store.drain_worker("gpu-7", service.clock.now())
+    await service.store.workers.drain("gpu-7", service.clock.now())
     service.clock.time += 1
 
     (_, seconds), (message, none) = await told(service, running), await told(service, waiting)
@@ -75,8 +75,8 @@ async def test_a_worker_that_is_drained_begins_nothing(service: Service) -> None
 
 async def test_a_paused_app_promises_no_time(service: Service) -> None:
     """Only the operator knows."""
-    await service.report_worker()
-    await service.store.pause(APP, service.clock.now())
+    await service.heartbeat()
+    await service.store.queue.pause(APP, service.clock.now())
 
     message, seconds = await told(service, await service.submit())
 

@@ -7,10 +7,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipelet.domain.ids import new_token
-from pipelet.domain.webhook_keys import begun
-from pipelet.domain.webhooks import Webhook
+from pipelet.domain.webhooks.delivery import Webhook
+from pipelet.domain.webhooks.signing_keys import initial_keys
 from tests.api.service import Service
-from tests.jobs import APP
+from tests.support.jobs import APP
 
 URL = f"/fal/queue/{APP}"
 GOOD = "https://example.com:8443/hook%20a?token=a%2Fb&x=1"
@@ -19,7 +19,7 @@ GOOD = "https://example.com:8443/hook%20a?token=a%2Fb&x=1"
 async def test_the_target_is_kept_with_the_request(service: Service) -> None:
     """As it was meant: percent-encoded once by the caller; and our address as the caller knows it."""
     answer = await service.client.post(f"{URL}?fal_webhook={quote(GOOD, safe='')}", json={"prompt": "a"})
-    job = await service.store.get(answer.json()["request_id"])
+    job = await service.store.jobs.get(answer.json()["request_id"])
 
     assert answer.status_code == 200
     assert job is not None
@@ -39,11 +39,11 @@ async def test_a_request_with_a_webhook_is_polled_as_any_other(service: Service)
 async def test_names_of_every_script_can_be_called(service: Service) -> None:
     """A host is kept as the network knows it."""
     answer = await service.client.post(URL, params={"fal_webhook": "https://bücher.example/ä"}, json={"prompt": "a"})
-    job = await service.store.get(answer.json()["request_id"])
+    job = await service.store.jobs.get(answer.json()["request_id"])
 
     assert job is not None
     assert job.webhook is not None
-    assert "xn--bcher-kva.example:443" == job.webhook.receiver
+    assert "xn--bcher-kva.example:443" == job.webhook.endpoint
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ async def test_names_of_every_script_can_be_called(service: Service) -> None:
         ("http://exa mple.com/", "absolute URL"),
         ("http://example.com:99999/", "port"),
         ("http://example.com:0/", "port"),
-        ("http://[::1", "no URL"),
-        ("http://example.com/\n", "no URL"),
+        ("http://[::1", "not a URL"),
+        ("http://example.com/\n", "not a URL"),
         ("https://ann:secret@example.com/", "password"),
         ("https://example.com/#part", "ragment"),
         ("https://example.com/" + "a" * 2048, "2048 characters"),
@@ -85,7 +85,7 @@ async def test_targets_that_could_not_be_called_are_refused(service: Service, ta
     assert [["query", "fal_webhook"]] == [fault["loc"] for fault in answer.json()["detail"]]
     assert says in answer.json()["detail"][0]["msg"]
     assert says in answer.json()["message"]
-    assert {} == await service.store.counts()
+    assert {} == await service.store.queue.counts()
 
 
 async def test_two_targets_are_refused(service: Service) -> None:
@@ -96,10 +96,10 @@ async def test_two_targets_are_refused(service: Service) -> None:
 
 
 async def test_keys_are_published_padded_and_without_secrets(service: Service) -> None:
-    """To anybody, as fal's verifiers decode them; the next one, too."""
+    """Without authentication, as fal's verifiers decode them; the next one, too."""
     del service.client.headers["Authorization"]
     pairs = iter([(b"p" * 32, b"\xff" * 32), (b"q" * 32, b"\xfe" * 32)])
-    await service.store.outbox.change_keys(lambda keys: begun(keys, lambda: next(pairs), service.clock.now()))
+    await service.store.outbox.update_keys(lambda keys: initial_keys(keys, lambda: next(pairs), service.clock.now()))
     answer = await service.client.get("/.well-known/jwks.json")
 
     keys = answer.json()["keys"]
@@ -117,9 +117,9 @@ async def test_metrics_tell_what_waits(service: Service) -> None:
     text = (await service.client.get("/metrics")).text
     values = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
     delivery = await service.store.outbox.claim(
-        new_token(), service.clock.now(), service.clock.now() + 9, busy_users=(), busy_receivers=()
+        new_token(), service.clock.now(), service.clock.now() + 9, busy_users=(), busy_endpoints=()
     )
 
-    assert (1, 90) == (values["pipelet_webhooks_undelivered"], values["pipelet_webhooks_oldest_age_seconds"])
-    assert 0 == values["pipelet_webhook_tries_total"]
+    assert (1, 90) == (values["pipelet_webhooks_pending"], values["pipelet_webhooks_oldest_age_seconds"])
+    assert 0 == values["pipelet_webhook_attempts_total"]
     assert delivery is not None

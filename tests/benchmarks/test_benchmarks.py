@@ -1,32 +1,34 @@
 """The benchmarks: each runs, and the check that none has become worse."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from benchmarks.catalog import ALL, Benchmark
-from benchmarks.table import RATIOS, Ratio
+from benchmarks.lib.table import RATIOS, Ratio
 
 from benchmarks import check
+from tests.support import fork_server
+from tests.support.service import REPOSITORY, environment
 
 
 @pytest.mark.parametrize("benchmark", [each for each in ALL if each.smoke is not None], ids=lambda each: each.name)
 def test_runs_at_its_smallest_counts(benchmark: Benchmark, tmp_path: Path) -> None:
     """Every benchmark comes to its end, and reports the ratios that `benchmarks check` guards."""
-    file = tmp_path / "ratios.jsonl"
+    file, log = tmp_path / "ratios.jsonl", tmp_path / "log"
+    _, module, *arguments = benchmark.command(benchmark.smoke or "")
 
-    ended = subprocess.run(
-        [sys.executable, *benchmark.command(benchmark.smoke or "")],
-        env=os.environ | {RATIOS: str(file)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with log.open("w") as output:
+        ended = fork_server.start(
+            arguments,
+            cwd=REPOSITORY,
+            env=environment({RATIOS: str(file), fork_server.ADDRESS: fork_server.address()}),
+            stdout=output.fileno(),
+            stderr=output.fileno(),
+            module=module,
+        )
 
-    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    assert 0 == ended.wait(), log.read_text()
     assert all(json.loads(line)["value"] >= 0 for line in file.read_text().splitlines())
     assert file.read_text()
 

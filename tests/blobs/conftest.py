@@ -8,16 +8,16 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from pipelet.blobs.disk import DiskBlobs
-from pipelet.blobs.s3 import S3Blobs
+from pipelet.blobs.disk import DiskBlobStore
+from pipelet.blobs.s3 import S3BlobStore
 from pipelet.domain.clock import SystemClock
-from pipelet.domain.ports import BlobStore
+from pipelet.domain.ports.blobs import BlobStore
 from pipelet.store.sqlite import open_sqlite
 from tests.api.service import build
-from tests.databases import empty_sqlite
-from tests.s3_server import BUCKET, KEY, SECRET, S3Server
+from tests.support.databases import empty_sqlite
+from tests.support.servers.s3 import BUCKET, KEY, SECRET, S3Server
 
-MakeS3 = Callable[..., S3Blobs]
+MakeS3 = Callable[..., S3BlobStore]
 
 
 class Shelf:
@@ -39,18 +39,18 @@ async def make_shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
     """Of stores whose URLs are good for so many seconds."""
     async with AsyncExitStack() as open_clients:
 
-        async def on_disk(url_seconds: float) -> Shelf:
+        async def on_disk(url_ttl_seconds: float) -> Shelf:
             path = tmp_path / "pipelet.sqlite"
             path.write_bytes(empty_sqlite())
             store = open_sqlite(path)
             open_clients.callback(store.close)
-            blobs = DiskBlobs(tmp_path / "files", signing_key=os.urandom(32), url_seconds=url_seconds)
+            blobs = DiskBlobStore(tmp_path / "files", signing_key=os.urandom(32), url_ttl_seconds=url_ttl_seconds)
             transport = httpx2.ASGITransport(build(store, blobs, SystemClock()))
             client = httpx2.AsyncClient(transport=transport)
             return Shelf(blobs, await open_clients.enter_async_context(client))
 
-        async def on_s3(url_seconds: float) -> Shelf:
-            blobs = request.getfixturevalue("make_s3")(url_seconds=url_seconds)
+        async def on_s3(url_ttl_seconds: float) -> Shelf:
+            blobs = request.getfixturevalue("make_s3")(url_ttl_seconds=url_ttl_seconds)
             return Shelf(blobs, await open_clients.enter_async_context(httpx2.AsyncClient()))
 
         yield {"disk": on_disk, "s3": on_s3}[request.param]
@@ -65,7 +65,7 @@ async def shelf(make_shelf) -> Shelf:
 def make_s3(s3_server: S3Server, tmp_path: Path) -> MakeS3:
     """A store on the running server, below a prefix that no other test has; what is named is changed."""
 
-    def make(bucket: str = BUCKET, **changes: object) -> S3Blobs:
+    def make(bucket: str = BUCKET, **changes: object) -> S3BlobStore:
         values = {
             "prefix": f"{tmp_path.parent.name}/{tmp_path.name}",
             "region": "us-east-1",
@@ -75,8 +75,8 @@ def make_s3(s3_server: S3Server, tmp_path: Path) -> MakeS3:
             "access_key_id": KEY,
             "secret_access_key": SECRET,
             "session_token": "",
-            "url_seconds": 7200,
+            "url_ttl_seconds": 7200,
         }
-        return S3Blobs(bucket, **values | changes)
+        return S3BlobStore(bucket, **values | changes)
 
     return make

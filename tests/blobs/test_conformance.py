@@ -8,7 +8,7 @@ import pytest
 
 from pipelet.domain.errors import NotFound
 from tests.blobs.conftest import Shelf
-from tests.waiting import until
+from tests.support.waiting import until
 
 KEY = "outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__00001_.png"
 OTHER = KEY.replace("00001", "00002")

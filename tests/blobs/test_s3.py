@@ -11,12 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from pipelet import settings, wiring
-from pipelet.domain.errors import BlobsUnusable
+from pipelet import settings
+from pipelet.domain.errors import BlobStoreError
+from pipelet.wiring.blobs import open_blobs
 from tests.blobs.conftest import MakeS3
-from tests.s3_server import BUCKET, HOST_SUFFIX, KEY, READER, SECRET, S3Server
-from tests.tcp_server import in_background, listening
-from tests.web_server import WebServer, whole
+from tests.support.servers.s3 import BUCKET, HOST_SUFFIX, KEY, READER, SECRET, S3Server
+from tests.support.servers.tcp import in_background, listening
+from tests.support.servers.web import WebServer, whole
 
 FILE = "outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__00001_.png"
 
@@ -90,17 +91,11 @@ async def test_the_bucket_may_stand_in_the_hosts_name(make_s3: MakeS3, s3_server
     [
         ("s3://pictures/a", {}, "https://pictures.s3.eu-central-1.amazonaws.com/a/outputs/"),
         ("s3://my.pictures", {}, "https://s3.eu-central-1.amazonaws.com/my.pictures/outputs/"),
-        ("s3://pictures", {"s3_addressing": "path"}, "https://s3.eu-central-1.amazonaws.com/pictures/outputs/"),
         ("s3://pictures/a", {"AWS_ENDPOINT_URL": "http://minio:9000"}, "http://minio:9000/pictures/a/outputs/"),
         (
             "s3://pictures",
             {"AWS_ENDPOINT_URL": "http://minio:9000", "s3_public_url": "https://s3.example.com/"},
             "https://s3.example.com/pictures/outputs/",
-        ),
-        (
-            "s3://pictures",
-            {"AWS_ENDPOINT_URL": "https://r2.example.com", "s3_addressing": "virtual"},
-            "https://pictures.r2.example.com/outputs/",
         ),
     ],
 )
@@ -115,7 +110,7 @@ def test_urls_are_of_the_place_that_the_settings_name(
         monkeypatch.setenv(name, changes[name])
     flags = {name: value for name, value in changes.items() if not name.startswith("AWS_")}
 
-    blobs = wiring.open_blobs(settings.load(blobs_url=url, **flags))
+    blobs = open_blobs(settings.load(blobs_url=url, **flags))
 
     assert url_of(blobs).startswith(begins)
 
@@ -153,7 +148,7 @@ async def test_what_is_wrong_is_named(make_s3: MakeS3, changes: dict[str, str], 
     blobs = make_s3(**changes)
 
     for call in (blobs.check(), blobs.put(FILE, b"pixels", "image/png"), blobs.delete(FILE)):
-        with pytest.raises(BlobsUnusable, match=advice) as caught:
+        with pytest.raises(BlobStoreError, match=advice) as caught:
             await call
         assert "\n" not in str(caught.value)
         assert SECRET not in str(caught.value)
@@ -164,9 +159,9 @@ async def test_a_machine_without_keys_is_told_what_to_set(make_s3: MakeS3, monke
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
     blobs = make_s3(access_key_id="", secret_access_key="")
 
-    with pytest.raises(BlobsUnusable, match="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give"):
+    with pytest.raises(BlobStoreError, match="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give"):
         await blobs.check()
-    with pytest.raises(BlobsUnusable, match="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give"):
+    with pytest.raises(BlobStoreError, match="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give"):
         url_of(blobs)
 
 
@@ -174,7 +169,7 @@ async def test_tls_that_the_server_does_not_speak_is_named(make_s3: MakeS3, s3_s
     """The scheme of the endpoint is what to change."""
     blobs = make_s3(endpoint=s3_server.endpoint.replace("http:", "https:"))
 
-    with pytest.raises(BlobsUnusable, match="does not speak TLS"):
+    with pytest.raises(BlobStoreError, match="does not speak TLS"):
         await blobs.check()
 
 
@@ -197,13 +192,13 @@ async def test_what_servers_answer_is_explained(make_s3: MakeS3, status: int, bo
         blobs = make_s3(endpoint=server.url)
 
         for call in (blobs.check(), blobs.put(FILE, b"pixels", "image/png"), blobs.delete(FILE)):
-            with pytest.raises(BlobsUnusable, match=advice):
+            with pytest.raises(BlobStoreError, match=advice):
                 await call
 
 
 async def test_nobody_is_asked_twice(make_s3: MakeS3) -> None:
     """Whoever stores decides when to try again, so one call is one request."""
-    with answering(503, "<Error><Code>SlowDown</Code></Error>") as server, pytest.raises(BlobsUnusable):
+    with answering(503, "<Error><Code>SlowDown</Code></Error>") as server, pytest.raises(BlobStoreError):
         await make_s3(endpoint=server.url).put(FILE, b"pixels", "image/png")
 
     assert ["PUT"] == [request.method for request in server.requests]
@@ -214,7 +209,7 @@ async def test_a_connection_that_breaks_off_is_told(make_s3: MakeS3) -> None:
     async with listening(lambda reader, _: reader.readexactly(1)) as port:
         blobs = make_s3(endpoint=f"http://127.0.0.1:{port}")
 
-        with pytest.raises(BlobsUnusable, match="broke off"):
+        with pytest.raises(BlobStoreError, match="broke off"):
             await blobs.put(FILE, b"pixels", "image/png")
 
 
@@ -223,7 +218,7 @@ async def test_a_server_that_says_nothing_is_given_up(make_s3: MakeS3) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         blobs = make_s3(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
 
-        with pytest.raises(BlobsUnusable, match="does not answer in time"):
+        with pytest.raises(BlobStoreError, match="does not answer in time"):
             await blobs.check()
 
 

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.service import Service
+from tests.support.service import Service
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "hush", "PGPASSWORD": "hush", "A_TOKEN": "hush"}
 

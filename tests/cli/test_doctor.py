@@ -7,21 +7,23 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from pipelet.cli import doctor
-from pipelet.cli.checks import _space_in_database
-from pipelet.cli.findings import Finding, ok
+from pipelet.cli.commands.operator import doctor
+from pipelet.cli.doctor.checks import _database_space
+from pipelet.cli.doctor.engine_checks import model_is_there
+from pipelet.cli.doctor.findings import Finding, ok
+from pipelet.domain.catalog import ModelConfig
 from pipelet.settings import load
 from pipelet.store.migrations import HEAD
 from pipelet.system.permissions import PRIVATE
 from pipelet.wiring.secret_files import signing_key
-from tests.databases import empty_sqlite
-from tests.disks import filled, small_disk
-from tests.s3_server import BUCKET, S3Server
-from tests.service import REPOSITORY, Service, pipelet
-from tests.tcp_server import in_background
-from tests.web_server import WebServer, whole
+from tests.support.databases import empty_sqlite
+from tests.support.disks import filled, small_disk
+from tests.support.servers.s3 import BUCKET, S3Server
+from tests.support.servers.tcp import in_background
+from tests.support.servers.web import WebServer, whole
+from tests.support.service import REPOSITORY, Service, pipelet
 
-BOX = REPOSITORY / "src" / "pipelet" / "engine" / "box"
+DEMO = REPOSITORY / "src" / "pipelet" / "engine" / "demo_model"
 
 
 def look(service: Service, *arguments: str, **settings: str) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def test_every_failure_says_how_to_mend_it(tmp_path: Path) -> None:
     """A data directory that cannot be, a damaged model and a taken port are told in one go."""
     (tmp_path / "file").touch()
     model = tmp_path / "model"
-    shutil.copytree(BOX, model)
+    shutil.copytree(DEMO, model)
     shutil.rmtree(model / "vae")
     with in_background(WebServer(lambda _: whole(b"", "501 Not Implemented"))) as other:
         port = str(other.port)
@@ -74,7 +76,7 @@ def test_every_failure_says_how_to_mend_it(tmp_path: Path) -> None:
     assert {name for name, check in found.items() if check["state"] == "fail"} == {"data directory", "model", "service"}
     assert "vae" in found["model"]["detail"]
     assert port in found["service"]["detail"]
-    assert all(check["mend"] for check in found.values() if check["state"] != "ok")
+    assert all(check["fix"] for check in found.values() if check["state"] != "ok")
 
 
 def test_wrong_settings_are_listed_and_the_rest_is_still_looked_at(tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ def test_wrong_settings_are_listed_and_the_rest_is_still_looked_at(tmp_path: Pat
 
 def test_an_engine_that_cannot_be_imported_fails(tmp_path: Path) -> None:
     """What stopped the import is quoted."""
-    (tmp_path / "catalog.toml").write_text('[models.broken]\nsource = "none"\npainter = "no_such_module:Painter"\n')
+    (tmp_path / "catalog.toml").write_text('[models.broken]\nsource = "none"\nbackend = "no_such_module:Backend"\n')
 
     found = look_at(tmp_path, catalog=str(tmp_path / "catalog.toml"), model="broken", port="0")
 
@@ -97,12 +99,12 @@ def test_an_engine_that_cannot_be_imported_fails(tmp_path: Path) -> None:
     assert "No module named 'no_such_module'" in found["engine"]["detail"]
 
 
-def test_a_model_of_the_hub_that_is_not_here_is_a_warning(service: Service) -> None:
+def test_a_model_of_the_hub_that_is_not_here_is_a_warning() -> None:
     """It will be downloaded: the command that does so ahead is named."""
-    found = look(service, "--model", "owner/no-such-model")
+    found = model_is_there(ModelConfig(name="hub", source="owner/no-such-model"))
 
-    assert found["model"]["state"] == "warn"
-    assert "owner/no-such-model" in found["model"]["mend"]
+    assert found.state == "warn"
+    assert "owner/no-such-model" in found.fix
 
 
 def test_a_local_key_that_is_none_fails(tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_a_local_key_that_is_none_fails(tmp_path: Path) -> None:
     broken = look_at(tmp_path, port="0", model="gradient", catalog=str(_catalog(tmp_path)))
 
     assert readable["local key"]["state"] == "warn"
-    assert "chmod 600" in readable["local key"]["mend"]
+    assert "chmod 600" in readable["local key"]["fix"]
     assert broken["local key"]["state"] == "fail"
 
 
@@ -125,7 +127,7 @@ def test_a_service_that_does_not_take_the_key_is_a_warning(service: Service) -> 
     found = look(service, "--key", "pk_" + "a" * 43)
 
     assert found["service"]["state"] == "warn"
-    assert "key" in found["service"]["mend"]
+    assert "key" in found["service"]["fix"]
 
 
 def test_a_url_where_nothing_answers_fails(service: Service) -> None:
@@ -137,10 +139,10 @@ def test_a_url_where_nothing_answers_fails(service: Service) -> None:
 
 def test_a_service_is_found_without_a_key(service: Service, tmp_path: Path) -> None:
     """Without a key the service is reported all the same, and no key is called wrong."""
-    found = look_at(tmp_path, url=service.url, model="gradient", catalog=str(_catalog(tmp_path)))
+    found = look_at(tmp_path, api_url=service.url, model="gradient", catalog=str(_catalog(tmp_path)))
 
     assert found["service"]["state"] == "ok", found
-    assert "answers" in found["service"]["detail"]
+    assert "runs at" in found["service"]["detail"]
 
 
 def test_a_full_disk_is_called_full(tmp_path: Path) -> None:
@@ -156,9 +158,9 @@ def test_a_full_disk_is_called_full(tmp_path: Path) -> None:
 
     for name in ("disk", "database", "files"):
         assert found[name]["state"] == "fail", found
-        assert "pace" in found[name]["detail"] + found[name]["mend"]
-        assert "writable" not in found[name]["detail"] + found[name]["mend"]
-    assert "PIPELET_METRICS_ADDRESS" in found["metrics"]["mend"]
+        assert "pace" in found[name]["detail"] + found[name]["fix"]
+        assert "writable" not in found[name]["detail"] + found[name]["fix"]
+    assert "PIPELET_METRICS_ADDRESS" in found["metrics"]["fix"]
 
 
 def test_checks_that_hang_hold_up_no_other() -> None:
@@ -171,12 +173,12 @@ def test_checks_that_hang_hold_up_no_other() -> None:
 
     plan = [("one", hang), ("two", lambda: ok("well")), ("three", hang)]
     began = time.monotonic()
-    found = dict(doctor._carry_out(plan, console=None, seconds=0.2))
+    found = dict(doctor._run_checks(plan, console=None, timeout=0.2))
     hangs.set()
 
     assert time.monotonic() - began < 2
     assert {"one": "fail", "two": "ok", "three": "fail"} == {name: each.state for name, each in found.items()}
-    assert "no answer within 0.2 s" in found["one"].detail
+    assert "no result within 0.2 s" in found["one"].detail
 
 
 def test_files_on_s3_are_looked_at(tmp_path: Path, s3_server: S3Server) -> None:
@@ -186,14 +188,14 @@ def test_files_on_s3_are_looked_at(tmp_path: Path, s3_server: S3Server) -> None:
     good = look_at(tmp_path, variables=s3_server.variables(), blobs_url=f"s3://{BUCKET}/doctor", **settings)
     missing = look_at(tmp_path, variables=s3_server.variables(), blobs_url="s3://missing", **settings)
 
-    assert ("ok", f"s3://{BUCKET}/doctor can be written") == (good["files"]["state"], good["files"]["detail"])
+    assert ("ok", f"s3://{BUCKET}/doctor is writable") == (good["files"]["state"], good["files"]["detail"])
     assert missing["files"]["state"] == "fail"
     assert "has no bucket missing" in missing["files"]["detail"]
 
 
 def _catalog(folder: Path) -> Path:
     catalog = folder / "catalog.toml"
-    catalog.write_text('[models.gradient]\nsource = "none"\npainter = "tests.engine.zoo.gradient:Gradient"\n')
+    catalog.write_text('[models.gradient]\nsource = "none"\nbackend = "tests.support.backends.gradient:Gradient"\n')
     return catalog
 
 
@@ -202,8 +204,8 @@ def test_free_pages_of_the_database_are_named(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "pipelet.sqlite")) as database:
         database.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(3000000)); DROP TABLE t;")
     chosen = load(data_dir=tmp_path)
-    large, usual = _space_in_database(chosen, "here", least_megabytes=2.0), _space_in_database(chosen, "here")
+    large, usual = _database_space(chosen, "here", min_megabytes=2.0), _database_space(chosen, "here")
 
     assert ("warn", "here; 3 of its 3 MB are free pages") == (large.state, large.detail)
-    assert f"sqlite3 {tmp_path}/pipelet.sqlite VACUUM" in large.mend
+    assert f"sqlite3 {tmp_path}/pipelet.sqlite VACUUM" in large.fix
     assert "ok" == usual.state

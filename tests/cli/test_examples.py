@@ -17,7 +17,7 @@ from pipelet.cli import build
 from tests.clients.behind_tls import behind_tls
 from tests.clients.installed import NODE
 from tests.docs.test_docs import blocks
-from tests.service import REPOSITORY, Service, environment
+from tests.support.service import REPOSITORY, Service, environment
 
 EXAMPLES = REPOSITORY / "examples"
 COMMANDS = {"curl": ["bash", str(EXAMPLES / "curl.sh")], "node": [str(NODE), str(EXAMPLES / "javascript.mjs")]}
@@ -51,10 +51,22 @@ def checkout(service: Service, tmp_path: Path) -> Path:
 
 
 def test_the_readmes_shell_lines_run_in_order(service: Service, checkout: Path) -> None:
-    """Pasted one after the other: the answer, the status, its stream to the end, the result, and a cancel too late."""
+    """Pasted one after the other: the stream of the status to its end, the result, and the key for JavaScript."""
     lines = _here(service, "\n".join(blocks(REPOSITORY / "README.md", "bash")))
 
-    done = _run(["bash", "-euc", f"{lines}\necho $PIPELET_KEY"], service, checkout)
+    done = _run(["bash", "-euc", f"unset PIPELET_API_KEY\n{lines}\necho $PIPELET_API_KEY"], service, checkout)
+
+    assert done.returncode == 0, done.stderr
+    assert re.search(r'data: {"status":"COMPLETED"', done.stdout)
+    assert 2 == len(re.findall(r'"file_name":"[^"]+","content_type"', done.stdout))
+    assert done.stdout.endswith(f"{service.key}\n")
+
+
+def test_the_shell_lines_of_the_page_for_curl_run_in_order(service: Service, checkout: Path) -> None:
+    """Pasted one after the other: the reply, the status, its stream to the end, the result, and a cancel too late."""
+    lines = _here(service, "\n".join(blocks(REPOSITORY / "docs" / "use" / "curl.md", "bash")))
+
+    done = _run(["bash", "-euc", lines], service, checkout)
 
     assert done.returncode == 0, done.stderr
     submitted, *answers = done.stdout.splitlines()
@@ -63,7 +75,6 @@ def test_the_readmes_shell_lines_run_in_order(service: Service, checkout: Path) 
     assert re.search(r'data: {"status":"COMPLETED"', done.stdout)  # curl ends no line for us
     assert 2 == len(re.findall(r'"file_name":"[^"]+","content_type"', done.stdout))
     assert "ALREADY_COMPLETED" in done.stdout
-    assert done.stdout.endswith(f"{service.key}\n")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +135,7 @@ def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) 
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "demo.py"), "--size", "96x64"],
         cwd=tmp_path,
-        env=environment(threads="1"),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=300,
@@ -149,10 +160,13 @@ def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) 
 
 def test_a_demo_that_fails_says_why(tmp_path: Path) -> None:
     """A model that cannot be loaded ends it, with the reason and the exit code of a failure."""
+    catalog = tmp_path / "catalog.toml"
+    backend = "tests.support.backends.raises_while_loading:Backend"
+    catalog.write_text(f'[models.broken]\nsource = "none"\nbackend = "{backend}"\n')
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "demo.py")],
         cwd=tmp_path,
-        env=environment(model=str(tmp_path / "nowhere")),
+        env=environment(catalog=str(catalog), model="broken"),
         capture_output=True,
         text=True,
         timeout=300,
@@ -160,12 +174,12 @@ def test_a_demo_that_fails_says_why(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 1
-    assert "There is no model folder" in done.stdout
+    assert "The model none cannot be loaded: KeyError" in done.stdout
     assert not (tmp_path / "demo-output").exists()
 
 
 def _run(command: list[str], service: Service, folder: Path) -> "subprocess.CompletedProcess[str]":
-    known = {"PIPELET_URL": service.url, "PIPELET_KEY": service.key}
+    known = {"PIPELET_API_URL": service.url, "PIPELET_API_KEY": service.key}
     return subprocess.run(
         command, cwd=folder, env=os.environ | known, capture_output=True, text=True, timeout=60, check=False
     )

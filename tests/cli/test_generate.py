@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelet.cli.serve import _greet
+from pipelet.cli.commands.operator.serve import _print_banner
 from pipelet.settings import load
-from tests.service import Service, environment, pipelet
-from tests.waiting import eventually
+from tests.support.service import Service, environment, pipelet
+from tests.support.waiting import eventually
 
 SMALL = ("--width", "96", "--height", "64")
 
@@ -78,7 +78,7 @@ def test_a_refused_request_exits_with_1_and_every_reason(service: Service) -> No
 
 def test_a_failed_request_exits_with_1_and_its_reason(tmp_path: Path) -> None:
     """A request that ends without pictures says why."""
-    with Service(tmp_path, painter="tests.engine.zoo.raises_while_drawing:Painter") as failing:
+    with Service(tmp_path, backend="tests.support.backends.raises_while_drawing:Backend") as failing:
         done = failing.run("generate", "please", *SMALL)
 
     assert done.returncode == 1
@@ -110,11 +110,11 @@ def test_wrong_flags_exit_with_2(tmp_path: Path) -> None:
 
 def test_without_a_service_it_exits_with_4_and_says_how_to_start_one(tmp_path: Path) -> None:
     """Nothing listening is told at once, not after the patience for restarts."""
-    done = pipelet("generate", "x", cwd=tmp_path, timeout=10, url="http://127.0.0.1:1", key="pk_" + "a" * 43)
+    done = pipelet("generate", "x", cwd=tmp_path, timeout=10, api_url="http://127.0.0.1:1", api_key="pk_" + "a" * 43)
 
     assert done.returncode == 4
     assert "pipelet serve" in done.stderr
-    assert "PIPELET_URL" in done.stderr
+    assert "PIPELET_API_URL" in done.stderr
 
 
 def test_a_wrong_key_exits_with_4(service: Service) -> None:
@@ -168,7 +168,7 @@ def test_ctrl_c_cancels_a_request_that_waits(idle: Service, tmp_path: Path) -> N
 def test_ctrl_c_leaves_a_request_that_has_begun(service: Service, tmp_path: Path) -> None:
     """It goes on; the command that stops it is named, and the one that fetches it later works."""
     with service.paused():
-        generating, first = _start(service, tmp_path, "has begun")
+        generating, first = _start(service, tmp_path, "is running")
         assert generating.stderr is not None
         eventually(lambda: "Progress" in first or "Progress" in generating.stderr.readline())  # type: ignore[union-attr]
 
@@ -200,7 +200,7 @@ def _start(service: Service, out: Path, *arguments: str) -> tuple[subprocess.Pop
     """A running `pipelet generate`, and the first line it said."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelet", "generate", *arguments, *SMALL, "--out", str(out)],
-        env=environment(**service.settings, url=service.url),
+        env=environment(**service.settings, api_url=service.url),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -257,7 +257,7 @@ def test_the_first_key_is_shown_on_a_terminal_only(
     shown.isatty = lambda: is_terminal  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stdout", shown)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        _greet(load(data_dir=tmp_path), listener, "pk_secret")
+        _print_banner(load(data_dir=tmp_path), listener, "pk_secret")
 
     text = shown.getvalue()
     assert is_terminal == ("pk_secret" in text)

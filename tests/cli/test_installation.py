@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from pipelet.cli import build
-from pipelet.cli.installation import check_installation
+from pipelet.cli.doctor.installation import check_installation
 from pipelet.store.migrations import HEAD
-from tests.service import REPOSITORY, Service, pipelet
+from tests.support.service import REPOSITORY, Service, pipelet
 
 
 def test_a_taken_port_exits_with_3_and_touches_nothing(service: Service) -> None:
@@ -38,7 +38,7 @@ def test_a_data_directory_that_cannot_be_made_exits_with_3(tmp_path: Path) -> No
         done = pipelet(command, "--data-dir", str(tmp_path / "file"), cwd=tmp_path, port="0")
 
         assert done.returncode == 3
-        assert f"{tmp_path / 'file'} cannot be written" in done.stderr
+        assert f"{tmp_path / 'file'} is not writable" in done.stderr
         assert "PIPELET_DATA_DIR" in done.stderr
 
 
@@ -70,7 +70,7 @@ def test_a_database_of_a_newer_version_exits_with_3(tmp_path: Path) -> None:
     assert pipelet("migrate", cwd=tmp_path).returncode == 0
     database = tmp_path / ".pipelet" / "pipelet.sqlite"
     with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("INSERT INTO schema_migration VALUES ('9999', 0)")
     connection.close()
 
     for command in ("serve", "worker", "migrate", "keys list"):
@@ -195,7 +195,7 @@ def test_a_misspelt_variable_is_named(tmp_path: Path) -> None:
     done = pipelet("serve", cwd=tmp_path, hosts="127.0.0.1", port="99999")
 
     assert 3 == done.returncode
-    assert "PIPELET_HOSTS: there is no such setting. Did you mean PIPELET_HOST?" in done.stderr
+    assert "PIPELET_HOSTS: no such setting. Did you mean PIPELET_HOST?" in done.stderr
     assert "PIPELET_PORT" in done.stderr
 
 

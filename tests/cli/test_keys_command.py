@@ -2,9 +2,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.jobs import APP
-from tests.service import Service, pipelet
-from tests.waiting import eventually
+from tests.support.jobs import APP
+from tests.support.service import Service, pipelet
+from tests.support.waiting import eventually
 
 
 def create(service: Service, *arguments: str) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def test_a_key_works_at_once_beside_a_running_service(service: Service) -> None:
     done = service.run("keys", "create", "laptop", "--user", "ada")
 
     key = done.stdout.strip()
-    assert "this one time" in done.stderr
+    assert "not shown again" in done.stderr
     assert service.call("POST", f"/fal/queue/{APP}", {"prompt": "x", "width": 64, "height": 64}, key=key)[0] == 200
 
 

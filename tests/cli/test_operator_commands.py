@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from pipelet.cli import build
-from pipelet.cli.in_store import Refused
-from pipelet.domain.job import Job, State
-from pipelet.domain.keys import ApiKey
+from pipelet.cli.database import CommandError
+from pipelet.domain.accounts.api_keys import ApiKey
+from pipelet.domain.errors import PipeletError
+from pipelet.domain.jobs.job import Job, JobState
 from pipelet.store.sqlite import SqliteStore, open_sqlite
-from tests.databases import empty_sqlite
-from tests.jobs import make_job
+from tests.support.databases import empty_sqlite
+from tests.support.jobs import make_job
 
 Run = Callable[..., str]
 
@@ -53,11 +54,11 @@ def keys_by_name(run: Run) -> dict[str, dict[str, Any]]:
 
 def submit(store: SqliteStore, *, key: dict[str, Any], **options: Any) -> Job:
     made = ApiKey(id=key["id"], name="", user=key["user"], hash=b"", created_at=0.0)
-    return asyncio.run(store.submit(replace(make_job(key=made, user=key["user"]), **options)))
+    return asyncio.run(store.jobs.submit(replace(make_job(key=made, user=key["user"]), **options)))
 
 
-def states(store: SqliteStore, *jobs: Job) -> list[State]:
-    found = asyncio.run(store.get_many([job.id for job in jobs]))
+def states(store: SqliteStore, *jobs: Job) -> list[JobState]:
+    found = asyncio.run(store.jobs.get_many([job.id for job in jobs]))
     return [found[job.id].state for job in jobs]
 
 
@@ -68,7 +69,7 @@ def test_a_key_without_a_user_makes_a_new_user(run: Run) -> None:
     run("keys", "revoke", first["id"])
 
     for name in ("ci", "ann"):
-        with pytest.raises(Refused, match=rf"user {name} already.*\(.*\).*--user {name}"):
+        with pytest.raises(CommandError, match=rf"user {name} already.*\(.*\).*--user {name}"):
             run("keys", "create", name)
 
     assert "ci" == create(run, "ci", "--user", "ci")["user"]
@@ -95,7 +96,7 @@ def test_a_change_of_limits_leaves_the_others(run: Run) -> None:
     assert "--max-priority -2, --max-queued-images none, --max-running-images 4." in lifted
     key = keys_by_name(run)["trial"]
     assert (-2, None, 4) == (key["max_priority"], key["max_queued_images"], key["max_running_images"])
-    with pytest.raises(Refused, match="--max-priority"):
+    with pytest.raises(CommandError, match="--max-priority"):
         run("keys", "limit", "trial")
     for wrong in ("0", "many"):
         with pytest.raises(SystemExit):
@@ -107,14 +108,14 @@ def test_keys_are_found_by_what_is_known_of_them(run: Run) -> None:
     first, second = create(run, "laptop", "--user", "bob"), create(run, "phone", "--user", "bob")
     leaked, other = create(run, "leaked", "--user", "eve"), create(run, "other", "--user", "mia")
 
-    with pytest.raises(Refused, match=rf"Several keys .* bob.*{first['id']} \(laptop.*{second['id']} \(phone"):
+    with pytest.raises(CommandError, match=rf"Several keys .* bob.*{first['id']} \(laptop.*{second['id']} \(phone"):
         run("keys", "revoke", "bob")
     run("keys", "revoke", "phone")
     for name, text in (("laptop", "bob"), ("leaked", leaked["key"]), ("other", other["id"])):
         assert f"({name}, user" in run("keys", "revoke", text)
-    with pytest.raises(Refused, match=rf"No valid key .* bob.*{first['id']}"):
+    with pytest.raises(CommandError, match=rf"No valid key .* bob.*{first['id']}"):
         run("keys", "revoke", "bob")
-    with pytest.raises(Refused, match=r"user ann.*keys list"):
+    with pytest.raises(CommandError, match=r"user ann.*keys list"):
         run("keys", "limit", "ann", "--max-priority", "1")
 
     assert {"revoked"} == {key["state"] for key in keys_by_name(run).values()}
@@ -128,7 +129,7 @@ def test_what_a_revoked_key_has_queued_can_be_cancelled_with_it(run: Run, store:
     shown = run("keys", "revoke", "lost", "--cancel")
 
     assert "Cancelled: 2 requests." in shown
-    assert [State.CANCELLED, State.QUEUED, State.CANCELLED] == states(store, *jobs)
+    assert [JobState.CANCELLED, JobState.QUEUED, JobState.CANCELLED] == states(store, *jobs)
 
 
 def test_the_operator_cancels_by_request_user_and_key(run: Run, store: SqliteStore) -> None:
@@ -144,14 +145,14 @@ def test_the_operator_cancels_by_request_user_and_key(run: Run, store: SqliteSto
     ]
 
     assert [1, 1, 1, 0] == [int(re.findall(r"\d+", line)[0]) for line in shown]
-    assert [State.CANCELLED] * 3 + [State.QUEUED] * 2 == states(store, *jobs)
+    assert [JobState.CANCELLED] * 3 + [JobState.QUEUED] * 2 == states(store, *jobs)
     for arguments, why in (
         ([jobs[0].id], "has ended"),
         (["0" * 20], "no request"),
         (["--user", "eve"], "no user eve.*ann, bob"),
-        (["--key", "ann2"], "no key"),
+        (["--key", "ann2"], "No key"),
         ([], "Give one"),
         ([jobs[3].id, "--user", "ann"], "Give one"),
     ):
-        with pytest.raises(Refused, match=why):
+        with pytest.raises(PipeletError, match=why):
             run("queue", "cancel", *arguments)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelet import wiring
-from pipelet.domain.errors import Unusable
+from pipelet.domain.errors import OperationalError
 from pipelet.settings import load
+from pipelet.wiring.blobs import open_blobs
 from pipelet.wiring.data_dir import prepare_data_dir
-from tests.databases import empty_sqlite
-from tests.root import needs_root
-from tests.service import environment
+from pipelet.wiring.store import migrate
+from tests.support.databases import empty_sqlite
+from tests.support.root import needs_root
+from tests.support.service import environment
 
 pytestmark = needs_root
 
@@ -26,25 +27,27 @@ API, WORKER, GROUP = 10_001, 10_002, 20_001
 
 _MEMBER = """
 import asyncio, encodings.ascii, sys
-from pipelet import logs, settings, wiring
+from pipelet import logs, settings
+from pipelet.wiring.blobs import open_blobs
 from pipelet.wiring.data_dir import prepare_data_dir
-from tests.jobs import make_job
+from pipelet.wiring.store import open_store
+from tests.support.jobs import make_job
 
 async def main(mine, other):
     logs.configure(format="json", level="info")
     chosen = settings.load()
     prepare_data_dir(chosen)
-    async with wiring.open_store(chosen) as store, store.work_arrived() as event:
-        blobs = wiring.open_blobs(chosen)
+    async with open_store(chosen) as store, store.subscribe_work() as event:
+        blobs = open_blobs(chosen)
         await blobs.put(f"outputs/app/{mine}", mine.encode(), "image/png")
         if other:
             assert other.encode() == await blobs.get(f"outputs/app/{other}")
-            await store.submit(make_job())
+            await store.jobs.submit(make_job())
         else:
             print("listens", flush=True)
             await asyncio.wait_for(event.wait(), 20)
-            await store.submit(make_job())
-            assert 2 == sum(counts.queued for counts in (await store.counts()).values())
+            await store.jobs.submit(make_job())
+            assert 2 == sum(counts.queued for counts in (await store.queue.counts()).values())
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -104,27 +107,27 @@ def test_another_user_is_refused_before_anything_is_written(folder: Path) -> Non
     assert f"belongs to the user #{API}" in done.stderr
     assert f"sudo -u '#{API}' pipelet" in done.stderr
     chosen = load(data_dir=data)
-    for use in (prepare_data_dir, wiring.open_blobs, wiring.migrate):
-        with pytest.raises(Unusable, match=f"belongs to the user #{API}"):
+    for use in (prepare_data_dir, open_blobs, migrate):
+        with pytest.raises(OperationalError, match=f"belongs to the user #{API}"):
             use(chosen)
     assert ["pipelet.sqlite"] == [path.name for path in data.iterdir()]
     (folder / "mine").mkdir()
     (folder / "link").symlink_to(folder / "mine")
     os.lchown(folder / "link", API, API)
-    with pytest.raises(Unusable, match=f"belongs to the user #{API}"):
+    with pytest.raises(OperationalError, match=f"belongs to the user #{API}"):
         prepare_data_dir(load(data_dir=folder / "link"))
 
 
 def test_a_group_must_exist_and_have_the_user() -> None:
     """Both are said with what to do."""
     code = """
-from pipelet.domain.errors import Unusable
+from pipelet.domain.errors import OperationalError
 from pipelet.system.permissions import permissions_for
 
 for group in ("no-such-group", "0"):
     try:
         permissions_for(group)
-    except Unusable as error:
+    except OperationalError as error:
         print(error)
 """
     with as_user(API, code, settings={}, umask=0o022) as process:
@@ -142,12 +145,14 @@ def test_a_folder_that_cannot_be_entered_is_another_users(folder: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from pipelet.domain.errors import Unusable
+from pipelet.domain.errors import OperationalError
 from pipelet.system.permissions import PRIVATE
+from pipelet.wiring.blobs import open_blobs
+from pipelet.wiring.store import migrate, open_store
 
 try:
     PRIVATE.refuse_foreign(Path(sys.argv[1]))
-except Unusable as error:
+except OperationalError as error:
     print(error)
 """
     with as_user(WORKER, code, str(folder / "data" / "pipelet.sqlite"), settings={}, umask=0o022) as process:

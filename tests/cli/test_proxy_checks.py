@@ -3,9 +3,9 @@
 import pytest
 
 from pipelet import settings
-from pipelet.cli.findings import State
-from pipelet.cli.proxy_checks import forwarded_headers
-from pipelet.domain.errors import Unusable
+from pipelet.cli.doctor.findings import FindingState
+from pipelet.cli.doctor.proxy_checks import forwarded_headers
+from pipelet.domain.errors import OperationalError
 
 
 @pytest.fixture(autouse=True)
@@ -18,9 +18,9 @@ def test_it_says_what_it_makes_of_a_request() -> None:
     found = forwarded_headers(settings.load())
     fixed = forwarded_headers(settings.load(trusted_proxies="10.0.0.7", public_url="https://api.example.com/img"))
 
-    assert State.OK is found.state
+    assert FindingState.OK is found.state
     assert "A request from 127.0.0.1 with x-forwarded-for: 203.0.113.7" in found.detail
-    assert "counts as one of 203.0.113.7; the URLs in its answer begin with https://proxy.example" in found.detail
+    assert "counts as one of 203.0.113.7; the URLs in the response begin with https://proxy.example" in found.detail
     assert "A request from 10.0.0.7 " in fixed.detail
     assert fixed.detail.endswith("https://api.example.com/img")
 
@@ -32,13 +32,15 @@ def test_it_warns_of_what_lets_clients_claim_any_address(monkeypatch: pytest.Mon
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
     another = forwarded_headers(settings.load())
 
-    assert [State.WARN, State.OK, State.WARN] == [each.state for each in (everybody, nobody, another)]
+    assert [FindingState.WARN, FindingState.OK, FindingState.WARN] == [
+        each.state for each in (everybody, nobody, another)
+    ]
     assert "from no address" in nobody.detail
-    assert "PIPELET_TRUSTED_PROXIES" in everybody.mend
-    assert "PIPELET_TRUSTED_PROXIES" in another.mend
+    assert "PIPELET_TRUSTED_PROXIES" in everybody.fix
+    assert "PIPELET_TRUSTED_PROXIES" in another.fix
 
 
 def test_proxies_have_addresses() -> None:
     """Names and typing errors stop the start."""
-    with pytest.raises(Unusable, match="PIPELET_TRUSTED_PROXIES"):
+    with pytest.raises(OperationalError, match="PIPELET_TRUSTED_PROXIES"):
         settings.load(trusted_proxies="proxy.example")

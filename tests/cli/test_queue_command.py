@@ -2,11 +2,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests import databases
-from tests.jobs import APP
-from tests.postgres_server import Server
-from tests.service import Service, pipelet
-from tests.waiting import eventually
+from tests.support import databases
+from tests.support.jobs import APP
+from tests.support.servers.postgres import Server
+from tests.support.service import Service, pipelet
+from tests.support.waiting import eventually
 
 
 def seen(service: Service) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelet.cli.serve import _allow_many_connections
-from tests.service import environment
-from tests.waiting import eventually
+from pipelet.cli.commands.operator.serve import _allow_many_connections
+from tests.support.service import environment
+from tests.support.waiting import eventually
 
 _UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 """Of util-linux: as root, or where the kernel lets users make namespaces."""
@@ -25,7 +25,7 @@ _AWAY = {"database_url": "postgresql://pipelet@127.0.0.1:1/pipelet"}
     ("arguments", "settings", "until"),
     [
         (["serve", "--workers", "0", "--port", "0"], {}, "handler"),
-        (["worker"], _AWAY, "database.away"),
+        (["worker"], _AWAY, "database.unavailable"),
     ],
     ids=["during the imports", "while it waits for a database"],
 )

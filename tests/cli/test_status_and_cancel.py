@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from tests.service import Service
+from tests.support.service import Service
 
 
 def test_status_of_a_finished_request_names_its_files(service: Service) -> None:
@@ -81,7 +81,7 @@ def test_cancel_of_a_running_request_exits_with_1(service: Service) -> None:
         done = service.run("cancel", running)
 
     assert done.returncode == 1
-    assert f"begun. Stop it with: pipelet cancel {running} --running" in done.stderr
+    assert f"is running. Stop it with: pipelet cancel {running} --running" in done.stderr
     assert "error" not in service.wait(running)
 
 

@@ -2,9 +2,9 @@ import json
 import re
 from typing import Any
 
-from tests.jobs import APP
-from tests.service import Service
-from tests.waiting import eventually
+from tests.support.jobs import APP
+from tests.support.service import Service
+from tests.support.waiting import eventually
 
 
 def cancelled(service: Service, target: str | None = None) -> str:
@@ -23,13 +23,13 @@ def listed(service: Service, request_id: str, *arguments: str) -> dict[str, Any]
 def test_the_list_tells_what_came_of_each_webhook(idle: Service) -> None:
     """The tries, why they failed and when the next one is; for people and for programs."""
     request_id = cancelled(idle, "http://nowhere.invalid/hook")
-    found = eventually(lambda: (each := listed(idle, request_id)) and each["tries"] and each)
+    found = eventually(lambda: (each := listed(idle, request_id)) and each["attempts"] and each)
     shown = idle.run("webhooks", "list").stdout
 
     assert ("http://nowhere.invalid/hook", "waiting") == (found["url"], found["state"])
-    assert found["next_try_at"] > found["ended_at"]
-    assert [None] == [each["code"] for each in found["tries"]][:1]
-    assert "nowhere.invalid" in found["tries"][0]["error"]
+    assert found["next_attempt_at"] > found["ended_at"]
+    assert [None] == [each["code"] for each in found["attempts"]][:1]
+    assert "nowhere.invalid" in found["attempts"][0]["error"]
     assert any(request_id in line and "waiting" in line for line in shown.splitlines())
     assert listed(idle, request_id, "--failed") is None
 
@@ -38,11 +38,11 @@ def test_a_replay_makes_it_due(idle: Service) -> None:
     """The running service tries at once, as if for the first time: by itself it would take a third try much later."""
     request_id = cancelled(idle, "http://nowhere.invalid/again")
     for tries in (1, 2):
-        eventually(lambda tries=tries: (each := listed(idle, request_id)) and len(each["tries"]) >= tries)
+        eventually(lambda tries=tries: (each := listed(idle, request_id)) and len(each["attempts"]) >= tries)
         done = idle.run("webhooks", "replay", request_id)
         assert 0 == done.returncode, done.stderr
 
-    eventually(lambda: (each := listed(idle, request_id)) and len(each["tries"]) >= 3, within=10)
+    eventually(lambda: (each := listed(idle, request_id)) and len(each["attempts"]) >= 3, within=10)
 
 
 def test_only_what_has_a_webhook_and_has_ended_is_replayed(idle: Service) -> None:

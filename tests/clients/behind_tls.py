@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.proxy import proxy_to
-from tests.service import GRADIENT, Service
-from tests.tcp_server import in_background, tls_context
+from tests.support.servers.proxy import proxy_to
+from tests.support.servers.tcp import in_background, tls_context
+from tests.support.service import GRADIENT, Service
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class BehindTLS:
 
 
 @contextlib.contextmanager
-def behind_tls(folder: Path, *, painter: str = GRADIENT) -> Iterator[BehindTLS]:
+def behind_tls(folder: Path, *, backend: str = GRADIENT) -> Iterator[BehindTLS]:
     """Running, with everything in `folder`."""
     trusted = folder / "authority.pem"
     with in_background(proxy_to(tls=tls_context(trusted, "127.0.0.1", "localhost"))) as proxy:
         host = f"127.0.0.1:{proxy.port}"
-        with Service(folder, painter=painter, settings={"public_url": f"https://{host}"}) as service:
+        with Service(folder, backend=backend, settings={"public_url": f"https://{host}"}) as service:
             proxy.to_port = service.port
             yield BehindTLS(service, host, trusted)
 

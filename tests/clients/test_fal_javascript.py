@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.clients.installed import HERE, NODE, javascript_client
-from tests.service import Service
+from tests.support.service import Service
 
 WAYS = ["requestMiddleware", "proxyUrl"]
-PAINTER = "tests.engine.zoo.raises_while_drawing:Painter"
+PAINTER = "tests.support.backends.raises_while_drawing:Backend"
 
 
 def start_node(
@@ -28,7 +28,9 @@ def start_node(
     copied = shutil.copy(script, folder)
     return subprocess.Popen(
         [str(NODE), str(copied), *arguments],
-        env=os.environ | {"SERVICE_URL": service.url, "FAL_KEY": service.key, "PIPELET_KEY": service.key} | variables,
+        env=os.environ
+        | {"SERVICE_URL": service.url, "FAL_KEY": service.key, "PIPELET_API_KEY": service.key}
+        | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -41,7 +43,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("fal-javascript")
     javascript_client()  # before anything is started that would have to be stopped
     seen = {}
-    with Service(folder, painter=PAINTER) as service:
+    with Service(folder, backend=PAINTER) as service:
         script = HERE / "node" / "calls.mjs"
         running = {way: start_node(folder / way, script, way, service=service) for way in WAYS}
         for way, process in running.items():

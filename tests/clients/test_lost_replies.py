@@ -14,9 +14,9 @@ import pytest
 
 from tests.clients.installed import HERE, javascript_client
 from tests.clients.test_fal_javascript import start_node
-from tests.proxy import Proxy, proxy_to
-from tests.service import Service
-from tests.tcp_server import in_background, tls_context
+from tests.support.servers.proxy import Proxy, proxy_to
+from tests.support.servers.tcp import in_background, tls_context
+from tests.support.service import Service
 
 CUTS = 2
 CLIENTS = ["python", "javascript"]

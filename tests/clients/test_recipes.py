@@ -15,9 +15,9 @@ from tests.clients.test_fal_javascript import start_node
 from tests.docs.test_docs import ROOT, blocks
 
 HOST = "pipelet.example.com"
-PAGES = [ROOT / "README.md", ROOT / "docs" / "compatibility.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "use").glob("*.md")), ROOT / "docs" / "compatibility.md"]
 PYTHON = [block for page in PAGES for block in blocks(page, "python") if "fal_client" in block]
-JAVASCRIPT = [block for page in PAGES for block in blocks(page, "js")]
+JAVASCRIPT = list(dict.fromkeys(block for page in PAGES for block in blocks(page, "js")))
 VARIABLES = dict(
     re.findall(r"^export (\w+)=(\S+)$", "\n".join(blocks(ROOT / "docs" / "compatibility.md", "bash")), re.MULTILINE)
 )
@@ -62,13 +62,13 @@ def test_javascript_from_the_documentation_draws(running: BehindTLS, tmp_path: P
     assert "/files/outputs/z_image_text_to_image_api/" in out
 
 
-def test_a_wrong_key_ends_the_readmes_loop_with_the_reason(running: BehindTLS, tmp_path: Path) -> None:
+def test_a_wrong_key_ends_the_documented_loop_with_the_reason(running: BehindTLS, tmp_path: Path) -> None:
     """Not with what follows from it, such as an address that is undefined."""
-    [source] = [block for block in blocks(ROOT / "README.md", "js") if "fetch(" in block]
+    [source] = [block for block in blocks(ROOT / "docs" / "use" / "javascript.md", "js") if "fetch(" in block]
     script = tmp_path / "recipe.mjs"
     service = running.service
     script.write_text(_put({"http://127.0.0.1:8000": service.url}, source))
-    process = start_node(tmp_path / "node", script, service=service, PIPELET_KEY=f"pk_{'a' * 43}")
+    process = start_node(tmp_path / "node", script, service=service, PIPELET_API_KEY=f"pk_{'a' * 43}")
     _, errors = process.communicate(timeout=60)
 
     assert process.returncode != 0

@@ -6,20 +6,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipelet import settings, wiring
+from pipelet import settings
 from pipelet.settings import Settings
+from pipelet.wiring.api import build_api
+from pipelet.wiring.blobs import open_blobs
+from pipelet.wiring.catalog import read_catalog
+from pipelet.wiring.store import migrate, open_store
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         chosen = settings.load(data_dir=Path(folder))
-        wiring.migrate(chosen)
+        migrate(chosen)
         return asyncio.run(_document(chosen))
 
 
 async def _document(chosen: Settings) -> dict[str, Any]:
-    async with wiring.open_store(chosen) as store:
-        blobs = wiring.open_blobs(chosen)
-        api = wiring.build_api(chosen, store=store, blobs=blobs, catalog=wiring.read_catalog(chosen))
-        return api.openapi()
+    async with open_store(chosen) as store:
+        blobs = open_blobs(chosen)
+        api = build_api(chosen, store=store, blobs=blobs, catalog=read_catalog(chosen))
+        return api.app.openapi()

@@ -1,4 +1,4 @@
-"""The parts of the documentation that are made from the code. `python -m tests.docs.reference` writes them anew."""
+"""The parts of the documentation that are made from the code. `python -m tests.docs.reference` rewrites them."""
 
 import re
 from dataclasses import fields
@@ -9,8 +9,9 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from pipelet.domain.catalog import App, Limits, Model
-from pipelet.settings import Aws, Settings
+from pipelet.domain.catalog import App, AppLimits, ModelConfig
+from pipelet.settings import Settings
+from pipelet.settings.aws import AwsSettings
 from tests.docs.openapi import openapi_document
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -20,10 +21,10 @@ def parts() -> dict[tuple[str, str], str]:
     """By page and name of the part, the text it must have."""
     return {
         ("configuration.md", "settings"): settings_table(Settings),
-        ("configuration.md", "aws"): settings_table(Aws),
-        ("configuration.md", "model"): fields_table(Model),
+        ("configuration.md", "aws"): settings_table(AwsSettings),
+        ("configuration.md", "model"): fields_table(ModelConfig),
         ("configuration.md", "app"): fields_table(App),
-        ("configuration.md", "limits"): fields_table(Limits),
+        ("configuration.md", "limits"): fields_table(AppLimits),
         ("api.md", "routes"): routes_table(),
         ("api.md", "input"): input_table(),
     }
@@ -52,7 +53,7 @@ def fields_table(shape: type[Any]) -> str:
 
 
 def routes_table() -> str:
-    rows = ["| route | what it does | answers |", "|---|---|---|"]
+    rows = ["| route | purpose | status codes |", "|---|---|---|"]
     for path, operations in openapi_document()["paths"].items():
         for method, operation in operations.items():
             codes = ", ".join(sorted(operation["responses"]))

@@ -9,13 +9,14 @@ import asyncpg
 import pytest
 import yaml
 
-from pipelet.domain.progress import Progress
-from pipelet.settings import Aws, Settings
+from pipelet.domain.jobs.progress import Progress
+from pipelet.settings import Settings
+from pipelet.settings.aws import AwsSettings
 from pipelet.store.postgres import open_postgres
-from tests.databases import new_postgres_url
 from tests.docs.reference import DOCS
-from tests.jobs import APP, make_job, success, wanting
-from tests.postgres_server import Server
+from tests.support.databases import new_postgres_url
+from tests.support.jobs import APP, claim_request, make_job, success
+from tests.support.servers.postgres import Server
 
 DEPLOY = DOCS.parent / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
@@ -29,7 +30,7 @@ def documents(name: str) -> list[dict[str, Any]]:
 def test_settings_that_are_named_exist() -> None:
     """No file names a setting that there is not."""
     known = {f"PIPELET_{name.upper()}" for name in Settings.model_fields}
-    known |= {f"AWS_{name.upper()}" for name in Aws.model_fields}
+    known |= {f"AWS_{name.upper()}" for name in AwsSettings.model_fields}
     text = "".join(path.read_text() for path in FILES)
 
     assert set() == set(re.findall(r"\b(?:PIPELET|AWS)_[A-Z_0-9]+[A-Z]\b", text)) - known
@@ -57,9 +58,9 @@ def test_commands_have_their_flags() -> None:
 def test_grace_times_fit() -> None:
     """Whoever ends a worker waits for longer than the worker itself does."""
     compose = documents("compose.yaml")[0]["services"]["worker"]
-    assert f"{compose['environment']['PIPELET_GRACE_SECONDS'] + 15}s" == compose["stop_grace_period"]
+    assert f"{compose['environment']['PIPELET_SHUTDOWN_GRACE_SECONDS'] + 15}s" == compose["stop_grace_period"]
 
-    grace = documents("kubernetes/settings.yaml")[0]["data"]["PIPELET_GRACE_SECONDS"]
+    grace = documents("kubernetes/settings.yaml")[0]["data"]["PIPELET_SHUTDOWN_GRACE_SECONDS"]
     pod = documents("kubernetes/worker.yaml")[0]["spec"]["template"]["spec"]
     assert int(grace) + 15 == pod["terminationGracePeriodSeconds"]
 
@@ -123,33 +124,33 @@ async def seconds_for_keda(url: str) -> int:
 
 async def test_keda_counts_the_seconds_of_what_waits_and_runs(url: str) -> None:
     """Its query answers with work at the pace of the latest pictures, what is drawn already taken off."""
-    async with open_postgres(url, most_connections=2) as store:
+    async with open_postgres(url, pool_size=2) as store:
         assert 0 == await seconds_for_keda(url)
 
         for _ in range(3):  # 8 megapixel-steps in half a second
-            drawn = await store.submit(make_job(width=1000, height=1000))
-            lease = await store.claim(wanting())
+            drawn = await store.jobs.submit(make_job(width=1000, height=1000))
+            lease = await store.leases.claim(claim_request())
             assert lease is not None
-            assert await store.finish(lease, success(f"outputs/{drawn.id}.png"), NOW + 1)
+            assert await store.leases.finish(lease, success(f"outputs/{drawn.id}.png"), NOW + 1)
         assert 0 == await seconds_for_keda(url)
 
         for _ in range(2):
-            await store.submit(make_job(width=2000, height=2000, batch_size=10))
+            await store.jobs.submit(make_job(width=2000, height=2000, batch_size=10))
         assert 40 == await seconds_for_keda(url)
 
-        lease = await store.claim(wanting(APP))
+        lease = await store.leases.claim(claim_request(APP))
         assert lease is not None
-        await store.report_progress(lease, Progress(5, 10))
+        await store.leases.report_progress(lease, Progress(5, 10))
         assert 30 == await seconds_for_keda(url)
 
 
 async def test_keda_asks_for_no_more_workers_than_requests(url: str) -> None:
     """One request that takes an hour needs one worker; its value is what one worker is to draw."""
     trigger = documents("kubernetes/keda.yaml")[1]["spec"]["triggers"][0]["metadata"]
-    async with open_postgres(url, most_connections=2) as store:
-        await store.submit(make_job(width=4000, height=4000, batch_size=16, num_inference_steps=100))
+    async with open_postgres(url, pool_size=2) as store:
+        await store.jobs.submit(make_job(width=4000, height=4000, batch_size=16, num_inference_steps=100))
 
         assert int(trigger["targetQueryValue"]) == await seconds_for_keda(url)
 
-        await store.pause(APP, NOW)
+        await store.queue.pause(APP, NOW)
         assert 0 == await seconds_for_keda(url)

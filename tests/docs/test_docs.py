@@ -28,6 +28,10 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
 @pytest.mark.parametrize("page", ["configuration.md", "api.md"])
 def test_reference_pages_say_what_the_code_says(page: str) -> None:
     """Tables that are made from the code are as the code is now. If not: `make docs`."""
@@ -36,29 +40,55 @@ def test_reference_pages_say_what_the_code_says(page: str) -> None:
     assert with_parts(page, text) == text
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link in the documentation names a file that is there."""
-    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()) if "://" not in link]
+    """Every relative link in the documentation names a file that is there, and a heading of it where it names one."""
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", page.read_text()) if "://" not in link]
+    there = {link: (page.parent / link.partition("#")[0]) if link[0] != "#" else page for link in links}
 
-    assert [] == [link for link in links if not (page.parent / link).exists()]
+    assert [] == [link for link, path in there.items() if not path.exists()]
+    assert [] == [link for link, path in there.items() if "#" in link and link.partition("#")[2] not in anchors(path)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def anchors(page: Path) -> set[str]:
+    """Return what links to the headings of a page end with, as GitHub makes them."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_pages_are_short(page: Path) -> None:
+    """No page of the documentation has more than 200 lines."""
+    assert DOCS not in page.parents or len(page.read_text().splitlines()) <= 200
+
+
+def test_pages_that_code_names_exist() -> None:
+    """A message, a comment or a file for operators that names a page of the documentation names one that is there."""
+    folders = ("src", "deploy", "examples", "tests", "benchmarks", "training")
+    files = [ROOT / "Makefile", *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
+    texts = [path for path in files if path.is_file() and path.suffix in TEXTS and path != Path(__file__)]
+    named = {page for path in texts for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text("utf-8"))}
+
+    assert named
+    assert [] == [page for page in sorted(named) if not (ROOT / page).exists()]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=_name)
 def test_settings_that_are_named_exist(page: Path) -> None:
-    """No page names a setting that there is not."""
+    """No page names a setting that does not exist. The changelog names those of the past, too."""
     known = {f"PIPELET_{name.upper()}" for name in Settings.model_fields}
 
     assert set() == set(re.findall(r"\bPIPELET_[A-Z_]+[A-Z]\b", page.read_text())) - known
 
 
-def test_bodies_of_submits_in_the_readme_are_good_ones() -> None:
-    """What the README tells people to send names only fields that exist."""
+def test_bodies_of_submits_in_the_documentation_are_good_ones() -> None:
+    """What the README and the page for curl tell people to send names only fields that exist."""
     operation = openapi_document()["paths"]["/fal/queue/z-image-text-to-image"]["post"]
     schema: dict[str, Any] = operation["requestBody"]["content"]["application/json"]["schema"]
     if "$ref" in schema:
         schema = openapi_document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    shell = "".join(blocks(ROOT / "README.md", "bash"))
+    shell = "".join(block for page in ("README.md", "docs/use/curl.md") for block in blocks(ROOT / page, "bash"))
     bodies = [json.loads(body) for body in re.findall(r"-d '(.*)'", shell)]
 
     assert bodies
@@ -66,10 +96,10 @@ def test_bodies_of_submits_in_the_readme_are_good_ones() -> None:
         assert set() == set(body) - set(schema["properties"])
 
 
-@pytest.mark.parametrize("source", blocks(ROOT / "README.md", "python"))
-def test_python_in_the_readme_compiles(source: str) -> None:
-    """The README's Python is Python."""
-    compile(source, "README.md", "exec")
+@pytest.mark.parametrize("source", [block for page in PAGES for block in blocks(page, "python")])
+def test_python_in_the_documentation_compiles(source: str) -> None:
+    """The documentation's Python is Python."""
+    compile(source, "page", "exec")
 
 
 def test_commands_that_are_named_exist() -> None:
@@ -83,7 +113,7 @@ def test_commands_that_are_named_exist() -> None:
         build(command).parse_args(command, exit_on_error=False, print_error=False)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/quickstart.md", "docs/models/training.md"])
 def test_make_verbs_that_are_named_exist(page: str) -> None:
     """Every `make <verb>` in the documentation is one."""
     verbs = set(re.findall(r"make ([a-z]+)", (ROOT / page).read_text()))

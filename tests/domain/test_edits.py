@@ -4,14 +4,15 @@ from typing import Any
 
 import pytest
 
-from pipelet.domain.catalog import Catalog, Model
-from pipelet.domain.errors import Unusable
-from pipelet.domain.estimate import drawing
-from pipelet.domain.image import ImageSpec, Reference
-from pipelet.domain.progress import tasks_of_job
-from pipelet.domain.sizes import Size
-from pipelet.wiring.catalog import parse
-from tests.jobs import make_spec
+from pipelet.domain.capacity.cost_model import generation_work
+from pipelet.domain.catalog import Catalog, ModelConfig
+from pipelet.domain.errors import OperationalError
+from pipelet.domain.generation.image import ImageSpec, InputImage
+from pipelet.domain.generation.plan import plan_generation
+from pipelet.domain.generation.sizes import Size
+from pipelet.domain.jobs.progress import tasks_per_job
+from pipelet.wiring.catalog_file import parse
+from tests.support.jobs import make_spec
 
 MODELS = """
 [models.any]
@@ -20,39 +21,39 @@ source = ""
 source = "t"
 [models.both]
 source = "b"
-max_references = 1
+max_input_images = 1
 [models.edits]
 source = "e"
-max_references = 3
-needs_references = true
-[apps.draw]
+max_input_images = 3
+requires_input_image = true
+[apps.text]
 task = "text-to-image"
-model = "{draw}"
+model = "{text_model}"
 [apps.edit]
 task = "image-edit"
 """
 
 
-def catalog(draw: str = "both", more: str = "") -> Catalog:
-    return parse(MODELS.format(draw=draw), more)
+def catalog(text_model: str = "both", more: str = "") -> Catalog:
+    return parse(MODELS.format(text_model=text_model), more)
 
 
 def models(of: Catalog) -> tuple[str | None, str | None]:
-    return of.apps["draw"].model, of.apps["edit"].model
+    return of.apps["text"].model, of.apps["edit"].model
 
 
-def model(**fields: Any) -> Model:
-    return Model(**{"name": "m", "source": "x", "max_references": 3, **fields})
+def model(**fields: Any) -> ModelConfig:
+    return ModelConfig(**{"name": "m", "source": "x", "max_input_images": 3, **fields})
 
 
 def edit(*sizes: tuple[int, int], **changes: Any) -> ImageSpec:
-    references = tuple(Reference(key=f"{k}", width=width, height=height) for k, (width, height) in enumerate(sizes))
-    return make_spec(references=references, **changes)
+    input_images = tuple(InputImage(key=f"{k}", width=width, height=height) for k, (width, height) in enumerate(sizes))
+    return make_spec(input_images=input_images, **changes)
 
 
 def test_an_edit_app_shares_the_model_that_draws_where_that_can_edit() -> None:
     """Their requests wait for the same workers; of a model that takes no references, nothing serves the edit app."""
-    assert ("draw", "edit") == catalog().apps_of("both")
+    assert ("text", "edit") == catalog().apps_of("both")
     assert ("text", None) == models(catalog("text"))
     assert ("text", "edits") == models(catalog("text", '[apps.edit]\nmodel = "edits"'))
 
@@ -74,7 +75,7 @@ def test_a_chosen_model_serves_what_it_can() -> None:
 
 def test_a_chosen_model_that_can_serve_nothing_is_refused() -> None:
     """A model that only edits, in a catalog whose edit app has a model of its own."""
-    with pytest.raises(Unusable, match="edits draws edits only"):
+    with pytest.raises(OperationalError, match="edits only edits"):
         catalog(more='[apps.edit]\nmodel = "both"').with_model("edits")
 
 
@@ -83,27 +84,27 @@ def test_strength_shortens_the_drawing() -> None:
     the model takes none."""
     spec, strong = edit((96, 64), num_inference_steps=8), model(strength=0.75)
 
-    assert 6 == strong.draw_steps(spec)
-    assert 4 == strong.draw_steps(edit((96, 64), num_inference_steps=8, strength=0.5))
-    assert 1 == strong.draw_steps(edit((96, 64), num_inference_steps=8, strength=0.0))
-    assert 8 == strong.draw_steps(make_spec(num_inference_steps=8))
-    assert 8 == model().draw_steps(edit((96, 64), num_inference_steps=8, strength=0.5))
+    assert 6 == plan_generation(spec, strong).denoise_steps
+    assert 4 == plan_generation(edit((96, 64), num_inference_steps=8, strength=0.5), strong).denoise_steps
+    assert 1 == plan_generation(edit((96, 64), num_inference_steps=8, strength=0.0), strong).denoise_steps
+    assert 8 == plan_generation(make_spec(num_inference_steps=8), strong).denoise_steps
+    assert 8 == plan_generation(edit((96, 64), num_inference_steps=8, strength=0.5), model()).denoise_steps
 
 
 def test_an_edit_has_one_task_more() -> None:
     """Encoding its pictures, however many they are; its steps are those that are taken."""
-    assert 13 == tasks_of_job(edit((96, 64), (64, 64), num_inference_steps=8), model(), 1)
-    assert 13 - 2 == tasks_of_job(edit((96, 64), num_inference_steps=8), model(strength=0.75), 1)
+    assert 13 == tasks_per_job(plan_generation(edit((96, 64), (64, 64), num_inference_steps=8), model()), 1)
+    assert 13 - 2 == tasks_per_job(plan_generation(edit((96, 64), num_inference_steps=8), model(strength=0.75)), 1)
 
 
 def test_references_are_work_in_every_step_or_once() -> None:
     """A model that looks at them does so in each step, at no more than a megapixel; one that begins with its reference
     encodes it, and saves steps."""
-    plain = drawing(make_spec(num_inference_steps=8), model())
+    plain = generation_work(plan_generation(make_spec(num_inference_steps=8), model()))
     two, huge, started = (
-        drawing(edit((96, 64), (96, 64), num_inference_steps=8), model()),
-        drawing(edit((96, 64), (8000, 8000), num_inference_steps=8), model()),
-        drawing(edit((96, 64), num_inference_steps=8), model(strength=0.75)),
+        generation_work(plan_generation(edit((96, 64), (96, 64), num_inference_steps=8), model())),
+        generation_work(plan_generation(edit((96, 64), (8000, 8000), num_inference_steps=8), model())),
+        generation_work(plan_generation(edit((96, 64), num_inference_steps=8), model(strength=0.75))),
     )
 
     assert pytest.approx(3 * plain.megapixel_steps) == two.megapixel_steps
@@ -115,13 +116,14 @@ def test_references_are_work_in_every_step_or_once() -> None:
 
 def test_references_take_memory_beside_what_is_drawn() -> None:
     """So fewer images fit one run; a picture that is drawn from its reference takes no more than one from nothing."""
-    assert pytest.approx(3 * 0.006144) == model().megapixels_held(edit((96, 64), (64, 96)))
-    assert pytest.approx(0.006144) == model(strength=0.5).megapixels_held(edit((500, 500)))
+    assert pytest.approx(3 * 0.006144) == plan_generation(edit((96, 64), (64, 96)), model()).memory_megapixels
+    assert pytest.approx(0.006144) == plan_generation(edit((500, 500)), model(strength=0.5)).memory_megapixels
 
 
 def test_what_is_shown_to_a_model_is_no_larger_than_it_looks_at() -> None:
     """Several references keep their aspect ratio, at a megapixel; the one that a picture begins as gets its size."""
     spec = edit((640, 480), (4096, 1024), width=100, height=50)
 
-    assert [Size(640, 480), Size(2048, 512)] == list(model().looked_at(spec))
-    assert [Size(64, 64)] * 2 == list(model(strength=0.5, native_sizes=("64x64",)).looked_at(spec))
+    drawn_over = model(strength=0.5, native_sizes=("64x64",))
+    assert [Size(640, 480), Size(2048, 512)] == list(plan_generation(spec, model()).input_image_sizes)
+    assert [Size(64, 64)] * 2 == list(plan_generation(spec, drawn_over).input_image_sizes)

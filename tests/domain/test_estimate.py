@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelet.domain.estimate import PRIOR_DRAW, Learned, Work, remaining, unlearned, work_of
-from tests.jobs import make_spec
+from pipelet.domain.capacity.cost_model import (
+    PRIOR_GENERATE,
+    CostModel,
+    Work,
+    prior_costs,
+    remaining_seconds,
+    spec_work,
+)
+from tests.support.jobs import make_spec
 
 SIZES = [(64, 64), (256, 256), (512, 384), (1024, 1024), (3200, 2000)]
 
@@ -22,14 +29,14 @@ def mixed_works(rng: random.Random, count: int) -> list[Work]:
     for _ in range(count):
         width, height = rng.choice(SIZES)
         batch, steps = rng.choice([1, 2, 4]), rng.choice([4, 8, 20])
-        works.append(work_of(make_spec(width=width, height=height, batch_size=batch, num_inference_steps=steps)))
+        works.append(spec_work(make_spec(width=width, height=height, batch_size=batch, num_inference_steps=steps)))
     return works
 
 
 def test_before_anything_was_learned_it_is_sane() -> None:
     """Without a single finished request, every size gets a positive time that grows with the work."""
-    works = [work_of(make_spec(width=w, height=h)) for w, h in SIZES]
-    seconds = [unlearned().service(work, work) for work in works]
+    works = [spec_work(make_spec(width=w, height=h)) for w, h in SIZES]
+    seconds = [prior_costs().service(work, work) for work in works]
 
     assert seconds == sorted(seconds)
     assert 0.01 < seconds[0] < seconds[-1] < 600
@@ -38,21 +45,21 @@ def test_before_anything_was_learned_it_is_sane() -> None:
 @pytest.mark.parametrize("factor", [0.01, 1.0, 50.0])
 def test_one_request_sets_the_scale(factor: float) -> None:
     """A single observation already tells a fast machine from a slow one, for the same kind of request."""
-    work = work_of(make_spec(width=512, height=512))
+    work = spec_work(make_spec(width=512, height=512))
 
-    learned = Learned().observe(work, true_seconds(work, factor))
+    cost_models = CostModel().observe(work, true_seconds(work, factor))
 
-    assert pytest.approx(true_seconds(work, factor), rel=0.1) == learned.costs(PRIOR_DRAW).predict(work)
+    assert pytest.approx(true_seconds(work, factor), rel=0.1) == cost_models.costs(PRIOR_GENERATE).predict(work)
 
 
 def test_it_learns_a_mixed_load_from_noisy_times() -> None:
     """After 60 requests of many shapes with 10 % noise, the typical prediction is within 5 % of the truth."""
     rng = random.Random(1)
-    learned = Learned()
+    cost_models = CostModel()
     for work in mixed_works(rng, 60):
-        learned = learned.observe(work, true_seconds(work) * rng.uniform(0.9, 1.1))
+        cost_models = cost_models.observe(work, true_seconds(work) * rng.uniform(0.9, 1.1))
 
-    costs = learned.costs(PRIOR_DRAW)
+    costs = cost_models.costs(PRIOR_GENERATE)
     errors = sorted(abs(costs.predict(work) / true_seconds(work) - 1) for work in mixed_works(rng, 200))
 
     assert errors[100] < 0.05
@@ -62,14 +69,14 @@ def test_it_learns_a_mixed_load_from_noisy_times() -> None:
 def test_it_follows_a_machine_that_changed() -> None:
     """When requests begin to take three times as long, the old times are forgotten."""
     rng = random.Random(2)
-    learned = Learned()
+    cost_models = CostModel()
     for work in mixed_works(rng, 200):
-        learned = learned.observe(work, true_seconds(work))
+        cost_models = cost_models.observe(work, true_seconds(work))
     for work in mixed_works(rng, 150):
-        learned = learned.observe(work, true_seconds(work, 3.0))
+        cost_models = cost_models.observe(work, true_seconds(work, 3.0))
 
-    work = work_of(make_spec(width=512, height=384))
-    assert pytest.approx(true_seconds(work, 3.0), rel=0.15) == learned.costs(PRIOR_DRAW).predict(work)
+    work = spec_work(make_spec(width=512, height=384))
+    assert pytest.approx(true_seconds(work, 3.0), rel=0.15) == cost_models.costs(PRIOR_GENERATE).predict(work)
 
 
 @given(
@@ -79,13 +86,13 @@ def test_it_follows_a_machine_that_changed() -> None:
 )
 def test_no_history_makes_it_absurd(history: list[tuple[tuple[int, int], int, int, float]]) -> None:
     """Whatever was observed, predictions are finite, never negative, and never fall when the work grows."""
-    learned = Learned()
+    cost_models = CostModel()
     for (width, height), batch, steps, seconds in history:
         spec = make_spec(width=width, height=height, batch_size=batch, num_inference_steps=steps)
-        learned = learned.observe(work_of(spec), seconds)
+        cost_models = cost_models.observe(spec_work(spec), seconds)
 
-    costs = learned.costs(PRIOR_DRAW)
-    predictions = [costs.predict(work_of(make_spec(width=w, height=h))) for w, h in SIZES]
+    costs = cost_models.costs(PRIOR_GENERATE)
+    predictions = [costs.predict(spec_work(make_spec(width=w, height=h))) for w, h in SIZES]
 
     assert predictions == sorted(predictions)
     assert 0 <= predictions[0] <= predictions[-1] < 1e12
@@ -93,7 +100,7 @@ def test_no_history_makes_it_absurd(history: list[tuple[tuple[int, int], int, in
 
 def test_what_remains_follows_the_prediction_and_then_the_progress() -> None:
     """Time left falls as it passes; a prediction that was too short gives way to what the progress says."""
-    assert 9.0 == remaining(10.0, 1.0, 0.0)
-    assert 6.0 == remaining(10.0, 4.0, 0.4)
-    assert 5.0 == remaining(10.0, 15.0, 0.75)
-    assert 0.0 == remaining(10.0, 15.0, 1.0)
+    assert 9.0 == remaining_seconds(10.0, 1.0, 0.0)
+    assert 6.0 == remaining_seconds(10.0, 4.0, 0.4)
+    assert 5.0 == remaining_seconds(10.0, 15.0, 0.75)
+    assert 0.0 == remaining_seconds(10.0, 15.0, 1.0)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.sizes import Size, nearest, scaled_into
-from tests.jobs import make_spec
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.generation.plan import native_size
+from pipelet.domain.generation.sizes import Size, fit_to_pixel_range, nearest_size
 
 SMALL = ("256x256", "320x256", "256x320", "384x256", "256x384", "512x256", "256x512")
 PIXELS = (512 * 512, 2048 * 2048)
@@ -18,8 +18,8 @@ size_lists = st.lists(st.builds(Size, st.integers(1, 64), st.integers(1, 64)), m
 def drawn(asked: str, **fields: object) -> str:
     """What a model of these fields draws where `asked` was asked for."""
     size = Size.parse(asked)
-    model = Model(name="m", source="x", **fields)  # type: ignore[arg-type]
-    return str(model.drawn(make_spec(width=size.width, height=size.height)).size)
+    model = ModelConfig(name="m", source="x", **fields)  # type: ignore[arg-type]
+    return str(native_size(size, model))
 
 
 @pytest.mark.parametrize(
@@ -78,17 +78,17 @@ def test_of_several_of_one_shape_the_smallest_that_suffices() -> None:
 def test_the_nearest_shape_on_its_side_is_the_nearest_shape(asked: Size, sizes: list[Size]) -> None:
     """Choosing does not favour width over height: everything turned by 90 degrees, the choice is the same, turned."""
     turned = [Size(size.height, size.width) for size in sizes]
-    chosen = nearest(asked, sizes)
+    chosen = nearest_size(asked, sizes)
 
     assert chosen in sizes
-    assert Size(chosen.height, chosen.width) == nearest(Size(asked.height, asked.width), turned)
+    assert Size(chosen.height, chosen.width) == nearest_size(Size(asked.height, asked.width), turned)
 
 
 @given(st.builds(Size, sides, sides), st.sampled_from([8, 16, 32]))
 def test_a_scaled_size_keeps_the_shape(asked: Size, multiple: int) -> None:
     """It consists of multiples, is within the range, and covering `asked` with it cuts off less than a multiple."""
     low, high = PIXELS
-    size = scaled_into(asked, (low, high), multiple)
+    size = fit_to_pixel_range(asked, (low, high), multiple)
     scale = max(asked.width / size.width, asked.height / size.height)
 
     assert size == size.rounded_up(multiple)
@@ -100,7 +100,7 @@ def test_a_scaled_size_keeps_the_shape(asked: Size, multiple: int) -> None:
 @given(sides, sides, st.sampled_from([{"native_sizes": SMALL}, {"native_pixels": PIXELS}, {}]))
 def test_what_a_model_draws_it_draws_as_it_is(width: int, height: int, fields: dict[str, tuple[int, ...]]) -> None:
     """A size that was chosen is one that the model was trained for: asked for itself, it is not changed again."""
-    model = Model(name="m", source="x", size_multiple=32, **fields)  # type: ignore[arg-type]
-    chosen = model.drawn(make_spec(width=width, height=height))
+    model = ModelConfig(name="m", source="x", size_multiple=32, **fields)  # type: ignore[arg-type]
+    chosen = native_size(Size(width, height), model)
 
-    assert chosen == model.drawn(chosen)
+    assert chosen == native_size(chosen, model)

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelet.domain import catalog, ids, keys
-from pipelet.domain.errors import Unusable
-from pipelet.domain.image import file_key
-from pipelet.domain.job import State
-from pipelet.domain.outcome import Failed, Failure, FailureKind, HandedBack, Interrupted, Outcome, Succeeded, verdict
-from pipelet.domain.parts import split
-from pipelet.domain.progress import tasks_of_job
-from pipelet.wiring.catalog import parse
-from tests.jobs import make_job, make_key
+from pipelet.domain import catalog, ids
+from pipelet.domain.accounts import api_keys
+from pipelet.domain.errors import OperationalError
+from pipelet.domain.generation.image import file_key
+from pipelet.domain.generation.plan import plan_generation, split_batch
+from pipelet.domain.jobs.job import JobState
+from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind, Interrupted, Outcome, Released, Succeeded, verdict
+from pipelet.domain.jobs.progress import tasks_per_job
+from pipelet.wiring.catalog_file import parse
+from tests.support.jobs import make_job, make_key
 
 LOST = Failure(FailureKind.WORKER_LOST, "The worker was lost.")
 
@@ -22,7 +23,7 @@ LOST = Failure(FailureKind.WORKER_LOST, "The worker was lost.")
 @given(st.integers(1, 16), st.floats(0.004, 17), st.floats(0.1, 200))
 def test_parts_hold_the_batch_and_fit(batch: int, megapixels: float, at_once: float) -> None:
     """Parts add up to the batch, are as even as can be, and hold no more than fits, or one image."""
-    parts = split(batch, megapixels, at_once)
+    parts = split_batch(batch, megapixels, at_once)
 
     assert batch == sum(parts)
     assert max(parts) - min(parts) <= 1
@@ -33,19 +34,19 @@ def test_a_job_is_made_again_as_it_was_asked_for() -> None:
     """Pictures, seed, user, key and the user's own priority are the same; nothing of the first one's fate is left."""
     asked = make_job(priority=3, seed=77, user="eve", key=make_key(max_queued_images=1))
     ended = replace(
-        asked, seq=9, state=State.FAILED, attempt=3, started_at=1.0, finished_at=2.0, failure=LOST, priority=8
+        asked, seq=9, state=JobState.FAILED, attempt=3, started_at=1.0, finished_at=2.0, failure=LOST, priority=8
     )
 
-    again = replace(ended, asked_priority=3).again("new", 1_000_005.0)
+    again = replace(ended, requested_priority=3).clone_for_retry("new", 1_000_005.0)
 
     assert replace(asked, id="new", submitted_at=1_000_005.0) == again
 
 
 def test_eight_steps_are_twelve_tasks() -> None:
     """The seed's example: 12 tasks for 8 steps; a batch in parts counts each part."""
-    spec, model = make_job(num_inference_steps=8).spec, catalog.Model(name="m", source="")
+    spec, model = make_job(num_inference_steps=8).spec, catalog.ModelConfig(name="m", source="")
 
-    assert [12, 48] == [tasks_of_job(spec, model, 1), tasks_of_job(spec, model, 4)]
+    assert [12, 48] == [tasks_per_job(plan_generation(spec, model), 1), tasks_per_job(plan_generation(spec, model), 4)]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_eight_steps_are_twelve_tasks() -> None:
         (Interrupted(LOST), 1, type(None)),
         (Interrupted(LOST), 2, type(None)),
         (Interrupted(LOST), 3, Failed),
-        (HandedBack("stopping"), 99, type(None)),
+        (Released("stopping"), 99, type(None)),
     ],
 )
 def test_verdicts(outcome: Outcome, attempt: int, ends: type) -> None:
@@ -77,13 +78,15 @@ def test_ids_and_names_look_as_documented() -> None:
 
 def test_keys_are_recognisable_and_expire() -> None:
     """A key is told from other text at a glance; revoked and expired ones say why they are refused."""
-    secret = keys.new_secret()
-    key = keys.ApiKey(id="k", name="n", user="u", hash=keys.hash_secret(secret), created_at=0.0, expires_at=10.0)
+    secret = api_keys.new_secret()
+    key = api_keys.ApiKey(
+        id="k", name="n", user="u", hash=api_keys.hash_secret(secret), created_at=0.0, expires_at=10.0
+    )
 
-    assert keys.looks_like_key(secret)
-    assert not keys.looks_like_key(secret[:-1])
-    assert key.refusal(9.9) is None
-    assert "expired" in (key.refusal(10.0) or "")
+    assert api_keys.is_well_formed(secret)
+    assert not api_keys.is_well_formed(secret[:-1])
+    assert key.invalid_reason(9.9) is None
+    assert "expired" in (key.invalid_reason(10.0) or "")
 
 
 @pytest.mark.parametrize(
@@ -91,35 +94,38 @@ def test_keys_are_recognisable_and_expire() -> None:
     [
         ("[models", "not valid TOML"),
         ('[models.m]\nsource = "x"\nstepz = 3', "unknown fields: stepz"),
-        ("[models.m]", "incomplete"),
+        ("[models.m]", "models.m lacks source"),
         ('[apps.a]\ntask = "text-to-image"\nmodel = "nope"', "'nope', which has no entry"),
         ('[apps.a]\ntask = "banana"', "task must be"),
-        ('[models.m]\nsource = "x"\nnum_inference_steps = "8"', "num_inference_steps = '8' is of the wrong type"),
+        (
+            '[models.m]\nsource = "x"\nnum_inference_steps = "8"',
+            r"num_inference_steps must be a valid integer \(it is '8'\)",
+        ),
         ('[models.m]\nsource = "x"\nsize_multiple = 0', "size_multiple must be at least 1"),
-        ('[models.m]\nsource = "x"\nnative_sizes = ["384 x 256"]', "'384 x 256' is no size such as 384x256"),
+        ('[models.m]\nsource = "x"\nnative_sizes = ["384 x 256"]', "'384 x 256' is not a size such as 384x256"),
         ('[models.m]\nsource = "x"\nnative_sizes = ["250x256"]', "250x256 is no multiple of size_multiple, 16"),
-        ('[models.m]\nsource = "x"\nnative_sizes = [256]', "native_sizes = .* is of the wrong type"),
+        ('[models.m]\nsource = "x"\nnative_sizes = [256]', r"native_sizes must be a valid string \(it is 256\)"),
         ('[models.m]\nsource = "x"\nnative_pixels = [1024]', "the smallest and the largest area"),
         ('[models.m]\nsource = "x"\nnative_pixels = [1024, 2048]', "at least four times the first"),
-        ('[models.m]\nsource = "x"\nnative_pixels = [1024.0, 9e9]', "native_pixels = .* is of the wrong type"),
+        ('[models.m]\nsource = "x"\nnative_pixels = [1024.0, 9e9]', "native_pixels must be a valid integer"),
         ('[models.m]\nsource = "x"\nnative_pixels = [1, 4]\nnative_sizes = ["64x64"]', "not both"),
         ('[models.m]\nsource = "x"\nnative_sizes = ["64x64"]\nrefine_strength = 1', "at least 0 and below 1"),
         ('[models.m]\nsource = "x"\nrefine_strength = 0.3', "needs native_sizes or native_pixels"),
-        ('[models.m]\nsource = "x"\nmax_references = -1', "max_references must not be negative"),
-        ('[models.m]\nsource = "x"\nmax_references = 1\nstrength = 1.5', "strength must be at least 0 and at most 1"),
-        ('[models.m]\nsource = "x"\nedit_pipeline = "ZImageImg2ImgPipeline"', "need max_references"),
-        ('[models.m]\nsource = "x"\nneeds_references = true', "needs max_references"),
+        ('[models.m]\nsource = "x"\nmax_input_images = -1', "max_input_images must not be negative"),
+        ('[models.m]\nsource = "x"\nmax_input_images = 1\nstrength = 1.5', "strength must be at least 0 and at most 1"),
+        ('[models.m]\nsource = "x"\nedit_pipeline = "ZImageImg2ImgPipeline"', "need max_input_images"),
+        ('[models.m]\nsource = "x"\nrequires_input_image = true', "needs max_input_images"),
         (
-            '[models.m]\nsource = "x"\nmax_references = 1\nedit_pipeline = "A"\nneeds_references = true',
-            "leave needs_references out",
+            '[models.m]\nsource = "x"\nmax_input_images = 1\nedit_pipeline = "A"\nrequires_input_image = true',
+            "leave requires_input_image out",
         ),
         (
-            '[models.m]\nsource = "x"\nmax_references = 1\nneeds_references = true\n'
+            '[models.m]\nsource = "x"\nmax_input_images = 1\nrequires_input_image = true\n'
             '[apps.a]\ntask = "text-to-image"\nmodel = "m"',
-            "apps.a names the model 'm', which draws edits only",
+            "apps.a names the model 'm', which only edits images",
         ),
-        ('[models.m]\nsource = "x"\n[apps.a]\ntask = "image-edit"\nmodel = "m"', "takes no references"),
-        ('[models.m]\nsource = "x"\nlong_prompts = "shorten"', "long_prompts must be refuse or cut"),
+        ('[models.m]\nsource = "x"\n[apps.a]\ntask = "image-edit"\nmodel = "m"', "takes no input images"),
+        ('[models.m]\nsource = "x"\nprompt_overflow = "shorten"', "prompt_overflow must be error or truncate"),
         ('[apps.a]\ntask = "text-to-image"\n[apps.a.limits]\nmax_side = 512', "default_side <= max_side"),
         ("[app.a]", "a table \\[app\\]"),
         ('[apps]\na = "x"', "apps.a in the catalog must be a table"),
@@ -128,7 +134,7 @@ def test_keys_are_recognisable_and_expire() -> None:
 )
 def test_a_bad_catalog_says_where(document: str, complaint: str) -> None:
     """A mistake in a catalog is named with its entry."""
-    with pytest.raises(Unusable, match=complaint):
+    with pytest.raises(OperationalError, match=complaint):
         parse(document)
 
 

@@ -2,12 +2,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.engine import Part
-from pipelet.domain.image import ImageSpec, OutputFormat
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.generation.image import ImageSpec, OutputFormat
+from pipelet.domain.ports.engine import MicroBatch
 from pipelet.engine.process import EngineProcess
 
-ZOO = "tests.engine.zoo"
+ZOO = "tests.support.backends"
 
 
 @pytest.fixture
@@ -30,13 +30,13 @@ def make_spec():
 
 @pytest.fixture
 def make_part(make_spec):
-    def make(prompt="a red fox", *, first=0, count=1, references=(), **changes):
-        return Part(
+    def make(prompt="a red fox", *, first=0, count=1, input_images=(), **changes):
+        return MicroBatch(
             job_id="rn5r12q9pdu6yvb3nxty",
             spec=make_spec(prompt, **changes),
             first=first,
             count=count,
-            references=tuple(map(memoryview, references)),
+            input_images=tuple(map(memoryview, input_images)),
         )
 
     return make
@@ -44,12 +44,12 @@ def make_part(make_spec):
 
 @pytest.fixture
 def engine_of():
-    """An engine with a painter of the zoo; its process is gone after the test."""
+    """An engine with a backend of the zoo; its process is gone after the test."""
 
     @asynccontextmanager
     async def opened(animal, **options):
         engine = EngineProcess(
-            model=Model(name="zoo", source="zoo", painter=f"{ZOO}.{animal}"),
+            model=ModelConfig(name="zoo", source="zoo", backend=f"{ZOO}.{animal}"),
             source="zoo",
             **({"load_timeout": 20.0, "stall_timeout": 20.0} | options),
         )

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from tests.web_server import Answer, Request, WebServer, head, saying, whole
+from tests.support.servers.web import Answer, Request, WebServer, head, saying, whole
 
 COMMIT = "0" * 39 + "1"
 

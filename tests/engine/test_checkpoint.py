@@ -3,22 +3,22 @@ import shutil
 
 import pytest
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.errors import ModelUnusable
-from pipelet.engine import checkpoint
-from pipelet.engine.diffusers import DiffusersModel
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.errors import ModelLoadError
+from pipelet.engine.diffusers.backend import DiffusersBackend
+from pipelet.engine.diffusers.loading import checkpoint
 from pipelet.engine.sources import resolve
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A copy of the checkpoint in the box, to be broken."""
-    return shutil.copytree(resolve("package:box"), tmp_path / "model")
+    """A copy of the demo checkpoint, to be broken."""
+    return shutil.copytree(resolve("package:demo"), tmp_path / "model")
 
 
 def load(folder, pipeline="auto"):
-    model = Model(name="m", source=str(folder), pipeline=pipeline)
-    return DiffusersModel.load(model=model, source=str(folder), device="cpu", threads=1)
+    model = ModelConfig(name="m", source=str(folder), pipeline=pipeline)
+    return DiffusersBackend.load(model=model, source=str(folder), device="cpu")
 
 
 def test_a_folder_is_itself_and_a_hub_id_is_left_to_the_hub(folder):
@@ -28,8 +28,8 @@ def test_a_folder_is_itself_and_a_hub_id_is_left_to_the_hub(folder):
 
 
 def test_only_packaged_sources_are_resolved(folder):
-    """`package:box` becomes a folder with a checkpoint; anything else stays as it is."""
-    assert checkpoint.pipeline_of(resolve("package:box")) == "ZImagePipeline"
+    """`package:demo` becomes a folder with a checkpoint; anything else stays as it is."""
+    assert checkpoint.pipeline_class_name(resolve("package:demo")) == "ZImagePipeline"
     assert resolve("Tongyi-MAI/Z-Image") == "Tongyi-MAI/Z-Image"
     assert resolve(str(folder)) == str(folder)
 
@@ -37,13 +37,13 @@ def test_only_packaged_sources_are_resolved(folder):
 @pytest.mark.parametrize("source", ["/no/such/folder", "./model", "~/nowhere/at/all", "models/a/b", "turbo"])
 def test_a_missing_folder(source):
     """The message names the folder and the setting that points at it."""
-    with pytest.raises(ModelUnusable, match=rf"no model folder {source}\. Point PIPELET_MODEL"):
+    with pytest.raises(ModelLoadError, match=rf"no model folder {source}\. Point PIPELET_MODEL"):
         load(source)
 
 
 def test_a_folder_that_is_no_checkpoint(tmp_path):
     """A folder without model_index.json is said to be one."""
-    with pytest.raises(ModelUnusable, match=r"has no model_index\.json\. Point PIPELET_MODEL at a diffusers folder"):
+    with pytest.raises(ModelLoadError, match=r"has no model_index\.json\. Point PIPELET_MODEL at a diffusers folder"):
         load(tmp_path)
 
 
@@ -52,7 +52,7 @@ def test_an_index_that_cannot_be_read(folder, content):
     """A model_index.json that is not JSON, or names no class, is named."""
     (folder / "model_index.json").write_bytes(content.encode("latin-1"))
 
-    with pytest.raises(ModelUnusable, match=r"model_index\.json does not name a pipeline"):
+    with pytest.raises(ModelLoadError, match=r"model_index\.json does not name a pipeline"):
         load(folder)
 
 
@@ -62,20 +62,20 @@ def test_weights_that_were_cut_short(folder, keep):
     file = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes()[:keep])
 
-    with pytest.raises(ModelUnusable, match=r"transformer/diffusion_pytorch_model\.safetensors is damaged"):
+    with pytest.raises(ModelLoadError, match=r"transformer/diffusion_pytorch_model\.safetensors is damaged"):
         load(folder)
 
 
 def test_a_class_that_diffusers_does_not_have(folder):
     """An unknown class is named, whether the checkpoint or the catalog names it."""
-    with pytest.raises(ModelUnusable, match="has no pipeline class ZImageUltraPipeline"):
+    with pytest.raises(ModelLoadError, match="has no pipeline class ZImageUltraPipeline"):
         load(folder, "ZImageUltraPipeline")
-    with pytest.raises(ModelUnusable, match="has no pipeline class AutoencoderKL"):
+    with pytest.raises(ModelLoadError, match="has no pipeline class AutoencoderKL"):
         load(folder, "AutoencoderKL")
 
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "NextYearPipeline"}))
-    with pytest.raises(ModelUnusable, match="has no pipeline class NextYearPipeline"):
+    with pytest.raises(ModelLoadError, match="has no pipeline class NextYearPipeline"):
         load(folder)
 
 
@@ -83,7 +83,7 @@ def test_a_missing_part(folder):
     """What diffusers itself finds missing is named in its words."""
     (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
 
-    with pytest.raises(ModelUnusable, match=r"folder .*/model is incomplete, .*diffusion_pytorch_model"):
+    with pytest.raises(ModelLoadError, match=r"folder .*/model is incomplete, .*diffusion_pytorch_model"):
         load(folder)
 
 
@@ -101,25 +101,25 @@ def test_a_pointer_of_git_lfs_is_not_a_damaged_file(folder):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 11422654\n"
     (folder / "tokenizer" / "tokenizer.json").write_text(pointer)
 
-    with pytest.raises(ModelUnusable, match=r"tokenizer\.json is a pointer of Git LFS.*`git lfs pull`"):
+    with pytest.raises(ModelLoadError, match=r"tokenizer\.json is a pointer of Git LFS.*`git lfs pull`"):
         load(folder)
 
 
 def test_a_damaged_json_file_is_no_wrong_class(folder):
     """What is no JSON is said to be damaged."""
     (folder / "scheduler" / "scheduler_config.json").write_text("{")
-    with pytest.raises(ModelUnusable, match=r"incomplete|damaged"):
+    with pytest.raises(ModelLoadError, match=r"incomplete|damaged"):
         load(folder)
     (folder / "tokenizer" / "tokenizer_config.json").write_text("{")
-    with pytest.raises(ModelUnusable, match=r"incomplete|damaged"):
+    with pytest.raises(ModelLoadError, match=r"incomplete|damaged"):
         load(folder)
 
 
 @pytest.mark.parametrize(
     ("name", "cure"),
     [
-        ("model.safetensors", r"Convert it once, as docs/operating\.md"),
-        ("sd.ckpt", r"Convert it once, as docs/operating\.md"),
+        ("model.safetensors", r"Convert it once, as docs/models/single-file\.md"),
+        ("sd.ckpt", r"Convert it once, as docs/models/single-file\.md"),
         ("z_image_turbo-Q4_K_M.gguf", "Take a copy of the whole model"),
     ],
 )
@@ -127,7 +127,7 @@ def test_a_single_file_is_refused_with_what_to_do(tmp_path, name, cure):
     """Many models are published so."""
     (tmp_path / name).write_bytes(b"")
 
-    with pytest.raises(ModelUnusable, match=rf"{name} is a single file .*{cure}"):
+    with pytest.raises(ModelLoadError, match=rf"{name} is a single file .*{cure}"):
         load(tmp_path / name)
 
 
@@ -139,7 +139,7 @@ def test_a_model_in_the_cache_of_the_hub_is_its_snapshot(folder, tmp_path):
     assert str(first) == checkpoint.check(str(cached))
 
     shutil.copytree(folder, second)
-    with pytest.raises(ModelUnusable, match="2 snapshots"):
+    with pytest.raises(ModelLoadError, match="2 snapshots"):
         checkpoint.check(str(cached))
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text("bbb")
@@ -153,7 +153,7 @@ def test_absent_parts_are_named(folder):
         '{"weight_map": {"x": "a-00001-of-00002.safetensors"}}'
     )
 
-    with pytest.raises(ModelUnusable, match=r"it lacks vae, transformer/a-00001-of-00002\.safetensors"):
+    with pytest.raises(ModelLoadError, match=r"it lacks vae, transformer/a-00001-of-00002\.safetensors"):
         load(folder)
 
 
@@ -171,5 +171,5 @@ def test_a_vocabulary_without_its_merges(folder):
     (folder / "model_index.json").write_text(json.dumps(index | {"tokenizer": ["transformers", "Qwen2Tokenizer"]}))
     (folder / "tokenizer" / "tokenizer.json").rename(folder / "tokenizer" / "vocab.json")
 
-    with pytest.raises(ModelUnusable, match=r"it lacks tokenizer/merges\.txt"):
+    with pytest.raises(ModelLoadError, match=r"it lacks tokenizer/merges\.txt"):
         load(folder)

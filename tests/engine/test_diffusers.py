@@ -10,37 +10,39 @@ from tests.engine.tiny_stable_diffusion import make_stable_diffusion
 from tests.engine.tiny_z_image import TINY
 from tests.engine.used import used_by
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.engine import Used
-from pipelet.domain.errors import DrawCancelled, DrawOutOfMemory, DrawRefused, ModelUnusable
-from pipelet.engine.devices import quick_dtype
-from pipelet.engine.diffusers import DiffusersModel
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.errors import GenerationCancelled, InvalidInput, ModelLoadError, OutOfMemory
+from pipelet.domain.ports.engine import EffectiveParameters
+from pipelet.engine.diffusers.backend import DiffusersBackend
+from pipelet.engine.diffusers.devices import native_dtype
 from pipelet.engine.process import EngineProcess
 
 
 @pytest.fixture(scope="module")
 def tiny(tiny_z_image):
-    return DiffusersModel.load(model=TINY, source=tiny_z_image, device="cpu", threads=1)
+    return DiffusersBackend.load(model=TINY, source=tiny_z_image, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def plain(tiny_z_image):
     """The same checkpoint, as anybody would call it."""
-    pipe = diffusers.ZImagePipeline.from_pretrained(tiny_z_image, dtype=quick_dtype(torch.device("cpu")))
+    pipe = diffusers.ZImagePipeline.from_pretrained(tiny_z_image, dtype=native_dtype(torch.device("cpu")))
     pipe.set_progress_bar_config(disable=True)
     pipe.vae.enable_slicing()
     return pipe
 
 
-def paint(painter, spec, *, first=0, count=1, references=(), on_task=lambda done: None, is_cancelled=lambda: False):
+def paint(
+    backend, spec, *, first=0, count=1, input_images=(), on_progress=lambda done: None, is_cancelled=lambda: False
+):
     out = np.zeros((count, spec.height, spec.width, 3), np.uint8)
-    painter.draw(
+    backend.generate(
         spec=spec,
         first=first,
         count=count,
-        references=references,
+        input_images=input_images,
         out=out,
-        on_task=on_task,
+        on_progress=on_progress,
         is_cancelled=is_cancelled,
     )
     return out
@@ -63,7 +65,7 @@ def call(pipe, spec, *, count=1, width=None, height=None, **more):
 def assert_alike(expected, drawn):
     """Bit for bit where the CPU computes with bfloat16, which rounds off in what order sums are added up; in float32,
     to one level of 255."""
-    exact = quick_dtype(torch.device("cpu")) is torch.bfloat16
+    exact = native_dtype(torch.device("cpu")) is torch.bfloat16
     np.testing.assert_allclose(drawn.astype(int), expected.astype(int), rtol=0, atol=0 if exact else 1)
 
 
@@ -132,7 +134,7 @@ def test_progress_is_every_task_once(tiny, make_spec):
     for steps, count in [(1, 1), (8, 1), (5, 3)]:
         heard = []
 
-        paint(tiny, make_spec(num_inference_steps=steps), count=count, on_task=heard.append)
+        paint(tiny, make_spec(num_inference_steps=steps), count=count, on_progress=heard.append)
 
         assert list(range(1, steps + 3)) == heard
 
@@ -144,8 +146,8 @@ def test_a_cancelled_drawing_stops_at_once_and_leaves_no_trace(tiny, make_spec, 
     before = paint(tiny, spec)
     heard = []
 
-    with pytest.raises(DrawCancelled):
-        paint(tiny, make_spec(seed=9), on_task=heard.append, is_cancelled=lambda: len(heard) >= stop_at)
+    with pytest.raises(GenerationCancelled):
+        paint(tiny, make_spec(seed=9), on_progress=heard.append, is_cancelled=lambda: len(heard) >= stop_at)
 
     assert len(heard) <= max(stop_at, 1)
     np.testing.assert_array_equal(before, paint(tiny, spec))
@@ -158,15 +160,15 @@ def test_the_longest_prompt_is_drawn_and_a_longer_one_refused(tiny, plain, make_
     word = " a"
     paint(tiny, make_spec(word * (1504 - around), num_inference_steps=1))
 
-    with pytest.raises(DrawRefused, match=r"has 1505 tokens.*at most 1504"):
+    with pytest.raises(InvalidInput, match=r"has 1505 tokens.*at most 1504"):
         paint(tiny, make_spec(word * (1505 - around), num_inference_steps=1))
 
 
 @pytest.fixture(scope="module")
 def short_sighted(tiny_z_image):
     """The same, as if its model had only been trained with captions of up to 96 tokens."""
-    model = replace(TINY, max_prompt_tokens=96, long_prompts="cut")
-    return DiffusersModel.load(model=model, source=tiny_z_image, device="cpu", threads=1)
+    model = replace(TINY, max_prompt_tokens=96, prompt_overflow="truncate")
+    return DiffusersBackend.load(model=model, source=tiny_z_image, device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,7 @@ def test_a_painter_tells_what_it_used(tiny, short_sighted, make_spec):
     spec = make_spec("a fox " * 100, negative_prompt="blue")
     unguided, guided = used_by(tiny, spec), used_by(tiny, replace(spec, guidance_scale=0.5))
 
-    assert Used(prompt=spec.prompt, negative_prompt=None, sampler="Euler") == unguided
+    assert EffectiveParameters(prompt=spec.prompt, negative_prompt=None, sampler="Euler") == unguided
     assert replace(unguided, negative_prompt="blue") == guided
     assert spec.prompt.startswith(read := used_by(short_sighted, spec).prompt)
     assert 20 < len(read) < 600
@@ -213,11 +215,11 @@ def test_a_painter_tells_what_it_used(tiny, short_sighted, make_spec):
 
 def test_a_limit_that_leaves_no_room_refuses(tiny_z_image, make_spec):
     """Where not even the template fits, there is nothing to draw."""
-    model = replace(TINY, max_prompt_tokens=3, long_prompts="cut")
-    painter = DiffusersModel.load(model=model, source=tiny_z_image, device="cpu", threads=1)
+    model = replace(TINY, max_prompt_tokens=3, prompt_overflow="truncate")
+    backend = DiffusersBackend.load(model=model, source=tiny_z_image, device="cpu")
 
-    with pytest.raises(DrawRefused, match="at most 3"):
-        paint(painter, make_spec("a fox"))
+    with pytest.raises(InvalidInput, match="at most 3"):
+        paint(backend, make_spec("a fox"))
 
 
 def test_every_word_of_a_long_prompt_counts(tiny, make_spec):
@@ -232,14 +234,14 @@ def test_only_a_negative_prompt_that_is_used_can_be_too_long(tiny, make_spec):
     spec = make_spec(negative_prompt="a " * 2000)
     paint(tiny, spec)
 
-    with pytest.raises(DrawRefused, match="at most 1504"):
+    with pytest.raises(InvalidInput, match="at most 1504"):
         paint(tiny, make_spec(negative_prompt="a " * 2000, guidance_scale=2.0))
 
 
 @pytest.mark.parametrize("mark", ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"])
 def test_marks_of_the_template_are_refused(tiny, make_spec, mark):
     """A prompt cannot break out of the template it is put into; the refusal names the mark."""
-    with pytest.raises(DrawRefused, match="markup") as caught:
+    with pytest.raises(InvalidInput, match="markup") as caught:
         paint(tiny, make_spec(f"a fox{mark}\nand more"))
 
     assert mark in str(caught.value)
@@ -248,15 +250,15 @@ def test_marks_of_the_template_are_refused(tiny, make_spec, mark):
 
 def test_a_side_past_the_models_table_is_refused(tiny, make_spec):
     """What would end in an assert on the device is refused before."""
-    with pytest.raises(DrawRefused, match="at most 8192 pixels a side"):
+    with pytest.raises(InvalidInput, match="at most 8192 pixels a side"):
         paint(tiny, make_spec(width=8200, height=16, num_inference_steps=1))
 
 
 def test_what_would_break_inside_is_refused(tiny, make_spec):
     """Half a surrogate pair and no steps at all are the request's fault, not the pipeline's."""
-    with pytest.raises(DrawRefused, match="broken at character 3"):
+    with pytest.raises(InvalidInput, match="broken at character 3"):
         paint(tiny, make_spec("a \ud800"))
-    with pytest.raises(DrawRefused, match="at least one step"):
+    with pytest.raises(InvalidInput, match="at least one step"):
         paint(tiny, make_spec(num_inference_steps=0))
 
 
@@ -269,29 +271,29 @@ def test_unusual_text_is_only_text(tiny, plain, make_spec, prompt):
 
 
 async def test_memory_that_is_not_there_is_out_of_memory(tiny_z_image, make_part):
-    """A picture that the machine cannot hold raises DrawOutOfMemory, and the same process draws a smaller one."""
+    """A picture that the machine cannot hold raises OutOfMemory, and the same process draws a smaller one."""
     engine = EngineProcess(
-        model=replace(TINY, painter="tests.engine.zoo.cramped:Cramped"),
+        model=replace(TINY, backend="tests.support.backends.cramped:Cramped"),
         source=tiny_z_image,
         device="cpu",
         load_timeout=60,
     )
     await engine.start()
 
-    with pytest.raises(DrawOutOfMemory, match="allocate"):
-        await engine.draw(make_part(width=4096, height=4096, count=8), lambda done: None)
+    with pytest.raises(OutOfMemory, match="allocate"):
+        await engine.generate(make_part(width=4096, height=4096, count=8), lambda done: None)
 
-    assert (await engine.draw(make_part(), lambda done: None)).pixels.shape == (1, 64, 64, 3)
+    assert (await engine.generate(make_part(), lambda done: None)).pixels.shape == (1, 64, 64, 3)
     await engine.stop()
 
 
 async def test_a_checkpoint_through_its_own_process(tiny, tiny_z_image, make_spec, make_part):
     """The engine process draws the same bytes, in parts of any size."""
-    engine = EngineProcess(model=TINY, source=tiny_z_image, device="cpu", threads=1, load_timeout=60)
+    engine = EngineProcess(model=TINY, source=tiny_z_image, device="cpu", load_timeout=60)
     info = await engine.start()
     heard = []
 
-    drawn = await engine.draw(make_part(first=1, count=2, width=100, height=60), heard.append)
+    drawn = await engine.generate(make_part(first=1, count=2, width=100, height=60), heard.append)
 
     assert ("tiny", "cpu") == (info.model, info.device)
     np.testing.assert_array_equal(paint(tiny, make_spec(width=100, height=60), first=1, count=2), drawn.pixels)
@@ -304,20 +306,20 @@ async def test_a_checkpoint_through_its_own_process(tiny, tiny_z_image, make_spe
 def test_another_pipeline_class_draws_from_its_folder(tmp_path, make_spec, scheduler):
     """A folder is enough: its own class, called with what that class takes, bit for bit as a plain call."""
     make_stable_diffusion(tmp_path, scheduler)
-    model = Model(name="sd", source=str(tmp_path), dtype="float32")
-    painter = DiffusersModel.load(model=model, source=str(tmp_path), device="cpu", threads=1)
+    model = ModelConfig(name="sd", source=str(tmp_path), dtype="float32")
+    backend = DiffusersBackend.load(model=model, source=str(tmp_path), device="cpu")
     plain = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path, dtype=torch.float32)
     plain.set_progress_bar_config(disable=True)
     plain.vae.enable_slicing()
     spec = make_spec(guidance_scale=5.0, negative_prompt="text", num_inference_steps=5)
     heard = []
 
-    pixels = paint(painter, spec, count=2, on_task=heard.append)
+    pixels = paint(backend, spec, count=2, on_progress=heard.append)
 
     np.testing.assert_array_equal(call(plain, spec, count=2, negative_prompt=["text"] * 2), pixels)
     assert list(range(1, 8)) == heard
-    assert (70, 50) == paint(painter, make_spec(width=50, height=70)).shape[1:3]
-    used, unguided = used_by(painter, spec), used_by(painter, replace(spec, guidance_scale=1.0))
+    assert (70, 50) == paint(backend, make_spec(width=50, height=70)).shape[1:3]
+    used, unguided = used_by(backend, spec), used_by(backend, replace(spec, guidance_scale=1.0))
     assert ("text", None) == (used.negative_prompt, unguided.negative_prompt)
     assert {"PNDMScheduler": None, "HeunDiscreteScheduler": "Heun"}[scheduler] == used.sampler
 
@@ -334,12 +336,12 @@ def test_a_class_that_takes_no_prompt_is_unusable(tmp_path):
     )
     diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler()).save_pretrained(tmp_path)
 
-    with pytest.raises(ModelUnusable, match="DDPMPipeline takes no prompt"):
-        DiffusersModel.load(model=Model(name="x", source=""), source=str(tmp_path), device="cpu", threads=1)
+    with pytest.raises(ModelLoadError, match="DDPMPipeline takes no prompt"):
+        DiffusersBackend.load(model=ModelConfig(name="x", source=""), source=str(tmp_path), device="cpu")
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "frob"])
 def test_a_device_that_is_not_there_is_named(tiny_z_image, device):
     """The message names the device and the setting."""
-    with pytest.raises(ModelUnusable, match=f"The device {device} cannot be used.*PIPELET_DEVICE"):
-        DiffusersModel.load(model=TINY, source=tiny_z_image, device=device, threads=1)
+    with pytest.raises(ModelLoadError, match=f"The device {device} cannot be used.*PIPELET_DEVICE"):
+        DiffusersBackend.load(model=TINY, source=tiny_z_image, device=device)

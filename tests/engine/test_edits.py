@@ -15,25 +15,26 @@ from tests.engine.tiny_edits import make_klein, make_omni, make_qwen_edit
 from tests.engine.tiny_z_image import TINY
 from tests.engine.used import used_by
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.errors import DrawCancelled, DrawRefused, ModelUnusable
-from pipelet.domain.image import Reference
-from pipelet.domain.progress import TASKS_BESIDE_STEPS, WRITE_FILES, tasks_of_job
-from pipelet.engine.devices import dtype_of
-from pipelet.engine.diffusers import DiffusersModel
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.errors import GenerationCancelled, InvalidInput, ModelLoadError
+from pipelet.domain.generation.image import InputImage
+from pipelet.domain.generation.plan import plan_generation
+from pipelet.domain.jobs.progress import TASKS_WITHOUT_STEPS, WRITE_FILES, tasks_per_job
+from pipelet.engine.diffusers.backend import DiffusersBackend
+from pipelet.engine.diffusers.devices import dtype_of
+from pipelet.engine.diffusers.loading.processors import without_torchvision
 from pipelet.engine.process import EngineProcess
-from pipelet.engine.processors import without_torchvision
 
 MODELS = {
-    "img2img": replace(TINY, edit_pipeline="ZImageImg2ImgPipeline", max_references=1, strength=0.6),
-    "omni": replace(TINY, pipeline="ZImageOmniPipeline", max_references=8),
-    "klein": Model(name="k", source="", pipeline="Flux2KleinPipeline", max_references=8, max_prompt_tokens=512),
-    "qwen": Model(
+    "img2img": replace(TINY, edit_pipeline="ZImageImg2ImgPipeline", max_input_images=1, strength=0.6),
+    "omni": replace(TINY, pipeline="ZImageOmniPipeline", max_input_images=8),
+    "klein": ModelConfig(name="k", source="", pipeline="Flux2KleinPipeline", max_input_images=8, max_prompt_tokens=512),
+    "qwen": ModelConfig(
         name="q",
         source="",
         pipeline="QwenImageEditPlusPipeline",
-        max_references=3,
-        needs_references=True,
+        max_input_images=3,
+        requires_input_image=True,
         max_prompt_tokens=1024,
     ),
 }
@@ -57,16 +58,16 @@ class Edits:
 
     name: str
     folder: str
-    painter: DiffusersModel
+    backend: DiffusersBackend
     plain: Any
 
-    def call(self, spec, references, *, count=1, width=None, height=None, **more):
+    def call(self, spec, input_images, *, count=1, width=None, height=None, **more):
         """What a plain call draws, through PIL."""
-        several = {"prompt": [spec.prompt] * count, "image": [Image.fromarray(each) for each in references]}
+        several = {"prompt": [spec.prompt] * count, "image": [Image.fromarray(each) for each in input_images]}
         if self.name == "qwen":
             several |= {"prompt": spec.prompt, "num_images_per_prompt": count}
         if self.name == "img2img":
-            several |= {"image": [Image.fromarray(references[0])] * count, "strength": spec.strength or 0.6}
+            several |= {"image": [Image.fromarray(input_images[0])] * count, "strength": spec.strength or 0.6}
         if self.name != "qwen":
             several |= {"guidance_scale": spec.guidance_scale}
         images = self.plain(
@@ -102,13 +103,13 @@ def edits_of(folder):
     def of(name: str) -> Edits:
         if name not in loaded:
             where, model = folder(name), MODELS[name]
-            painter = DiffusersModel.load(model=model, source=where, device="cpu", threads=1)
+            backend = DiffusersBackend.load(model=model, source=where, device="cpu")
             kind = getattr(diffusers, model.edit_pipeline or model.pipeline)
             dtype = dtype_of(model, kind.__name__, torch.device("cpu"))
             plain = kind.from_pretrained(where, dtype=dtype, **without_torchvision(kind, where))
             plain.set_progress_bar_config(disable=True)
             plain.vae.enable_slicing()
-            loaded[name] = Edits(name, where, painter, plain)
+            loaded[name] = Edits(name, where, backend, plain)
         return loaded[name]
 
     # It shows the model every picture at a megapixel, which takes a second or more even of a tiny one.
@@ -133,11 +134,11 @@ def make_edit(make_spec):
     """Of a request for the pictures, which the worker would have brought along."""
 
     def make(*pictures, prompt="the boat of the first image on the table of the second", **changes):
-        references = tuple(
-            Reference(key=f"{number}.png", width=pixels.shape[1], height=pixels.shape[0])
+        input_images = tuple(
+            InputImage(key=f"{number}.png", width=pixels.shape[1], height=pixels.shape[0])
             for number, pixels in enumerate(pictures)
         )
-        values = {"width": 96, "height": 64, "num_inference_steps": STEPS, "references": references}
+        values = {"width": 96, "height": 64, "num_inference_steps": STEPS, "input_images": input_images}
         return make_spec(prompt, **(values | changes))
 
     return make
@@ -148,7 +149,7 @@ def test_an_edit_is_what_a_plain_call_draws(edits, make_edit):
     spec = make_edit(FIRST)
 
     np.testing.assert_array_equal(
-        edits.call(spec, [FIRST], count=2), paint(edits.painter, spec, count=2, references=[FIRST])
+        edits.call(spec, [FIRST], count=2), paint(edits.backend, spec, count=2, input_images=[FIRST])
     )
 
 
@@ -158,7 +159,7 @@ def test_several_references_are_what_a_plain_call_draws(several, make_edit):
         spec = make_edit(*pictures)
 
         np.testing.assert_array_equal(
-            several.call(spec, pictures), paint(several.painter, spec, references=list(pictures))
+            several.call(spec, pictures), paint(several.backend, spec, input_images=list(pictures))
         )
 
 
@@ -167,7 +168,7 @@ def test_their_order_is_all_that_names_them(several, make_edit):
     spec = make_edit(FIRST, SECOND)
 
     one, again, swapped = (
-        paint(several.painter, spec, references=pictures)
+        paint(several.backend, spec, input_images=pictures)
         for pictures in ([FIRST, SECOND], [FIRST, SECOND], [SECOND, FIRST])
     )
 
@@ -178,20 +179,20 @@ def test_their_order_is_all_that_names_them(several, make_edit):
 def test_each_reference_and_the_prompt_matter(edits, make_edit):
     """Another picture, another prompt and another seed each draw something else."""
     spec = make_edit(FIRST)
-    one = paint(edits.painter, spec, references=[FIRST])
+    one = paint(edits.backend, spec, input_images=[FIRST])
 
-    assert (one != paint(edits.painter, spec, references=[picture(96, 64)])).any()
-    assert (one != paint(edits.painter, make_edit(FIRST, prompt="a lake"), references=[FIRST])).any()
-    assert (one != paint(edits.painter, replace(spec, seed=8), references=[FIRST])).any()
+    assert (one != paint(edits.backend, spec, input_images=[picture(96, 64)])).any()
+    assert (one != paint(edits.backend, make_edit(FIRST, prompt="a lake"), input_images=[FIRST])).any()
+    assert (one != paint(edits.backend, replace(spec, seed=8), input_images=[FIRST])).any()
 
 
 def test_an_image_does_not_depend_on_its_batch(edits, make_edit):
     """Image k alone is image k of the batch, in all four."""
     spec = make_edit(FIRST)
-    whole = paint(edits.painter, spec, count=3, references=[FIRST])
+    whole = paint(edits.backend, spec, count=3, input_images=[FIRST])
 
-    assert_alike(whole[1:2], paint(edits.painter, spec, first=1, references=[FIRST]))
-    assert_alike(whole[2:3], paint(edits.painter, replace(spec, seed=9), references=[FIRST]))
+    assert_alike(whole[1:2], paint(edits.backend, spec, first=1, input_images=[FIRST]))
+    assert_alike(whole[2:3], paint(edits.backend, replace(spec, seed=9), input_images=[FIRST]))
 
 
 @pytest.mark.parametrize(("width", "height"), [(70, 65), (127, 81)])
@@ -204,7 +205,7 @@ def test_every_size_is_honoured(several, make_edit, width, height):
 
     left, top = (wide - width) // 2, (high - height) // 2
     cut = whole[:, top : top + height, left : left + width]
-    np.testing.assert_array_equal(cut, paint(several.painter, spec, references=[SECOND]))
+    np.testing.assert_array_equal(cut, paint(several.backend, spec, input_images=[SECOND]))
 
 
 def test_a_start_picture_of_another_size_is_fitted_first(edits_of, make_edit):
@@ -215,26 +216,26 @@ def test_a_start_picture_of_another_size_is_fitted_first(edits_of, make_edit):
     spec = make_edit(large, width=70, height=40)
     edge = (192 - 288 * 40 / 70) / 2
     box = (0, edge, 288, 192 - edge)
-    fitted = np.asarray(Image.fromarray(large).resize((70, 40), Image.Resampling.LANCZOS, box=box))
-    filled = np.pad(fitted, ((4, 4), (5, 5), (0, 0)), mode="symmetric")
+    prepare = np.asarray(Image.fromarray(large).resize((70, 40), Image.Resampling.LANCZOS, box=box))
+    filled = np.pad(prepare, ((4, 4), (5, 5), (0, 0)), mode="symmetric")
 
     whole = edits.call(spec, [filled], width=80, height=48)
 
-    pixels = paint(edits.painter, spec, references=[large])
+    pixels = paint(edits.backend, spec, input_images=[large])
     assert np.abs(whole[:, 4:44, 5:75].astype(float) - pixels).mean() < 2
     np.testing.assert_array_equal(
         edits.call(spec, [filled], width=80, height=48)[:, 4:44, 5:75],
-        paint(edits.painter, spec, references=[fitted]),
+        paint(edits.backend, spec, input_images=[prepare]),
     )
 
 
 def test_strength_is_how_much_is_drawn_anew(edits_of, make_edit):
     """Of all of it nothing of the start picture is left; the model's own strength counts where the request has none."""
-    painter = edits_of("img2img").painter
+    backend = edits_of("img2img").backend
     other = picture(96, 64)
 
     def drawn(reference, strength):
-        return paint(painter, make_edit(FIRST, strength=strength), references=[reference])
+        return paint(backend, make_edit(FIRST, strength=strength), input_images=[reference])
 
     np.testing.assert_array_equal(drawn(FIRST, 1.0), drawn(other, 1.0))
     assert (drawn(FIRST, 0.6) != drawn(other, 0.6)).any()
@@ -247,45 +248,45 @@ def test_progress_is_every_task_once(edits, make_edit):
     for steps, strength in [(1, None), (8, None), (8, 0.3)]:
         spec, heard = make_edit(FIRST, num_inference_steps=steps, strength=strength), []
 
-        paint(edits.painter, spec, count=2, references=[FIRST], on_task=heard.append)
+        paint(edits.backend, spec, count=2, input_images=[FIRST], on_progress=heard.append)
 
-        of_files = TASKS_BESIDE_STEPS - 2 * WRITE_FILES
-        assert list(range(1, tasks_of_job(spec, MODELS[edits.name], 1) - of_files + 1)) == heard
+        of_files = TASKS_WITHOUT_STEPS - 2 * WRITE_FILES
+        assert list(range(1, tasks_per_job(plan_generation(spec, MODELS[edits.name]), 1) - of_files + 1)) == heard
 
 
 @pytest.mark.parametrize("stop_at", range(STEPS + 2))
 def test_a_cancelled_edit_stops_at_once_and_leaves_no_trace(edits, make_edit, stop_at):
     """No step follows the cancel, not even pictures are encoded, and the next edit is as if nothing had been."""
     spec = make_edit(FIRST)
-    before = paint(edits.painter, spec, references=[FIRST])
+    before = paint(edits.backend, spec, input_images=[FIRST])
     heard = []
 
-    with pytest.raises(DrawCancelled):
+    with pytest.raises(GenerationCancelled):
         paint(
-            edits.painter,
+            edits.backend,
             replace(spec, seed=9),
-            references=[FIRST],
-            on_task=heard.append,
+            input_images=[FIRST],
+            on_progress=heard.append,
             is_cancelled=lambda: len(heard) >= stop_at,
         )
 
     assert len(heard) <= max(stop_at, 1)
-    np.testing.assert_array_equal(before, paint(edits.painter, spec, references=[FIRST]))
+    np.testing.assert_array_equal(before, paint(edits.backend, spec, input_images=[FIRST]))
 
 
 def test_guidance_reaches_an_edit_by_whatever_name(edits_of, make_edit):
     """Qwen-Image calls it otherwise, and guides only away from something: nothing at all, where nobody says what."""
     edits = edits_of("qwen")
     spec = make_edit(FIRST, guidance_scale=3.0)
-    guided = paint(edits.painter, spec, references=[FIRST])
-    away = paint(edits.painter, replace(spec, negative_prompt="text, logo"), references=[FIRST])
+    guided = paint(edits.backend, spec, input_images=[FIRST])
+    away = paint(edits.backend, replace(spec, negative_prompt="text, logo"), input_images=[FIRST])
 
     np.testing.assert_array_equal(edits.call(spec, [FIRST], true_cfg_scale=3.0, negative_prompt=" "), guided)
     np.testing.assert_array_equal(edits.call(spec, [FIRST], true_cfg_scale=3.0, negative_prompt="text, logo"), away)
     assert (guided != away).any()
-    assert (guided != paint(edits.painter, replace(spec, guidance_scale=0.0), references=[FIRST])).any()
+    assert (guided != paint(edits.backend, replace(spec, guidance_scale=0.0), input_images=[FIRST])).any()
     told = [
-        used_by(edits.painter, replace(spec, negative_prompt="text", guidance_scale=g), [FIRST]) for g in (1.0, 3.0)
+        used_by(edits.backend, replace(spec, negative_prompt="text", guidance_scale=g), [FIRST]) for g in (1.0, 3.0)
     ]
     assert [None, "text"] == [used.negative_prompt for used in told]
 
@@ -296,34 +297,34 @@ def test_negative_prompts_reach_an_edit(edits_of, make_edit, name):
     edits = edits_of(name)
     spec = make_edit(FIRST, guidance_scale=3.0, negative_prompt="text, logo, watermark")
 
-    pixels = paint(edits.painter, spec, references=[FIRST])
+    pixels = paint(edits.backend, spec, input_images=[FIRST])
 
     np.testing.assert_array_equal(edits.call(spec, [FIRST], negative_prompt=[spec.negative_prompt]), pixels)
-    assert (pixels != paint(edits.painter, replace(spec, negative_prompt=None), references=[FIRST])).any()
+    assert (pixels != paint(edits.backend, replace(spec, negative_prompt=None), input_images=[FIRST])).any()
 
 
 def test_text_alone_is_still_drawn_by_models_that_edit(edits_of, make_spec):
     """As without the entry's edits, bit for bit; but for those that draw edits only."""
-    plain = DiffusersModel.load(model=TINY, source=edits_of("img2img").folder, device="cpu", threads=1)
+    plain = DiffusersBackend.load(model=TINY, source=edits_of("img2img").folder, device="cpu")
 
-    np.testing.assert_array_equal(paint(plain, make_spec()), paint(edits_of("img2img").painter, make_spec()))
+    np.testing.assert_array_equal(paint(plain, make_spec()), paint(edits_of("img2img").backend, make_spec()))
     for name in ("omni", "klein"):
-        assert paint(edits_of(name).painter, make_spec()).any()
-    with pytest.raises(DrawRefused, match="draws edits only"):
-        paint(edits_of("qwen").painter, make_spec())
-    with pytest.raises(DrawRefused, match="draws no edits"):
-        paint(plain, make_spec(), references=[FIRST])
+        assert paint(edits_of(name).backend, make_spec()).any()
+    with pytest.raises(InvalidInput, match="only edits"):
+        paint(edits_of("qwen").backend, make_spec())
+    with pytest.raises(InvalidInput, match="does not edit"):
+        paint(plain, make_spec(), input_images=[FIRST])
 
 
 def test_too_many_and_too_long_pictures_are_refused(edits_of, make_edit):
     """With the number that the model takes, and which picture is at fault."""
-    with pytest.raises(DrawRefused, match="edits one picture, and got 2"):
-        paint(edits_of("img2img").painter, make_edit(FIRST, SECOND), references=[FIRST, SECOND])
-    with pytest.raises(DrawRefused, match="up to 3 pictures, and got 4"):
-        paint(edits_of("qwen").painter, make_edit(*[FIRST] * 4), references=[FIRST] * 4)
+    with pytest.raises(InvalidInput, match="edits one picture, and got 2"):
+        paint(edits_of("img2img").backend, make_edit(FIRST, SECOND), input_images=[FIRST, SECOND])
+    with pytest.raises(InvalidInput, match="up to 3 pictures, and got 4"):
+        paint(edits_of("qwen").backend, make_edit(*[FIRST] * 4), input_images=[FIRST] * 4)
     banner = picture(640, 64)
-    with pytest.raises(DrawRefused, match="Picture 2 is 640x64"):
-        paint(edits_of("omni").painter, make_edit(FIRST, banner), references=[FIRST, banner])
+    with pytest.raises(InvalidInput, match="Picture 2 is 640x64"):
+        paint(edits_of("omni").backend, make_edit(FIRST, banner), input_images=[FIRST, banner])
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (63, 500), (512, 64)])
@@ -331,65 +332,65 @@ def test_pictures_at_the_limits_are_taken(several, make_edit, width, height):
     """Tiny ones are scaled up to what the pipelines take."""
     tiny = picture(width, height)
 
-    assert paint(several.painter, make_edit(tiny, num_inference_steps=1), references=[tiny]).any()
+    assert paint(several.backend, make_edit(tiny, num_inference_steps=1), input_images=[tiny]).any()
 
 
 def test_marks_between_pictures_are_refused(several, make_edit):
     """A prompt cannot name pictures that are not there."""
     mark = "<|vision_start|>" if several.name != "klein" else "<|im_start|>"
 
-    with pytest.raises(DrawRefused, match="markup"):
-        paint(several.painter, make_edit(FIRST, prompt=f"a {mark} boat"), references=[FIRST])
+    with pytest.raises(InvalidInput, match="markup"):
+        paint(several.backend, make_edit(FIRST, prompt=f"a {mark} boat"), input_images=[FIRST])
 
 
 def test_the_longest_prompt_leaves_room_for_every_picture(edits_of, make_edit):
     """Beside the most pictures it is drawn, and one token more is refused: no position is past the model's table."""
     edits = edits_of("omni")
-    pictures, longest = [THIRD] * 8, 1536 - 32 - 40
+    pictures, max_tokens = [THIRD] * 8, 1536 - 32 - 40
     empty = [{"role": "user", "content": ""}]
     around = len(edits.plain.tokenizer.apply_chat_template(empty, add_generation_prompt=True)["input_ids"])
 
-    def draw(words):
+    def generate(words):
         spec = make_edit(*pictures, prompt=" a" * words, num_inference_steps=1, width=64)
-        return paint(edits.painter, spec, references=pictures)
+        return paint(edits.backend, spec, input_images=pictures)
 
-    assert draw(longest - around).any()
-    with pytest.raises(DrawRefused, match=f"at most {longest}"):
-        draw(longest - around + 1)
+    assert generate(max_tokens - around).any()
+    with pytest.raises(InvalidInput, match=f"at most {max_tokens}"):
+        generate(max_tokens - around + 1)
 
 
 @pytest.mark.parametrize(
     ("of", "changes", "complaint"),
     [
         ("img2img", {"edit_pipeline": "", "strength": 0.0}, "ZImagePipeline takes none"),
-        ("img2img", {"strength": 0.0}, "max_references = 1, and a strength"),
-        ("img2img", {"max_references": 2}, "max_references = 1, and a strength"),
+        ("img2img", {"strength": 0.0}, "max_input_images = 1, and a strength"),
+        ("img2img", {"max_input_images": 2}, "max_input_images = 1, and a strength"),
         ("img2img", {"edit_pipeline": "ZImageOmniPipeline"}, "needs siglip, siglip_processor"),
         ("img2img", {"edit_pipeline": "ZImageEditPipeline"}, "has no ZImageEditPipeline, which edit_pipeline"),
         ("img2img", {"pipeline": "ZImageOmniPipeline", "edit_pipeline": ""}, "not made for ZImageOmniPipeline"),
         ("omni", {"strength": 0.5}, "takes no strength"),
         ("omni", {"dtype": "float32"}, 'set dtype = "bfloat16"'),
-        ("qwen", {"max_references": 0, "needs_references": False}, "draws edits only"),
+        ("qwen", {"max_input_images": 0, "requires_input_image": False}, "only edits"),
     ],
 )
 def test_what_the_catalog_promises_and_the_pipeline_does_not_do(folder, of, changes, complaint):
     """Said when the model is loaded, with the field to change."""
     model = replace(MODELS[of], **changes)
 
-    with pytest.raises(ModelUnusable, match=complaint):
-        DiffusersModel.load(model=model, source=folder(of), device="cpu", threads=1)
+    with pytest.raises(ModelLoadError, match=complaint):
+        DiffusersBackend.load(model=model, source=folder(of), device="cpu")
 
 
 async def test_an_edit_through_its_own_process(edits_of, make_edit, make_part):
     """The same bytes, with pictures that travelled through shared memory."""
     edits = edits_of("omni")
-    engine = EngineProcess(model=MODELS["omni"], source=edits.folder, device="cpu", threads=1, load_timeout=60)
+    engine = EngineProcess(model=MODELS["omni"], source=edits.folder, device="cpu", load_timeout=60)
     await engine.start()
     spec, heard = make_edit(FIRST, SECOND), []
-    part = replace(make_part(count=2, references=[FIRST, SECOND]), spec=spec)
+    part = replace(make_part(count=2, input_images=[FIRST, SECOND]), spec=spec)
 
-    drawn = await engine.draw(part, heard.append)
+    drawn = await engine.generate(part, heard.append)
 
-    np.testing.assert_array_equal(paint(edits.painter, spec, count=2, references=[FIRST, SECOND]), drawn.pixels)
+    np.testing.assert_array_equal(paint(edits.backend, spec, count=2, input_images=[FIRST, SECOND]), drawn.pixels)
     assert list(range(1, STEPS + 4)) == heard
     await engine.stop()

@@ -7,21 +7,21 @@ from pathlib import Path
 
 from tests.engine.fake_hub import COMMIT, fake_hub
 
-from pipelet.domain.catalog import Model
+from pipelet.domain.catalog import ModelConfig
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
 from pipelet.wiring.catalog import fetch_description, read_catalog
 
-BOX = Path(resolve("package:box"))
+DEMO = Path(resolve("package:demo"))
 FETCH = """
 import sys
-from pipelet.domain.errors import ModelUnusable
-from pipelet.engine import hub
+from pipelet.domain.errors import ModelLoadError
+from pipelet.engine.diffusers.loading import hub
 for source in sys.argv[1:]:
     try:
         print(hub.fetch(source))
-    except ModelUnusable as error:
+    except ModelLoadError as error:
         print(error)
 """
 
@@ -40,7 +40,7 @@ async def fetch(*sources: str, **environment: str) -> list[str]:
 
 async def test_what_the_hub_refuses_is_said_with_the_cure(tmp_path):
     """Gated, unknown, no such revision, no such file, offline: each in one line of its own."""
-    async with fake_hub(BOX) as hub:
+    async with fake_hub(DEMO) as hub:
         online = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
         gated, unknown, revision, bare = await fetch(
             "owner/gated", "owner/mispelt", "owner/model@v9", "owner/bare", **online
@@ -57,13 +57,13 @@ async def test_what_the_hub_refuses_is_said_with_the_cure(tmp_path):
 async def test_a_model_of_the_hub_is_pinned_to_its_revision(tmp_path, monkeypatch, make_part):
     """`owner/name@commit` loads that commit, and asks for files of no other."""
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    async with fake_hub(BOX) as hub:
+    async with fake_hub(DEMO) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         source = f"owner/model@{COMMIT}"
-        engine = EngineProcess(model=Model(name="m", source=source), source=source, device="cpu", threads=1)
+        engine = EngineProcess(model=ModelConfig(name="m", source=source), source=source, device="cpu")
         try:
             await engine.start()
-            drawn = await engine.draw(make_part(num_inference_steps=1), lambda done: None)
+            drawn = await engine.generate(make_part(num_inference_steps=1), lambda done: None)
         finally:
             await engine.stop()
 

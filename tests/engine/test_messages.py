@@ -1,10 +1,21 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.engine import Used
-from pipelet.domain.image import ImageSpec, OutputFormat, Reference
-from pipelet.engine.messages import Cancel, Draw, Drawn, Failed, Load, LoadFailed, Ready, TaskDone, decode, encode
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.generation.image import ImageSpec, InputImage, OutputFormat
+from pipelet.domain.ports.engine import EffectiveParameters
+from pipelet.engine.messages import (
+    Cancel,
+    Generate,
+    Generated,
+    GenerateFailed,
+    Load,
+    LoadFailed,
+    Ready,
+    TasksDone,
+    decode,
+    encode,
+)
 
 any_text = st.text(st.characters(codec=None, exclude_categories=()))
 
@@ -22,10 +33,10 @@ def test_a_draw_arrives_as_it_was_sent_and_is_one_line(prompt, negative, seed, g
         num_inference_steps=8,
         guidance_scale=guidance,
         output_format=OutputFormat.WEBP,
-        references=(Reference(key="inputs/b.png", width=64, height=64),) * 2,
+        input_images=(InputImage(key="inputs/b.png", width=64, height=64),) * 2,
         strength=0.6,
     )
-    message = Draw(number=3, spec=spec, first=1, count=2, slot=0, references=((64, 96, 3), (64, 64, 3)))
+    message = Generate(number=3, spec=spec, first=1, count=2, slot=0, input_images=((64, 96, 3), (64, 64, 3)))
 
     line = encode(message)
 
@@ -35,17 +46,17 @@ def test_a_draw_arrives_as_it_was_sent_and_is_one_line(prompt, negative, seed, g
 
 def test_every_other_message_arrives_as_it_was_sent():
     """Load keeps its model's tuples, and the small messages their fields."""
-    model = Model(name="box", source="package:box", reserved_text=("<think>",), max_prompt_tokens=1504)
+    model = ModelConfig(name="demo", source="package:demo", special_tokens=("<think>",), max_prompt_tokens=1504)
     sent = [
-        Load(model=model, source="/models/x y", device="cpu", threads=None),
+        Load(model=model, source="/models/x y", device="cpu"),
         Cancel(number=4),
         Ready(device="cpu", seconds=0.5),
         LoadFailed(message="No\nweights"),
-        TaskDone(number=4, done=2),
-        Drawn(number=4, seconds=1.5),
-        Drawn(number=5, seconds=1.5, used=Used(prompt="ä", negative_prompt=None, sampler="Euler")),
-        Drawn(number=4, seconds=1.5, has_nsfw_concepts=(True, False), notes=("cut",)),
-        Failed(number=4, kind="refused", message="Zu groß"),
+        TasksDone(number=4, done=2),
+        Generated(number=4, seconds=1.5),
+        Generated(number=5, seconds=1.5, used=EffectiveParameters(prompt="ä", negative_prompt=None, sampler="Euler")),
+        Generated(number=4, seconds=1.5, has_nsfw_concepts=(True, False), notes=("cut",)),
+        GenerateFailed(number=4, kind="refused", message="Zu groß"),
     ]
 
     assert sent == [decode(encode(message)) for message in sent]

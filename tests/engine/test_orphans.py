@@ -6,21 +6,21 @@ import socket
 import sys
 
 import pytest
-from tests.waiting import until
+from tests.support.waiting import until
 
-from pipelet.domain.catalog import Model
+from pipelet.domain.catalog import ModelConfig
 from pipelet.engine import messages
 
 PARENT = """
 import asyncio, sys
-from pipelet.domain.catalog import Model
-from pipelet.domain.image import ImageSpec, OutputFormat
-from pipelet.domain.engine import Part
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.generation.image import ImageSpec, OutputFormat
+from pipelet.domain.ports.engine import MicroBatch
 from pipelet.engine.process import EngineProcess
 
 async def main():
     engine = EngineProcess(
-        model=Model(name="zoo", source="zoo", painter="tests.engine.zoo.gradient:Gradient"), source="zoo"
+        model=ModelConfig(name="zoo", source="zoo", backend="tests.support.backends.gradient:Gradient"), source="zoo"
     )
     await engine.start()
     spec = ImageSpec(
@@ -29,7 +29,7 @@ async def main():
     )
     if sys.argv[1] == "drawing":
         tell = lambda done: print(engine.pid, flush=True)
-        await engine.draw(Part(job_id="j", spec=spec, first=0, count=1), tell)
+        await engine.generate(MicroBatch(job_id="j", spec=spec, first=0, count=1), tell)
     print(engine.pid, flush=True)
     await asyncio.Event().wait()
 
@@ -72,7 +72,7 @@ async def _first_number(stream):
 async def test_the_child_dies_with_a_parent_that_had_not_heard_all():
     """Words that the parent never read do not keep the drawing process."""
     ours, theirs = socket.socketpair()
-    model = Model(name="zoo", source="zoo", painter="tests.engine.zoo.gradient:Gradient")
+    model = ModelConfig(name="zoo", source="zoo", backend="tests.support.backends.gradient:Gradient")
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pipelet.engine.child", "--control", str(theirs.fileno()), "--inbox", "0"),
         *("--slots", "0"),
@@ -80,7 +80,7 @@ async def test_the_child_dies_with_a_parent_that_had_not_heard_all():
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     theirs.close()
-    ours.sendall(messages.encode(messages.Load(model=model, source="zoo", device="cpu", threads=None)))
+    ours.sendall(messages.encode(messages.Load(model=model, source="zoo", device="cpu")))
     await until(lambda: select.select([ours], [], [], 0)[0], within=20)
 
     ours.close()

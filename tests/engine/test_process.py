@@ -5,17 +5,17 @@ import time
 
 import numpy as np
 import pytest
-from tests.engine.zoo.gradient import picture, show
-from tests.waiting import until
+from tests.support.backends.gradient import picture, show
+from tests.support.waiting import until
 
 from pipelet.domain.errors import (
-    DrawFailed,
-    DrawOutOfMemory,
-    DrawRefused,
     EngineDied,
     EngineError,
-    EngineStalled,
-    ModelUnusable,
+    EngineTimeout,
+    GenerationFailed,
+    InvalidInput,
+    ModelLoadError,
+    OutOfMemory,
 )
 
 
@@ -25,7 +25,7 @@ def ignore(_):
 
 async def drawn(engine, part):
     """The pixels, copied, and the slot released."""
-    result = await engine.draw(part, ignore)
+    result = await engine.generate(part, ignore)
     pixels = np.array(result.pixels)
     result.release()
     return pixels
@@ -49,7 +49,7 @@ async def test_draws_the_images_of_a_part_in_order(engine_of, make_part):
         await engine.start()
         part = make_part(first=1, count=2, width=70, height=50)
 
-        result = await engine.draw(part, ignore)
+        result = await engine.generate(part, ignore)
 
         assert (2, 50, 70, 3) == result.pixels.shape
         assert result.pixels.readonly
@@ -64,14 +64,14 @@ async def test_references_arrive_in_their_order_pixel_by_pixel(engine_of, make_p
     large, small = (random.integers(0, 256, shape, np.uint8) for shape in [(200, 300, 3), (8, 16, 3)])
     async with engine_of("gradient:Gradient") as engine:
         await engine.start()
-        for references in [(large, small), (small, large), (small,), ()]:
-            part = make_part(width=96, height=64, count=2, references=references)
+        for input_images in [(large, small), (small, large), (small,), ()]:
+            part = make_part(width=96, height=64, count=2, input_images=input_images)
 
             pixels = await drawn(engine, part)
 
             expected = np.stack([picture(part.spec, part.spec.seed + k) for k in range(2)])
             for image in expected:
-                show(references, image)
+                show(input_images, image)
             np.testing.assert_array_equal(expected, pixels)
 
 
@@ -89,18 +89,18 @@ async def test_start_tells_what_was_loaded(engine_of):
 
 
 async def test_progress_counts_every_task(engine_of, make_part):
-    """on_task hears of the encoded prompt, each step and the decoding, once each and in order."""
+    """on_progress hears of the encoded prompt, each step and the decoding, once each and in order."""
     async with engine_of("gradient:Gradient") as engine:
         await engine.start()
         heard = []
 
-        await engine.draw(make_part(num_inference_steps=5), heard.append)
+        await engine.generate(make_part(num_inference_steps=5), heard.append)
 
         assert [1, 2, 3, 4, 5, 6, 7] == heard
 
 
 async def test_prompts_may_hold_anything(engine_of, make_part):
-    """Line ends, NUL, lone surrogates and a megabyte of text reach the painter as they are."""
+    """Line ends, NUL, lone surrogates and a megabyte of text reach the backend as they are."""
     prompt = 'a\r\nb\x00\ud800 "quoted" \u2028 狐狸' + "x" * 1_000_000
     async with engine_of("gradient:Gradient") as engine:
         await engine.start()
@@ -111,27 +111,27 @@ async def test_prompts_may_hold_anything(engine_of, make_part):
 
 
 @pytest.mark.parametrize(
-    ("animal", "error", "words", "last_words"),
+    ("animal", "error", "words", "stderr_tail"),
     [
         ("exits_while_drawing", EngineDied, "exited with code 7", "I have had enough"),
         ("killed_while_drawing", EngineDied, "ran out of memory", ""),
         ("cannot_go_on", EngineDied, "exited with code 1", "The device is in a bad state"),
-        ("raises_while_drawing", DrawFailed, "ZeroDivisionError: steps / 0", ""),
-        ("out_of_memory", DrawOutOfMemory, "MemoryError", ""),
+        ("raises_while_drawing", GenerationFailed, "ZeroDivisionError: steps / 0", ""),
+        ("out_of_memory", OutOfMemory, "MemoryError", ""),
     ],
 )
-async def test_a_drawing_that_ends_badly(engine_of, make_part, animal, error, words, last_words):
+async def test_a_drawing_that_ends_badly(engine_of, make_part, animal, error, words, stderr_tail):
     """The error says what happened, what was printed stands apart, and after start the next picture is right."""
-    async with engine_of(f"{animal}:Painter") as engine:
+    async with engine_of(f"{animal}:Backend") as engine:
         await engine.start()
         pid = engine.pid
 
         with pytest.raises(error, match=words) as caught:
-            await engine.draw(make_part("please misbehave"), ignore)
+            await engine.generate(make_part("please misbehave"), ignore)
 
         assert error is type(caught.value)
-        assert last_words in caught.value.last_words
-        assert not last_words or last_words not in str(caught.value)
+        assert stderr_tail in caught.value.stderr_tail
+        assert not stderr_tail or stderr_tail not in str(caught.value)
         assert engine.is_running == (error is not EngineDied)
         assert is_alive(pid) == engine.is_running
         await engine.start()
@@ -139,24 +139,24 @@ async def test_a_drawing_that_ends_badly(engine_of, make_part, animal, error, wo
 
 
 async def test_a_refusal_carries_the_painters_words(engine_of, make_part):
-    """DrawRefused passes from the child to the caller unchanged, and the process stays."""
-    async with engine_of("raises_while_drawing:Painter") as engine:
+    """InvalidInput passes from the child to the caller unchanged, and the process stays."""
+    async with engine_of("raises_while_drawing:Backend") as engine:
         await engine.start()
 
-        with pytest.raises(DrawRefused, match=r"^No pictures of this: refuse$"):
-            await engine.draw(make_part("refuse"), ignore)
+        with pytest.raises(InvalidInput, match=r"^No pictures of this: refuse$"):
+            await engine.generate(make_part("refuse"), ignore)
 
         assert engine.is_running
 
 
 async def test_a_drawing_that_hangs_is_ended(engine_of, make_part):
     """Without progress within the stall limit the process is killed, and a new one draws."""
-    async with engine_of("hangs_while_drawing:Painter", stall_timeout=0.3) as engine:
+    async with engine_of("hangs_while_drawing:Backend", stall_timeout=0.3) as engine:
         await engine.start()
         pid = engine.pid
 
-        with pytest.raises(EngineStalled, match=r"no progress for 0\.3 s"):
-            await engine.draw(make_part("please hang"), ignore)
+        with pytest.raises(EngineTimeout, match=r"no progress for 0\.3 s"):
+            await engine.generate(make_part("please hang"), ignore)
 
         assert not is_alive(pid)
         assert not engine.is_running
@@ -169,19 +169,19 @@ async def test_slow_progress_is_not_a_stall(engine_of, make_part):
     async with engine_of("gradient:Gradient", stall_timeout=0.5) as engine:
         await engine.start()
 
-        result = await engine.draw(make_part("sleep=0.1", num_inference_steps=8), ignore)
+        result = await engine.generate(make_part("sleep=0.1", num_inference_steps=8), ignore)
 
         assert result.seconds > 0.5
 
 
 async def test_a_stalled_process_takes_its_own_children_along(engine_of, make_part):
     """Killing the process kills what it started, too."""
-    async with engine_of("has_children:Painter", stall_timeout=0.3) as engine:
+    async with engine_of("has_children:Backend", stall_timeout=0.3) as engine:
         await engine.start()
         pids = []
 
-        with pytest.raises(EngineStalled):
-            await engine.draw(make_part(), pids.append)
+        with pytest.raises(EngineTimeout):
+            await engine.generate(make_part(), pids.append)
 
         # Nobody may be there to collect it, so it can remain as a zombie: that holds no memory and no files.
         await until(lambda: not is_alive(pids[0]) or _is_zombie(pids[0]))
@@ -193,29 +193,29 @@ def _is_zombie(pid):
 
 
 @pytest.mark.parametrize(
-    ("animal", "error", "words", "last_words"),
+    ("animal", "error", "words", "stderr_tail"),
     [
-        ("raises_while_loading:Painter", ModelUnusable, "The model zoo cannot be loaded: KeyError: 'weights'", ""),
-        ("exits_while_loading:Painter", EngineDied, "exited with code 1", "no such device"),
-        ("hangs_while_loading:Painter", EngineStalled, "not loaded within 1.5 s", "fetching weights"),
-        ("nobody:Painter", ModelUnusable, "No module named 'tests.engine.zoo.nobody'", ""),
+        ("raises_while_loading:Backend", ModelLoadError, "The model zoo cannot be loaded: KeyError: 'weights'", ""),
+        ("exits_while_loading:Backend", EngineDied, "exited with code 1", "no such device"),
+        ("hangs_while_loading:Backend", EngineTimeout, "did not load within 1.5 s", "fetching weights"),
+        ("nobody:Backend", ModelLoadError, "No module named 'tests.support.backends.nobody'", ""),
     ],
 )
-async def test_a_model_that_cannot_be_loaded(engine_of, make_part, animal, error, words, last_words):
+async def test_a_model_that_cannot_be_loaded(engine_of, make_part, animal, error, words, stderr_tail):
     """start raises with the reason, leaves no process, and drawing then says that the engine is not running."""
     async with engine_of(animal, load_timeout=1.5) as engine:
         with pytest.raises(error, match=words) as caught:
             await engine.start()
 
-        assert last_words in getattr(caught.value, "last_words", "")
+        assert stderr_tail in getattr(caught.value, "stderr_tail", "")
         assert not engine.is_running
         with pytest.raises(EngineDied, match="is not running"):
-            await engine.draw(make_part(), ignore)
+            await engine.generate(make_part(), ignore)
 
 
 async def test_what_a_library_prints_does_not_disturb(engine_of, make_part):
     """Messages on stdout, endless progress bars and broken text on stderr change nothing."""
-    async with engine_of("prints_to_stdout:Painter") as engine:
+    async with engine_of("prints_to_stdout:Backend") as engine:
         await engine.start()
 
         pixels = await drawn(engine, make_part())
@@ -232,7 +232,7 @@ async def test_a_process_that_dies_while_idle_is_noticed(engine_of, make_part):
 
         await until(lambda: not engine.is_running)
         with pytest.raises(EngineDied, match="SIGSEGV"):
-            await engine.draw(make_part(), ignore)
+            await engine.generate(make_part(), ignore)
         await engine.start()
         assert (await drawn(engine, make_part())).any()
 
@@ -243,7 +243,7 @@ async def test_cancelling_stops_within_a_step(engine_of, make_part):
         await engine.start()
         pid, under_way = engine.pid, asyncio.Event()
         part = make_part("sleep=0.1", num_inference_steps=100)
-        drawing = asyncio.create_task(engine.draw(part, lambda done: under_way.set()))
+        drawing = asyncio.create_task(engine.generate(part, lambda done: under_way.set()))
         await under_way.wait()
 
         began = time.monotonic()
@@ -262,7 +262,7 @@ async def test_cancelling_twice_still_waits_for_the_child(engine_of, make_part):
         await engine.start()
         under_way = asyncio.Event()
         part = make_part("sleep=0.3", num_inference_steps=100)
-        drawing = asyncio.create_task(engine.draw(part, lambda done: under_way.set()))
+        drawing = asyncio.create_task(engine.generate(part, lambda done: under_way.set()))
         await under_way.wait()
 
         for _ in range(3):
@@ -276,11 +276,11 @@ async def test_cancelling_twice_still_waits_for_the_child(engine_of, make_part):
 
 async def test_a_child_that_ignores_cancel_is_ended(engine_of, make_part):
     """Where the drawing does not stop within the stall limit, its process is killed."""
-    async with engine_of("ignores_cancel:Painter", stall_timeout=0.3) as engine:
+    async with engine_of("ignores_cancel:Backend", stall_timeout=0.3) as engine:
         await engine.start()
         pid, under_way = engine.pid, asyncio.Event()
         part = make_part("sleep=0.1", num_inference_steps=100)
-        drawing = asyncio.create_task(engine.draw(part, lambda done: under_way.set()))
+        drawing = asyncio.create_task(engine.generate(part, lambda done: under_way.set()))
         await under_way.wait()
 
         drawing.cancel()
@@ -298,18 +298,18 @@ async def test_cancelling_at_any_moment_leaves_the_engine_usable(engine_of, make
         for microseconds in range(0, 4000, 200):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(microseconds / 1e6):
-                    await engine.draw(make_part("sleep=0.001", num_inference_steps=20), ignore)
+                    await engine.generate(make_part("sleep=0.001", num_inference_steps=20), ignore)
             part = make_part(seed=microseconds)
             np.testing.assert_array_equal(picture(part.spec, microseconds), (await drawn(engine, part))[0])
 
 
 async def test_an_error_in_on_task_stops_the_drawing(engine_of, make_part):
-    """What on_task raises reaches the caller, and the engine is ready for the next."""
+    """What on_progress raises reaches the caller, and the engine is ready for the next."""
     async with engine_of("gradient:Gradient") as engine:
         await engine.start()
 
         with pytest.raises(LookupError, match="the lease was lost"):
-            await engine.draw(make_part("sleep=0.05", num_inference_steps=100), _lose_lease)
+            await engine.generate(make_part("sleep=0.05", num_inference_steps=100), _lose_lease)
 
         np.testing.assert_array_equal(picture(make_part().spec, 7), (await drawn(engine, make_part()))[0])
 
@@ -322,15 +322,15 @@ async def test_unreleased_pictures_are_never_overwritten(engine_of, make_part):
     """Three parts can be held at once; a fourth drawing waits until one is released, twice counts once."""
     async with engine_of("gradient:Gradient") as engine:
         await engine.start()
-        held = [await engine.draw(make_part(seed=seed), ignore) for seed in (1, 2, 3)]
-        fourth = asyncio.create_task(engine.draw(make_part(seed=4), ignore))
+        held = [await engine.generate(make_part(seed=seed), ignore) for seed in (1, 2, 3)]
+        fourth = asyncio.create_task(engine.generate(make_part(seed=4), ignore))
         done, _ = await asyncio.wait({fourth}, timeout=0.2)
         assert not done
 
         held[0].release()
         held[0].release()
         await fourth
-        fifth = asyncio.create_task(engine.draw(make_part(seed=5), ignore))
+        fifth = asyncio.create_task(engine.generate(make_part(seed=5), ignore))
         done, _ = await asyncio.wait({fifth}, timeout=0.2)
         assert not done
 
@@ -342,11 +342,11 @@ async def test_unreleased_pictures_are_never_overwritten(engine_of, make_part):
 
 async def test_a_held_picture_outlives_its_process(engine_of, make_part):
     """Pixels stay readable and unchanged after the process died and another one drew."""
-    async with engine_of("killed_while_drawing:Painter") as engine:
+    async with engine_of("killed_while_drawing:Backend") as engine:
         await engine.start()
-        held = await engine.draw(make_part(seed=1), ignore)
+        held = await engine.generate(make_part(seed=1), ignore)
         with pytest.raises(EngineDied):
-            await engine.draw(make_part("please die"), ignore)
+            await engine.generate(make_part("please die"), ignore)
         await engine.start()
         for seed in range(2, 8):
             await drawn(engine, make_part(seed=seed))
@@ -370,12 +370,12 @@ async def test_sizes_may_change_from_part_to_part(engine_of, make_part):
 
 async def test_deaths_leak_neither_files_nor_processes(engine_of, make_part):
     """After many deaths this process has as many open files as after the first."""
-    async with engine_of("killed_while_drawing:Painter") as engine:
+    async with engine_of("killed_while_drawing:Backend") as engine:
         files = []
         for _ in range(6):
             await engine.start()
             with pytest.raises(EngineDied):
-                await engine.draw(make_part("please die"), ignore)
+                await engine.generate(make_part("please die"), ignore)
             await engine.stop()
             files.append(open_files())
 
@@ -399,10 +399,10 @@ async def test_stop_ends_the_process_and_can_be_repeated(engine_of, make_part):
 
 async def test_stop_while_drawing_ends_the_drawing(engine_of, make_part):
     """A drawing that is under way when the engine is stopped ends as EngineDied, at once."""
-    async with engine_of("hangs_while_drawing:Painter") as engine:
+    async with engine_of("hangs_while_drawing:Backend") as engine:
         await engine.start()
         under_way = asyncio.Event()
-        drawing = asyncio.create_task(engine.draw(make_part("please hang"), lambda done: under_way.set()))
+        drawing = asyncio.create_task(engine.generate(make_part("please hang"), lambda done: under_way.set()))
         await under_way.wait()
 
         await engine.stop()
@@ -413,7 +413,7 @@ async def test_stop_while_drawing_ends_the_drawing(engine_of, make_part):
 
 async def test_a_cancelled_start_leaves_no_process(engine_of):
     """Giving up on a model that loads for ever ends its process."""
-    async with engine_of("hangs_while_loading:Painter") as engine:
+    async with engine_of("hangs_while_loading:Backend") as engine:
         starting = asyncio.create_task(engine.start())
         await until(lambda: engine.pid is not None)
         pid = engine.pid

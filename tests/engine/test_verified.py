@@ -17,17 +17,17 @@ from tests.engine.tiny_others import make_checked, make_kontext, make_wan
 from tests.engine.tiny_stable_diffusion import make_stable_diffusion
 from tests.engine.tiny_z_image import TINY
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.errors import DrawFailed, DrawOutOfMemory, DrawRefused, ModelUnusable
-from pipelet.domain.image import Reference
-from pipelet.engine.diffusers import DiffusersModel
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.errors import GenerationFailed, InvalidInput, ModelLoadError, OutOfMemory
+from pipelet.domain.generation.image import InputImage
+from pipelet.engine.diffusers.backend import DiffusersBackend
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers, numpy 2
-SD = Model(name="sd", source="", dtype="float32")
+SD = ModelConfig(name="sd", source="", dtype="float32")
 
 
 def load(folder, model=TINY):
-    return DiffusersModel.load(model=model, source=str(folder), device="cpu", threads=1)
+    return DiffusersBackend.load(model=model, source=str(folder), device="cpu")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_tokenizer_without_its_vocabulary(folder, files):
     for name in files:
         (folder / "tokenizer" / name).unlink()
 
-    with pytest.raises(ModelUnusable, match=r"The tokenizer of the model .* vocabulary is missing: tokenizer\.json"):
+    with pytest.raises(ModelLoadError, match=r"The tokenizer of the model .* vocabulary is missing: tokenizer\.json"):
         load(folder)
 
 
@@ -70,7 +70,7 @@ def test_a_clip_tokenizer_without_its_vocabulary(stable_diffusion, tmp_path):
         if file.name != "tokenizer_config.json":
             file.unlink()
 
-    with pytest.raises(ModelUnusable, match=r"The tokenizer of the model .* vocabulary is missing"):
+    with pytest.raises(ModelLoadError, match=r"The tokenizer of the model .* vocabulary is missing"):
         load(folder, SD)
 
 
@@ -78,7 +78,7 @@ def test_a_tokenizer_without_its_template(folder):
     """A pipeline that needs a chat template says so before it is ready."""
     (folder / "tokenizer" / "chat_template.jinja").unlink()
 
-    with pytest.raises(ModelUnusable, match="has no chat template, which ZImagePipeline needs"):
+    with pytest.raises(ModelLoadError, match="has no chat template, which ZImagePipeline needs"):
         load(folder)
 
 
@@ -100,7 +100,7 @@ def test_missing_weights_are_not_made_up(folder, part, file, prefix, count):
         },
     )
 
-    with pytest.raises(ModelUnusable, match=rf"The {part} of the model .* lacks {count} of its weights \({prefix}"):
+    with pytest.raises(ModelLoadError, match=rf"The {part} of the model .* lacks {count} of its weights \({prefix}"):
         load(folder)
 
 
@@ -116,20 +116,20 @@ def test_weights_that_are_left_over_do_no_harm(folder, make_spec, tiny_z_image):
 
 def test_numbers_that_are_none_are_no_picture(folder, make_spec):
     """NaN in the weights is found by the first drawing; what turns up later fails its request, and the next may do."""
-    painter = load(folder)
-    weights = painter._denoiser.layers[0].feed_forward.w2.weight
+    backend = load(folder)
+    weights = backend._denoiser.layers[0].feed_forward.w2.weight
     kept = weights.detach().clone()
     weights.data *= torch.nan
-    with pytest.raises(DrawFailed, match=r"no numbers \(NaN\) as \w+, so there is no picture"):
-        paint(painter, make_spec(), count=2)
+    with pytest.raises(GenerationFailed, match=r"no numbers \(NaN\) as \w+, so there is no picture"):
+        paint(backend, make_spec(), count=2)
     weights.data = kept
-    assert paint(painter, make_spec()).any()
+    assert paint(backend, make_spec()).any()
 
     change_weights(
         folder / "vae" / "diffusion_pytorch_model.safetensors",
         lambda weights: weights | {"decoder.conv_out.bias": torch.tensor([0.0, torch.nan, 0.0])},
     )
-    with pytest.raises(ModelUnusable, match=r"cannot draw\. The model computed values that are no numbers"):
+    with pytest.raises(ModelLoadError, match=r"cannot draw\. The model computed values that are no numbers"):
         load(folder)
 
 
@@ -137,8 +137,8 @@ def test_a_pipeline_that_draws_no_images(tmp_path):
     """Videos are refused when the model is loaded."""
     make_wan(tmp_path)
 
-    with pytest.raises(ModelUnusable, match="WanPipeline draws videos; Pipelet needs a text-to-image pipeline"):
-        load(tmp_path, Model(name="wan", source=""))
+    with pytest.raises(ModelLoadError, match="WanPipeline draws videos; Pipelet needs a text-to-image pipeline"):
+        load(tmp_path, ModelConfig(name="wan", source=""))
 
 
 @pytest.fixture(scope="module")
@@ -151,14 +151,14 @@ def kontext(tmp_path_factory):
 @pytest.mark.parametrize(("width", "height"), [(96, 64), (70, 130)])
 def test_a_pipeline_with_sizes_of_its_own_draws_what_was_asked_for(kontext, make_spec, width, height):
     """FLUX.1 Kontext draws a megapixel unless it is told the area: the picture is that of a plain call at the size."""
-    model = Model(name="kontext", source="", dtype="float32", max_references=1, needs_references=True)
+    model = ModelConfig(name="kontext", source="", dtype="float32", max_input_images=1, requires_input_image=True)
     picture = np.asarray(Image.effect_noise((64, 64), 50).convert("RGB"))
-    spec = make_spec(width=width, height=height, references=(Reference(key="a", width=64, height=64),))
+    spec = make_spec(width=width, height=height, input_images=(InputImage(key="a", width=64, height=64),))
     plain = diffusers.FluxKontextPipeline.from_pretrained(kontext, dtype=torch.float32)
     wide, high = -(-width // 16) * 16, -(-height // 16) * 16
     more = {"image": Image.fromarray(picture), "max_area": wide * high, "_auto_resize": False}
 
-    drawn = paint(load(kontext, model), spec, references=[picture])
+    drawn = paint(load(kontext, model), spec, input_images=[picture])
 
     whole = call(plain, spec, width=wide, height=high, **more)
     left, top = (wide - width) // 2, (high - height) // 2
@@ -199,18 +199,18 @@ def test_a_picture_of_another_size_is_scaled_to_cover(stable_diffusion, sd_paint
 )
 def test_every_library_has_its_own_words_for_too_little_memory(sd_painter, make_spec, words):
     """All of them mean that a smaller part may fit; any other error is a failure."""
-    painter = sd_painter
+    backend = sd_painter
 
     def fail(message):
         raise RuntimeError(message)
 
-    with painter._denoiser.register_forward_pre_hook(lambda *_: fail(words)), pytest.raises(DrawOutOfMemory):
-        paint(painter, make_spec())
+    with backend._denoiser.register_forward_pre_hook(lambda *_: fail(words)), pytest.raises(OutOfMemory):
+        paint(backend, make_spec())
     with (
-        painter._denoiser.register_forward_pre_hook(lambda *_: fail("CUBLAS_STATUS_EXECUTION_FAILED")),
+        backend._denoiser.register_forward_pre_hook(lambda *_: fail("CUBLAS_STATUS_EXECUTION_FAILED")),
         pytest.raises(RuntimeError, match="EXECUTION_FAILED"),
     ):
-        paint(painter, make_spec())
+        paint(backend, make_spec())
 
 
 def test_memory_that_the_weights_do_not_fit_into_is_named(stable_diffusion, monkeypatch):
@@ -221,22 +221,22 @@ def test_memory_that_the_weights_do_not_fit_into_is_named(stable_diffusion, monk
 
     monkeypatch.setattr(diffusers.StableDiffusionPipeline, "to", full)
 
-    with pytest.raises(ModelUnusable, match=r"enough memory.* GiB as float32 \(unet \d.*, vae \d.*, text_encoder"):
+    with pytest.raises(ModelLoadError, match=r"enough memory.* GiB as float32 \(unet \d.*, vae \d.*, text_encoder"):
         load(stable_diffusion, SD)
 
 
 def test_a_picture_that_a_safety_checker_blacked_out_is_flagged(tmp_path, make_spec):
     """By image, also in a batch; without a checker nothing is said."""
     make_checked(tmp_path)
-    painter, out = load(tmp_path, SD), np.ones((2, 64, 64, 3), np.uint8)
+    backend, out = load(tmp_path, SD), np.ones((2, 64, 64, 3), np.uint8)
 
-    report = painter.draw(
+    report = backend.generate(
         spec=make_spec(),
         first=0,
         count=2,
-        references=(),
+        input_images=(),
         out=out,
-        on_task=lambda done: None,
+        on_progress=lambda done: None,
         is_cancelled=lambda: False,
     )
 
@@ -248,17 +248,17 @@ def test_a_prompt_past_what_the_tokenizer_takes(stable_diffusion, sd_painter, ma
     """CLIP reads 77 tokens: where the catalog names no limit the rest is refused, or cut with a note, not dropped."""
     fits, long = "a" * 75, "a" * 80
     paint(sd_painter, make_spec(fits))
-    with pytest.raises(DrawRefused, match="has 82 tokens, and the model takes at most 77"):
+    with pytest.raises(InvalidInput, match="has 82 tokens, and the model takes at most 77"):
         paint(sd_painter, make_spec(long))
 
-    cuts, out = load(stable_diffusion, replace(SD, long_prompts="cut")), np.zeros((1, 64, 64, 3), np.uint8)
-    report = cuts.draw(
+    truncates, out = load(stable_diffusion, replace(SD, prompt_overflow="truncate")), np.zeros((1, 64, 64, 3), np.uint8)
+    report = truncates.generate(
         spec=make_spec(long),
         first=0,
         count=1,
-        references=(),
+        input_images=(),
         out=out,
-        on_task=lambda done: None,
+        on_progress=lambda done: None,
         is_cancelled=lambda: False,
     )
     assert ("The prompt of 80 characters was cut to 75: it has 82 tokens, and the model takes 77.",) == report.notes
@@ -267,24 +267,24 @@ def test_a_prompt_past_what_the_tokenizer_takes(stable_diffusion, sd_painter, ma
 
 def test_the_encoder_that_reads_most_sets_the_limit(kontext, make_spec):
     """Of FLUX.1's two, T5's 512 tokens hold, not CLIP's 77; and what the pipeline itself would cut."""
-    model = Model(name="kontext", source="", dtype="float32", max_references=1, needs_references=True)
+    model = ModelConfig(name="kontext", source="", dtype="float32", max_input_images=1, requires_input_image=True)
 
     prompts = load(kontext, model)._prompts
 
-    assert 512 == prompts.longest
+    assert 512 == prompts.max_tokens
     assert {} == prompts.arguments(make_spec("a " * 200))
 
 
 @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "int8", "complex64"])
 def test_types_that_nothing_is_loaded_as(folder, dtype):
     """Refused before loading, with those that there are."""
-    with pytest.raises(ModelUnusable, match=f"not loaded as {dtype}. Set .* to auto, bfloat16, float16 or float32"):
+    with pytest.raises(ModelLoadError, match=f"not loaded as {dtype}. Set .* to auto, bfloat16, float16 or float32"):
         load(folder, replace(TINY, dtype=dtype))
 
 
 def test_z_image_is_not_loaded_as_float16(folder):
     """Its values overflow, and its pictures would be black."""
-    with pytest.raises(ModelUnusable, match=r"too large for float16.*bfloat16 or float32"):
+    with pytest.raises(ModelLoadError, match=r"too large for float16.*bfloat16 or float32"):
         load(folder, replace(TINY, dtype="float16"))
 
 
@@ -295,7 +295,7 @@ def test_weights_in_pickles_only_where_the_catalog_allows(stable_diffusion, sd_p
     torch.save(load_file(weights), weights.with_suffix(".bin"))
     weights.unlink()
 
-    with pytest.raises(ModelUnusable, match=r"unet .* pickle \(diffusion_pytorch_model\.bin\).*allow_pickle = true"):
+    with pytest.raises(ModelLoadError, match=r"unet .* pickle \(diffusion_pytorch_model\.bin\).*allow_pickle = true"):
         load(folder, SD)
     np.testing.assert_array_equal(
         paint(sd_painter, make_spec()), paint(load(folder, replace(SD, allow_pickle=True)), make_spec())
@@ -308,7 +308,7 @@ def test_a_variant_is_named_and_taken(stable_diffusion, sd_painter, tmp_path, ma
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(stable_diffusion)
     pipe.save_pretrained(folder, variant="fp16")
 
-    with pytest.raises(ModelUnusable, match=r'comes in the variant fp16 only. Set variant = "fp16" in the entry'):
+    with pytest.raises(ModelLoadError, match=r'comes in the variant fp16 only. Set variant = "fp16" in the entry'):
         load(folder, SD)
     np.testing.assert_array_equal(
         paint(sd_painter, make_spec()), paint(load(folder, replace(SD, variant="fp16")), make_spec())
@@ -320,5 +320,5 @@ def test_a_pipeline_of_its_own_code_is_not_run(folder):
     index = folder / "model_index.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": ["pipeline_mine", "MinePipeline"]}))
 
-    with pytest.raises(ModelUnusable, match=r"own code \(pipeline_mine\.py\), which Pipelet does not run"):
+    with pytest.raises(ModelLoadError, match=r"own code \(pipeline_mine\.py\), which Pipelet does not run"):
         load(folder, replace(TINY, pipeline="auto"))

@@ -1,7 +1,7 @@
 """The real classes of Z-Image at a tiny size, with random weights: what it draws is noise that depends on every input.
 
 The same seed makes the same bytes on every machine: weights come from numpy's generator, whose stream is fixed, and the
-tokenizer is trained on the text below. Unlike the model in the box it has the tokenizer, the template, the autoencoder
+tokenizer is trained on the text below. Unlike the demo model it has the tokenizer, the template, the autoencoder
 and the limits of the real one.
 """
 
@@ -19,7 +19,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-from pipelet.domain.catalog import Model
+from pipelet.domain.catalog import ModelConfig
 
 _TEXT = """
 A photo of a red fox sitting in deep snow at dawn, soft light, shallow depth of field, highly detailed fur.
@@ -66,7 +66,7 @@ _OUTPUT_GAIN = 8.0
 _DECODER_GAIN = 0.4
 
 
-TINY = Model(
+TINY = ModelConfig(
     name="tiny",
     source="",
     pipeline="ZImagePipeline",
@@ -74,7 +74,7 @@ TINY = Model(
     guidance_scale=0.0,
     size_multiple=16,
     max_prompt_tokens=1504,
-    reserved_text=("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"),
+    special_tokens=("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"),
 )
 """Its entry in the catalog, if it had one: the real model's, but for the source."""
 
@@ -116,10 +116,10 @@ def make_tokenizer(*further_marks: str) -> Qwen2Tokenizer:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=_VOCABULARY, show_progress=False, initial_alphabet=alphabet)
     draft.train_from_iterator(_TEXT.strip().splitlines(), trainer)
-    learned = json.loads(draft.to_str())["model"]
+    cost_models = json.loads(draft.to_str())["model"]
     tokenizer = Qwen2Tokenizer(
-        vocab=learned["vocab"],
-        merges=[tuple(merge) for merge in learned["merges"]],
+        vocab=cost_models["vocab"],
+        merges=[tuple(merge) for merge in cost_models["merges"]],
         model_max_length=131072,
         eos_token="<|im_end|>",
         additional_special_tokens=_MARKS,

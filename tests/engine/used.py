@@ -1,17 +1,17 @@
-"""Asks painters what they used of a request."""
+"""Asks backends what they used of a request."""
 
 import numpy as np
 
 
-def used_by(painter, spec, references=()):
-    """What the painter says it used of `spec`."""
-    report = painter.draw(
+def used_by(backend, spec, input_images=()):
+    """What the backend says it used of `spec`."""
+    report = backend.generate(
         spec=spec,
         first=0,
         count=1,
-        references=references,
+        input_images=input_images,
         out=np.zeros((1, spec.height, spec.width, 3), np.uint8),
-        on_task=lambda done: None,
+        on_progress=lambda done: None,
         is_cancelled=lambda: False,
     )
     return report.used

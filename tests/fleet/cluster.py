@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.service import Service, environment, kill_any, stopped
+from tests.support.service import Service, environment, kill_any, stopped
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it speaks of its own next versions

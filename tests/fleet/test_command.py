@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipelet import settings
-from pipelet.wiring.fleet import why_alone
-from tests.service import environment, pipelet
+from pipelet.wiring.fleet import single_node_reason
+from tests.support.service import environment, pipelet
 
 POSTGRES = "postgresql://db.example.com/pipelet"
 
@@ -18,9 +18,9 @@ POSTGRES = "postgresql://db.example.com/pipelet"
     [
         (["--min", "3", "--max", "2"], "--min 3 and --max 2"),
         (["--max", "0"], "--max 0"),
-        (["--max", "1", "--clear-within", "0"], "--clear-within"),
-        (["--max", "1", "--clear-within", "nan"], "--clear-within"),
-        (["--max", "1", "--patience", "-1"], "--patience"),
+        (["--max", "1", "--target-drain-seconds", "0"], "--target-drain-seconds"),
+        (["--max", "1", "--target-drain-seconds", "nan"], "--target-drain-seconds"),
+        (["--max", "1", "--scale-down-delay-seconds", "-1"], "--scale-down-delay-seconds"),
         (["--max", "1", "--resource", "GPU"], "--resource GPU"),
         (["--max", "1", "--resource", "=1"], "--resource =1"),
         (["--max", "1", "--resource", "GPU=-1"], "--resource GPU=-1"),
@@ -74,7 +74,7 @@ def test_other_machines_need_what_they_can_reach(
     """With a database or files of this machine alone, the reason why its workers must stay here names the setting."""
     chosen = settings.load(data_dir=tmp_path, **given)
 
-    reason = why_alone(chosen, files_are_shared=files_are_shared)
+    reason = single_node_reason(chosen, files_are_shared=files_are_shared)
 
     assert (named is None) == (reason is None)
     assert (named or "") in (reason or "")

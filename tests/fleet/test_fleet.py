@@ -9,11 +9,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.databases import new_postgres_url
 from tests.fleet.cluster import Fleet, Machines, three_machines
-from tests.postgres_server import Server
-from tests.service import Service
-from tests.waiting import eventually
+from tests.support.databases import new_postgres_url
+from tests.support.servers.postgres import Server
+from tests.support.service import Service
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,9 @@ def attempts(service: Service, requests: list[str]) -> Counter[int]:
 
 def test_workers_follow_the_work(machines: Machines, service: Service) -> None:
     """They come when much waits, and go when little is left, although they draw: what they draw is finished first."""
-    with Fleet(machines, service, "--min", "1", "--max", "3", "--clear-within", "6", "--patience", "1") as fleet:
+    with Fleet(
+        machines, service, "--min", "1", "--max", "3", "--target-drain-seconds", "6", "--scale-down-delay-seconds", "1"
+    ) as fleet:
         wait_for_workers(service, fleet, 1)
         service.wait(service.submit("the first tells how long it takes sleep=0.3"))
         requests = [service.submit(f"{number} sleep=0.3") for number in range(8)]
@@ -90,7 +92,8 @@ def test_workers_follow_the_work(machines: Machines, service: Service) -> None:
         assert Counter({1: 8}) == attempts(service, requests)
         wait_for_workers(service, fleet, 1)
         came, left = (
-            [line["requests"] for line in fleet.lines(event)] for event in ("fleet.worker_comes", "fleet.worker_leaves")
+            [line["requests"] for line in fleet.lines(event)]
+            for event in ("fleet.replica_started", "fleet.replica_stopped")
         )
         assert came[0] == 0 < came[1]
         assert left[0] > 0
@@ -123,22 +126,22 @@ def test_a_fleet_that_is_killed_is_taken_over(machines: Machines, service: Servi
                 wait_for_running(service, 2)
                 first.kill()
                 second = exits.enter_context(Fleet(machines, service, "--max", "1"))
-                eventually(lambda: second.lines("fleet.worker_leaves"), within=60, why="one is sent away, and draws")
+                eventually(lambda: second.lines("fleet.replica_stopped"), within=60, why="one is sent away, and draws")
             wait_for_workers(service, second, 1)
 
             assert workers(service) < before
             assert Counter({1: 2}) == attempts(service, requests)
-            moves = [(line["event"], line["requests"]) for line in second.lines()]
-            assert [("fleet.worker_leaves", 2)] == moves  # and nobody came
+            plan_scaling = [(line["event"], line["requests"]) for line in second.lines()]
+            assert [("fleet.replica_stopped", 2)] == plan_scaling  # and nobody came
 
 
 def test_workers_with_other_settings_are_replaced(machines: Machines, service: Service) -> None:
     """A fleet that takes over sends away whom it would have placed otherwise, such as one that waits for a rare GPU."""
     with Fleet(machines, service, "--max", "1", "--resource", "rare=1") as first:
-        eventually(lambda: first.lines("fleet.worker_comes"), within=60)
+        eventually(lambda: first.lines("fleet.replica_started"), within=60)
         first.kill()
     with Fleet(machines, service, "--max", "1") as second:
         wait_for_workers(service, second, 1)
-        gone = [line["condition"] for line in second.lines("fleet.worker_leaves")]
-    assert ["coming"] == gone
+        gone = [line["state"] for line in second.lines("fleet.replica_stopped")]
+    assert ["starting"] == gone
     assert 0 == second.process.returncode

@@ -4,14 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelet.fleet.moves import Condition, Place, moves
-from pipelet.fleet.sizing import Demand, Goal, Needs, needed
+from pipelet.fleet.plan import Replica, ReplicaState, plan_scaling
+from pipelet.fleet.policy import Demand, ScalingPolicy, StabilizationWindow, desired_workers
 
-COMING, WORKING, LEAVING, BROKEN = Condition
+STARTING, RUNNING, STOPPING, FAILED = ReplicaState
 
 goals = st.builds(
-    lambda minimum, more, clear_within: Goal(
-        minimum=minimum, maximum=max(1, minimum + more), clear_within=clear_within, patience=300.0
+    lambda minimum, more, target_drain_seconds: ScalingPolicy(
+        minimum=minimum,
+        maximum=max(1, minimum + more),
+        target_drain_seconds=target_drain_seconds,
+        scale_down_delay_seconds=300.0,
     ),
     st.integers(0, 50),
     st.integers(0, 50),
@@ -36,31 +39,33 @@ demands = st.builds(Demand, st.integers(0, 10**7), st.floats(0, 1e12))
 )
 def test_workers_follow_the_work(requests: int, seconds: float, minimum: int, workers: int) -> None:
     """There are as many workers as it takes to draw the work in time, within the limits."""
-    goal = Goal(minimum=minimum, maximum=8, clear_within=60.0, patience=300.0)
+    policy = ScalingPolicy(minimum=minimum, maximum=8, target_drain_seconds=60.0, scale_down_delay_seconds=300.0)
 
-    assert workers == needed(Demand(requests, seconds), goal)
+    assert workers == desired_workers(Demand(requests, seconds), policy)
 
 
 @given(demands, goals)
-def test_workers_stay_within_the_limits(demand: Demand, goal: Goal) -> None:
+def test_workers_stay_within_the_limits(demand: Demand, policy: ScalingPolicy) -> None:
     """Whatever waits, there are never fewer workers than the minimum nor more than the maximum."""
-    assert goal.minimum <= needed(demand, goal) <= goal.maximum
+    assert policy.minimum <= desired_workers(demand, policy) <= policy.maximum
 
 
 @given(demands, st.integers(0, 1000), st.floats(0, 1e9), goals)
-def test_more_work_never_asks_for_fewer_workers(demand: Demand, requests: int, seconds: float, goal: Goal) -> None:
+def test_more_work_never_asks_for_fewer_workers(
+    demand: Demand, requests: int, seconds: float, policy: ScalingPolicy
+) -> None:
     """When requests or seconds are added, the number of workers stays or grows."""
     more = Demand(demand.requests + requests, demand.seconds + seconds)
 
-    assert needed(demand, goal) <= needed(more, goal)
+    assert desired_workers(demand, policy) <= desired_workers(more, policy)
 
 
 def test_up_at_once_and_down_with_patience() -> None:
     """More is wanted as soon as it is needed; less when nothing more was needed for as long as the goal says."""
-    wanted, needs = [], Needs()
+    wanted, needs = [], StabilizationWindow()
     for now, need in [(0, 1), (10, 5), (20, 2), (150, 3), (309, 2), (310, 2), (449, 2), (450, 2)]:
-        needs = needs.then(need, now=now, patience=300.0)
-        wanted.append(needs.most)
+        needs = needs.add(need, now=now, scale_down_delay_seconds=300.0)
+        wanted.append(needs.max)
 
     assert [1, 5, 5, 5, 5, 3, 3, 2] == wanted
 
@@ -68,55 +73,58 @@ def test_up_at_once_and_down_with_patience() -> None:
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 9)), min_size=1))
 def test_needs_that_swing_do_not_move_workers(steps: list[tuple[int, int]]) -> None:
     """Whatever was needed within the goal's patience is still there."""
-    now, needs, history = 0, Needs(), []
+    now, needs, history = 0, StabilizationWindow(), []
     for seconds, need in steps:
         now += seconds
         history.append((now, need))
-        needs = needs.then(need, now=now, patience=300.0)
+        needs = needs.add(need, now=now, scale_down_delay_seconds=300.0)
 
-        assert max(need for at, need in history if now - at < 300) == needs.most
+        assert max(need for at, need in history if now - at < 300) == needs.max
 
 
-def place(number: int, condition: Condition = WORKING, edition: str = "new") -> Place:
-    return Place(number, edition, condition)
+def replica(number: int, state: ReplicaState = RUNNING, config_hash: str = "new") -> Replica:
+    return Replica(number, config_hash, state)
 
 
 @pytest.mark.parametrize(
-    ("places", "wanted", "fill", "clear"),
+    ("replicas", "wanted", "start", "stop"),
     [
         ([], 2, [0, 1], []),
-        ([place(0), place(1)], 2, [], []),
-        ([place(1)], 3, [0, 2], []),
-        ([place(0), place(1), place(2)], 1, [], [1, 2]),
-        ([place(0, COMING), place(1), place(2)], 2, [], [0]),  # it draws nothing yet
-        ([place(0), place(1, LEAVING)], 2, [2], []),
-        ([place(0), place(1), place(2, LEAVING)], 1, [], [1]),
-        ([place(0), *(place(number, LEAVING) for number in range(1, 4))], 4, [], []),  # they still hold their GPUs
-        ([place(0, BROKEN), place(1)], 2, [2], [0]),
-        ([place(0, edition="old"), place(1)], 2, [2], [0]),
-        ([place(0, LEAVING, "old"), place(0)], 2, [1], []),
+        ([replica(0), replica(1)], 2, [], []),
+        ([replica(1)], 3, [0, 2], []),
+        ([replica(0), replica(1), replica(2)], 1, [], [1, 2]),
+        ([replica(0, STARTING), replica(1), replica(2)], 2, [], [0]),  # it draws nothing yet
+        ([replica(0), replica(1, STOPPING)], 2, [2], []),
+        ([replica(0), replica(1), replica(2, STOPPING)], 1, [], [1]),
+        ([replica(0), *(replica(number, STOPPING) for number in range(1, 4))], 4, [], []),  # they still hold their GPUs
+        ([replica(0, FAILED), replica(1)], 2, [2], [0]),
+        ([replica(0, config_hash="old"), replica(1)], 2, [2], [0]),
+        ([replica(0, STOPPING, "old"), replica(0)], 2, [1], []),
     ],
 )
-def test_who_comes_and_who_goes(places: list[Place], wanted: int, fill: list[int], clear: list[int]) -> None:
+def test_who_comes_and_who_goes(replicas: list[Replica], wanted: int, start: list[int], stop: list[int]) -> None:
     """Workers with other settings and broken ones go; then those that draw nothing, then the youngest."""
-    planned = moves(places, edition="new", wanted=wanted, maximum=4)
+    planned = plan_scaling(replicas, config_hash="new", wanted=wanted, maximum=4)
 
-    assert (fill, clear) == (list(planned.fill), sorted(place.number for place in planned.clear))
+    assert (start, stop) == (
+        list(planned.start),
+        sorted(replica.number for replica in planned.stop),
+    )
 
 
 @given(
     st.lists(
-        st.builds(Place, st.integers(0, 9), st.sampled_from(["new", "old"]), st.sampled_from(Condition)),
-        unique_by=lambda place: (place.edition, place.number),
+        st.builds(Replica, st.integers(0, 9), st.sampled_from(["new", "old"]), st.sampled_from(ReplicaState)),
+        unique_by=lambda replica: (replica.config_hash, replica.number),
     ),
     st.integers(0, 6),
 )
-def test_moves_keep_their_promises(places: list[Place], wanted: int) -> None:
+def test_moves_keep_their_promises(replicas: list[Replica], wanted: int) -> None:
     """No place is filled twice, nobody who leaves is told again, and GPUs that are still held count."""
-    planned = moves(places, edition="new", wanted=wanted, maximum=6)
+    planned = plan_scaling(replicas, config_hash="new", wanted=wanted, maximum=6)
 
-    staying = [place for place in places if place.condition is not LEAVING and place not in planned.clear]
-    assert set(planned.fill).isdisjoint(place.number for place in places)
-    assert all(place.condition is not LEAVING for place in planned.clear)
-    assert len(staying) + len(planned.fill) <= wanted
-    assert not planned.fill or len(places) + len(planned.fill) <= 6
+    staying = [replica for replica in replicas if replica.state is not STOPPING and replica not in planned.stop]
+    assert set(planned.start).isdisjoint(replica.number for replica in replicas)
+    assert all(replica.state is not STOPPING for replica in planned.stop)
+    assert len(staying) + len(planned.start) <= wanted
+    assert not planned.start or len(replicas) + len(planned.start) <= 6

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from pipelet.http_server.limits import Limits
 from pipelet.http_server.server import Server
-from tests.waiting import until
+from tests.support.waiting import until
 
 HOST = b"Host: a.example\r\n"
 LARGE = 32 * 2**20

@@ -16,7 +16,7 @@ import structlog
 from pipelet.http_server.drain import Drain
 from pipelet.http_server.protocol import Protocol
 from tests.http_server.echo import HOST, LARGE, Running, running
-from tests.waiting import until
+from tests.support.waiting import until
 
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 EARLY = b"POST /early HTTP/1.1\r\n" + HOST + b"Content-Length: 1000000000\r\n"

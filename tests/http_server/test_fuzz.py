@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import structlog
 from benchmarks.fuzz_http import send_all
-from benchmarks.http_inputs import Maker
+from benchmarks.lib.http_inputs import Maker
 
-from pipelet.blobs.disk import DiskBlobs
+from pipelet.blobs.disk import DiskBlobStore
+from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, new_secret
 from pipelet.domain.ids import new_token
-from pipelet.domain.keys import ApiKey, hash_secret, new_secret
 from pipelet.store.sqlite import SqliteStore, open_sqlite
 from tests.api.service import build
 from tests.api.streams import serving
-from tests.databases import empty_sqlite
-from tests.jobs import SetClock
+from tests.support.databases import empty_sqlite
+from tests.support.jobs import FakeClock
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ async def test_it_withstands_what_clients_send(
 ) -> None:
     """No crash, no 5xx, no answer that is no HTTP. `python -m benchmarks.fuzz_http` sends far more."""
     secret = new_secret()
-    await store.add_key(ApiKey(id=new_token(), name="a", user="ada", hash=hash_secret(secret), created_at=0.0))
-    app = build(store, DiskBlobs(tmp_path / "files", signing_key=b"a" * 32, url_seconds=60), SetClock())
+    await store.api_keys.add(ApiKey(id=new_token(), name="a", user="ada", hash=hash_secret(secret), created_at=0.0))
+    app = build(store, DiskBlobStore(tmp_path / "files", signing_key=b"a" * 32, url_ttl_seconds=60), FakeClock())
     lines: list[Any]
     with structlog.testing.capture_logs() as lines:
         async with serving(app) as (url, _):

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from tests.http_server.echo import HOST, Running, running
-from tests.waiting import until
+from tests.support.waiting import until
 
 JAVA = (
     b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"

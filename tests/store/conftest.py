@@ -1,19 +1,19 @@
-"""Every store there is, behind one fixture: a new one is finished when it passes the suite that uses it."""
+"""Every store behind one fixture: a new store is complete when it passes the suite that uses it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from pipelet.domain.ports import JobStore
-from tests import databases
-from tests.databases import Opener
-from tests.postgres_server import Server
+from pipelet.domain.ports.store import Store
+from tests.support import databases
+from tests.support.databases import Opener
+from tests.support.servers.postgres import Server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Opens a new database, any number of times, as several processes would."""
+    """Opens a new database, any number of times, as several processes do."""
     if request.param == "sqlite":
         return databases.new_sqlite(tmp_path)
     server: Server = request.getfixturevalue("postgres_server")
@@ -21,13 +21,13 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
 
 
 @pytest.fixture
-async def store(opener: Opener) -> AsyncIterator[JobStore]:
+async def store(opener: Opener) -> AsyncIterator[Store]:
     async with opener() as opened:
         yield opened
 
 
 @pytest.fixture
-async def second_store(store: JobStore, opener: Opener) -> AsyncIterator[JobStore]:
-    """The same database, as another process would have it open."""
+async def second_store(store: Store, opener: Opener) -> AsyncIterator[Store]:
+    """The same database, opened as by another process."""
     async with opener() as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Webhooks that are due: written in the transaction that ends a request, and tried by one at a time."""
+"""The outbox: deliveries are added in the transaction that ends a request, and attempted by one process at a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from pipelet.domain.errors import TooEarly
+from pipelet.domain.errors import RotationTooSoon
 from pipelet.domain.ids import new_token
-from pipelet.domain.job import Job, Lease
-from pipelet.domain.outcome import MAX_ATTEMPTS, Cancelled, Failed, Failure, FailureKind, HandedBack
-from pipelet.domain.ports import JobStore
-from pipelet.domain.webhook_keys import Role, begun, published, replaced, rotated
-from pipelet.domain.webhooks import Delivery, DeliveryState, Try, Webhook, after
-from tests.jobs import make_job, success, wanting
+from pipelet.domain.jobs.job import Job, Lease
+from pipelet.domain.jobs.outcome import MAX_ATTEMPTS, Cancelled, Failed, Failure, FailureKind, Released
+from pipelet.domain.ports.store import Store
+from pipelet.domain.webhooks.delivery import Delivery, DeliveryAttempt, DeliveryState, Webhook, next_state
+from pipelet.domain.webhooks.signing_keys import Role, initial_keys, published_keys, replace_all, rotate
+from tests.support.jobs import claim_request, make_job, success
 
 NOW = 1_000_000.0
 HOOK = Webhook("https://example.com/hook?a=1", "example.com:443", "http://127.0.0.1:8000")
@@ -21,83 +21,83 @@ OTHER = Webhook("https://other.example/hook", "other.example:443", "http://127.0
 DAY = 86400.0
 
 
-async def claimed(store: JobStore, job: Job, *, now: float = NOW) -> Lease:
-    await store.submit(job)
-    lease = await store.claim(wanting(now=now))
+async def claimed(store: Store, job: Job, *, now: float = NOW) -> Lease:
+    await store.jobs.submit(job)
+    lease = await store.leases.claim(claim_request(now=now))
     assert lease is not None
     assert job.id == lease.job.id
     return lease
 
 
-async def ended(store: JobStore, webhook: Webhook = HOOK, *, now: float = NOW) -> Job:
+async def ended(store: Store, webhook: Webhook = HOOK, *, now: float = NOW) -> Job:
     lease = await claimed(store, make_job(webhook=webhook))
-    assert await store.finish(lease, success(), now)
+    assert await store.leases.finish(lease, success(), now)
     return lease.job
 
 
-async def cancelled(store: JobStore, user: str, receiver: str, *, now: float = NOW) -> Job:
-    job = await store.submit(make_job(user=user, webhook=replace(HOOK, receiver=receiver)))
-    await store.cancel(job.id, now)
+async def cancelled(store: Store, user: str, endpoint: str, *, now: float = NOW) -> Job:
+    job = await store.jobs.submit(make_job(user=user, webhook=replace(HOOK, endpoint=endpoint)))
+    await store.jobs.cancel(job.id, now)
     return job
 
 
 async def due(
-    store: JobStore, now: float = NOW, *busy: str, users: Sequence[str] = (), seconds: float = 30.0
+    store: Store, now: float = NOW, *busy: str, users: Sequence[str] = (), seconds: float = 30.0
 ) -> Delivery | None:
-    return await store.outbox.claim(new_token(), now, now + seconds, busy_users=users, busy_receivers=busy)
+    return await store.outbox.claim(new_token(), now, now + seconds, busy_users=users, busy_endpoints=busy)
 
 
-async def record(store: JobStore, delivery: Delivery, code: int | None, now: float = NOW) -> bool:
+async def record(store: Store, delivery: Delivery, code: int | None, now: float = NOW) -> bool:
     error = None if code == 200 else f"answered {code}"
-    attempt = Try(now, 0.5, code, error)
-    return await store.outbox.record(delivery, attempt, *after(attempt, delivery.tries, now, 0.0))
+    attempt = DeliveryAttempt(now, 0.5, code, error)
+    return await store.outbox.record(delivery, attempt, *next_state(attempt, delivery.attempts, now, 0.0))
 
 
-async def succeed(store: JobStore, lease: Lease) -> None:
-    assert await store.finish(lease, success(), NOW)
+async def succeed(store: Store, lease: Lease) -> None:
+    assert await store.leases.finish(lease, success(), NOW)
 
 
-async def fail(store: JobStore, lease: Lease) -> None:
-    assert await store.finish(lease, Failed(Failure(FailureKind.INTERNAL, "The pipeline raised.")), NOW)
+async def fail(store: Store, lease: Lease) -> None:
+    assert await store.leases.finish(lease, Failed(Failure(FailureKind.INTERNAL, "The pipeline raised.")), NOW)
 
 
-async def lose_it_again_and_again(store: JobStore, lease: Lease) -> None:
+async def lose_it_again_and_again(store: Store, lease: Lease) -> None:
     for _ in range(MAX_ATTEMPTS - 1):
-        await store.abandon(lease.worker, NOW)
+        await store.leases.rescue_worker_jobs(lease.worker, NOW)
         assert await due(store) is None
-        assert await store.claim(wanting())
-    await store.abandon(lease.worker, NOW)
+        assert await store.leases.claim(claim_request())
+    await store.leases.rescue_worker_jobs(lease.worker, NOW)
 
 
-async def let_it_run_out_again_and_again(store: JobStore, lease: Lease) -> None:
+async def let_it_run_out_again_and_again(store: Store, lease: Lease) -> None:
     for _ in range(MAX_ATTEMPTS - 1):
-        await store.requeue_expired(NOW + 60)
-        assert await store.claim(wanting())
-    await store.requeue_expired(NOW + 60)
+        await store.leases.requeue_expired(NOW + 60)
+        assert await store.leases.claim(claim_request())
+    await store.leases.requeue_expired(NOW + 60)
 
 
-async def cancel(store: JobStore, lease: Lease) -> None:
-    assert await store.finish(lease, HandedBack("stopping"), NOW)
+async def cancel(store: Store, lease: Lease) -> None:
+    assert await store.leases.finish(lease, Released("stopping"), NOW)
     assert await due(store) is None
-    await store.cancel(lease.job.id, NOW)
-    await store.cancel(lease.job.id, NOW)
+    await store.jobs.cancel(lease.job.id, NOW)
+    await store.jobs.cancel(lease.job.id, NOW)
 
 
-async def stop_what_runs(store: JobStore, lease: Lease) -> None:
-    await store.cancel(lease.job.id, NOW, running=True)
+async def stop_what_runs(store: Store, lease: Lease) -> None:
+    await store.jobs.cancel(lease.job.id, NOW, running=True)
     assert await due(store) is None
-    assert await store.finish(lease, Cancelled(()), NOW)
+    assert await store.leases.finish(lease, Cancelled(()), NOW)
 
 
-async def lose_what_is_to_stop(store: JobStore, lease: Lease) -> None:
-    await store.cancel(lease.job.id, NOW, running=True)
-    await store.abandon(lease.worker, NOW)
-    await store.end_overdue(NOW, 10)
+async def lose_what_is_to_stop(store: Store, lease: Lease) -> None:
+    await store.jobs.cancel(lease.job.id, NOW, running=True)
+    await store.leases.rescue_worker_jobs(lease.worker, NOW)
+    await store.jobs.expire_overdue(NOW, 10)
 
 
-async def let_its_deadline_pass(store: JobStore, lease: Lease) -> None:
-    assert await store.finish(lease, HandedBack("stopping"), NOW)
-    await store.end_overdue(NOW + 501, 10)
+async def let_its_deadline_pass(store: Store, lease: Lease) -> None:
+    assert await store.leases.finish(lease, Released("stopping"), NOW)
+    await store.jobs.expire_overdue(NOW + 501, 10)
 
 
 ENDS = [
@@ -113,36 +113,37 @@ ENDS = [
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_whatever_ends_a_request_makes_its_webhook_due_once(
-    store: JobStore, end: Callable[[JobStore, Lease], Awaitable[None]]
+async def test_every_end_makes_the_webhook_due_once(
+    store: Store, end: Callable[[Store, Lease], Awaitable[None]]
 ) -> None:
-    """Success, failure, cancels, a deadline, a worker that died or was lost three times: never before, never twice."""
-    lease = await claimed(store, replace(make_job(webhook=HOOK), start_by=NOW + 500))
+    """Success, failure, cancels, a deadline, and a worker that died or was lost three times: never before the end,
+    never twice."""
+    lease = await claimed(store, replace(make_job(webhook=HOOK), start_deadline=NOW + 500))
     assert await due(store, NOW + 1000) is None
 
     await end(store, lease)
 
     delivery = await due(store, NOW + 1000)
     assert delivery is not None
-    assert (lease.job.id, HOOK.receiver, 1) == (delivery.job_id, delivery.receiver, delivery.tries)
+    assert (lease.job.id, HOOK.endpoint, 1) == (delivery.job_id, delivery.endpoint, delivery.attempts)
     assert await due(store, NOW + 1000) is None
-    found = await store.get(lease.job.id)
+    found = await store.jobs.get(lease.job.id)
     assert found is not None
     assert HOOK == found.webhook
 
 
-async def test_a_request_without_webhook_tells_nobody(store: JobStore) -> None:
-    """Nothing is due, and there is nothing to replay."""
+async def test_a_request_without_webhook_has_no_delivery(store: Store) -> None:
+    """A request without a webhook has no delivery, and nothing to replay."""
     lease = await claimed(store, make_job())
     await succeed(store, lease)
 
     assert await due(store, NOW + 1000) is None
-    assert await store.outbox.report(lease.job.id) is None
+    assert await store.outbox.get_delivery(lease.job.id) is None
     assert not await store.outbox.replay(lease.job.id, NOW)
 
 
-async def test_no_two_try_the_same_at_once(store: JobStore, second_store: JobStore) -> None:
-    """Of many who look at the same time, in two processes, each due one is given to exactly one."""
+async def test_one_process_attempts_a_delivery_at_a_time(store: Store, second_store: Store) -> None:
+    """Of concurrent claims in two processes, exactly one gets each delivery."""
     jobs = {(await ended(store)).id for _ in range(8)}
 
     found = await asyncio.gather(*(due(each) for each in (store, second_store) * 8))
@@ -150,8 +151,9 @@ async def test_no_two_try_the_same_at_once(store: JobStore, second_store: JobSto
     assert sorted(jobs) == sorted(each.job_id for each in found if each is not None)
 
 
-async def test_a_try_whose_process_was_lost_is_made_again(store: JobStore, second_store: JobStore) -> None:
-    """After its time, and not before; whoever was slow learns that it was taken over, and changes nothing."""
+async def test_an_attempt_of_a_lost_process_is_retried(store: Store, second_store: Store) -> None:
+    """After the attempt's lease, and not before, another process takes over; the slow one is refused and changes
+    nothing."""
     await ended(store)
     lost = await due(store, seconds=30)
     assert lost is not None
@@ -160,33 +162,34 @@ async def test_a_try_whose_process_was_lost_is_made_again(store: JobStore, secon
     again = await due(second_store, NOW + 30)
 
     assert again is not None
-    assert (lost.job_id, 2) == (again.job_id, again.tries)
+    assert (lost.job_id, 2) == (again.job_id, again.attempts)
     assert not await record(store, lost, 200)
-    await store.outbox.hand_back(lost, NOW)
+    await store.outbox.release(lost, NOW)
     assert await due(store, NOW + 31) is None
     assert await record(second_store, again, 200)
 
 
-async def test_what_is_handed_back_is_due_at_once(store: JobStore) -> None:
-    """And the try does not count."""
+async def test_a_released_delivery_is_due_at_once(store: Store) -> None:
+    """A released delivery is due at once, and the attempt does not count."""
     await ended(store)
     delivery = await due(store)
     assert delivery is not None
 
-    await store.outbox.hand_back(delivery, NOW + 1)
+    await store.outbox.release(delivery, NOW + 1)
 
     again = await due(store, NOW + 1)
     assert again is not None
-    assert 1 == again.tries
+    assert 1 == again.attempts
 
 
-async def test_a_failed_try_is_made_again_later(store: JobStore) -> None:
-    """When its wait is over; the log keeps both tries, and a delivered one is not due any more."""
+async def test_a_failed_attempt_is_retried_later(store: Store) -> None:
+    """A failed attempt is retried after its delay; both attempts are kept, and a delivered webhook is not due any
+    more."""
     job = await ended(store)
     first = await due(store)
     assert first is not None
     assert await record(store, first, 500)
-    waiting = await store.outbox.report(job.id)
+    waiting = await store.outbox.get_delivery(job.id)
     assert waiting is not None
     assert waiting.due_at is not None
     assert waiting.due_at > NOW
@@ -196,41 +199,42 @@ async def test_a_failed_try_is_made_again_later(store: JobStore) -> None:
     assert second is not None
     assert await record(store, second, 200, waiting.due_at)
 
-    report = await store.outbox.report(job.id)
+    report = await store.outbox.get_delivery(job.id)
     assert report is not None
     assert (DeliveryState.DELIVERED, HOOK.url, None) == (report.state, report.url, report.due_at)
-    assert [(500, "answered 500"), (200, None)] == [(each.code, each.error) for each in report.tries]
+    assert [(500, "answered 500"), (200, None)] == [(each.code, each.error) for each in report.attempts]
     assert await due(store, NOW + 10 * DAY) is None
 
 
-async def test_busy_receivers_are_left_out(store: JobStore) -> None:
-    """What waits for a busy receiver does not stand in the way of what waits for another."""
+async def test_busy_endpoints_are_skipped(store: Store) -> None:
+    """Deliveries to a busy endpoint do not block deliveries to others."""
     for _ in range(3):
         await ended(store, HOOK)
     job = await ended(store, OTHER, now=NOW + 1)
 
-    delivery = await due(store, NOW + 2, HOOK.receiver)
+    delivery = await due(store, NOW + 2, HOOK.endpoint)
 
     assert delivery is not None
     assert job.id == delivery.job_id
-    assert await due(store, NOW + 2, HOOK.receiver, OTHER.receiver) is None
+    assert await due(store, NOW + 2, HOOK.endpoint, OTHER.endpoint) is None
 
 
-async def test_busy_users_are_left_out(store: JobStore) -> None:
-    """Whatever their receivers are."""
-    for receiver in ("a:80", "b:80"):
-        await cancelled(store, "ann", receiver)
+async def test_busy_users_are_skipped(store: Store) -> None:
+    """Deliveries of a busy user are skipped for all endpoints."""
+    for endpoint in ("a:80", "b:80"):
+        await cancelled(store, "ann", endpoint)
     job = await cancelled(store, "bob", "a:80", now=NOW + 1)
 
     delivery = await due(store, NOW + 2, users=["ann"])
 
     assert delivery is not None
-    assert (job.id, "bob", "a:80") == (delivery.job_id, delivery.user, delivery.receiver)
+    assert (job.id, "bob", "a:80") == (delivery.job_id, delivery.user, delivery.endpoint)
     assert await due(store, NOW + 2, users=["ann", "bob"]) is None
 
 
-async def test_the_longest_due_is_found_behind_hundreds_of_busy_ones(store: JobStore) -> None:
-    """Of all users and receivers that are not busy, in the order of their time; and none that is not due yet."""
+async def test_the_longest_due_is_found_behind_hundreds_of_busy_ones(store: Store) -> None:
+    """Deliveries of users and endpoints that are not busy come in the order of their time, and none before it is
+    due."""
     await asyncio.gather(*(cancelled(store, "bob", "hangs:80") for _ in range(150)))
     await asyncio.gather(*(cancelled(store, "cat", f"{number}:80") for number in range(150)))
     await cancelled(store, "bob", "later:80", now=NOW + 100)
@@ -242,40 +246,40 @@ async def test_the_longest_due_is_found_behind_hundreds_of_busy_ones(store: JobS
     assert [*(job.id for job in jobs), None] == [delivery and delivery.job_id for delivery in found]
 
 
-async def test_a_replay_begins_anew(store: JobStore) -> None:
-    """Of what was delivered or given up, with all tries before it; not of what is being tried right now."""
+async def test_a_replay_starts_over(store: Store) -> None:
+    """A delivered or failed webhook can be replayed with all of its attempts; one under way cannot."""
     job = await ended(store)
     delivery = await due(store)
     assert delivery is not None
     assert not await store.outbox.replay(job.id, NOW)
-    attempt = Try(NOW, 0.1, 410, "answered 410", is_final=True)
-    assert await store.outbox.record(delivery, attempt, *after(attempt, 1, NOW, 0.0))
-    assert [job.id] == [each.job_id for each in await store.outbox.reports(DeliveryState.GIVEN_UP, 10)]
+    attempt = DeliveryAttempt(NOW, 0.1, 410, "answered 410", is_final=True)
+    assert await store.outbox.record(delivery, attempt, *next_state(attempt, 1, NOW, 0.0))
+    assert [job.id] == [each.job_id for each in await store.outbox.list_deliveries(DeliveryState.FAILED, 10)]
 
     assert await store.outbox.replay(job.id, NOW + 5)
 
     again = await due(store, NOW + 5)
     assert again is not None
-    assert 1 == again.tries
+    assert 1 == again.attempts
     assert await record(store, again, 200)
     assert await store.outbox.replay(job.id, NOW + 6)
 
 
-async def test_reports_are_of_one_state_and_begin_with_the_last_end(store: JobStore) -> None:
-    """As many as were asked for; and what is not delivered is counted, with the time of the oldest."""
+async def test_deliveries_are_listed_by_state_last_end_first(store: Store) -> None:
+    """No more deliveries than the limit are listed; pending ones are counted, with the time of the oldest."""
     jobs = [await ended(store, now=NOW + k) for k in range(3)]
-    assert (3, NOW) == ((await store.outbox.undelivered()).count, (await store.outbox.undelivered()).oldest)
+    assert (3, NOW) == ((await store.outbox.pending()).count, (await store.outbox.pending()).oldest)
     first = await due(store, NOW + 10)
     assert first is not None
     await record(store, first, 200)
 
-    assert [jobs[2].id, jobs[1].id] == [each.job_id for each in await store.outbox.reports(None, 2)]
-    assert [jobs[0].id] == [each.job_id for each in await store.outbox.reports(DeliveryState.DELIVERED, 10)]
-    assert (2, NOW + 1) == ((await store.outbox.undelivered()).count, (await store.outbox.undelivered()).oldest)
+    assert [jobs[2].id, jobs[1].id] == [each.job_id for each in await store.outbox.list_deliveries(None, 2)]
+    assert [jobs[0].id] == [each.job_id for each in await store.outbox.list_deliveries(DeliveryState.DELIVERED, 10)]
+    assert (2, NOW + 1) == ((await store.outbox.pending()).count, (await store.outbox.pending()).oldest)
 
 
-async def test_a_webhook_is_forgotten_with_its_request(store: JobStore) -> None:
-    """With the log of its tries, also while it is being tried."""
+async def test_a_delivery_is_deleted_with_its_request(store: Store) -> None:
+    """A delivery and its attempts are deleted with the request, also while an attempt is under way."""
     job = await ended(store)
     delivery = await due(store)
     assert delivery is not None
@@ -283,44 +287,48 @@ async def test_a_webhook_is_forgotten_with_its_request(store: JobStore) -> None:
     again = await due(store, NOW + 100)
     assert again is not None
 
-    assert 1 == await store.delete_finished(NOW + 1, NOW + 1, 10)
+    assert 1 == await store.jobs.delete_finished(NOW + 1, NOW + 1, 10)
 
     assert not await record(store, again, 200)
-    assert await store.outbox.report(job.id) is None
-    assert 0 == (await store.outbox.undelivered()).count
+    assert await store.outbox.get_delivery(job.id) is None
+    assert 0 == (await store.outbox.pending()).count
 
 
-async def test_a_request_kept_for_less_stays_until_its_webhook_is_told(store: JobStore) -> None:
-    """Delivered or given up; only what is older than the operator keeps goes in any case."""
+async def test_a_shorter_retention_waits_for_the_webhook(store: Store) -> None:
+    """A request with a shorter retention stays until its webhook is delivered or has failed; the operator's retention
+    deletes it in any case."""
     short = [
-        await claimed(store, replace(make_job(webhook=webhook), keep_seconds=1.0)) for webhook in (HOOK, OTHER, None)
+        await claimed(store, replace(make_job(webhook=webhook), retention_seconds=1.0))
+        for webhook in (HOOK, OTHER, None)
     ]
     for lease in short:
         await succeed(store, lease)
-    told, failing, plain = (lease.job.id for lease in short)
-    assert 1 == await store.delete_finished(NOW - DAY, NOW + 5, 10)
-    assert await store.get(plain) is None
+    delivered, failing, plain = (lease.job.id for lease in short)
+    assert 1 == await store.jobs.delete_finished(NOW - DAY, NOW + 5, 10)
+    assert await store.jobs.get(plain) is None
 
-    delivery = await due(store, NOW + 5, OTHER.receiver)
+    delivery = await due(store, NOW + 5, OTHER.endpoint)
     assert delivery is not None
-    assert 0 == await store.delete_finished(NOW - DAY, NOW + 5, 10)
+    assert 0 == await store.jobs.delete_finished(NOW - DAY, NOW + 5, 10)
     assert await record(store, delivery, 200)
-    assert 1 == await store.delete_finished(NOW - DAY, NOW + 5, 10)
+    assert 1 == await store.jobs.delete_finished(NOW - DAY, NOW + 5, 10)
 
-    assert await store.get(told) is None
-    assert await store.get(failing) is not None
-    assert 1 == await store.delete_finished(NOW + 1, NOW + 5, 10)
-    assert await store.get(failing) is None
+    assert await store.jobs.get(delivered) is None
+    assert await store.jobs.get(failing) is not None
+    assert 1 == await store.jobs.delete_finished(NOW + 1, NOW + 5, 10)
+    assert await store.jobs.get(failing) is None
 
 
-def new_pair() -> tuple[bytes, bytes]:
+def generate_keypair() -> tuple[bytes, bytes]:
     return new_token().encode(), new_token().encode()
 
 
-async def test_all_who_start_together_sign_with_the_same_key(store: JobStore, second_store: JobStore) -> None:
-    """However many make a first key at the same time, one key signs, and one is next."""
+async def test_processes_that_start_together_sign_with_one_key(store: Store, second_store: Store) -> None:
+    """If several processes create the first key at the same time, one key signs, and one is next."""
     stores = (store, second_store) * 3
-    await asyncio.gather(*(each.outbox.change_keys(lambda keys: begun(keys, new_pair, NOW)) for each in stores))
+    await asyncio.gather(
+        *(each.outbox.update_keys(lambda keys: initial_keys(keys, generate_keypair, NOW)) for each in stores)
+    )
 
     keys = await store.outbox.keys()
 
@@ -329,23 +337,23 @@ async def test_all_who_start_together_sign_with_the_same_key(store: JobStore, se
     assert keys == await second_store.outbox.keys()
 
 
-async def test_rotating_changes_to_a_key_that_receivers_know(store: JobStore) -> None:
-    """The next key, published for a day at least, signs; the one before stays published for a day and more, then goes.
-    All can be replaced at once."""
+async def test_rotating_changes_to_a_published_key(store: Store) -> None:
+    """The next key, published for at least a day, signs; the previous one stays published for more than a day and is
+    then deleted. All can be replaced at once."""
     outbox = store.outbox
-    await outbox.change_keys(lambda keys: begun(keys, new_pair, NOW))
+    await outbox.update_keys(lambda keys: initial_keys(keys, generate_keypair, NOW))
     before = {key.role: key for key in await outbox.keys()}
 
-    with pytest.raises(TooEarly, match="--leaked"):
-        await outbox.change_keys(lambda keys: rotated(keys, new_pair, NOW + DAY - 1))
+    with pytest.raises(RotationTooSoon, match="--leaked"):
+        await outbox.update_keys(lambda keys: rotate(keys, generate_keypair, NOW + DAY - 1))
     assert before == {key.role: key for key in await outbox.keys()}
-    await outbox.change_keys(lambda keys: rotated(keys, new_pair, NOW + DAY))
+    await outbox.update_keys(lambda keys: rotate(keys, generate_keypair, NOW + DAY))
 
     keys = {key.role: key for key in await outbox.keys()}
     assert before[Role.NEXT].public == keys[Role.SIGNING].public
     assert before[Role.SIGNING].public == keys[Role.RETIRED].public
     assert keys[Role.NEXT].public not in {key.public for key in before.values()}
-    assert 3 == len(published(await outbox.keys(), NOW + 2 * DAY))
-    assert 2 == len(published(await outbox.keys(), NOW + 4 * DAY))
-    await outbox.change_keys(lambda _: replaced(new_pair, NOW + 5 * DAY))
+    assert 3 == len(published_keys(await outbox.keys(), NOW + 2 * DAY))
+    assert 2 == len(published_keys(await outbox.keys(), NOW + 4 * DAY))
+    await outbox.update_keys(lambda _: replace_all(generate_keypair, NOW + 5 * DAY))
     assert not {key.public for key in keys.values()} & {key.public for key in await outbox.keys()}

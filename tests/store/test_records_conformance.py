@@ -1,114 +1,115 @@
-"""What every store promises of files, keys, workers and what was learned."""
+"""What every store guarantees for files, keys, workers and cost models."""
 
 import asyncio
 
 import pytest
 
-from pipelet.domain.estimate import Learned, Work
-from pipelet.domain.keys import ApiKey, hash_secret, new_secret
-from pipelet.domain.outcome import Failure, FailureKind, Interrupted
-from pipelet.domain.ports import JobStore
-from pipelet.domain.workers import WorkerReport
-from tests.jobs import make_job, success, wanting
+from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, new_secret
+from pipelet.domain.capacity.cost_model import CostModel, Work
+from pipelet.domain.capacity.workers import WorkerHeartbeat
+from pipelet.domain.jobs.outcome import Failure, FailureKind, Interrupted
+from pipelet.domain.ports.store import Store
+from tests.support.jobs import claim_request, make_job, success
 
 FOR_EVER = 2_000_000.0
 
 
-async def test_a_file_name_is_given_once(store: JobStore) -> None:
-    """Two attempts never write one file: a taken name is refused, and none of the names asked for with it is taken."""
-    await store.submit(make_job())
-    await store.submit(make_job())
-    first, second = await store.claim(wanting()), await store.claim(wanting())
+async def test_a_file_name_is_given_once(store: Store) -> None:
+    """Two attempts never write one file: a taken name is refused, and so are all names requested with it."""
+    await store.jobs.submit(make_job())
+    await store.jobs.submit(make_job())
+    first, second = await store.leases.claim(claim_request()), await store.leases.claim(claim_request())
     assert first is not None
     assert second is not None
-    assert await store.reserve_files(first, ["outputs/a.png"])
+    assert await store.files.reserve(first, ["outputs/a.png"])
 
     with pytest.raises(KeyError):
-        await store.reserve_files(second, ["outputs/b.png", "outputs/a.png"])
+        await store.files.reserve(second, ["outputs/b.png", "outputs/a.png"])
 
-    assert await store.reserve_files(second, ["outputs/b.png"])
+    assert await store.files.reserve(second, ["outputs/b.png"])
 
 
-async def test_files_of_a_broken_off_attempt_are_deleted_in_time(store: JobStore) -> None:
-    """What an attempt may have written and no result names is found, once its writer must have stopped."""
-    await store.submit(make_job())
-    lease = await store.claim(wanting())
+async def test_files_of_an_interrupted_attempt_become_orphans(store: Store) -> None:
+    """A file that an attempt may have written and that no result names is found once its writer must have stopped."""
+    await store.jobs.submit(make_job())
+    lease = await store.leases.claim(claim_request())
     assert lease is not None
-    await store.reserve_files(lease, ["outputs/lost.png"])
-    await store.finish(lease, Interrupted(Failure(FailureKind.WORKER_LOST, "lost")), 1_000_001.0)
+    await store.files.reserve(lease, ["outputs/lost.png"])
+    await store.leases.finish(lease, Interrupted(Failure(FailureKind.WORKER_LOST, "lost")), 1_000_001.0)
 
-    assert [] == await store.unclaimed_files(1_000_002.0, 10)
-    assert ["outputs/lost.png"] == await store.unclaimed_files(FOR_EVER, 10)
-    await store.forget_files(["outputs/lost.png"])
-    assert [] == await store.unclaimed_files(FOR_EVER, 10)
+    assert [] == await store.files.orphaned(1_000_002.0, 10)
+    assert ["outputs/lost.png"] == await store.files.orphaned(FOR_EVER, 10)
+    await store.files.delete_rows(["outputs/lost.png"])
+    assert [] == await store.files.orphaned(FOR_EVER, 10)
 
 
-async def test_files_of_a_result_stay_as_long_as_the_result(store: JobStore) -> None:
-    """A finished job's files are kept until the job is forgotten, and not a moment longer."""
-    job = await store.submit(make_job())
-    lease = await store.claim(wanting())
+async def test_files_of_a_result_stay_as_long_as_the_result(store: Store) -> None:
+    """A finished job's files are kept until the job is deleted, and no longer."""
+    job = await store.jobs.submit(make_job())
+    lease = await store.leases.claim(claim_request())
     assert lease is not None
-    await store.reserve_files(lease, ["outputs/a.png", "outputs/spare.png"])
-    await store.finish(lease, success("outputs/a.png"), 1_000_001.0)
-    assert ["outputs/spare.png"] == await store.unclaimed_files(FOR_EVER, 10)
-    await store.forget_files(["outputs/spare.png"])
+    await store.files.reserve(lease, ["outputs/a.png", "outputs/spare.png"])
+    await store.leases.finish(lease, success("outputs/a.png"), 1_000_001.0)
+    assert ["outputs/spare.png"] == await store.files.orphaned(FOR_EVER, 10)
+    await store.files.delete_rows(["outputs/spare.png"])
 
-    assert 0 == await store.delete_finished(1_000_001.0, 1_000_002.0, 10)
-    assert 1 == await store.delete_finished(1_000_001.5, 1_000_002.0, 10)
+    assert 0 == await store.jobs.delete_finished(1_000_001.0, 1_000_002.0, 10)
+    assert 1 == await store.jobs.delete_finished(1_000_001.5, 1_000_002.0, 10)
 
-    assert await store.get(job.id) is None
-    assert ["outputs/a.png"] == await store.unclaimed_files(1_000_002.0, 10)
-
-
-async def test_only_finished_jobs_are_forgotten(store: JobStore) -> None:
-    """Retention never touches what waits or runs, however old it is."""
-    waiting = await store.submit(make_job(submitted_at=1.0))
-    await store.submit(make_job(submitted_at=1.0, priority=1))
-    await store.claim(wanting())
-
-    assert 0 == await store.delete_finished(FOR_EVER, FOR_EVER, 10)
-    assert waiting == await store.get(waiting.id)
+    assert await store.jobs.get(job.id) is None
+    assert ["outputs/a.png"] == await store.files.orphaned(1_000_002.0, 10)
 
 
-async def test_ends_are_listed_in_order(store: JobStore) -> None:
-    """Jobs that ended after a moment are listed by their end, however they ended."""
-    jobs = [await store.submit(make_job()) for _ in range(3)]
-    await store.cancel(jobs[2].id, 1_000_005.0)
+async def test_only_finished_jobs_are_deleted(store: Store) -> None:
+    """Retention never deletes queued or running jobs, however old they are."""
+    waiting = await store.jobs.submit(make_job(submitted_at=1.0))
+    await store.jobs.submit(make_job(submitted_at=1.0, priority=1))
+    await store.leases.claim(claim_request())
+
+    assert 0 == await store.jobs.delete_finished(FOR_EVER, FOR_EVER, 10)
+    assert waiting == await store.jobs.get(waiting.id)
+
+
+async def test_ends_are_listed_in_order(store: Store) -> None:
+    """Jobs that ended after a given time are listed by their end, whatever ended them."""
+    jobs = [await store.jobs.submit(make_job()) for _ in range(3)]
+    await store.jobs.cancel(jobs[2].id, 1_000_005.0)
     for at in (1_000_009.0, 1_000_007.0):
-        lease = await store.claim(wanting())
+        lease = await store.leases.claim(claim_request())
         assert lease is not None
-        await store.finish(lease, success(), at)
+        await store.leases.finish(lease, success(), at)
 
-    ended = [job.id for job in await store.finished_since(1_000_005.0, 10)]
+    ended = [job.id for job in await store.jobs.finished_since(1_000_005.0, 10)]
 
     assert [jobs[1].id, jobs[0].id] == ended
 
 
-async def test_a_key_is_found_by_its_hash_and_can_be_revoked(store: JobStore) -> None:
-    """Keys are listed and found with all they carry; revoking one keeps its first time; unknown ids say so."""
+async def test_a_key_is_found_by_its_hash_and_can_be_revoked(store: Store) -> None:
+    """Keys are listed and found with all their fields; revoking one again keeps the first time; unknown ids are
+    reported."""
     secret = new_secret()
     key = ApiKey(
         id="k1", name="laptop", user="ann", hash=hash_secret(secret), created_at=1.0, expires_at=9.0, max_priority=-3
     )
-    await store.add_key(key)
+    await store.api_keys.add(key)
 
-    assert [key] == await store.keys()
-    assert key == await store.find_key(hash_secret(secret))
-    assert await store.find_key(hash_secret(new_secret())) is None
-    assert await store.revoke_key("k1", 5.0)
-    assert await store.revoke_key("k1", 6.0)
-    assert not await store.revoke_key("k2", 5.0)
-    revoked = await store.find_key(hash_secret(secret))
+    assert [key] == await store.api_keys.list_keys()
+    assert key == await store.api_keys.find(hash_secret(secret))
+    assert await store.api_keys.find(hash_secret(new_secret())) is None
+    assert await store.api_keys.revoke("k1", 5.0)
+    assert await store.api_keys.revoke("k1", 6.0)
+    assert not await store.api_keys.revoke("k2", 5.0)
+    revoked = await store.api_keys.find(hash_secret(secret))
     assert revoked is not None
     assert 5.0 == revoked.revoked_at
 
 
-async def test_workers_are_live_while_they_report(store: JobStore) -> None:
-    """A worker counts from its report until the time it gave; a later report replaces the earlier."""
-    report = WorkerReport(
+async def test_workers_are_live_while_they_report(store: Store) -> None:
+    """A worker is live from its report until the time it gave; a later report replaces the earlier one."""
+    report = WorkerHeartbeat(
         name="w1",
         model="m",
-        kind="box on cpu",
+        profile="demo on cpu",
         apps=("a", "b"),
         version="0",
         ready=False,
@@ -117,15 +118,15 @@ async def test_workers_are_live_while_they_report(store: JobStore) -> None:
         expires_at=5.0,
         incarnation="i",
     )
-    await store.report_worker(report)
-    assert [report] == await store.live_workers(4.9)
-    assert [] == await store.live_workers(5.0)
+    await store.workers.heartbeat(report)
+    assert [report] == await store.workers.live(4.9)
+    assert [] == await store.workers.live(5.0)
 
-    await store.report_worker(
-        WorkerReport(
+    await store.workers.heartbeat(
+        WorkerHeartbeat(
             name="w1",
             model="m",
-            kind="box",
+            profile="demo",
             apps=(),
             version="0",
             ready=True,
@@ -135,27 +136,27 @@ async def test_workers_are_live_while_they_report(store: JobStore) -> None:
             incarnation="i",
         )
     )
-    assert [True] == [worker.ready for worker in await store.live_workers(5.0)]
+    assert [True] == [worker.ready for worker in await store.workers.live(5.0)]
 
-    await store.forget_worker("w1", "i")
-    assert [] == await store.live_workers(5.0)
+    await store.workers.deregister("w1", "i")
+    assert [] == await store.workers.live(5.0)
 
 
-async def test_what_was_learned_is_kept(store: JobStore) -> None:
+async def test_cost_models_are_kept(store: Store) -> None:
     """Observations add up in the store as they do in memory."""
     works = [(Work(1, 8, 0.1, 0.8, 0.08), 1.5), (Work(1, 4, 1.0, 4.0, 4.0), 3.25)]
-    expected = Learned()
+    expected = CostModel()
     for work, seconds in works:
-        await store.learn("box on cpu", "draw", work, seconds)
+        await store.workers.add_observation("demo on cpu", "generate", work, seconds)
         expected = expected.observe(work, seconds)
 
-    assert {("box on cpu", "draw"): expected} == await store.learned()
+    assert {("demo on cpu", "generate"): expected} == await store.workers.cost_models()
 
 
-async def test_a_store_that_can_be_written_passes_its_check(store: JobStore) -> None:
-    """It changes nothing, and wakes no listener."""
-    async with store.work_arrived() as work, store.changes() as changed:
-        await asyncio.sleep(0.3)  # what opening may have told
+async def test_a_store_that_can_be_written_passes_its_check(store: Store) -> None:
+    """The check changes nothing, and notifies no listener."""
+    async with store.subscribe_work() as work, store.subscribe_changes() as changed:
+        await asyncio.sleep(0.3)  # opening may notify
         work.clear()
         changed.clear()
         await store.check()

@@ -1,22 +1,22 @@
-"""Rows that a newer version of Pipelet wrote, as this one reads them."""
+"""Rows that a newer version of Pipelet wrote, as this version reads them."""
 
 import json
 from dataclasses import asdict
 from typing import Any
 
-from pipelet.domain.image import OutputFormat, Reference
-from pipelet.domain.outcome import FailureKind
-from pipelet.store import rows
-from tests.jobs import make_job, success
+from pipelet.domain.generation.image import InputImage, OutputFormat
+from pipelet.domain.jobs.outcome import FailureKind
+from pipelet.store.rows import jobs as rows
+from tests.support.jobs import make_job, success
 
 
 def row(spec: dict[str, Any], **columns: Any) -> dict[str, Any]:
-    """Of a finished job, whose spec has those fields, too."""
-    known = rows.job_columns(make_job(references=(Reference(key="inputs/a.png", width=8, height=8),)))
+    """Return the row of a finished job whose spec has the given fields, too."""
+    known = rows.job_columns(make_job(input_images=(InputImage(key="inputs/a.png", width=8, height=8),)))
     return {
         **dict.fromkeys(
             (
-                "asked_priority",
+                "requested_priority",
                 "started_at",
                 "finished_at",
                 "inference_seconds",
@@ -36,25 +36,25 @@ def row(spec: dict[str, Any], **columns: Any) -> dict[str, Any]:
     }
 
 
-def test_what_a_newer_version_asks_for_is_named() -> None:
-    """Fields, fields of references and formats that are unknown here make a spec that nobody here may draw; all that is
-    known of it is read."""
-    references = [{"key": "inputs/a.png", "width": 8, "height": 8, "mask": "inputs/b.png"}]
+def test_fields_of_a_newer_version_are_named() -> None:
+    """Unknown fields, fields of input images and formats make a spec that this version's workers must not generate; all
+    known fields are read."""
+    input_images = [{"key": "inputs/a.png", "width": 8, "height": 8, "mask": "inputs/b.png"}]
 
-    assert () == rows.job_from(row({})).spec.unread
-    assert ("hue", "saturation") == rows.job_from(row({"saturation": 2, "hue": 1})).spec.unread
-    assert ("mask",) == rows.job_from(row({"references": references})).spec.unread
+    assert () == rows.job_from(row({})).spec.unknown_fields
+    assert ("hue", "saturation") == rows.job_from(row({"saturation": 2, "hue": 1})).spec.unknown_fields
+    assert ("mask",) == rows.job_from(row({"input_images": input_images})).spec.unknown_fields
     strange = rows.job_from(row({"output_format": "avif"})).spec
-    assert (("output_format",), make_job().spec.prompt) == (strange.unread, strange.prompt)
+    assert (("output_format",), make_job().spec.prompt) == (strange.unknown_fields, strange.prompt)
     assert OutputFormat.WEBP is rows.job_from(row({"output_format": "webp"})).spec.output_format
 
 
-def test_how_a_newer_version_ends_a_job_can_be_told() -> None:
-    """A failure of an unknown kind keeps its words; what is unknown of a file is passed by."""
+def test_ends_of_a_newer_version_are_read() -> None:
+    """A failure of an unknown kind keeps its message; unknown fields of a file are skipped."""
     failed = rows.job_from(row({}, failure_kind="too_dull", failure_message="Too dull.")).failure
     [image] = success("outputs/a.png").images
-    drawn = rows.job_from(row({}, images=json.dumps([asdict(image) | {"hash": "x"}]))).images
+    finished = rows.job_from(row({}, images=json.dumps([asdict(image) | {"hash": "x"}]))).images
 
     assert failed is not None
     assert (FailureKind.INTERNAL, "Too dull.") == (failed.kind, failed.message)
-    assert (image,) == drawn
+    assert (image,) == finished

@@ -5,21 +5,18 @@ import re
 import sqlite3
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
-from pipelet.domain.errors import StoreNewer, StoreUnusable
-from pipelet.domain.job import State
-from pipelet.store import migrations
-from pipelet.store.group_commit import GroupCommit
-from pipelet.store.migrations.run import migrate_sqlite
+from pipelet.domain.errors import SchemaTooNew, StoreError
+from pipelet.domain.jobs.job import JobState
+from pipelet.store import queries
 from pipelet.store.sqlite import open_sqlite
-from tests.disks import filled, small_disk
-from tests.jobs import make_job
+from pipelet.store.sqlite.connection.group_commit import GroupCommit
+from pipelet.store.sqlite.migrate import migrate_sqlite
+from tests.support.disks import filled, small_disk
+from tests.support.jobs import make_job
 
 
 def new_database(tmp_path: Path) -> Path:
@@ -28,19 +25,9 @@ def new_database(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_head_is_what_alembic_says() -> None:
-    """A start can tell a database's age without Alembic, because the newest revision is written down truly."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    script = ScriptDirectory.from_config(config)
-
-    assert migrations.HEAD == script.get_current_head()
-    assert set(migrations.KNOWN) == {revision.revision for revision in script.walk_revisions()}
-
-
 @pytest.mark.parametrize("name", ["a?b", "50%20x", "with space", "größe", "a#b", "x" * 180])
-def test_any_folder_will_do(tmp_path: Path, name: str) -> None:
-    """The path of a database may hold whatever a file system allows."""
+def test_any_folder_name_works(tmp_path: Path, name: str) -> None:
+    """The path of a database may contain every character that a file system allows."""
     (tmp_path / name).mkdir()
 
     open_sqlite(new_database(tmp_path / name)).close()
@@ -61,7 +48,7 @@ def test_processes_that_migrate_together_take_turns(tmp_path: Path) -> None:
     path = tmp_path / "pipelet.sqlite"
     code = f"""
 from pathlib import Path
-from pipelet.store.migrations.run import migrate_sqlite
+from pipelet.store.sqlite.migrate import migrate_sqlite
 migrate_sqlite(Path({str(path)!r}))
 """
     children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
@@ -71,23 +58,23 @@ migrate_sqlite(Path({str(path)!r}))
 
 
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:
-    """A database of a later version is not touched, and the message says what to do."""
+    """A database of a later version is left as it is, and the message says what to do."""
     path = new_database(tmp_path)
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("INSERT INTO schema_migration VALUES ('9999', 0)")
 
-    with pytest.raises(StoreNewer, match="newer version of Pipelet"):
+    with pytest.raises(SchemaTooNew, match="newer version of Pipelet"):
         open_sqlite(path)
 
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to be read as one" * 100, None])
-def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    """A missing or a foreign file is named, with what to do."""
+def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """A missing file, or one that is not a database, is named with what to do."""
     path = tmp_path / "pipelet.sqlite"
     if content is not None:
         path.write_bytes(content)
 
-    with pytest.raises(StoreUnusable, match=re.escape(str(path))):
+    with pytest.raises(StoreError, match=re.escape(str(path))):
         open_sqlite(path)
 
 
@@ -95,27 +82,27 @@ async def test_a_final_state_never_changes(tmp_path: Path) -> None:
     """The database itself refuses to move a job out of a final state."""
     path = new_database(tmp_path)
     store = open_sqlite(path)
-    job = await store.submit(make_job())
-    await store.cancel(job.id, 1_000_001.0)
+    job = await store.jobs.submit(make_job())
+    await store.jobs.cancel(job.id, 1_000_001.0)
     store.close()
 
     with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="never changes"):
         connection.execute("UPDATE job SET state = 'queued', finished_at = NULL, failure_kind = NULL")
 
 
-async def test_an_answered_submit_survives_the_process(tmp_path: Path) -> None:
-    """A job whose submit was answered is there after the process was killed without a chance to tidy up."""
+async def test_a_returned_submit_survives_the_process(tmp_path: Path) -> None:
+    """A job whose submit returned is there after the process was killed."""
     path = new_database(tmp_path)
     code = f"""
 import asyncio, os, signal
 from pathlib import Path
 from pipelet.store.sqlite import open_sqlite
-from tests.disks import filled, small_disk
-from tests.jobs import make_job
+from tests.support.disks import filled, small_disk
+from tests.support.jobs import make_job
 
 async def main():
     store = open_sqlite(Path({str(path)!r}))
-    print(*[(await store.submit(make_job())).id for _ in range(20)], flush=True)
+    print(*[(await store.jobs.submit(make_job())).id for _ in range(20)], flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
@@ -123,17 +110,17 @@ asyncio.run(main())
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     store = open_sqlite(path)
 
-    found = [await store.get(job_id) for job_id in child.stdout.split()]
+    found = [await store.jobs.get(job_id) for job_id in child.stdout.split()]
 
     store.close()
-    assert [State.QUEUED] * 20 == [job.state for job in found if job]
+    assert [JobState.QUEUED] * 20 == [job.state for job in found if job]
 
 
 async def test_one_failing_write_spares_its_neighbours(tmp_path: Path) -> None:
-    """Writes that share a commit fail alone: what the others did is kept, and what the failing one did is not."""
+    """Writes that share a commit fail alone: the others take effect, and the failed one does not."""
     path = tmp_path / "plain.sqlite"
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    writer = GroupCommit(connection, announce=lambda: None, tell=lambda: None)
+    writer = GroupCommit(connection, on_work=lambda: None, on_change=lambda: None)
     await writer.write(lambda db: db.execute("CREATE TABLE t (n INTEGER UNIQUE)") and None)
 
     def insert(*numbers: int) -> asyncio.Task[None]:
@@ -151,9 +138,9 @@ async def test_one_failing_write_spares_its_neighbours(tmp_path: Path) -> None:
 
 
 async def test_a_claim_does_not_wait_for_the_pause_between_commits(tmp_path: Path) -> None:
-    """A write that need not be durable is committed at once, though the writes before it have just been."""
+    """A write that need not be durable is committed at once, though a batch was committed just before."""
     connection = sqlite3.connect(tmp_path / "plain.sqlite", isolation_level=None, check_same_thread=False)
-    writer = GroupCommit(connection, announce=lambda: None, tell=lambda: None, pause=3600)
+    writer = GroupCommit(connection, on_work=lambda: None, on_change=lambda: None, pause=3600)
     create = asyncio.create_task(writer.write(lambda db: db.execute("CREATE TABLE t (n INTEGER)") and None))
     await asyncio.sleep(0)
     insert = asyncio.create_task(writer.write(lambda db: db.execute("INSERT INTO t VALUES (1)") and None))
@@ -167,28 +154,24 @@ async def test_a_claim_does_not_wait_for_the_pause_between_commits(tmp_path: Pat
 
 
 async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
-    """With no space left a submit says so and leaves nothing behind; with space again the same one is taken."""
+    """With no space left a submit fails with the reason and leaves nothing behind; with space again it succeeds."""
     with small_disk(tmp_path / "disk") as disk:
         store = open_sqlite(new_database(disk))
         job = make_job(prompt="x" * 4000)
         with filled(disk):
-            with pytest.raises(StoreUnusable, match="disk is full"):
-                await store.submit(job)
-            assert await store.get(job.id) is None
+            with pytest.raises(StoreError, match="disk is full"):
+                await store.jobs.submit(job)
+            assert await store.jobs.get(job.id) is None
 
-        await store.submit(job)
-        assert await store.get(job.id) is not None
+        await store.jobs.submit(job)
+        assert await store.jobs.get(job.id) is not None
         store.close()
 
 
-def test_every_query_file_is_used() -> None:
-    """No query lies about that nothing runs."""
-    code = "".join(path.read_text() for path in Path(str(files("pipelet.store"))).glob("*.py"))
+@pytest.mark.parametrize(("package", "dialect"), [("sqlite", "sqlite"), ("postgres", "postgresql")])
+def test_every_query_file_is_used(package: str, dialect: str) -> None:
+    """There is no query that no code runs."""
+    folder = Path(queries.__file__).parent
+    code = "".join(path.read_text() for path in (folder / package).rglob("*.py"))
 
-    unused = [
-        entry.name
-        for entry in (files("pipelet.store") / "sql" / "sqlite").iterdir()
-        if f'"{entry.name[:-4]}"' not in code
-    ]
-
-    assert [] == unused
+    assert [] == [name for name in queries.load(dialect) if f'"{name}"' not in code]

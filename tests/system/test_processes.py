@@ -10,7 +10,7 @@ from pipelet.system.processes import environment_without_secrets, module_path
 
 _SECRETS = {
     "PIPELET_DATABASE_URL": "postgresql://pipelet@db/pipelet",
-    "PIPELET_KEY": "pk_x",
+    "PIPELET_API_KEY": "pk_x",
     "AWS_SECRET_ACCESS_KEY": "x",
     "AWS_SESSION_TOKEN": "x",
     "PGPASSWORD": "x",

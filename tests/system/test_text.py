@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelet.cli.tables import print_table
+from pipelet.cli.output import print_table
 from pipelet.system.text import visible
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipelet import settings
-from pipelet.domain.errors import Unusable
-from tests.root import needs_root
+from pipelet.domain.errors import OperationalError
+from tests.support.root import needs_root
 
 STRANGER = 65_534
 
@@ -31,7 +31,7 @@ def test_a_file_of_others_is_refused(
     file.chmod(mode)
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(Unusable, match=rf"pipelet\.toml is refused: .*{reason}.*chown, chmod go-w"):
+    with pytest.raises(OperationalError, match=rf"pipelet\.toml is refused: .*{reason}.*chown, chmod go-w"):
         settings.load()
 
 

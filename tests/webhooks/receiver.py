@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.web_server import Answer, Request, WebServer, head, saying, slowly, whole, without_end
+from tests.support.servers.web import Answer, Request, WebServer, head, saying, slowly, whole, without_end
 
 
 def verify(jwks: Mapping[str, Any], headers: Mapping[str, str], body: bytes, *, now: float | None = None) -> bool:

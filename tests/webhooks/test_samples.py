@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipelet.api.jwks import jwks
-from pipelet.domain.webhook_keys import Role, begun
-from pipelet.webhooks.sign import new_pair, signed_headers
+from pipelet.api.operations.jwks import jwks
+from pipelet.domain.webhooks.signing_keys import Role, initial_keys
+from pipelet.webhooks.signing import generate_keypair, signed_headers
 from tests.docs.test_docs import DOCS, blocks
 
 BODY = '{"status":"OK","prompt":"Ł"}'.encode()
@@ -19,7 +19,7 @@ BODY = '{"status":"OK","prompt":"Ł"}'.encode()
 @pytest.fixture
 def signed() -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The published keys, and the headers of a call with `BODY`, as a web server hands them on."""
-    keys = begun([], new_pair, 0.0)
+    keys = initial_keys([], generate_keypair, 0.0)
     signing = next(key for key in keys if key.role is Role.SIGNING)
     headers = signed_headers(signing, request_id="r" * 20, user="ann", now=time.time(), body=BODY)
     return list(jwks(keys)["keys"])[::-1], {name.lower(): value for name, value in headers.items()}

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 import structlog
 
-from pipelet.api.jwks import jwks
-from pipelet.blobs.disk import DiskBlobs
-from pipelet.domain.job import Job
-from pipelet.domain.outcome import Failed, Failure, FailureKind
-from pipelet.domain.ports import JobStore
-from pipelet.domain.webhook_keys import begun, published, rotated
-from pipelet.domain.webhooks import MOST_TRIES, DeliveryReport, DeliveryState, Webhook
-from pipelet.outbound import guarded_client
-from pipelet.webhooks.sender import AT_ONCE_OF_ONE, AT_ONCE_TO_ONE, Sender
-from pipelet.webhooks.sign import new_pair
-from tests.jobs import SetClock, make_job, success, wanting
+from pipelet.api.operations.jwks import jwks
+from pipelet.blobs.disk import DiskBlobStore
+from pipelet.domain.jobs.job import Job
+from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind
+from pipelet.domain.ports.store import Store
+from pipelet.domain.webhooks.delivery import MAX_ATTEMPTS, DeliveryReport, DeliveryState, Webhook
+from pipelet.domain.webhooks.signing_keys import initial_keys, published_keys, rotate
+from pipelet.outbound import public_only_client
+from pipelet.webhooks.sender import MAX_IN_FLIGHT_PER_ENDPOINT, MAX_IN_FLIGHT_PER_USER, Sender
+from pipelet.webhooks.signing import generate_keypair
 from tests.store.conftest import opener as opener
-from tests.waiting import until
-from tests.web_server import Answer, silence
+from tests.support.jobs import FakeClock, claim_request, make_job, success
+from tests.support.servers.web import Answer, silence
+from tests.support.waiting import until
 from tests.webhooks import receiver as receivers
 from tests.webhooks.receiver import Call, Receiver, verify
 
@@ -36,24 +36,24 @@ DAY = 86400.0
 class Post:
     """A store with its clock set by the test, and what sends from it."""
 
-    def __init__(self, store: JobStore, blobs: DiskBlobs) -> None:
+    def __init__(self, store: Store, blobs: DiskBlobStore) -> None:
         self.store = store
-        self.clock = SetClock()
+        self.clock = FakeClock()
         self.blobs = blobs
         self.outcomes: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
     async def sending(
-        self, *, store: JobStore | None = None, answer_seconds: float = 5.0, everywhere: bool = True
+        self, *, store: Store | None = None, timeout_seconds: float = 5.0, everywhere: bool = True
     ) -> AsyncIterator[None]:
         sender = Sender(
             store or self.store,
             self.blobs,
             self.clock,
-            partial(guarded_client, allowed=LOOPBACK if everywhere else (), timeout=answer_seconds),
+            partial(public_only_client, allowed=LOOPBACK if everywhere else (), timeout=timeout_seconds),
             public_url=None,
-            answer_seconds=answer_seconds,
-            tell=lambda outcome: self.outcomes.update([outcome]),
+            timeout_seconds=timeout_seconds,
+            on_result=lambda outcome: self.outcomes.update([outcome]),
         )
         task = asyncio.create_task(sender.run())
         try:
@@ -68,19 +68,19 @@ class Post:
     ) -> Job:
         """A request with this webhook, that has ended."""
         webhook = Webhook(url, receiver or url.split("/")[2], "http://pipelet.test")
-        await self.store.submit(make_job(webhook=webhook, user=user))
-        lease = await self.store.claim(wanting())
+        await self.store.jobs.submit(make_job(webhook=webhook, user=user))
+        lease = await self.store.leases.claim(claim_request())
         assert lease is not None
         outcome = success(f"outputs/{lease.job.id}.png") if failure is None else Failed(failure)
-        assert await self.store.finish(lease, outcome, self.clock.now())
+        assert await self.store.leases.finish(lease, outcome, self.clock.now())
         return lease.job
 
     async def tried(self, job: Job, times: int = 1) -> DeliveryReport:
         """What is known once so many tries have ended."""
 
         async def ended() -> DeliveryReport | None:
-            report = await self.store.outbox.report(job.id)
-            return report if report is not None and len(report.tries) >= times else None
+            report = await self.store.outbox.get_delivery(job.id)
+            return report if report is not None and len(report.attempts) >= times else None
 
         return await until(ended)
 
@@ -88,14 +88,14 @@ class Post:
         return verify(keys, call.headers, call.body, now=self.clock.now())
 
     async def published(self) -> dict[str, object]:
-        return jwks(published(await self.store.outbox.keys(), self.clock.now()))
+        return jwks(published_keys(await self.store.outbox.keys(), self.clock.now()))
 
 
 @pytest.fixture
 async def post(opener, tmp_path: Path) -> AsyncIterator[Post]:  # type: ignore[no-untyped-def]
     async with opener() as store:
-        post = Post(store, DiskBlobs(tmp_path / "files", signing_key=b"k" * 32, url_seconds=7200))
-        await store.outbox.change_keys(lambda keys: begun(keys, new_pair, post.clock.now() - 2 * DAY))
+        post = Post(store, DiskBlobStore(tmp_path / "files", signing_key=b"k" * 32, url_ttl_seconds=7200))
+        await store.outbox.update_keys(lambda keys: initial_keys(keys, generate_keypair, post.clock.now() - 2 * DAY))
         yield post
 
 
@@ -122,7 +122,7 @@ async def test_a_receiver_gets_the_result_signed(post: Post, good: Receiver) -> 
     assert ("application/json", job.id) == (call.headers["content-type"], call.headers["x-fal-webhook-request-id"])
     assert "Ada%20%C5%81ukasz" == call.headers["x-fal-webhook-user-id"]
     assert post.is_genuine(keys, call)
-    assert (DeliveryState.DELIVERED, [200]) == (report.state, [each.code for each in report.tries])
+    assert (DeliveryState.DELIVERED, [200]) == (report.state, [each.code for each in report.attempts])
     assert {"delivered": 1} == post.outcomes
 
 
@@ -140,7 +140,7 @@ async def test_what_was_tampered_with_is_refused(post: Post, good: Receiver) -> 
         last = call.headers[header][-1]
         other = call.headers[header][:-1] + ("1" if last == "0" else "0")
         changed.append(Call({**call.headers, header: other}, call.body))
-    others = jwks(begun([], new_pair, 0.0))
+    others = jwks(initial_keys([], generate_keypair, 0.0))
     post_later = verify(keys, call.headers, call.body, now=post.clock.now() + 301)
 
     assert [] == [each for each in changed if post.is_genuine(keys, each)]
@@ -161,9 +161,9 @@ async def test_a_failure_is_told_with_its_reason(post: Post, good: Receiver) -> 
 
 async def test_a_cancelled_request_is_told(post: Post, good: Receiver) -> None:
     """Its receiver waits for an end, too."""
-    job = await post.store.submit(make_job(webhook=Webhook(good.url, f"127.0.0.1:{good.port}", "http://x")))
+    job = await post.store.jobs.submit(make_job(webhook=Webhook(good.url, f"127.0.0.1:{good.port}", "http://x")))
     async with post.sending():
-        await post.store.cancel(job.id, post.clock.now())
+        await post.store.jobs.cancel(job.id, post.clock.now())
         message = (await good.next_call()).message
 
     assert "client_cancelled" == message["payload"]["error_type"]
@@ -173,59 +173,59 @@ async def test_an_hour_of_errors_loses_nothing(post: Post) -> None:
     """A receiver that answers 500 for an hour is tried again and again, each time with a fresh stamp and signature;
     then it is told."""
     async with Receiver(receivers.status(500)) as receiver, post.sending():
-        job, began, tries = await post.end(receiver.url), post.clock.now(), 0
+        job, began, attempts = await post.end(receiver.url), post.clock.now(), 0
         while True:
-            tries += 1
+            attempts += 1
             call = await receiver.next_call()
             assert str(int(post.clock.now())) == call.headers["x-fal-webhook-timestamp"]
             assert post.is_genuine(await post.published(), call)
-            report = await post.tried(job, tries)
+            report = await post.tried(job, attempts)
             if report.due_at is None:
                 break
             post.clock.time = report.due_at
             if post.clock.now() > began + 3600:
                 receiver.answer = receivers.status(204)
 
-    assert (DeliveryState.DELIVERED, 204) == (report.state, report.tries[-1].code)
-    assert tries >= 8
-    assert {"failed": tries - 1, "delivered": 1} == post.outcomes
+    assert (DeliveryState.DELIVERED, 204) == (report.state, report.attempts[-1].code)
+    assert attempts >= 8
+    assert {"retrying": attempts - 1, "delivered": 1} == post.outcomes
 
 
 async def test_a_receiver_that_never_answers_well_is_given_up(post: Post) -> None:
     """After at least ten tries over at least two hours; a replay begins anew."""
     async with Receiver(receivers.status(503)) as receiver, post.sending():
         job = await post.end(receiver.url)
-        for tries in range(1, MOST_TRIES + 1):
-            report = await post.tried(job, tries)
+        for attempts in range(1, MAX_ATTEMPTS + 1):
+            report = await post.tried(job, attempts)
             if report.due_at is not None:
                 post.clock.time = report.due_at
         receiver.answer = receivers.status(200)
         assert await post.store.outbox.replay(job.id, post.clock.now())
-        replayed = await post.tried(job, MOST_TRIES + 1)
+        replayed = await post.tried(job, MAX_ATTEMPTS + 1)
 
-    assert DeliveryState.GIVEN_UP == report.state
-    assert len(report.tries) >= 10
-    assert report.tries[-1].at - report.tries[0].at >= 7200
+    assert DeliveryState.FAILED == report.state
+    assert len(report.attempts) >= 10
+    assert report.attempts[-1].at - report.attempts[0].at >= 7200
     assert DeliveryState.DELIVERED == replayed.state
 
 
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (receivers.status(302, Location="/elsewhere"), "answered 302"),
-        (receivers.status(404), "answered 404"),
+        (receivers.status(302, Location="/elsewhere"), "responded with 302"),
+        (receivers.status(404), "responded with 404"),
         (receivers.close_early, "RemoteProtocolError"),
-        (silence, "no answer within 0.3 seconds"),
-        (receivers.trickle, "no answer within 0.3 seconds"),
+        (silence, "no response within 0.3 seconds"),
+        (receivers.trickle, "no response within 0.3 seconds"),
     ],
 )
 async def test_bad_answers_are_tried_again(post: Post, answer: Answer, why: str) -> None:
     """A redirect is not followed; silence, and headers that never end, are waited for no longer than allowed."""
-    async with Receiver(answer) as receiver, post.sending(answer_seconds=0.3):
+    async with Receiver(answer) as receiver, post.sending(timeout_seconds=0.3):
         report = await post.tried(await post.end(receiver.url))
 
     assert DeliveryState.WAITING == report.state
-    assert why in str(report.tries[0].error)
+    assert why in str(report.attempts[0].error)
     assert 1 == receiver.most_open
 
 
@@ -242,12 +242,12 @@ async def test_nobody_there_is_tried_again(post: Post) -> None:
 
 async def test_an_answer_without_end_is_not_read(post: Post) -> None:
     """Its status is enough: the connection is closed."""
-    async with Receiver(receivers.never_end) as receiver, post.sending(answer_seconds=20):
+    async with Receiver(receivers.never_end) as receiver, post.sending(timeout_seconds=20):
         report = await post.tried(await post.end(receiver.url))
         await asyncio.wait_for(receiver.idle.wait(), 10)
 
     assert DeliveryState.DELIVERED == report.state
-    assert report.tries[0].seconds < 10
+    assert report.attempts[0].seconds < 10
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/hook", "http://localhost:{port}/hook"])
@@ -256,8 +256,8 @@ async def test_private_networks_are_not_called(post: Post, good: Receiver, url: 
     async with post.sending(everywhere=False):
         report = await post.tried(await post.end(url.format(port=good.port)))
 
-    assert DeliveryState.GIVEN_UP == report.state
-    assert "PIPELET_ALLOWED_NETWORKS" in str(report.tries[0].error)
+    assert DeliveryState.FAILED == report.state
+    assert "PIPELET_ALLOWED_NETWORKS" in str(report.attempts[0].error)
     assert good.calls.empty()
 
 
@@ -266,7 +266,7 @@ async def test_gone_is_for_good(post: Post) -> None:
     async with Receiver(receivers.status(410)) as receiver, post.sending():
         report = await post.tried(await post.end(receiver.url))
 
-    assert DeliveryState.GIVEN_UP == report.state
+    assert DeliveryState.FAILED == report.state
 
 
 async def test_a_receiver_that_hangs_holds_up_nobody_else(post: Post, good: Receiver) -> None:
@@ -274,14 +274,14 @@ async def test_a_receiver_that_hangs_holds_up_nobody_else(post: Post, good: Rece
     async with Receiver(silence) as hanging:
         for _ in range(100):
             await post.end(hanging.url)
-        async with post.sending(answer_seconds=60):
-            for _ in range(AT_ONCE_TO_ONE):
+        async with post.sending(timeout_seconds=60):
+            for _ in range(MAX_IN_FLIGHT_PER_ENDPOINT):
                 await hanging.next_call()
             jobs = {(await post.end(good.url)).id for _ in range(20)}
             told = {(await good.next_call()).message["request_id"] for _ in range(20)}
 
     assert jobs == told
-    assert AT_ONCE_TO_ONE == hanging.most_open
+    assert MAX_IN_FLIGHT_PER_ENDPOINT == hanging.most_open
 
 
 async def test_a_user_whose_receivers_all_hang_holds_up_nobody_else(post: Post, good: Receiver) -> None:
@@ -289,14 +289,14 @@ async def test_a_user_whose_receivers_all_hang_holds_up_nobody_else(post: Post, 
     async with Receiver(silence) as hanging:
         for number in range(100):
             await post.end(hanging.url, user="mallory", receiver=f"{number}.example.com:80")
-        async with post.sending(answer_seconds=60):
-            for _ in range(AT_ONCE_OF_ONE):
+        async with post.sending(timeout_seconds=60):
+            for _ in range(MAX_IN_FLIGHT_PER_USER):
                 await hanging.next_call()
             jobs = {(await post.end(good.url)).id for _ in range(20)}
             told = {(await good.next_call()).message["request_id"] for _ in range(20)}
 
     assert jobs == told
-    assert AT_ONCE_OF_ONE == hanging.most_open
+    assert MAX_IN_FLIGHT_PER_USER == hanging.most_open
 
 
 async def test_several_processes_tell_each_receiver_once(post: Post, opener, good: Receiver) -> None:  # type: ignore[no-untyped-def]
@@ -313,14 +313,14 @@ async def test_several_processes_tell_each_receiver_once(post: Post, opener, goo
 async def test_a_call_that_is_broken_off_by_a_stop_is_made_again(post: Post) -> None:
     """At once by whoever sends next, and the try did not count."""
     async with Receiver(silence) as receiver:
-        async with post.sending(answer_seconds=60):
+        async with post.sending(timeout_seconds=60):
             job = await post.end(receiver.url)
             await receiver.next_call()
         receiver.answer = receivers.status(200)
         async with post.sending():
             report = await post.tried(job)
 
-    assert [200] == [each.code for each in report.tries]
+    assert [200] == [each.code for each in report.attempts]
 
 
 async def test_a_rotated_key_signs_at_once(post: Post, good: Receiver) -> None:
@@ -329,7 +329,7 @@ async def test_a_rotated_key_signs_at_once(post: Post, good: Receiver) -> None:
     async with post.sending():
         await post.end(good.url)
         before = await good.next_call()
-        await post.store.outbox.change_keys(lambda keys: rotated(keys, new_pair, post.clock.now()))
+        await post.store.outbox.update_keys(lambda keys: rotate(keys, generate_keypair, post.clock.now()))
         await post.end(good.url)
         after = await good.next_call()
 

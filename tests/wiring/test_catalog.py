@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import structlog
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.errors import Unusable
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.errors import OperationalError
 from pipelet.settings import Settings
-from pipelet.wiring.catalog import log_model, parse, read_catalog
+from pipelet.wiring.catalog import log_model, read_catalog
+from pipelet.wiring.catalog_file import parse
 
 
 def saved(folder: Path, *, shift: float, name: str = "ZImagePipeline", source: str = "") -> Path:
@@ -21,13 +22,13 @@ def saved(folder: Path, *, shift: float, name: str = "ZImagePipeline", source: s
     return folder
 
 
-def drawing_model(choice: str | Path, **more: Any) -> Model:
+def drawing_model(choice: str | Path, **more: Any) -> ModelConfig:
     catalog = read_catalog(Settings(model=str(choice), **more))
     return catalog.model_of(catalog.apps["z-image-text-to-image"])
 
 
-def fields(model: Model) -> tuple[int, float, int, int]:
-    return model.num_inference_steps, model.guidance_scale, len(model.native_pixels), model.max_references
+def fields(model: ModelConfig) -> tuple[int, float, int, int]:
+    return model.num_inference_steps, model.guidance_scale, len(model.native_pixels), model.max_input_images
 
 
 TURBO, BASE, DEFAULTS = (8, 0.0, 2, 1), (28, 4.0, 2, 1), (28, 4.0, 0, 0)
@@ -106,17 +107,22 @@ def test_an_entry_may_be_like_another(tmp_path: Path) -> None:
     [
         ('[models.a]\nlike = "b"', "models.a is like 'b', which has no entry"),
         ('[models.a]\nlike = "b"\n[models.b]\nlike = "a"', "is like itself: a → b → a"),
+        ("[apps.a]\nlimits = 3", "apps.a.limits in the catalog must be a table"),
+        ('[models.a]\nname = "b"\nsource = "x"', "unknown fields: name. Known: .*source"),
+        ('[models.a]\nsource = "x"\nallow_pickle = 1', "allow_pickle must be a valid boolean"),
+        ('[models.a]\nsource = "x"\nsize_multiple = true', "size_multiple must be a valid integer"),
+        ('[models.a]\nsource = 1\nstrength = "x"', "source must be a valid string .*; strength must be a valid number"),
     ],
 )
-def test_what_it_cannot_be_like_is_named(document: str, complaint: str) -> None:
-    """An entry that is not there, and a circle."""
-    with pytest.raises(Unusable, match=complaint):
+def test_mistakes_in_a_catalog_are_named(document: str, complaint: str) -> None:
+    """A missing or circular `like`, unknown fields, and every value of the wrong type."""
+    with pytest.raises(OperationalError, match=complaint):
         parse(document)
 
 
 def test_a_name_that_is_neither_entry_nor_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names that there are come with the refusal."""
-    with pytest.raises(Unusable, match=r"no model 'turbo' in the catalog.* has box, z-image-turbo, .*owner/name"):
+    with pytest.raises(OperationalError, match=r"has no model 'turbo'.* has demo, z-image-turbo, .*owner/name"):
         drawing_model("turbo")
     monkeypatch.chdir(tmp_path)
     saved(tmp_path / "turbo", shift=3.0)

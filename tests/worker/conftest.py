@@ -9,29 +9,30 @@ from typing import Any
 
 import pytest
 
-from pipelet.blobs.disk import DiskBlobs
-from pipelet.domain.catalog import Model
+from pipelet.blobs.disk import DiskBlobStore
+from pipelet.domain.capacity.workers import WorkerHeartbeat
+from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.clock import SystemClock
-from pipelet.domain.job import Job, State
-from pipelet.domain.ports import BlobStore
-from pipelet.domain.workers import WorkerReport
+from pipelet.domain.jobs.job import Job, JobState
+from pipelet.domain.ports.blobs import BlobStore
 from pipelet.engine.process import EngineProcess
 from pipelet.store.sqlite import open_sqlite
-from pipelet.worker.worker import Worker, WorkerConfig
-from tests.databases import empty_sqlite
-from tests.jobs import APP
-from tests.waiting import until
+from pipelet.worker.config import WorkerConfig
+from pipelet.worker.worker import Worker
+from tests.support.databases import empty_sqlite
+from tests.support.jobs import APP
+from tests.support.waiting import until
 
-ZOO = "tests.engine.zoo"
+ZOO = "tests.support.backends"
 
 
-class Workshop:
+class WorkerHarness:
     def __init__(self, folder: Path) -> None:
         path = folder / "pipelet.sqlite"
         path.write_bytes(empty_sqlite())
         self.store = open_sqlite(path)
         self.files = folder / "files"
-        self.blobs = DiskBlobs(self.files, signing_key=b"k", url_seconds=60)
+        self.blobs = DiskBlobStore(self.files, signing_key=b"k", url_ttl_seconds=60)
         self.clock = SystemClock()
         self.engines: list[EngineProcess] = []
 
@@ -43,13 +44,13 @@ class Workshop:
         model: str = "zoo",
         lease_seconds: float = 5.0,
         grace_seconds: float = 20.0,
-        stall_seconds: float = 20.0,
+        stall_timeout_seconds: float = 20.0,
         blobs: BlobStore | None = None,
         writes_metadata: bool = True,
         **fields: Any,
     ) -> Worker:
         """`fields` are those of the model's catalog entry."""
-        drawn_with = Model(name=model, source="zoo", painter=f"{ZOO}.{animal}", **fields)
+        drawn_with = ModelConfig(name=model, source="zoo", backend=f"{ZOO}.{animal}", **fields)
         config = WorkerConfig(
             name=name,
             apps=(APP,),
@@ -63,7 +64,7 @@ class Workshop:
             model=drawn_with,
             source="zoo",
             load_timeout=20.0,
-            stall_timeout=stall_seconds,
+            stall_timeout=stall_timeout_seconds,
         )
         self.engines.append(engine)
         return Worker(config, store=self.store, blobs=blobs or self.blobs, engine=engine, clock=self.clock)
@@ -85,23 +86,23 @@ class Workshop:
 
     async def begun(self, job: Job) -> Job:
         """The job, once it runs."""
-        return await self._once(job, lambda found: found.state is State.RUNNING)
+        return await self._once(job, lambda found: found.state is JobState.RUNNING)
 
     async def tasks_done(self, job: Job, tasks: int) -> Job:
         """The job, once so many are."""
         return await self._once(job, lambda found: found.progress is not None and found.progress.done >= tasks)
 
-    async def live(self, condition: Callable[[WorkerReport], bool] = lambda _: True) -> WorkerReport:
+    async def live(self, condition: Callable[[WorkerHeartbeat], bool] = lambda _: True) -> WorkerHeartbeat:
         """The report of a worker, once there is one for which that is so."""
 
-        async def found() -> WorkerReport | None:
-            return next(filter(condition, await self.store.live_workers(time.time())), None)
+        async def found() -> WorkerHeartbeat | None:
+            return next(filter(condition, await self.store.workers.live(time.time())), None)
 
         return await until(found)
 
     async def _once(self, job: Job, condition: Callable[[Job], bool], seconds: float = 20.0) -> Job:
         async def found() -> Job | None:
-            at_present = await self.store.get(job.id)
+            at_present = await self.store.jobs.get(job.id)
             assert at_present is not None
             return at_present if condition(at_present) else None
 
@@ -113,7 +114,7 @@ class Workshop:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Iterator[Workshop]:
-    shop = Workshop(tmp_path)
+def workshop(tmp_path: Path) -> Iterator[WorkerHarness]:
+    shop = WorkerHarness(tmp_path)
     yield shop
     shop.store.close()

@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
-from pipelet.domain.catalog import Model
-from pipelet.domain.engine import Used
-from pipelet.domain.image import OutputFormat
-from pipelet.worker.encode import encode
-from pipelet.worker.metadata import DIGITAL_SOURCE_TYPE, details_of, metadata_of
-from tests.jobs import make_job
-from tests.pictures import details
-from tests.worker.conftest import Workshop
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.generation.image import OutputFormat
+from pipelet.domain.generation.plan import plan_generation
+from pipelet.domain.ports.engine import EffectiveParameters
+from pipelet.worker.images.encode import encode
+from pipelet.worker.images.metadata import DIGITAL_SOURCE_TYPE, build_metadata, request_details
+from tests.support.images import details
+from tests.support.jobs import make_job
+from tests.worker.conftest import WorkerHarness
 
-MODEL = Model(name="z-image-turbo", source="none")
+MODEL = ModelConfig(name="z-image-turbo", source="none")
 PIXELS = np.random.default_rng(3).integers(0, 255, (64, 96, 3), np.uint8)
-USED = Used(prompt="a fox", negative_prompt=None, sampler="Euler")
+USED = EffectiveParameters(prompt="a fox", negative_prompt=None, sampler="Euler")
 # As AUTOMATIC1111's web UI reads the line of facts.
 PARAMETER = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 FORMATS = pytest.mark.parametrize("output_format", OutputFormat)
@@ -32,15 +33,14 @@ FORMATS = pytest.mark.parametrize("output_format", OutputFormat)
 def file_of(
     output_format: OutputFormat = OutputFormat.PNG,
     *,
-    used: Used | None = USED,
-    model: Model = MODEL,
-    keeps_input: bool = True,
+    used: EffectiveParameters | None = USED,
+    model: ModelConfig = MODEL,
+    store_input: bool = True,
     **spec: Any,
 ) -> Image.Image:
-    job = replace(make_job(**{"prompt": "a fox", "output_format": output_format} | spec), keeps_input=keeps_input)
-    metadata = metadata_of(
-        details_of(job, model=model, version="1.2"), used, seed=7, output_format=job.spec.output_format
-    )
+    job = replace(make_job(**{"prompt": "a fox", "output_format": output_format} | spec), store_input=store_input)
+    known = request_details(job, plan_generation(job.spec, model), version="1.2")
+    metadata = build_metadata(known, used, seed=7, output_format=job.spec.output_format)
     return Image.open(io.BytesIO(encode(PIXELS, job.spec.output_format, metadata)))
 
 
@@ -64,7 +64,9 @@ def facts(text: str) -> dict[str, str]:
 @FORMATS
 def test_other_programs_read_prompt_and_parameters(output_format: OutputFormat) -> None:
     """In AUTOMATIC1111's syntax, in any script, and with the sampler's name; umlauts and line feeds survive."""
-    used = Used(prompt="Füchse,\n狐 🦊", negative_prompt="blurry: no", sampler="DPM++ 2M", schedule_type="Karras")
+    used = EffectiveParameters(
+        prompt="Füchse,\n狐 🦊", negative_prompt="blurry: no", sampler="DPM++ 2M", schedule_type="Karras"
+    )
     text = parameters(
         file_of(output_format, used=used, prompt=used.prompt, negative_prompt="blurry: no", guidance_scale=4.5)
     )
@@ -104,14 +106,14 @@ def test_what_was_not_used_is_left_out() -> None:
     assert "blue" not in str(file_of(negative_prompt="blue", guidance_scale=0.0, used=None).info)
     assert "Negative prompt: blue" in parameters(file_of(negative_prompt="blue", guidance_scale=2.0, used=None))
     assert "Sampler" not in facts(parameters(file_of(used=replace(USED, sampler=None))))
-    secret = file_of(keeps_input=False, used=replace(USED, prompt="a secret", negative_prompt="another"))
+    secret = file_of(store_input=False, used=replace(USED, prompt="a secret", negative_prompt="another"))
     assert parameters(secret).startswith("Steps: 8, ")
     assert not re.search("secret|another|a fox", str(secret.info))
 
 
 def test_a_prompt_that_was_cut_is_told_as_it_was_read() -> None:
     """The parameters have what the model read, the details both."""
-    image = file_of(prompt="a fox in the snow", used=Used(prompt="a fox", negative_prompt=None))
+    image = file_of(prompt="a fox in the snow", used=EffectiveParameters(prompt="a fox", negative_prompt=None))
 
     assert parameters(image).startswith("a fox\nSteps: ")
     assert ("a fox in the snow", "a fox") == (details(image)["prompt"], details(image)["prompt_read"])
@@ -120,7 +122,7 @@ def test_a_prompt_that_was_cut_is_told_as_it_was_read() -> None:
 
 def test_an_edit_tells_its_strength() -> None:
     """And a value with a comma is quoted, as programs expect it."""
-    model = Model(name="a, b: c", source="none", native_sizes=("64x64",), refine_strength=0.3)
+    model = ModelConfig(name="a, b: c", source="none", native_sizes=("64x64",), refine_strength=0.3)
     text = parameters(file_of(model=model, width=128, height=128))
 
     assert "a, b: c" == facts(text)["Model"]
@@ -145,7 +147,7 @@ def test_control_characters_stay_outside(output_format: OutputFormat) -> None:
 def test_the_longest_prompts_fit(output_format: OutputFormat) -> None:
     """Of any characters, also where the catalog allows more: what is too long for a JPEG ends in an ellipsis."""
     for mark in ("&", "🦊", '"'):
-        used = Used(prompt=mark * 9000, negative_prompt=mark * 9000)
+        used = EffectiveParameters(prompt=mark * 9000, negative_prompt=mark * 9000)
         image = file_of(
             output_format, prompt=used.prompt, negative_prompt=used.negative_prompt, guidance_scale=3, used=used
         )
@@ -167,10 +169,10 @@ def test_metadata_leaves_the_pixels_alone(output_format: OutputFormat) -> None:
         assert struct.unpack(">II", bare[16:24]) == (96, 64)
 
 
-async def test_metadata_can_be_turned_off(workshop: Workshop) -> None:
+async def test_metadata_can_be_turned_off(workshop: WorkerHarness) -> None:
     """Then files hold pixels alone."""
     async with workshop.worker(writes_metadata=False):
-        done = await workshop.ended(await workshop.store.submit(make_job(prompt="a fox", submitted_at=1.0)))
+        done = await workshop.ended(await workshop.store.jobs.submit(make_job(prompt="a fox", submitted_at=1.0)))
 
     with Image.open(workshop.files / done.images[0].key) as file:
         file.load()
@@ -181,7 +183,7 @@ async def test_metadata_can_be_turned_off(workshop: Workshop) -> None:
 def test_three_prompts_share_the_room(output_format: OutputFormat) -> None:
     """A JPEG's segment has 64 KiB: three prompts of what XML makes longest are cut to what it holds."""
     longest = "&" * 20_000
-    used = Used(prompt="&" * 19_000, negative_prompt=longest)
+    used = EffectiveParameters(prompt="&" * 19_000, negative_prompt=longest)
     image = file_of(output_format, prompt=longest, used=used, negative_prompt=longest, guidance_scale=4.0)
 
     told = [details(image)[name] for name in ("prompt", "prompt_read", "negative_prompt")]

@@ -4,12 +4,12 @@ import asyncio
 
 import structlog
 
-from pipelet.worker.crew import Crew
-from tests.waiting import until
-from tests.worker.conftest import Workshop
+from pipelet.worker.supervisor import Supervisor
+from tests.support.waiting import until
+from tests.worker.conftest import WorkerHarness
 
 
-async def test_an_idle_worker_waits_while_its_database_refuses_writes(workshop: Workshop) -> None:
+async def test_an_idle_worker_waits_while_its_database_refuses_writes(workshop: WorkerHarness) -> None:
     """Its reports fail, and each loop says so once instead of as often as it can."""
     writer = workshop.store._writer._connection
     async with workshop.worker(lease_seconds=1.0):
@@ -20,13 +20,13 @@ async def test_an_idle_worker_waits_while_its_database_refuses_writes(workshop: 
             writer.execute("PRAGMA query_only = OFF")
 
     events = [(line["event"], line.get("loop")) for line in logs]
-    assert ("loop.turn_failed", "worker_report") in events
+    assert ("loop.failed", "worker_report") in events
     assert len(set(events)) == len(events), events
 
 
-async def test_a_process_that_cannot_be_started_is_tried_again(workshop: Workshop) -> None:
+async def test_a_process_that_cannot_be_started_is_tried_again(workshop: WorkerHarness) -> None:
     """Where the machine has no room for one, the service goes on, says why once, and can be stopped."""
-    crew = Crew(
+    supervisor = Supervisor(
         ["cpu"],
         host="here",
         environment={"TOO_LONG": "x" * 200_000},  # Linux takes half of that
@@ -35,11 +35,11 @@ async def test_a_process_that_cannot_be_started_is_tried_again(workshop: Worksho
         clock=workshop.clock,
     )
     with structlog.testing.capture_logs() as logs:
-        running = asyncio.create_task(crew.run())
+        running = asyncio.create_task(supervisor.run())
         await until(lambda: logs)
         await asyncio.sleep(0)
         assert not running.done()
-        crew.stop()
+        supervisor.stop()
         await asyncio.wait_for(running, timeout=10)
 
-    assert ["worker.not_started"] == [line["event"] for line in logs]
+    assert ["worker.start_failed"] == [line["event"] for line in logs]

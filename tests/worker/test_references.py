@@ -10,19 +10,20 @@ import structlog
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelet.blobs.disk import DiskBlobs
-from pipelet.domain.catalog import Model
-from pipelet.domain.errors import BlobsUnusable
-from pipelet.domain.image import Reference
-from pipelet.domain.job import Job, State
-from pipelet.domain.outcome import FailureKind
-from pipelet.domain.progress import Progress
-from pipelet.worker.references import load_references
-from tests.engine.zoo.gradient import picture, show
-from tests.jobs import make_job, make_spec
-from tests.pictures import details
-from tests.waiting import until
-from tests.worker.conftest import Workshop
+from pipelet.blobs.disk import DiskBlobStore
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.errors import BlobStoreError
+from pipelet.domain.generation.image import InputImage
+from pipelet.domain.generation.plan import plan_generation
+from pipelet.domain.jobs.job import Job, JobState
+from pipelet.domain.jobs.outcome import FailureKind
+from pipelet.domain.jobs.progress import Progress
+from pipelet.worker.images.input_images import load_input_images
+from tests.support.backends.gradient import picture, show
+from tests.support.images import details
+from tests.support.jobs import make_job, make_spec
+from tests.support.waiting import until
+from tests.worker.conftest import WorkerHarness
 
 _random = np.random.default_rng(3)
 FIRST, SECOND = (_random.integers(0, 256, shape, np.uint8) for shape in [(40, 60, 3), (64, 32, 3)])
@@ -34,29 +35,29 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-async def kept(blobs: DiskBlobs, *pictures: NDArray[np.uint8]) -> tuple[Reference, ...]:
+async def kept(blobs: DiskBlobStore, *pictures: NDArray[np.uint8]) -> tuple[InputImage, ...]:
     """As if they had come with a request."""
-    references = []
+    input_images = []
     for number, pixels in enumerate(pictures):
         key = f"inputs/{number}.png"
         await blobs.put(key, png(pixels), "image/png")
-        references.append(Reference(key=key, width=pixels.shape[1], height=pixels.shape[0]))
-    return tuple(references)
+        input_images.append(InputImage(key=key, width=pixels.shape[1], height=pixels.shape[0]))
+    return tuple(input_images)
 
 
-async def submitted(shop: Workshop, references: tuple[Reference, ...], **changes: object) -> Job:
-    job = make_job(submitted_at=time.time(), references=references, **changes)
-    await shop.store.note_references(job.id, [each.key for each in references], time.time() + 900)
-    return await shop.store.submit(job)
+async def submitted(shop: WorkerHarness, input_images: tuple[InputImage, ...], **changes: object) -> Job:
+    job = make_job(submitted_at=time.time(), input_images=input_images, **changes)
+    await shop.store.files.reserve_input_files(job.id, [each.key for each in input_images], time.time() + 900)
+    return await shop.store.jobs.submit(job)
 
 
-async def test_an_edit_is_drawn_from_its_references_in_their_order(workshop: Workshop) -> None:
+async def test_an_edit_is_drawn_from_its_references_in_their_order(workshop: WorkerHarness) -> None:
     """In every part of a batch; the one task more is done, and the files say how many there were."""
-    references = await kept(workshop.blobs, FIRST, SECOND)
-    async with workshop.worker(max_references=2, megapixels_per_run=0.03):
-        done = await workshop.ended(await submitted(workshop, references, batch_size=3))
+    input_images = await kept(workshop.blobs, FIRST, SECOND)
+    async with workshop.worker(max_input_images=2, max_megapixels_per_batch=0.03):
+        done = await workshop.ended(await submitted(workshop, input_images, batch_size=3))
 
-    assert State.SUCCEEDED == done.state
+    assert JobState.SUCCEEDED == done.state
     assert 3 == len(done.images)
     for number, image in enumerate(done.images):
         expected = picture(done.spec, done.spec.seed + number)
@@ -67,29 +68,31 @@ async def test_an_edit_is_drawn_from_its_references_in_their_order(workshop: Wor
     assert Progress(26, 26) == done.progress
 
 
-async def test_a_picture_that_drawing_begins_as_has_the_size_that_is_drawn(workshop: Workshop) -> None:
+async def test_a_picture_that_drawing_begins_as_has_the_size_that_is_drawn(workshop: WorkerHarness) -> None:
     """Placed so that it is seen whole in what was asked for, and drawn over in fewer steps."""
-    references = await kept(workshop.blobs, SECOND)
-    fields = {"max_references": 1, "strength": 0.5, "native_sizes": ("64x64",)}
+    input_images = await kept(workshop.blobs, SECOND)
+    fields = {"max_input_images": 1, "strength": 0.5, "native_sizes": ("64x64",)}
     async with workshop.worker(**fields):
-        done = await workshop.ended(await submitted(workshop, references, width=32, height=64, num_inference_steps=8))
+        done = await workshop.ended(await submitted(workshop, input_images, width=32, height=64, num_inference_steps=8))
 
     assert Progress(4 + 5, 4 + 5) == done.progress
     with Image.open(workshop.files / done.images[0].key) as file:
-        # The zoo's painter shows what it got in the upper half: squeezed, but in its rows.
+        # The zoo's backend shows what it got in the upper half: squeezed, but in its rows.
         assert (32, 64) == file.size
         assert 0.5 == details(file)["strength"]
-    (shown,) = await load_references(done.spec, Model(name="m", source="", **fields), workshop.blobs, request_id="r")
+    (shown,) = await load_input_images(
+        plan_generation(done.spec, ModelConfig(name="m", source="", **fields)), workshop.blobs
+    )
     np.testing.assert_array_equal(SECOND, np.asarray(shown)[:, 16:48])
 
 
-async def test_large_pictures_arrive_no_larger_than_a_model_looks(workshop: Workshop) -> None:
+async def test_large_pictures_arrive_no_larger_than_a_model_looks(workshop: WorkerHarness) -> None:
     """Several megapixels become one, of the same shape; what is smaller is not touched."""
     large = np.zeros((1200, 2400, 3), np.uint8)
-    references = await kept(workshop.blobs, large, FIRST)
-    model = Model(name="m", source="", max_references=2)
+    input_images = await kept(workshop.blobs, large, FIRST)
+    model = ModelConfig(name="m", source="", max_input_images=2)
 
-    one, other = await load_references(make_spec(references=references), model, workshop.blobs, request_id="r")
+    one, other = await load_input_images(plan_generation(make_spec(input_images=input_images), model), workshop.blobs)
 
     assert (724, 1448, 3) == one.shape
     np.testing.assert_array_equal(FIRST, np.asarray(other))
@@ -98,31 +101,33 @@ async def test_large_pictures_arrive_no_larger_than_a_model_looks(workshop: Work
 @pytest.mark.parametrize(
     ("file", "complaint"),
     [
-        (None, "Picture 2 of the request is not kept any more"),
-        (b"", "Picture 2 of the request was damaged"),
-        (png(SECOND)[:700], "Picture 2 of the request was damaged"),
-        (png(SECOND).replace(b"IDAT", b"IDOT"), "Picture 2 of the request was damaged"),
+        (None, "Input image 2 of the request is no longer stored"),
+        (b"", "Input image 2 of the request is damaged"),
+        (png(SECOND)[:700], "Input image 2 of the request is damaged"),
+        (png(SECOND).replace(b"IDAT", b"IDOT"), "Input image 2 of the request is damaged"),
     ],
     ids=["gone", "empty", "cut off", "broken"],
 )
-async def test_a_lost_picture_fails_its_request_alone(workshop: Workshop, file: bytes | None, complaint: str) -> None:
+async def test_a_lost_picture_fails_its_request_alone(
+    workshop: WorkerHarness, file: bytes | None, complaint: str
+) -> None:
     """With an error of its own that says which picture; the next request is drawn."""
-    references = await kept(workshop.blobs, FIRST, SECOND)
+    input_images = await kept(workshop.blobs, FIRST, SECOND)
     if file is None:
-        await workshop.blobs.delete(references[1].key)
+        await workshop.blobs.delete(input_images[1].key)
     else:
-        await workshop.blobs.put(references[1].key, file, "image/png")
-    async with workshop.worker(max_references=2):
-        lost = await workshop.ended(await submitted(workshop, references))
+        await workshop.blobs.put(input_images[1].key, file, "image/png")
+    async with workshop.worker(max_input_images=2):
+        lost = await workshop.ended(await submitted(workshop, input_images))
         done = await workshop.ended(await submitted(workshop, ()))
 
     assert lost.failure is not None
-    assert (State.FAILED, 1, FailureKind.REFERENCE_LOST) == (lost.state, lost.attempt, lost.failure.kind)
+    assert (JobState.FAILED, 1, FailureKind.INPUT_IMAGE_LOST) == (lost.state, lost.attempt, lost.failure.kind)
     assert complaint in lost.failure.message
-    assert State.SUCCEEDED == done.state
+    assert JobState.SUCCEEDED == done.state
 
 
-class AwayForAWhile(DiskBlobs):
+class AwayForAWhile(DiskBlobStore):
     """Stores, and does not read until it is back."""
 
     is_back = False
@@ -131,20 +136,20 @@ class AwayForAWhile(DiskBlobs):
     async def get(self, key: str) -> bytes:
         self.asked += 1
         if not self.is_back:
-            raise BlobsUnusable("The disk is away.")
+            raise BlobStoreError("The disk is away.")
         return await super().get(key)
 
 
-async def test_a_store_that_is_away_delays_an_edit(workshop: Workshop, tmp_path: Path) -> None:
+async def test_a_store_that_is_away_delays_an_edit(workshop: WorkerHarness, tmp_path: Path) -> None:
     """Longer than a lease takes to run out: it stays ours, and ends well in its first attempt."""
-    blobs = AwayForAWhile(workshop.files, signing_key=b"k", url_seconds=60)
-    references = await kept(blobs, FIRST)
+    blobs = AwayForAWhile(workshop.files, signing_key=b"k", url_ttl_seconds=60)
+    input_images = await kept(blobs, FIRST)
     with structlog.testing.capture_logs() as logs:
-        async with workshop.worker(blobs=blobs, lease_seconds=0.5, max_references=1):
-            job = await submitted(workshop, references)
+        async with workshop.worker(blobs=blobs, lease_seconds=0.5, max_input_images=1):
+            job = await submitted(workshop, input_images)
             await until(lambda: blobs.asked >= 3)
             blobs.is_back = True
             done = await workshop.ended(job)
 
-    assert (State.SUCCEEDED, 1) == (done.state, done.attempt)
-    assert 1 == sum(entry["event"] == "reading.delayed" for entry in logs)
+    assert (JobState.SUCCEEDED, 1) == (done.state, done.attempt)
+    assert 1 == sum((entry["event"], entry.get("operation")) == ("storage.retrying", "reading") for entry in logs)

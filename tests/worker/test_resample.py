@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelet.domain.sizes import Size
-from pipelet.worker.resample import placed, resample
+from pipelet.domain.generation.sizes import Size
+from pipelet.worker.images.resample import place_on_canvas, resample
 
 sides = st.integers(1, 70)
 colours = np.random.default_rng(1).integers(0, 256, (70, 70, 3), np.uint8)
@@ -53,15 +53,15 @@ def test_a_placed_picture_fills_the_canvas(
     """Whatever its size, whatever was asked for, and whatever is drawn."""
     asked, drawn = Size(asked_width, asked_height), Size(drawn_width, drawn_height)
 
-    assert (drawn_height, drawn_width, 3) == placed(colours[:height, :width], asked, drawn).shape
+    assert (drawn_height, drawn_width, 3) == place_on_canvas(colours[:height, :width], asked, drawn).shape
 
 
 def test_what_was_placed_comes_back() -> None:
     """Of a size as asked for, on a canvas that is only wider: not a pixel is another; scaled there and back, hardly."""
     picture = colours[:60, :50]
 
-    np.testing.assert_array_equal(picture, resample(placed(picture, Size(50, 60), Size(70, 60)), Size(50, 60)))
+    np.testing.assert_array_equal(picture, resample(place_on_canvas(picture, Size(50, 60), Size(70, 60)), Size(50, 60)))
     y, x = np.mgrid[:60, :50].astype(np.float32)
     smooth = np.stack([x * 4, y * 4, x + y], axis=-1).astype(np.uint8)
-    back = resample(placed(smooth, Size(50, 60), Size(128, 128)), Size(50, 60))
+    back = resample(place_on_canvas(smooth, Size(50, 60), Size(128, 128)), Size(50, 60))
     assert np.abs(back.astype(float) - smooth).max() < 8
