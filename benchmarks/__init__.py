@@ -1,4 +1,4 @@
-"""What Pipelet costs beside the drawing, and what the model in the box draws, measured on the real parts.
+"""What Pipelet costs beside the drawing, and what the demo model draws, measured on the real parts.
 
 `python -m benchmarks` runs all of it.
 """

@@ -1,6 +1,6 @@
 """How soon a running request that is cancelled has ended, and how soon its device draws the next one.
 
-The model in the box draws at the size that was asked for, so that a step takes a while; the next request waits behind.
+The demo model draws at the size that was asked for, so that a step takes a while; the next request waits behind.
 """
 
 import random
@@ -11,12 +11,12 @@ from typing import Any
 
 import cyclopts
 
-from benchmarks import load
-from benchmarks.painters import stamps_of
-from benchmarks.service import APP, Service, scratch, serving
-from benchmarks.table import Line, Ratio, in_ms, load_now, median, percentile, show
+from benchmarks.lib import load
+from benchmarks.lib.backends import stamps_of
+from benchmarks.lib.service import APP, Service, scratch, serving
+from benchmarks.lib.table import Line, Ratio, in_ms, load_now, median, percentile, show
 
-_PIPELINE = "benchmarks.pipeline_painter:StampedPipeline"
+_PIPELINE = "benchmarks.lib.pipeline_backend:StampedPipeline"
 _PROMPT = "a red apple on a light blue background"
 _STEPS = 30
 _LOOK_EVERY = 0.002
@@ -34,7 +34,7 @@ class Sample:
     """Until the engine's process is told to draw the next request."""
 
 
-def main(*, requests: int = 20, side: int = 1024, painter: str = _PIPELINE, prompt: str = _PROMPT) -> None:
+def main(*, requests: int = 20, side: int = 1024, backend: str = _PIPELINE, prompt: str = _PROMPT) -> None:
     """
     Parameters
     ----------
@@ -42,14 +42,14 @@ def main(*, requests: int = 20, side: int = 1024, painter: str = _PIPELINE, prom
         How many are cancelled, one after the other, at any moment of their drawing.
     side
         Of their pictures, in pixels.
-    painter
+    backend
         `module:Class` that draws and notes when.
     prompt
         Of those that are cancelled.
     """
     before = load_now()
-    settings = {"PIPELET_THREADS": "1"}
-    with scratch() as folder, serving(folder / "data", painter=painter, settings=settings) as service:
+    settings = {"OMP_NUM_THREADS": "1"}
+    with scratch() as folder, serving(folder / "data", backend=backend, settings=settings) as service:
         caller = load.Caller(service.port)
         step = _step_seconds(service, caller, side, prompt)
         samples = [_cancel(service, caller, side, prompt, step, number) for number in range(1, requests + 1)]

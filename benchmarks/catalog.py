@@ -18,7 +18,7 @@ class Benchmark:
         return ["-m", f"benchmarks.{self.name}", *arguments.split()]
 
 
-GRADIENT = "benchmarks.painters:StampedGradient"
+GRADIENT = "benchmarks.lib.backends:StampedGradient"
 
 ALL = (
     Benchmark("startup", "--starts 5 --requests 500", "--starts 1 --requests 2"),
@@ -26,7 +26,7 @@ ALL = (
     Benchmark("idle_gap", "--requests 20", "--requests 4 --cases 1"),
     Benchmark("engine", "--turns 5", "--turns 1 --sizes 256x256 --batches 1"),
     Benchmark(
-        "cancelling", "--requests 8 --side 512", f"--requests 1 --side 64 --painter {GRADIENT} --prompt sleep=0.02"
+        "cancelling", "--requests 8 --side 512", f"--requests 1 --side 64 --backend {GRADIENT} --prompt sleep=0.02"
     ),
     Benchmark("throughput", "--turns 5 --seconds 0.5", "--turns 1 --seconds 0.05 --connections 2"),
     Benchmark("depth", "--rows 20000 --samples 200 --levels 5", "--rows 100 --samples 2 --levels 5"),
@@ -43,7 +43,7 @@ ALL = (
     Benchmark(
         "estimates",
         "--requests 60 --warm-up 20 --burst 30",
-        f"--requests 3 --warm-up 4 --burst 3 --painter {GRADIENT}",
+        f"--requests 3 --warm-up 4 --burst 3 --backend {GRADIENT}",
     ),
     Benchmark("kill", "--kills 12", None),
     Benchmark("chaos", "--times 16", None),

@@ -14,11 +14,11 @@ import cyclopts
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from tests.chaos import SEVEN_MINUTES_AHEAD, disturb
-from tests.cluster import Cluster
-from tests.users import Report
+from tests.support.chaos import SEVEN_MINUTES_AHEAD, inject_faults
+from tests.support.cluster import Cluster
+from tests.support.users import Report
 
-from benchmarks.service import scratch
+from benchmarks.lib.service import scratch
 
 
 def main(*, times: int = 60, seed: int = 1) -> None:
@@ -41,7 +41,7 @@ def measure(*, times: int, seed: int) -> Report:
         Live(console=Console(stderr=True), refresh_per_second=1) as live,
     ):
         report, calm_after = asyncio.run(
-            disturb(cluster, times=times, seed=seed, tell=lambda now: live.update(table(now)))
+            inject_faults(cluster, times=times, seed=seed, tell=lambda now: live.update(table(now)))
         )
     result = table(report)
     result.caption = (
@@ -66,7 +66,7 @@ def table(report: Report) -> Table:
     drawn.add_row("requests accepted", str(report.accepted))
     drawn.add_row("ended once, with the right pictures", str(report.completed))
     drawn.add_row("cancelled, and stayed so", str(report.cancelled))
-    drawn.add_row("failed after three lost attempts", str(report.given_up))
+    drawn.add_row("failed after three lost attempts", str(report.exhausted))
     drawn.add_row("needed more than one attempt", str(report.retried))
     drawn.add_row("submits refused for the moment, or answer lost", str(report.lost_answers))
     drawn.add_row("broken promises", str(len(report.faults)))

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.catalog import ALL, Benchmark
-from benchmarks.table import RATIOS, Ratio, median
+from benchmarks.lib.table import RATIOS, Ratio, median
 
 _BASELINE = Path(__file__).with_name("baseline.json")
 _MIN_NOISE = 0.25

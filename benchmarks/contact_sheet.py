@@ -12,7 +12,7 @@ import cyclopts
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.fidelity import prompts_of
-from benchmarks.pictures import BOX, SIDE, drawn
+from benchmarks.lib.pictures import DEMO, SIDE, drawn
 from training.judge import Picture
 
 _GAP = 12
@@ -23,7 +23,7 @@ _LINES = 3
 _LABELLED, _BLIND = 64, 16
 
 
-def main(*, folder: Path = Path("contact-sheets"), seed: int = 7, model: str = BOX, direct: bool = False) -> None:
+def main(*, folder: Path = Path("contact-sheets"), seed: int = 7, model: str = DEMO, direct: bool = False) -> None:
     """
     Parameters
     ----------
@@ -32,7 +32,7 @@ def main(*, folder: Path = Path("contact-sheets"), seed: int = 7, model: str = B
     seed
         Another one gives other prompts.
     model
-        A folder with a checkpoint, or `box` for the model in the box.
+        A folder with a checkpoint, or `demo` for the demo model.
     direct
         Call diffusers on one CPU thread, without the service.
     """

@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cyclopts
-from tests.jobs import make_job, wanting
+from tests.support.jobs import claim_request, make_job
 
-from benchmarks import load
-from benchmarks.service import APP, Service, scratch, serving
-from benchmarks.table import Line, Ratio, in_us, load_now, median, show
-from pipelet.domain.job import Job
-from pipelet.domain.keys import hash_secret
-from pipelet.store.rows import job_columns
-from pipelet.store.sqlite import SQL, SqliteStore, open_sqlite
+from benchmarks.lib import load
+from benchmarks.lib.service import APP, Service, scratch, serving
+from benchmarks.lib.table import Line, Ratio, in_us, load_now, median, show
+from pipelet.domain.accounts.api_keys import hash_secret
+from pipelet.domain.jobs.job import Job
+from pipelet.store.rows.jobs import job_columns
+from pipelet.store.sqlite import SqliteStore, open_sqlite
+from pipelet.store.sqlite.connection.queries import SQL
 
 _MOST_TIMES = 2.0
 _IN_ONE_TRANSACTION = 50_000
@@ -104,8 +105,8 @@ async def _read(data_dir: Path, user: str, ids: list[str]) -> list[Job]:
     store = open_sqlite(data_dir / "pipelet.sqlite")
     try:
         if not ids:
-            return [await store.submit(make_job(priority=0, user=user, submitted_at=time.time()))]
-        found = [await store.get(job_id) for job_id in ids]
+            return [await store.jobs.submit(make_job(priority=0, user=user, submitted_at=time.time()))]
+        found = [await store.jobs.get(job_id) for job_id in ids]
         return [job for job in found if job is not None]
     finally:
         store.close()
@@ -151,14 +152,14 @@ async def _operate(queue: Queue, store: SqliteStore, number: int) -> None:
     queue.position.append(await _timed(lambda: _position(store, job.id)))
     # One comes and one goes: the depth stays.
     arriving = make_job(priority=rng.randrange(queue.levels), user=job.user, submitted_at=time.time())
-    queue.submit.append(await _timed(lambda: store.submit(arriving)))
-    queue.claim.append(await _timed(lambda: store.claim(wanting(now=time.time(), seconds=1e6))))
+    queue.submit.append(await _timed(lambda: store.jobs.submit(arriving)))
+    queue.claim.append(await _timed(lambda: store.leases.claim(claim_request(now=time.time(), seconds=1e6))))
 
 
 async def _position(store: SqliteStore, job_id: str) -> None:
-    job = await store.get(job_id)
+    job = await store.jobs.get(job_id)
     assert job is not None
-    await store.ahead(job, (APP,))
+    await store.queue.work_ahead(job, (APP,))
 
 
 async def _timed(operation: Callable[[], Awaitable[object]]) -> float:

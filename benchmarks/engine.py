@@ -1,4 +1,4 @@
-"""What the service adds to the drawing: the model in the box, called by a script, by our engine and through the API.
+"""What the service adds to the drawing: the demo model, called by a script, by our engine and through the API.
 
 One CPU thread each, and all three draw in turns, so that a slow moment slows all of them. They do the same work: sizes
 that the model draws as they are, with the steps and the guidance of its catalog entry. The turn that warms up compares
@@ -22,20 +22,21 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 from PIL import Image
-from tests.jobs import make_spec
+from tests.support.jobs import make_spec
 
-from benchmarks import records
-from benchmarks.service import APP, Service, scratch, serving
-from benchmarks.table import Line, Ratio, load_now, median, show
-from pipelet import wiring
+from benchmarks.lib import records
+from benchmarks.lib.service import APP, Service, scratch, serving
+from benchmarks.lib.table import Line, Ratio, load_now, median, show
 from pipelet.client import Client, Result
-from pipelet.domain.catalog import Model
-from pipelet.domain.engine import Part
-from pipelet.domain.image import ImageSpec
-from pipelet.domain.sizes import Size
+from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.generation.image import ImageSpec
+from pipelet.domain.generation.plan import plan_generation
+from pipelet.domain.generation.sizes import Size
+from pipelet.domain.ports.engine import MicroBatch
 from pipelet.engine.process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
+from pipelet.wiring.catalog import read_catalog
 
 _PROMPT = "a red apple on a light blue background"
 _SEED = 1
@@ -53,7 +54,7 @@ class Case:
     engine: list[float] = field(default_factory=list)
     service: list[float] = field(default_factory=list)
 
-    def spec(self, model: Model) -> ImageSpec:
+    def spec(self, model: ModelConfig) -> ImageSpec:
         spec = make_spec(
             prompt=_PROMPT,
             width=self.size.width,
@@ -63,7 +64,7 @@ class Case:
             num_inference_steps=model.num_inference_steps,
             guidance_scale=model.guidance_scale,
         )
-        assert spec.size == model.handed_over(spec).size, f"{self.size} is drawn at another size."
+        assert spec.size == plan_generation(spec, model).output.size, f"{self.size} is drawn at another size."
         return spec
 
 
@@ -71,7 +72,7 @@ class Case:
 class Ways:
     """Everything that draws."""
 
-    model: Model
+    model: ModelConfig
     bare: "subprocess.Popen[str]"
     engine: EngineProcess
     service: Service
@@ -93,18 +94,18 @@ def main(*, turns: int = 5, sizes: tuple[str, ...] = ("256x256", "512x256"), bat
     before = load_now()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     cases = [Case(Size.parse(size), batch) for size in sizes for batch in batches]
-    settings = {"PIPELET_THREADS": "1"}
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the engines and for the bare pipeline
     with (
         scratch() as folder,
-        serving(folder / "data", settings=settings) as service,
+        serving(folder / "data") as service,
         _bare() as bare,
         Client(f"http://127.0.0.1:{service.port}", service.key) as client,
     ):
-        model = wiring.read_catalog(Settings(data_dir=service.data_dir)).models["box"]
-        engine = EngineProcess(model=model, source=resolve("package:box"), device="cpu", threads=1)
+        model = read_catalog(Settings(data_dir=service.data_dir)).models["demo"]
+        engine = EngineProcess(model=model, source=resolve("package:demo"), device="cpu")
         asyncio.run(_measure(cases, turns, Ways(model, bare, engine, service, client, folder)))
     lines = [line for case in cases for line in _lines(case)]
-    title = f"The model in the box, {model.num_inference_steps} steps, guidance {model.guidance_scale:g}"
+    title = f"The demo model, {model.num_inference_steps} steps, guidance {model.guidance_scale:g}"
     show(f"{title}, medians of {turns}", lines, load=before)
 
 
@@ -138,9 +139,9 @@ async def _compare(case: Case, ways: Ways) -> None:
 
 @contextlib.contextmanager
 def _bare() -> "Iterator[subprocess.Popen[str]]":
-    # Threads as patient as the engine's, see `engine/connection.py`.
+    # Threads as patient as the engine's, see `engine/child_process.py`.
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
-    command = [sys.executable, "-m", "benchmarks.bare_pipeline", resolve("package:box")]
+    command = [sys.executable, "-m", "benchmarks.lib.bare_pipeline", resolve("package:demo")]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     )
@@ -173,8 +174,8 @@ def _draw_bare(ways: Ways, case: Case, save: Path | None = None) -> float:
 
 async def _draw(ways: Ways, case: Case) -> tuple[float, NDArray[np.uint8]]:
     began = time.perf_counter()
-    part = Part(job_id="-", spec=case.spec(ways.model), first=0, count=case.batch)
-    drawn = await ways.engine.draw(part, lambda _: None)
+    part = MicroBatch(job_id="-", spec=case.spec(ways.model), first=0, count=case.batch)
+    drawn = await ways.engine.generate(part, lambda _: None)
     seconds = time.perf_counter() - began
     pixels = np.array(drawn.pixels)
     drawn.release()
@@ -186,7 +187,7 @@ def _request(ways: Ways, case: Case) -> tuple[float, Result]:
     spec = case.spec(ways.model)
     fields = {"prompt": spec.prompt, "width": spec.width, "height": spec.height, "batch_size": spec.batch_size}
     request_id = ways.client.submit(APP, seed=spec.seed, **fields).request_id
-    records.await_drained(ways.service.database, within=600, look_every=0.02)
+    records.await_drained(ways.service.database, within=600, poll_interval=0.02)
     record = records.read(ways.service.database)[request_id]
     assert record.state == "succeeded", record
     return record.total_seconds, ways.client.result(request_id)
@@ -196,7 +197,7 @@ def _lines(case: Case) -> list[Line]:
     what = f"{case.size}, batch {case.batch}"
     return [
         Line(f"{what}: bare `ZImagePipeline`", f"{median(case.bare):.3f} s"),
-        _line(f"{what}: `EngineProcess.draw`", case.engine, case.bare),
+        _line(f"{what}: `EngineProcess.generate`", case.engine, case.bare),
         _line(f"{what}: submit to stored result", case.service, case.bare),
     ]
 

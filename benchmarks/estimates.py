@@ -1,4 +1,4 @@
-"""How far the estimated time of a request is from the time it takes, over a mixed trace on the model in the box.
+"""How far the estimated time of a request is from the time it takes, over a mixed trace on the demo model.
 
 Requests come in bursts with pauses between them, so that the queue fills and drains. Each is judged twice: by the
 estimate made at submit (as the store keeps it, with its fractions), and by the mean error of what a client that asks
@@ -13,10 +13,10 @@ from typing import Any
 
 import cyclopts
 
-from benchmarks import load, records
-from benchmarks.records import Record
-from benchmarks.service import Service, scratch, serving
-from benchmarks.table import Line, Ratio, load_now, median, percentile, show
+from benchmarks.lib import load, records
+from benchmarks.lib.records import Record
+from benchmarks.lib.service import Service, scratch, serving
+from benchmarks.lib.table import Line, Ratio, load_now, median, percentile, show
 
 _GOALS = {"median": (0.5, 0.10), "p90": (0.9, 0.25)}
 _SIDES = (64, 128, 256, 384, 448, 512)
@@ -44,7 +44,7 @@ def main(
     burst: int = 100,
     load_factor: float = 0.9,
     seed: int = 1,
-    painter: str | None = None,
+    backend: str | None = None,
 ) -> None:
     """
     Parameters
@@ -59,12 +59,12 @@ def main(
         Work that comes, as a share of what the worker gets done.
     seed
         Of the trace.
-    painter
-        `module:Class` that draws instead of the model in the box.
+    backend
+        `module:Class` that draws instead of the demo model.
     """
     before, rng = load_now(), random.Random(seed)
-    settings = {"PIPELET_THREADS": "1"}
-    with scratch() as folder, serving(folder / "data", painter=painter, settings=settings) as service:
+    settings = {"OMP_NUM_THREADS": "1"}
+    with scratch() as folder, serving(folder / "data", backend=backend, settings=settings) as service:
         seconds_each = _warm_up(service, rng, warm_up)
         pause = max(0.0, burst * seconds_each / load_factor - _BURST_SECONDS)
         trace = _Trace(service, _arrivals(rng, requests, burst, pause))
@@ -171,7 +171,7 @@ def _errors(when: str, errors: Sequence[float], *, with_goal: bool = False) -> l
 
 
 def _at_submit(record: Record) -> float:
-    return abs(record.expected_seconds / record.total_seconds - 1)
+    return abs(record.estimated_seconds / record.total_seconds - 1)
 
 
 def _while_waiting(asked: Asked, found: Mapping[str, Record]) -> float:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import cyclopts
 
-from benchmarks.pictures import BOX, drawn
-from benchmarks.table import Line, Ratio, load_now, show
+from benchmarks.lib.pictures import DEMO, drawn
+from benchmarks.lib.table import Line, Ratio, load_now, show
 from training.captions import Captioned, Captions
 from training.judge import Picture, Verdict, judge
 from training.scenes import GRID, render
@@ -75,7 +75,7 @@ class Question:
         return Share(sum(answers), len(answers))
 
 
-def main(*, prompts: int = 400, seed: int = 1, model: str = BOX, direct: bool = False) -> None:
+def main(*, prompts: int = 400, seed: int = 1, model: str = DEMO, direct: bool = False) -> None:
     """
     Parameters
     ----------
@@ -84,7 +84,7 @@ def main(*, prompts: int = 400, seed: int = 1, model: str = BOX, direct: bool = 
     seed
         Another one gives other prompts.
     model
-        A folder with a checkpoint, or `box` for the model in the box.
+        A folder with a checkpoint, or `demo` for the demo model.
     direct
         Call diffusers on one CPU thread, without the service: for a model that is still being trained.
     """

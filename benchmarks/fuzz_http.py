@@ -23,10 +23,10 @@ from multiprocessing.synchronize import Event
 import cyclopts
 import psutil
 
-from benchmarks import load
-from benchmarks.http_inputs import Ending, Input, Maker
-from benchmarks.service import Service, scratch, serving
-from benchmarks.table import Line, in_ms, load_now, percentile, show
+from benchmarks.lib import load
+from benchmarks.lib.http_inputs import Ending, Input, Maker
+from benchmarks.lib.service import Service, scratch, serving
+from benchmarks.lib.table import Line, in_ms, load_now, percentile, show
 
 _CLIENTS = 4
 _QUIET_SECONDS = 3.0

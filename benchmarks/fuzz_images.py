@@ -20,11 +20,12 @@ from pathlib import Path
 
 import cyclopts
 
-from benchmarks import load
-from benchmarks.mutations import corpus, mutated
-from benchmarks.service import Service, scratch, serving
-from benchmarks.table import Line, in_ms, load_now, median, show
-from pipelet.api.pictures import PictureRefused, read_picture
+from benchmarks.lib import load
+from benchmarks.lib.mutations import corpus, mutated
+from benchmarks.lib.service import Service, scratch, serving
+from benchmarks.lib.table import Line, in_ms, load_now, median, show
+from pipelet.domain.errors import InvalidImage
+from pipelet.services.input_images.decode import decode_image
 
 APP = "z-image-image-edit"
 MAX_SECONDS = 10.0
@@ -35,7 +36,7 @@ _MAX_RATIO = 3.0
 _SAMPLES = 60
 _AT_ONCE = 2
 """Submits of the user with the damaged files, each with eight of them."""
-_CATALOG = "[models.box]\nmax_references = 8\nstrength = 0.0\nedit_pipeline = ''\n"
+_CATALOG = "[models.demo]\nmax_input_images = 8\nstrength = 0.0\nedit_pipeline = ''\n"
 
 
 @dataclass(slots=True)
@@ -128,9 +129,9 @@ def decode() -> None:
         data = sys.stdin.buffer.read(struct.unpack(">I", head)[0])
         began = time.perf_counter()
         try:
-            read_picture(data, max_side=4096)
+            decode_image(data, max_side=4096)
             outcome = "read"
-        except PictureRefused as error:
+        except InvalidImage as error:
             outcome = error.kind
         # Not `ru_maxrss`, which begins with what the parent had when it started this process.
         peak = _peak_of(os.getpid())

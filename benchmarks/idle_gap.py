@@ -10,21 +10,21 @@ from itertools import pairwise
 
 import cyclopts
 
-from benchmarks import load, records
-from benchmarks.painters import Stamp, stamps_of
-from benchmarks.service import Service, scratch, serving
-from benchmarks.table import Line, Ratio, in_ms, load_now, percentile, show
+from benchmarks.lib import load, records
+from benchmarks.lib.backends import Stamp, stamps_of
+from benchmarks.lib.service import Service, scratch, serving
+from benchmarks.lib.table import Line, Ratio, in_ms, load_now, percentile, show
 
 _GOALS = {"p50": 0.0035, "p99": 0.010}
 """Seconds."""
-_GRADIENT = "benchmarks.painters:StampedGradient"
-_PIPELINE = "benchmarks.pipeline_painter:StampedPipeline"
+_GRADIENT = "benchmarks.lib.backends:StampedGradient"
+_PIPELINE = "benchmarks.lib.pipeline_backend:StampedPipeline"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     name: str
-    painter: str
+    backend: str
     width: int
     height: int
     steps: int
@@ -35,7 +35,7 @@ def main(*, requests: int = 40, cases: int = 4) -> None:
     Parameters
     ----------
     requests
-        Queued at once, for each painter and size.
+        Queued at once, for each backend and size.
     cases
         Measure the first so many of the four.
     """
@@ -44,7 +44,7 @@ def main(*, requests: int = 40, cases: int = 4) -> None:
         Case("gradient 256²", _GRADIENT, 256, 256, 8),
         Case("gradient 1024²", _GRADIENT, 1024, 1024, 8),
         Case("gradient 3200x2000", _GRADIENT, 3200, 2000, 8),
-        Case("box model 256²", _PIPELINE, 256, 256, 4),
+        Case("demo model 256²", _PIPELINE, 256, 256, 4),
     ]
     lines = [line for case in all_cases[:cases] for line in _lines(case, _measure(case, requests))]
     show(f"The engine between two of {requests} queued requests", lines, load=before)
@@ -52,8 +52,8 @@ def main(*, requests: int = 40, cases: int = 4) -> None:
 
 def _measure(case: Case, requests: int) -> list[Stamp]:
     """The drawings, without the one that kept the worker busy until all were queued."""
-    settings = {"PIPELET_THREADS": "1"}
-    with scratch() as folder, serving(folder / "data", painter=case.painter, settings=settings) as service:
+    settings = {"OMP_NUM_THREADS": "1"}
+    with scratch() as folder, serving(folder / "data", backend=case.backend, settings=settings) as service:
         _submit(service, case, requests)
         records.await_drained(service.database, within=600)
         last_submit = max(record.submitted_at for record in records.read(service.database).values())

@@ -11,12 +11,12 @@ import time
 import cyclopts
 from rich.console import Console
 from rich.live import Live
-from tests.kills import kill_at_random
-from tests.service import Service
-from tests.users import Report
+from tests.support.kills import kill_at_random
+from tests.support.service import Service
+from tests.support.users import Report
 
 from benchmarks.chaos import end, table
-from benchmarks.service import scratch
+from benchmarks.lib.service import scratch
 
 
 def main(*, kills: int = 30, seed: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Requests that ask for what an older version may not know, sent to a newer API while older processes are about."""
+"""Requests for features that an older version may not know, sent to a newer API while older processes still run."""
 
 import asyncio
 import io
@@ -9,16 +9,16 @@ from typing import Any
 import httpx2 as httpx
 import numpy as np
 from PIL import Image
-from tests.engine.zoo.gradient import picture, show
-from tests.jobs import APP, make_spec
-from tests.pictures import data_uri, png
-from tests.users import Users
+from tests.support.backends.gradient import picture, show
+from tests.support.images import data_uri, png
+from tests.support.jobs import APP, make_spec
+from tests.support.users import Users
 from tests.webhooks.receiver import Receiver
 
 EDIT = "z-image-image-edit"
 _WIDTH, _HEIGHT = 96, 64
 _RED = data_uri(png((_WIDTH, _HEIGHT), "red"))
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 _POLL = 0.05
 
 
@@ -30,13 +30,13 @@ class Kind:
     headers: dict[str, str] = field(default_factory=dict)
     query: str = ""
     endings: frozenset[int] = frozenset({200})
-    """Codes of the result with which the promise is kept."""
+    """Status codes of the result that keep the guarantee."""
     sleep: float = 0.0
-    """Seconds for each of eight steps."""
+    """Seconds that each of eight steps takes."""
     is_cancelled: bool = False
-    """As soon as it runs."""
-    is_repeated: bool = False
-    """The submit, under one `Idempotency-Key`."""
+    """It is cancelled as soon as it runs."""
+    is_replay: bool = False
+    """It is submitted twice under one `Idempotency-Key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +48,25 @@ class Sent:
 
 
 def kinds(hook: str) -> tuple[Kind, ...]:
-    """`hook` is the URL of a receiver of webhooks."""
+    """Return one request of each kind; `hook` is the URL of an endpoint for webhooks."""
     return (
         Kind(name="edit", app=EDIT, fields={"image_urls": [_RED]}),
-        Kind(name="deadline far off", headers={"X-Fal-Request-Start-Timeout": "600"}),
-        Kind(name="deadline near", headers={"X-Fal-Request-Start-Timeout": "0.2"}, endings=frozenset({200, 504})),
+        Kind(name="late deadline", headers={"X-Fal-Request-Start-Timeout": "600"}),
+        Kind(name="early deadline", headers={"X-Fal-Request-Start-Timeout": "0.2"}, endings=frozenset({200, 504})),
         Kind(name="cancel of running", sleep=0.2, endings=frozenset({200, 499}), is_cancelled=True),
         Kind(name="webhook", query=f"?fal_webhook={hook}"),
         Kind(name="input not kept", headers={"X-Fal-Store-IO": "0"}),
-        Kind(name="key sent twice", is_repeated=True),
+        Kind(name="key sent twice", is_replay=True),
     )
 
 
 class NewerRequests:
-    """What became of each is noted with `users`, whose books are inspected afterwards.
+    """Sends the requests and records their outcomes with `users`, whose invariants are checked afterwards.
 
     Args:
-        newer: the URL of the API that takes them.
-        older: of one that is asked about them.
-        users: of the same API key.
+        newer: URL of the API that accepts them.
+        older: URL of an API that is asked for their status.
+        users: users of the same API key.
     """
 
     def __init__(self, newer: str, older: str, users: Users, receiver: Receiver) -> None:
@@ -76,33 +76,33 @@ class NewerRequests:
         self._receiver = receiver
         self._client = httpx.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {users.key()}"})
         self.sent: list[Sent] = []
-        self.told_by_older = 0
-        """How often an older API told of one."""
+        self.known_to_older = 0
+        """How often an older API returned the status of one."""
         self.waited: list[Sent] = []
 
     async def submit(self, *, ask_older: bool = True) -> None:
-        """One of each kind."""
+        """Submit one request of each kind."""
         fresh = [await self._submit(kind) for kind in kinds(self._receiver.url)]
         for sent in fresh if ask_older else ():
-            # After an error that it did not expect, a server closes the connection.
-            answer = await self._client.get(f"{self._older}{_path(sent)}/status", headers={"Connection": "close"})
-            if answer.status_code in (200, 202):
-                self.told_by_older += 1
+            # After an unexpected error a server closes the connection.
+            response = await self._client.get(f"{self._older}{_path(sent)}/status", headers={"Connection": "close"})
+            if response.status_code in (200, 202):
+                self.known_to_older += 1
             else:
-                self._fault(sent, f"the older API answers {answer.status_code}: {answer.text}")
+                self._fault(sent, f"the older API returns {response.status_code}: {response.text}")
         await asyncio.gather(*(self._cancel_once_running(sent) for sent in fresh if sent.kind.is_cancelled))
 
     async def _submit(self, kind: Kind) -> Sent:
         seed = len(self.sent)
         prompt = f"{kind.name} {seed} sleep={kind.sleep}"
         body = {"prompt": prompt, "width": _WIDTH, "height": _HEIGHT, "seed": seed, "priority": 0, **kind.fields}
-        headers = kind.headers | ({"Idempotency-Key": prompt.replace(" ", "-")} if kind.is_repeated else {})
+        headers = kind.headers | ({"Idempotency-Key": prompt.replace(" ", "-")} if kind.is_replay else {})
         ids = set()
-        for _ in range(2 if kind.is_repeated else 1):
+        for _ in range(2 if kind.is_replay else 1):
             url = f"{self._newer}/fal/queue/{kind.app}{kind.query}"
-            answer = await self._client.post(url, json=body, headers=headers)
-            answer.raise_for_status()
-            ids.add(answer.json()["request_id"])
+            response = await self._client.post(url, json=body, headers=headers)
+            response.raise_for_status()
+            ids.add(response.json()["request_id"])
         sent = Sent(kind, ids.pop(), prompt, seed)
         if ids:
             self._fault(sent, f"the same key made {ids}, too")
@@ -114,14 +114,14 @@ class NewerRequests:
         await self._until(sent, "IN_PROGRESS", "COMPLETED")
         await self._client.put(f"{self._newer}{_path(sent)}/cancel?in_progress=true")
 
-    async def note_who_waits(self) -> None:
-        """Of those that were sent so far."""
+    async def note_waiting(self) -> None:
+        """Note which of the requests so far are still queued."""
         for sent in self.sent:
             if (await self._status(sent))["status"] == "IN_QUEUE":
                 self.waited.append(sent)
 
-    async def see_the_end(self) -> None:
-        """Of all, and of the webhooks of those that have one."""
+    async def check_results(self) -> None:
+        """Check the results of all requests, and their webhooks."""
         for sent in self.sent:
             await self._until(sent, "COMPLETED")
             await self._judge(sent, await self._client.get(f"{self._newer}{_path(sent)}"))
@@ -144,10 +144,10 @@ class NewerRequests:
             self._fault(sent, "its input was kept")
         file = await self._client.get(body["images"][0]["url"])
         if not np.array_equal(np.asarray(Image.open(io.BytesIO(file.content))), _expected(sent)):
-            self._fault(sent, "is not the picture that was asked for")
+            self._fault(sent, "is not the requested image")
 
     async def _await_webhooks(self, missing: set[str]) -> None:
-        """A receiver may be told twice, and never of what did not end well."""
+        """Wait for the webhooks: one may come twice, and none may report a failure."""
         while missing:
             try:
                 message = (await self._receiver.next_call()).message
@@ -159,16 +159,16 @@ class NewerRequests:
                 self._users.fault(f"{message['request_id']}: its webhook says {message}")
 
     async def _until(self, sent: Sent, *states: str) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while (status := (await self._status(sent))["status"]) not in states:
             if time.monotonic() > deadline:
-                self._fault(sent, f"is {status} after {_PATIENCE:g} s")
+                self._fault(sent, f"is {status} after {_TIMEOUT:g} s")
                 return
             await asyncio.sleep(_POLL)
 
     async def _status(self, sent: Sent) -> dict[str, Any]:
-        answer = await self._client.get(f"{self._newer}{_path(sent)}/status")
-        return dict(answer.raise_for_status().json())
+        response = await self._client.get(f"{self._newer}{_path(sent)}/status")
+        return dict(response.raise_for_status().json())
 
     def _fault(self, sent: Sent, text: str) -> None:
         self._users.fault(f"{sent.id} ({sent.kind.name}): {text}")

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cyclopts
-from tests.jobs import make_job
+from tests.support.jobs import make_job
 
-from benchmarks import load, records
-from benchmarks.painters import stamps_of
-from benchmarks.service import Service, scratch, serving
-from benchmarks.table import Line, Ratio, in_ms, load_now, percentile, show
-from pipelet.store.migrations.run import migrate_sqlite
+from benchmarks.lib import load, records
+from benchmarks.lib.backends import stamps_of
+from benchmarks.lib.service import Service, scratch, serving
+from benchmarks.lib.table import Line, Ratio, in_ms, load_now, percentile, show
 from pipelet.store.sqlite import SqliteStore, open_sqlite
+from pipelet.store.sqlite.migrate import migrate_sqlite
 
 _P50, _P99 = 0.005, 0.025
 
@@ -32,7 +32,7 @@ class Sample:
     """From just before the POST is sent until its answer."""
     claim: float
     """From just before the POST is sent until the worker's claim began, `started_at`."""
-    draw: float
+    generate: float
     """From just before the POST is sent until the engine's process begins to draw."""
 
 
@@ -44,15 +44,17 @@ def main(*, requests: int = 100) -> None:
         How many, each when the service has been idle for 0.1 to 0.3 s.
     """
     before = load_now()
-    with scratch() as folder, serving(folder / "data", painter="benchmarks.painters:StampedGradient") as service:
+    with scratch() as folder, serving(folder / "data", backend="benchmarks.lib.backends:StampedGradient") as service:
         samples = asyncio.run(_measure(service, folder, requests))
     commit = percentile([sample.commit for sample in samples], 0.5)
     lines = [
         _line("one durable commit of one row", [sample.commit for sample in samples]),
         _line("POST sent → answered", [sample.answer for sample in samples]),
         *_with_goal("POST sent → worker starts (`started_at`)", [sample.claim for sample in samples], commit),
-        *_with_goal("POST sent → engine's process draws", [sample.draw for sample in samples], commit),
-        *_with_goal("answered → engine's process draws", [sample.draw - sample.answer for sample in samples], commit),
+        *_with_goal("POST sent → engine's process draws", [sample.generate for sample in samples], commit),
+        *_with_goal(
+            "answered → engine's process draws", [sample.generate - sample.answer for sample in samples], commit
+        ),
     ]
     show(f"Pick-up by an idle service, {requests} requests", lines, load=before)
 
@@ -76,7 +78,7 @@ async def _measure(service: Service, folder: Path, requests: int) -> list[Sample
 async def _one(service: Service, caller: load.Caller, store: SqliteStore, seed: int) -> Sample:
     job = make_job(seed=seed)
     began = time.time()
-    await store.submit(job)
+    await store.jobs.submit(job)
     commit = time.time() - began
     await asyncio.sleep(0.05)
     raw = load.submission(service.key, width=64, height=64, seed=seed)
@@ -84,7 +86,7 @@ async def _one(service: Service, caller: load.Caller, store: SqliteStore, seed: 
     status, body = caller(raw)
     answered = time.time()
     assert status == 200, body
-    await asyncio.to_thread(records.await_drained, service.database, within=30, look_every=0.05)
+    await asyncio.to_thread(records.await_drained, service.database, within=30, poll_interval=0.05)
     record = records.read(service.database)[body["request_id"]]
     [stamp] = [stamp for stamp in stamps_of(service.data_dir) if stamp.seed == seed]
     assert record.started_at is not None

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import asyncpg
 import cyclopts
-from tests import databases, postgres_server
-from tests.jobs import APP, make_job, success, wanting
+from tests.support import databases
+from tests.support.jobs import APP, claim_request, make_job, success
+from tests.support.servers import postgres
 
-from benchmarks import load
-from benchmarks.service import scratch, serving
-from benchmarks.table import Line, Ratio, in_us, load_now, median, percentile, show
-from pipelet.domain.job import Job
-from pipelet.domain.keys import ApiKey, hash_secret, new_secret
-from pipelet.store import rows
+from benchmarks.lib import load
+from benchmarks.lib.service import scratch, serving
+from benchmarks.lib.table import Line, Ratio, in_us, load_now, median, percentile, show
+from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, new_secret
+from pipelet.domain.jobs.job import Job
 from pipelet.store.postgres import PostgresStore, open_postgres
-from pipelet.store.postgres_queries import SQL
+from pipelet.store.postgres.connection.queries import SQL
+from pipelet.store.rows import jobs as rows
 
 _MOST_TIMES = 2.0
 _SUBMITTERS = 16
@@ -30,10 +31,10 @@ _CLAIMERS = 16
 _USER = "ann"
 _COUNT = """
 INSERT INTO queue_count
-SELECT app, span, priority, CASE span WHEN 0 THEN 0 ELSE seq >> span END AS run,
+SELECT app, level, priority, CASE level WHEN 0 THEN 0 ELSE seq >> level END AS block,
        count(*), sum(steps), sum(megapixels), sum(megapixel_steps), sum(attention)
-FROM job CROSS JOIN (VALUES (0), (12), (8), (4)) AS spans (span)
-GROUP BY app, span, priority, run
+FROM job CROSS JOIN (VALUES (0), (12), (8), (4)) AS levels (level)
+GROUP BY app, level, priority, block
 """
 
 
@@ -51,7 +52,7 @@ def main(*, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: 
         Requests that come, begin and end while 1,000 wait.
     """
     before = load_now()
-    with postgres_server.running(options="-c max_connections=200") as server, scratch() as folder:
+    with postgres.running(options="-c max_connections=200") as server, scratch() as folder:
         urls = {name: databases.new_postgres_url(server) for name in ("commits", "empty", "deep", "churn")}
         lines = asyncio.run(_commits(urls["commits"], seconds))
         lines += asyncio.run(_depth(folder, urls["empty"], urls["deep"], rows, samples))
@@ -62,10 +63,10 @@ def main(*, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: 
 async def _commits(url: str, seconds: float) -> list[Line]:
     """Three processes' stores, many at once, one priority: all update the same row of the counters."""
     async with contextlib.AsyncExitStack() as exits:
-        stores = [await exits.enter_async_context(open_postgres(url, most_connections=8)) for _ in range(3)]
+        stores = [await exits.enter_async_context(open_postgres(url, pool_size=8)) for _ in range(3)]
         together, alone = [], []
         for _ in range(2):
-            together.append(await _rate(stores, lambda store: store.submit(make_job()), seconds))
+            together.append(await _rate(stores, lambda store: store.jobs.submit(make_job()), seconds))
             alone.append(await _rate(stores, _submit_and_wait, seconds))
     value = f"{max(together):,.0f}/s"
     return [
@@ -82,7 +83,7 @@ async def _submit_and_wait(store: PostgresStore) -> None:
     """The road not taken."""
     text, names = SQL["submit_job"]
     columns = rows.job_columns(make_job())
-    await store._connections.durably(lambda connection: connection.fetch(text, *(columns[name] for name in names)))
+    await store._pool.run_durable(lambda connection: connection.fetch(text, *(columns[name] for name in names)))
 
 
 async def _rate(
@@ -125,12 +126,12 @@ async def _times(
     }
     async with _busy(urls[0]) as empty, _busy(urls[1]) as deep:
         for api, (store, _) in zip(apis, (empty, deep), strict=True):
-            await store.add_key(api.key)
+            await store.api_keys.add(api.key)
         for number in range(samples):
             for side, (store, waiting) in enumerate((empty, deep)):
-                await store.submit(make_job(user=_USER))
+                await store.jobs.submit(make_job(user=_USER))
                 found["claim"][side].append(
-                    await _timed(lambda store=store: store.claim(wanting(now=time.time(), seconds=86_400)))
+                    await _timed(lambda store=store: store.leases.claim(claim_request(now=time.time(), seconds=86_400)))
                 )
                 job_id = waiting[number % len(waiting)]
                 found["job and position"][side].append(await _timed(lambda s=store, j=job_id: _position(s, j)))
@@ -189,9 +190,9 @@ def make_id(number: int) -> str:
 @contextlib.asynccontextmanager
 async def _busy(url: str) -> AsyncIterator[tuple[PostgresStore, list[str]]]:
     """A store, ids of waiting requests spread over its queue, and others at work on it."""
-    async with open_postgres(url, most_connections=_CLAIMERS + 4) as store:
+    async with open_postgres(url, pool_size=_CLAIMERS + 4) as store:
         # Of a priority that no claim gets to: as many requests of higher priority are submitted as are claimed.
-        jobs = [(await store.submit(make_job(user=_USER, priority=-1))).id for _ in range(20)]
+        jobs = [(await store.jobs.submit(make_job(user=_USER, priority=-1))).id for _ in range(20)]
         connection = await asyncpg.connect(url)
         spread = await connection.fetch("SELECT id FROM job WHERE priority < 4 AND seq % 997 = 0 LIMIT 100")
         others = [asyncio.create_task(_claim_and_submit(store)) for _ in range(_CLAIMERS)]
@@ -208,9 +209,9 @@ async def _busy(url: str) -> AsyncIterator[tuple[PostgresStore, list[str]]]:
 async def _claim_and_submit(store: PostgresStore) -> None:
     """As many come as begin, some ten a second for each worker."""
     while True:
-        await store.submit(make_job(user=_USER, priority=4))
+        await store.jobs.submit(make_job(user=_USER, priority=4))
         # A lease that lasts: the APIs requeue the requests of those that have expired.
-        await store.claim(wanting(now=time.time(), seconds=86_400))
+        await store.leases.claim(claim_request(now=time.time(), seconds=86_400))
         await asyncio.sleep(0.1)
 
 
@@ -221,24 +222,24 @@ async def _vacuum(connection: asyncpg.Connection) -> None:
 
 
 async def _position(store: PostgresStore, job_id: str) -> None:
-    job: Job | None = await store.get(job_id)
+    job: Job | None = await store.jobs.get(job_id)
     assert job is not None
-    await store.ahead(job, [APP])
+    await store.queue.work_ahead(job, [APP])
 
 
 async def _churn(url: str, count: int) -> list[Line]:
     """Whether the head of the queue's index fills up with what has left it."""
-    async with open_postgres(url, most_connections=8) as store:
+    async with open_postgres(url, pool_size=8) as store:
         for _ in range(1000):
-            await store.submit(make_job())
+            await store.jobs.submit(make_job())
         claims = []
         for _ in range(count):
-            await store.submit(make_job())
+            await store.jobs.submit(make_job())
             began = time.perf_counter()
-            lease = await store.claim(wanting())
+            lease = await store.leases.claim(claim_request())
             claims.append(time.perf_counter() - began)
             assert lease is not None
-            await store.finish(lease, success("outputs/a.png"), 1_000_001.0)
+            await store.leases.finish(lease, success("outputs/a.png"), 1_000_001.0)
     tenth = count // 10
     first, last = claims[:tenth], claims[-tenth:]
     times = median(last) / median(first)

@@ -12,13 +12,14 @@ import time
 from pathlib import Path
 
 import cyclopts
-from tests import databases, postgres_server
-from tests.databases import Opener
-from tests.jobs import make_job, wanting
+from tests.support import databases
+from tests.support.databases import Opener
+from tests.support.jobs import claim_request, make_job
+from tests.support.servers import postgres
 
-from benchmarks.table import Line, load_now, show
-from pipelet.domain.job import CancelAnswer
-from pipelet.domain.ports import JobStore
+from benchmarks.lib.table import Line, load_now, show
+from pipelet.domain.jobs.job import CancelResult
+from pipelet.domain.ports.store import Store
 
 _AT_ONCE = 200
 _CLAIMERS = 4
@@ -34,7 +35,7 @@ def main(*, races: int = 2_000, smoke: bool = False) -> None:
         Only see whether it runs: one round.
     """
     before, races = load_now(), _AT_ONCE if smoke else races
-    with tempfile.TemporaryDirectory() as folder, postgres_server.running(options="-c fsync=off") as server:
+    with tempfile.TemporaryDirectory() as folder, postgres.running(options="-c fsync=off") as server:
         lines = [
             _line("SQLite", databases.new_sqlite(Path(folder)), races),
             _line("PostgreSQL", databases.new_postgres(server), races),
@@ -65,14 +66,14 @@ async def _race(opener: Opener, races: int) -> tuple[int, int, int]:
             cancelled.update(
                 job_id
                 for job_id, answer in zip(reversed(jobs), answers, strict=True)
-                if answer is CancelAnswer.CANCELLED
+                if answer is CancelResult.CANCELLED
             )
             await asyncio.gather(*claims)
     return len(begun), len(cancelled), len(begun & cancelled) + len(everything - begun - cancelled)
 
 
-async def _claim_all(store: JobStore, begun: set[str]) -> None:
-    while lease := await store.claim(wanting()):
+async def _claim_all(store: Store, begun: set[str]) -> None:
+    while lease := await store.leases.claim(claim_request()):
         begun.add(lease.job.id)
 
 

@@ -20,11 +20,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import crowd
+from benchmarks.lib import clients
+from benchmarks.lib.service import scratch
+from benchmarks.lib.table import load_now, percentile
 from benchmarks.peers.handler import SECONDS, SIDE
 from benchmarks.peers.systems import ALL, System
-from benchmarks.service import scratch
-from benchmarks.table import load_now, percentile
 
 _WARM_UP = 8
 _SUBMITTERS = 8
@@ -136,10 +136,10 @@ def _measure(kind: type[System], folder: Path, counts: _Counts, workers: int) ->
         pick_up = _pick_up(system, counts.pick_ups)
         began = time.time()
         numbers = range(1_000, 1_000 + requests)
-        submits = crowd.submit(system.port, list(map(system.submission, numbers)), users=_SUBMITTERS)
+        submits = clients.submit(system.port, list(map(system.submission, numbers)), users=_SUBMITTERS)
         ids = [system.id_of(json.loads(answer.body)) for answer in submits if answer.status == 200]
         polled = [system.status(each) for each in ids[-_POLLERS:]]
-        polls = crowd.poll(system.port, polled, every=_POLL_EVERY, seconds=counts.poll_seconds)
+        polls = clients.poll(system.port, polled, every=_POLL_EVERY, seconds=counts.poll_seconds)
         ends = _await_ends(system, numbers)
         for each in random.Random(1).sample(ids, min(_LOOKED_AT, len(ids))):
             assert system.picture(each) is not None or len(ends) < requests, f"{system.name} has no picture of {each}"
@@ -161,7 +161,7 @@ def _measure(kind: type[System], folder: Path, counts: _Counts, workers: int) ->
 
 def _warm_up(system: System) -> None:
     numbers = range(_WARM_UP)
-    crowd.submit(system.port, list(map(system.submission, numbers)), users=_WARM_UP)
+    clients.submit(system.port, list(map(system.submission, numbers)), users=_WARM_UP)
     _await_ends(system, numbers)
 
 
@@ -169,7 +169,7 @@ def _pick_up(system: System, samples: int) -> list[float]:
     rng, seconds = random.Random(1), []
     for number in range(100, 100 + samples):
         time.sleep(rng.uniform(0.1, 0.3))
-        [answer] = crowd.submit(system.port, [system.submission(number)], users=1)
+        [answer] = clients.submit(system.port, [system.submission(number)], users=1)
         assert answer.status == 200, answer
         _await_ends(system, [number])
         [began] = [began for each, began, _ in _stamps(system) if each == number]
@@ -183,7 +183,7 @@ def _kill(kind: type[System], folder: Path, requests: int, workers: int) -> Kill
     try:
         _warm_up(system)
         numbers = range(1_000, 1_000 + requests)
-        submits = crowd.submit(system.port, list(map(system.submission, numbers)), users=_SUBMITTERS)
+        submits = clients.submit(system.port, list(map(system.submission, numbers)), users=_SUBMITTERS)
         ids = [system.id_of(json.loads(answer.body)) for answer in submits if answer.status == 200]
         _await(lambda: len(_ends(system, numbers)) >= requests // 4)
         system.kill()
@@ -212,7 +212,7 @@ def _kill(kind: type[System], folder: Path, requests: int, workers: int) -> Kill
 
 def _count_ended(system: System, ids: list[str]) -> int:
     """By what their users are told."""
-    answers = crowd.submit(system.port, list(map(system.status, ids)), users=_SUBMITTERS)
+    answers = clients.submit(system.port, list(map(system.status, ids)), users=_SUBMITTERS)
     return sum(answer.status == 200 and system.has_ended(json.loads(answer.body)) for answer in answers)
 
 

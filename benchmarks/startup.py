@@ -8,9 +8,9 @@ from pathlib import Path
 
 import cyclopts
 
-from benchmarks import load
-from benchmarks.service import Service, scratch, serving
-from benchmarks.table import Line, Ratio, load_now, median, show
+from benchmarks.lib import load
+from benchmarks.lib.service import Service, scratch, serving
+from benchmarks.lib.table import Line, Ratio, load_now, median, show
 
 _MOST_SECONDS = 1.5
 _MOST_MB = 120

@@ -14,15 +14,16 @@ from pathlib import Path
 import asyncpg
 import cyclopts
 import psutil
-from tests import databases, postgres_server
-from tests.jobs import wanting
+from tests.support import databases
+from tests.support.jobs import claim_request
+from tests.support.servers import postgres as postgres_server
 
-from benchmarks import load
-from benchmarks.service import APP, Service, scratch, serving
-from benchmarks.table import Line, Ratio, in_ms, in_us, load_now, percentile, show
-from pipelet.domain.outcome import Failed, Failure, FailureKind
-from pipelet.domain.ports import JobStore
-from pipelet.domain.progress import Progress
+from benchmarks.lib import load
+from benchmarks.lib.service import APP, Service, scratch, serving
+from benchmarks.lib.table import Line, Ratio, in_ms, in_us, load_now, percentile, show
+from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind
+from pipelet.domain.jobs.progress import Progress
+from pipelet.domain.ports.store import Store
 from pipelet.store.postgres import open_postgres
 from pipelet.store.sqlite import open_sqlite
 
@@ -66,9 +67,9 @@ def main(
 
 
 @contextlib.asynccontextmanager
-async def _open_store(service: Service, url: str) -> AsyncIterator[JobStore]:
+async def _open_store(service: Service, url: str) -> AsyncIterator[Store]:
     if url:
-        async with open_postgres(url, most_connections=4) as store:
+        async with open_postgres(url, pool_size=4) as store:
             yield store
     else:
         with contextlib.closing(open_sqlite(service.database)) as store:
@@ -96,7 +97,7 @@ async def _measure(service: Service, url: str, streams: int, dropped: int, secon
     for begin in range(0, streams, _AT_ONCE):
         opened = await asyncio.gather(*(_open(service, each) for each in ids[begin : begin + _AT_ONCE]))
         listeners |= dict(zip(ids[begin : begin + _AT_ONCE], opened, strict=True))
-    hearing = [asyncio.create_task(_hear(each)) for each in listeners.values()]
+    hearing = [asyncio.create_task(_receive(each)) for each in listeners.values()]
     await asyncio.sleep(silent / 3)
     opening_cpu, memory = load.cpu_seconds(service.pid) - cpu, _memory(service.pid)
     if url:
@@ -157,7 +158,7 @@ async def _open(service: Service, request_id: str) -> Listener:
     return Listener(reader, writer)
 
 
-async def _hear(listener: Listener) -> None:
+async def _receive(listener: Listener) -> None:
     while line := await listener.reader.readline():
         if line.startswith(b"data: "):
             listener.events += 1
@@ -165,20 +166,20 @@ async def _hear(listener: Listener) -> None:
             listener.heard.setdefault(message, time.perf_counter())
 
 
-async def _move(store: JobStore, listeners: dict[str, Listener], seconds: float) -> list[float]:
+async def _move(store: Store, listeners: dict[str, Listener], seconds: float) -> list[float]:
     """Claims, tasks and claims again, as four quick workers would; how late each task was heard of."""
     written: list[tuple[str, str, float]] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
-        claims = [await store.claim(wanting(now=time.time(), seconds=600)) for _ in range(4)]
+        claims = [await store.leases.claim(claim_request(now=time.time(), seconds=600)) for _ in range(4)]
         leases = [lease for lease in claims if lease is not None]
         for done in range(1, 13):
             for lease in leases:
-                await store.report_progress(lease, Progress(done, 12))
+                await store.leases.report_progress(lease, Progress(done, 12))
                 written.append((lease.job.id, str(Progress(done, 12)), time.perf_counter()))
             await asyncio.sleep(0.1)
         for lease in leases:
-            await store.finish(lease, Failed(Failure(FailureKind.INTERNAL, "Nobody draws here.")), time.time())
+            await store.leases.finish(lease, Failed(Failure(FailureKind.INTERNAL, "Nobody draws here.")), time.time())
     await asyncio.sleep(2)
     # Steps in between that a newer one has overtaken are never told.
     heard = [(listeners[job_id].heard.get(message), at) for job_id, message, at in written if job_id in listeners]

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import cyclopts
 import uvloop
-from tests.jobs import APP, make_job
+from tests.support.jobs import APP, make_job
 
-from benchmarks import load
-from benchmarks.api_with_noop import BARE_NOOP, NOOP
-from benchmarks.load import Report
-from benchmarks.service import Service, scratch, serving
-from benchmarks.table import Line, Ratio, load_now, median, show
+from benchmarks.lib import load
+from benchmarks.lib.api_with_noop import BARE_NOOP, NOOP
+from benchmarks.lib.load import Report
+from benchmarks.lib.service import Service, scratch, serving
+from benchmarks.lib.table import Line, Ratio, load_now, median, show
 from pipelet.domain.ids import new_token
-from pipelet.domain.job import NewLease
-from pipelet.domain.progress import Progress
-from pipelet.store.migrations.run import migrate_sqlite
+from pipelet.domain.jobs.job import ClaimRequest
+from pipelet.domain.jobs.progress import Progress
 from pipelet.store.sqlite import open_sqlite
+from pipelet.store.sqlite.migrate import migrate_sqlite
 
 _LEAST_SHARE = 0.5
 _AHEAD = 1000
@@ -51,7 +51,7 @@ def main(*, turns: int = 8, seconds: float = 0.7, connections: int = 64) -> None
         Kept alive, each with one request under way.
     """
     before = load_now()
-    command = ("-m", "benchmarks.api_with_noop")
+    command = ("-m", "benchmarks.lib.api_with_noop")
     with scratch() as folder, serving(folder / "data", workers=0, command=command) as service:
         found = _measure(service, folder, turns, seconds, connections)
     show(f"Throughput with {connections} connections, API alone", _lines(found), load=before, notes=[_client(found)])
@@ -89,12 +89,12 @@ async def _two_requests(service: Service) -> tuple[str, str]:
     try:
         first, *_, last = [caller(load.submission(service.key))[1]["request_id"] for _ in range(_AHEAD + 2)]
         now = time.time()
-        lease = await store.claim(
-            NewLease(worker="nobody", apps=(APP,), token=new_token(), now=now, expires_at=now + 86400)
+        lease = await store.leases.claim(
+            ClaimRequest(worker="nobody", apps=(APP,), token=new_token(), now=now, expires_at=now + 86400)
         )
         assert lease is not None
         assert lease.job.id == first
-        await store.report_progress(lease, Progress(3, 12))
+        await store.leases.report_progress(lease, Progress(3, 12))
     finally:
         caller.close()
         store.close()
@@ -110,7 +110,7 @@ async def _store_rate(path: Path, seconds: float, tasks: int) -> float:
     async def submit() -> None:
         nonlocal done
         while time.perf_counter() < began + seconds:
-            await store.submit(make_job(width=1024, height=1024))
+            await store.jobs.submit(make_job(width=1024, height=1024))
             done += 1
 
     try:

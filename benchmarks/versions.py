@@ -1,16 +1,17 @@
-"""An older version's API and worker, and this one's, on one database that is brought up to date while users work.
+"""An older version's API and worker, and a newer one's, on one database that is migrated while users work.
 
-    python -m benchmarks.versions --older REV
+    python -m benchmarks.versions [--older REV]
 
-`REV` is any commit; without it, the one before the last migration. Its tree runs from a scratch folder, in this
-environment. On SQLite and on PostgreSQL, users submit, poll, cancel and fetch all the time, while
+`REV` is a commit with an older schema, whose tree runs from a scratch folder in this environment; the newer version is
+this one. Without `REV`, or if its schema is the same, the newer version is a copy of this one with one more migration,
+which adds a column. On SQLite and on PostgreSQL, users submit, poll, cancel and fetch all the time, while
 
-1. the older API and worker are alone, and the newer code then migrates the database under them,
-2. a newer API comes beside them, and gets requests that ask for what the older version may not know,
-3. a newer worker comes, and the older one is asked to stop,
+1. only the older API and worker run, and the newer code then migrates the database under them,
+2. a newer API starts, and gets requests that ask for what the older version may not know,
+3. a newer worker starts, and the older one is asked to stop,
 4. the older API is asked to stop.
 
-The goal is a zero under "broken promises"; exits with 1 where there is any.
+The goal is a zero under "broken guarantees"; exits with 1 if there are any.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -31,16 +33,17 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests import postgres_server
-from tests.kills import files_on_disk, inspect_books, look_up
-from tests.service import Service, pipelet
-from tests.users import Report, Users
+from tests.support.kills import check_invariants, files_on_disk, look_up
+from tests.support.servers import postgres
+from tests.support.service import Service, pipelet
+from tests.support.users import Report, Users
 from tests.webhooks.receiver import Receiver
 
+from benchmarks.lib.service import ROOT, scratch
 from benchmarks.newer_requests import NewerRequests
-from benchmarks.service import ROOT, scratch
 
-MIGRATIONS = Path("src/pipelet/store/migrations/versions")
+MIGRATIONS = Path("src/pipelet/store/migrations")
+_ADD_COLUMN = "ALTER TABLE job ADD COLUMN tag TEXT NOT NULL DEFAULT '';\n"
 _ENDS = 25
 """Requests of the users that end between two steps."""
 _STANDSTILL = 60.0
@@ -48,23 +51,23 @@ _STANDSTILL = 60.0
 
 @dataclass
 class Seen:
-    """On one database."""
+    """What was observed on one database."""
 
     report: Report = field(default_factory=Report)
     migration_seconds: float = 0.0
-    start_afterwards: str = "works: the schema is its own"
-    """What an older worker says that is started after the migration."""
+    start_afterwards: str = ""
+    """What an older worker does that is started after the migration."""
     submits: dict[str, int] = field(default_factory=dict)
-    """By version."""
-    drawn: Counter[str] = field(default_factory=Counter)
-    """By worker."""
+    """Requests by version."""
+    generated: Counter[str] = field(default_factory=Counter)
+    """Requests by worker."""
     newer: int = 0
     """Requests of the kinds of `newer_requests`."""
     newer_waited: Counter[str] = field(default_factory=Counter)
-    """By kind: they waited for the newer worker."""
+    """Requests that waited for the newer worker, by kind."""
     newer_by_older: int = 0
     begun_late: int = 0
-    """By the older worker, after the deadline for their start."""
+    """Requests that the older worker started after their deadline."""
     troubles: Counter[str] = field(default_factory=Counter)
     """Warnings and errors in the logs."""
 
@@ -81,15 +84,15 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="only see whether it runs: on SQLite alone")
     options = parser.parse_args()
     databases = ["sqlite"] if options.smoke else options.database
-    revision = _git("rev-parse", "--short", options.older or _before_last_migration())
     began = time.monotonic()
     seen = {}
     with scratch() as folder:
-        tree = _tree(revision, folder / "older")
-        title = f"{revision} ({_head(tree)}) beside this version ({_head(ROOT)})"
+        older = ROOT if options.older is None else _archive(options.older, folder / "older")
+        newer = ROOT if _head(older) != _head(ROOT) else _with_next_migration(folder / "newer")
+        title = f"{options.older or 'this version'} ({_head(older)}) and a newer version ({_head(newer)})"
         for database in databases:
             with _database(database, folder / database) as url:
-                seen[database] = asyncio.run(_upgrade(folder / database, tree, url, options.seed))
+                seen[database] = asyncio.run(_upgrade(folder / database, older, newer, url, options.seed))
     result = _table(seen)
     result.title = title
     result.caption = f"{time.monotonic() - began:.0f} s, seed {options.seed}"
@@ -100,19 +103,17 @@ def main() -> None:
     sys.exit(1 if any(found.report.faults or found.lost for found in seen.values()) else 0)
 
 
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+def _with_next_migration(folder: Path) -> Path:
+    """Copy this version, and add a migration."""
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    version = int(_head(folder).removeprefix("schema ")) + 1
+    for dialect in ("sqlite", "postgresql"):
+        (folder / MIGRATIONS / dialect / f"{version:04}_add_column.sql").write_text(_ADD_COLUMN)
+    return folder
 
 
-def _before_last_migration() -> str:
-    newest = max((ROOT / MIGRATIONS).glob("[0-9]*.py")).relative_to(ROOT)
-    parents = _git("log", "--diff-filter=A", "--format=%P", "--", str(newest)).split()
-    if not parents:
-        sys.exit(f"The history here does not tell which commit added {newest}. Name an older one: --older REV.")
-    return parents[-1]
-
-
-def _tree(revision: str, folder: Path) -> Path:
+def _archive(revision: str, folder: Path) -> Path:
     archive = subprocess.run(
         ["git", "archive", "--format=tar", revision, "src", "tests"], cwd=ROOT, check=True, capture_output=True
     )
@@ -122,51 +123,50 @@ def _tree(revision: str, folder: Path) -> Path:
 
 
 def _head(tree: Path) -> str:
-    """The newest revision of the schema that a tree knows."""
-    return "schema " + max(file.name for file in (tree / MIGRATIONS).glob("[0-9]*.py"))[:4]
+    """Return the newest schema version that a tree knows."""
+    return "schema " + max(file.name for file in (tree / MIGRATIONS / "sqlite").glob("[0-9]*.sql"))[:4]
 
 
 @contextmanager
 def _database(kind: str, folder: Path) -> Iterator[str | None]:
-    """Its URL; None for the one in the data directory."""
+    """Yield the database's URL; None for the one in the data directory."""
     folder.mkdir()
     if kind == "sqlite":
         yield None
     else:
-        with postgres_server.running() as server:
+        with postgres.running() as server:
             yield server.new_database()
 
 
-def _services(folder: Path, tree: Path, url: str | None) -> tuple[Service, Service]:
-    """An older and a newer API over one data directory, with no workers."""
-    shared = {"lease_seconds": "2", "log_level": "info"} | ({} if url is None else {"database_url": url})
+def _service(name: str, folder: Path, tree: Path, url: str | None) -> Service:
+    """Return an API of one version on the data directory in `folder`, without workers."""
+    settings = {"lease_seconds": "2", "log_level": "info", "allowed_networks": "127.0.0.0/8"}
     path = os.pathsep.join([str(tree / "src"), str(tree)])
-    older = Service(folder, arguments=("--workers", "0"), settings=shared, variables={"PYTHONPATH": path})
-    older.data_dir.mkdir(mode=0o700)  # or it starts with the tables of this version
+    service = Service(
+        folder,
+        arguments=("--workers", "0"),
+        settings=settings | ({} if url is None else {"database_url": url}),
+        variables={"PYTHONPATH": path},
+    )
     catalog = folder / "edits.toml"
-    catalog.write_text((folder / "catalog.toml").read_text() + "max_references = 1\n")
-    edits, hooks = {"catalog": str(catalog)}, {"allowed_networks": "127.0.0.0/8"}
-    newer = Service(folder, arguments=("--workers", "0"), settings=shared | edits | hooks)
-    # What it does not know, an older version refuses.
-    if "max_references" in (tree / "src/pipelet/domain/catalog.py").read_text():
-        older.settings |= edits
-    if "allowed_networks" in (tree / "src/pipelet/settings.py").read_text():
-        older.settings |= hooks
-    older.log_file, newer.log_file = folder / "older.log", folder / "newer.log"
-    return older, newer
+    catalog.write_text((folder / "catalog.toml").read_text() + "max_input_images = 1\n")
+    service.settings["catalog"] = str(catalog)
+    service.data_dir.mkdir(mode=0o700, exist_ok=True)  # or it starts with the tables of this version
+    service.log_file = folder / f"{name}.log"
+    return service
 
 
-async def _upgrade(folder: Path, tree: Path, url: str | None, seed: int) -> Seen:
-    older, newer = _services(folder, tree, url)
+async def _upgrade(folder: Path, older_tree: Path, newer_tree: Path, url: str | None, seed: int) -> Seen:
+    older, newer = (_service(name, folder, tree, url) for name, tree in (("older", older_tree), ("newer", newer_tree)))
     database = url or str(older.data_dir / "pipelet.sqlite")
     seen = Seen()
     try:
         await asyncio.to_thread(older.start)
         urls = [older.url]
         users = Users(urls, lambda: older.key, random.Random(seed), seen.report, cancels=0.15)
-        sent = await _in_steps(older, newer, users, urls, seen, changed=_head(tree) != _head(ROOT))
-        await inspect_books(users, database, files_on_disk(older.data_dir / "files"))
-        await _who_drew_what(database, sent, users, seen)
+        sent = await _in_steps(older, newer, users, urls, seen)
+        await check_invariants(users, database, files_on_disk(older.data_dir / "files"))
+        await _attribute_results(database, sent, users, seen)
     finally:
         older.kill()
         newer.kill()
@@ -179,51 +179,50 @@ async def _upgrade(folder: Path, tree: Path, url: str | None, seed: int) -> Seen
     return seen
 
 
-async def _in_steps(
-    older: Service, newer: Service, users: Users, urls: list[str], seen: Seen, *, changed: bool
-) -> NewerRequests:
-    """`urls` are those that `users` go to. `changed`: the versions have different schemas."""
+async def _in_steps(older: Service, newer: Service, users: Users, urls: list[str], seen: Seen) -> NewerRequests:
+    """Upgrade step by step. `urls` are those of the APIs that `users` call."""
     older_worker = older.start_worker("--name", "older")
-    coming_and_going = asyncio.create_task(users.run())
-    await _work_goes_on(users)
+    working = asyncio.create_task(users.run())
+    await _await_progress(users)
 
     began = time.monotonic()
-    migrated = await asyncio.to_thread(pipelet, "migrate", cwd=newer.folder, **newer.settings)
+    migrated = await asyncio.to_thread(
+        pipelet, "migrate", cwd=newer.folder, variables=newer.variables, **newer.settings
+    )
     seen.migration_seconds = time.monotonic() - began
     if migrated.returncode:
         users.fault(f"the migration failed: {migrated.stderr}")
-    await _work_goes_on(users)
-    if changed:
-        seen.start_afterwards = await asyncio.to_thread(_start_afterwards, older, users)
+    await _await_progress(users)
+    seen.start_afterwards = await asyncio.to_thread(_start_afterwards, older, users)
 
     await asyncio.to_thread(newer.start)
     urls.append(newer.url)
     async with Receiver() as receiver:
         requests = NewerRequests(newer.url, older.url, users, receiver)
         await requests.submit()
-        await _work_goes_on(users)
-        await requests.note_who_waits()
+        await _await_progress(users)
+        await requests.note_waiting()
 
         newer_worker = newer.start_worker("--name", "newer")
-        await _work_goes_on(users)
+        await _await_progress(users)
         await requests.submit()
         await _stops(older_worker, users, "the older worker")
-        await _work_goes_on(users)
+        await _await_progress(users)
 
         urls.remove(older.url)
         await _stops(older.process, users, "the older API")
-        await _work_goes_on(users)
+        await _await_progress(users)
         await requests.submit(ask_older=False)
         users.leaving.set()
-        await coming_and_going
-        await requests.see_the_end()
+        await working
+        await requests.check_results()
     await users.ask_again()
     await _stops(newer_worker, users, "the newer worker")
     await _stops(newer.process, users, "the newer API")
     return requests
 
 
-async def _work_goes_on(users: Users) -> None:
+async def _await_progress(users: Users) -> None:
     enough = users.report.ended + _ENDS
     try:
         async with asyncio.timeout(_STANDSTILL):
@@ -235,7 +234,7 @@ async def _work_goes_on(users: Users) -> None:
 
 
 async def _stops(process: "subprocess.Popen[str] | subprocess.Popen[bytes] | None", users: Users, what: str) -> None:
-    """As when somebody upgrades: it is asked to, and has the time it needs."""
+    """Stop a process as an operator does, with the time that it needs."""
     assert process is not None
     process.terminate()
     try:
@@ -251,18 +250,18 @@ def _start_afterwards(older: Service, users: Users) -> str:
     try:
         refused = pipelet("worker", cwd=older.folder, timeout=30, variables=older.variables, **older.settings)
     except subprocess.TimeoutExpired:
-        users.fault("an older worker that starts after the migration works on a database that it does not know")
+        users.fault("an older worker that starts after the migration works on a schema that it does not know")
         return "works"
     said = refused.stderr.strip().rpartition("\n")[2]
     if refused.returncode == 0 or "newer version" not in said:
         users.fault(f"an older worker that starts after the migration ends with {refused.returncode}: {said}")
-    return "refused, and told why"
+    return "refused, with the reason"
 
 
-async def _who_drew_what(database: str, requests: NewerRequests, users: Users, seen: Seen) -> None:
-    rows = await look_up(database, "SELECT id, worker, started_at > start_by FROM job WHERE state = 'succeeded'")
+async def _attribute_results(database: str, requests: NewerRequests, users: Users, seen: Seen) -> None:
+    rows = await look_up(database, "SELECT id, worker, started_at > start_deadline FROM job WHERE state = 'succeeded'")
     workers = {request_id: worker for request_id, worker, _ in rows}
-    seen.drawn.update(workers.values())
+    seen.generated.update(workers.values())
     seen.newer = len(requests.sent)
     seen.newer_waited.update(sent.kind.name for sent in requests.waited)
     seen.newer_by_older = sum(workers.get(sent.id) == "older" for sent in requests.sent)
@@ -270,7 +269,7 @@ async def _who_drew_what(database: str, requests: NewerRequests, users: Users, s
         if is_late and worker == "older":
             seen.begun_late += 1
         elif is_late:
-            users.fault(f"{request_id}: the newer worker began it after its deadline")
+            users.fault(f"{request_id}: the newer worker started it after its deadline")
 
 
 def _table(databases: dict[str, Seen]) -> Table:
@@ -284,27 +283,27 @@ def _table(databases: dict[str, Seen]) -> Table:
     reports = [each.report for each in seen]
     row("migrated under the older processes, within", *(f"{each.migration_seconds:.1f} s" for each in seen))
     row(
-        "an older worker that starts afterwards",
+        "an older worker that starts after it",
         *(each.start_afterwards for each in seen),
     )
     for version in ("older", "newer"):
         row(f"submitted through the {version} API", *(each.submits[version] for each in seen))
     for worker in ("older", "newer"):
-        row(f"drawn by the {worker} worker", *(each.drawn[worker] for each in seen))
+        row(f"generated by the {worker} worker", *(each.generated[worker] for each in seen))
     table.add_section()
-    row("asked for what is newer", *(each.newer for each in seen))
-    row("… drawn by the older worker", *(each.newer_by_older for each in seen))
+    row("requests for newer features", *(each.newer for each in seen))
+    row("… generated by the older worker", *(each.newer_by_older for each in seen))
     row("… waited for the newer worker", *(_counted(each.newer_waited) for each in seen))
-    row("… begun by the older worker after their deadline", *(each.begun_late for each in seen))
+    row("… started by the older worker after their deadline", *(each.begun_late for each in seen))
     table.add_section()
     row("accepted", *(report.accepted for report in reports))
     row("ended once, as they should", *(report.completed for report in reports))
     row("cancelled, and stayed so", *(report.cancelled for report in reports))
     row("lost", *(each.lost for each in seen))
     row("needed more than one attempt", *(report.retried for report in reports))
-    row("submits refused for the moment, or answer lost", *(report.lost_answers for report in reports))
+    row("submits refused for the moment, or reply lost", *(report.lost_answers for report in reports))
     row("warnings and errors in the logs", *(_counted(each.troubles) for each in seen))
-    row("broken promises", *(len(report.faults) for report in reports))
+    row("broken guarantees", *(len(report.faults) for report in reports))
     return table
 
 

@@ -1,12 +1,10 @@
-"""`python -m training`: train the model in the box."""
+"""`python -m training`: train the demo model."""
 
 from pathlib import Path
 
 from cyclopts import App
 
-app = App(
-    name="training", help="Train the model in the box, from nothing, step by step. Each step resumes what it finds."
-)
+app = App(name="training", help="Train the demo model, from nothing, step by step. Each step resumes what it finds.")
 
 
 @app.command
@@ -44,18 +42,18 @@ def transformer(
 
 @app.command
 def export(out: Path, *, folder: Path = Path("training-run")) -> None:
-    """Write the pipeline to a folder, as it ships in the box."""
+    """Write the pipeline to a folder, as it ships."""
     from training.export import export as write
 
     write(folder, out)
 
 
 @app.command
-def unpack(box: Path, *, folder: Path = Path("training-run")) -> None:
+def unpack(checkpoint: Path, *, folder: Path = Path("training-run")) -> None:
     """Go on from an exported model: lay its parts out where the other steps look for them."""
     from training.export import unpack as lay_out
 
-    lay_out(box, folder)
+    lay_out(checkpoint, folder)
 
 
 @app.command(name="all")

@@ -1,4 +1,4 @@
-"""The trained model as a diffusers folder, in bfloat16: what ships in the box. And back again, to train on."""
+"""The trained model as a diffusers folder, in bfloat16, as it ships; and back, to train on."""
 
 import json
 import shutil
@@ -45,12 +45,12 @@ def _tidy(config: Path) -> None:
     config.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def unpack(box: Path, folder: Path) -> None:
+def unpack(checkpoint: Path, folder: Path) -> None:
     """The way back: lay a pipeline's parts out in ``folder`` as the training steps keep them, to go on from there."""
-    shutil.copytree(box / "vae", folder / "vae")
+    shutil.copytree(checkpoint / "vae", folder / "vae")
     for part in ("transformer", "text_encoder", "tokenizer"):
-        shutil.copytree(box / part, folder / "model" / part)
-    config = json.loads((box / "vae" / "config.json").read_text("utf-8"))
+        shutil.copytree(checkpoint / part, folder / "model" / part)
+    config = json.loads((checkpoint / "vae" / "config.json").read_text("utf-8"))
     numbers = {"mean": config["shift_factor"], "scale": config["scaling_factor"]}
     (folder / "model" / "latents.json").write_text(json.dumps(numbers))
 

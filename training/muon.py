@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from pipelet.engine.devices import quick_dtype
+from pipelet.engine.diffusers.devices import native_dtype
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ROUNDS = 5
@@ -35,7 +35,7 @@ class Muon(torch.optim.Optimizer):
 
 def orthogonal(matrix: Tensor) -> Tensor:
     """The nearest matrix whose singular values are all about 1, by Newton-Schulz iteration, in bfloat16 or better."""
-    wide = matrix.to(quick_dtype(matrix.device))
+    wide = matrix.to(native_dtype(matrix.device))
     tall = wide.shape[0] > wide.shape[1]
     if tall:
         wide = wide.T

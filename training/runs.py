@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipelet.engine.devices import quick_dtype
+from pipelet.engine.diffusers.devices import native_dtype
 
 
 def device() -> torch.device:
@@ -20,7 +20,7 @@ def device() -> torch.device:
 
 def halved(where: torch.device) -> torch.autocast:
     """Inside of it, what can be is computed in half the bits, if the device gains by that."""
-    return torch.autocast(where.type, torch.bfloat16, enabled=quick_dtype(where) is torch.bfloat16)
+    return torch.autocast(where.type, torch.bfloat16, enabled=native_dtype(where) is torch.bfloat16)
 
 
 class Run:

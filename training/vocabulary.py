@@ -1,4 +1,4 @@
-"""What the model in the box knows: things to draw, their names, and colours to draw them on.
+"""What the demo model knows: things to draw, their names, and colours to draw them on.
 
 The words are data, in ``vocabulary.toml``; the pictures of the things are Fluent emoji in ``art/`` (see its NOTICE).
 """

@@ -25,7 +25,7 @@ DBOS(
 
 
 @DBOS.step()
-def draw(number: int) -> str:
+def generate_file(number: int) -> str:
     path = PICTURES / f"{DBOS.workflow_id}.png"
     path.write_bytes(handler.generate(number))
     return str(path)
@@ -33,7 +33,7 @@ def draw(number: int) -> str:
 
 @DBOS.workflow()
 def generate(number: int) -> str:
-    return draw(number)
+    return generate_file(number)
 
 
 @front.post("/pictures")

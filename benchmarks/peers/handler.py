@@ -18,7 +18,7 @@ NOISE = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint
 
 def generate(number: int) -> bytes:
     """A PNG."""
-    import fpng  # Pipelet's painter needs the rest of this module alone: its worker writes the PNG
+    import fpng  # Pipelet's backend needs the rest of this module alone: its worker writes the PNG
 
     began = time.time()
     time.sleep(SECONDS)

@@ -16,11 +16,11 @@ from typing import Any
 
 import httpx2 as httpx
 import psutil
-from tests.postgres_server import Server
+from tests.support.servers.postgres import Server
 
-from benchmarks import load
+from benchmarks.lib import load
+from benchmarks.lib.service import APP, ROOT, serving
 from benchmarks.peers.handler import SIDE, STAMPS
-from benchmarks.service import APP, ROOT, serving
 
 _START_SECONDS = 90.0
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -123,7 +123,7 @@ class Pipelet(System):
             serving(
                 self.folder / "data",
                 workers=self.workers,
-                painter="benchmarks.painters:StampedNoise",
+                backend="benchmarks.lib.backends:StampedNoise",
                 settings=self._settings(),
             )
         )

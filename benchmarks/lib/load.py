@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.service import APP, ROOT
+from benchmarks.lib.service import APP, ROOT
 
 _PATIENCE = 30.0
 _KEPT_ALIVE = 3.0
@@ -120,7 +120,7 @@ class _Answer:
 
 def hammer(port: int, server_pid: int, raw: bytes, *, connections: int, seconds: float) -> Report:
     """Repeat one request on many connections at once, from another process."""
-    command = [sys.executable, "-m", "benchmarks.load", str(port), str(server_pid), str(connections), str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.lib.load", str(port), str(server_pid), str(connections), str(seconds)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
     ended = subprocess.run(command, input=raw, capture_output=True, env=environment, check=True)
     return Report(**json.loads(ended.stdout))

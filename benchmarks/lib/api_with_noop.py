@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
-from pipelet import wiring
-from pipelet.api.app import Direct
-from pipelet.cli.serve import serve
+from pipelet.api.routing import RawRoute
+from pipelet.cli.commands.operator import serve
+from pipelet.wiring.api import Api
 
 NOOP = "/noop"
 BARE_NOOP = "/bare-noop"
@@ -19,18 +19,19 @@ async def noop(request: Request) -> Response:
 
 
 def main() -> None:
-    build_api = wiring.build_api
+    build_api = serve.build_api
 
-    def with_noop(*arguments: Any, **more: Any) -> FastAPI:
+    def with_noop(*arguments: Any, **more: Any) -> Api:
         api = build_api(*arguments, **more)
+        router = api.app.router
         # First as anybody writes one, then without what FastAPI does for arguments and models, as our own are.
-        for path, kind in ((NOOP, APIRoute), (BARE_NOOP, Direct)):
-            api.router.add_api_route(path, noop, methods=["GET"], route_class_override=kind)
-            api.router.routes.insert(0, api.router.routes.pop())
+        for path, kind in ((NOOP, APIRoute), (BARE_NOOP, RawRoute)):
+            router.add_api_route(path, noop, methods=["GET"], route_class_override=kind)
+            router.routes.insert(0, router.routes.pop())
         return api
 
-    wiring.build_api = with_noop
-    serve(workers=0)
+    serve.build_api = with_noop
+    serve.serve(workers=0)
 
 
 if __name__ == "__main__":

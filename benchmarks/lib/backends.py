@@ -1,4 +1,4 @@
-"""A quick painter that notes when it is told to draw and when it has drawn. It runs in the engine's child process."""
+"""A quick backend that notes when it is told to draw and when it has drawn. It runs in the engine's child process."""
 
 import os
 import time
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.engine.zoo.gradient import Gradient
+from tests.support.backends.gradient import Gradient
 
+from benchmarks.lib.service import STAMPS
 from benchmarks.peers import handler
-from benchmarks.service import STAMPS
 
 
 class Stamping:
-    """Laid over a painter. A line for each drawing: seed, begin and end, in seconds since the epoch."""
+    """Laid over a backend. A line for each drawing: seed, begin and end, in seconds since the epoch."""
 
-    def draw(self, *, spec: Any, **rest: Any) -> None:
+    def generate(self, *, spec: Any, **rest: Any) -> None:
         began = time.time()
-        super().draw(spec=spec, **rest)  # type: ignore[misc]
+        super().generate(spec=spec, **rest)  # type: ignore[misc]
         with open(os.environ[STAMPS], "a") as stamps:
             stamps.write(f"{spec.seed} {began:.6f} {time.time():.6f}\n")
 
@@ -29,11 +29,11 @@ class StampedGradient(Stamping, Gradient):
 class Noise(Gradient):
     """What the peers do in `peers/handler.py`, where the worker writes the PNG."""
 
-    def draw(self, *, spec: Any, out: Any, on_task: Any, **rest: Any) -> None:
-        on_task(1)
+    def generate(self, *, spec: Any, out: Any, on_progress: Any, **rest: Any) -> None:
+        on_progress(1)
         time.sleep(handler.SECONDS)
         out[:] = handler.NOISE
-        on_task(spec.num_inference_steps + 2)
+        on_progress(spec.num_inference_steps + 2)
 
 
 class StampedNoise(Stamping, Noise):
@@ -48,7 +48,7 @@ class Stamp:
 
 
 def stamps_of(data_dir: Path) -> list[Stamp]:
-    """What the painter of the service in `data_dir` has noted, in the order of drawing."""
+    """What the backend of the service in `data_dir` has noted, in the order of drawing."""
     file = data_dir.parent / f"{data_dir.name}.stamps"
     lines = file.read_text().splitlines(keepends=True) if file.exists() else []
     stamps = []

@@ -15,7 +15,7 @@ class Record:
     submitted_at: float
     started_at: float | None
     finished_at: float | None
-    expected_seconds: float
+    estimated_seconds: float
 
     @property
     def total_seconds(self) -> float:
@@ -26,7 +26,7 @@ class Record:
 
 def read(database: Path) -> Mapping[str, Record]:
     """All requests, by id."""
-    query = "SELECT id, state, submitted_at, started_at, finished_at, expected_seconds FROM job ORDER BY seq"
+    query = "SELECT id, state, submitted_at, started_at, finished_at, estimated_seconds FROM job ORDER BY seq"
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
         return {row[0]: Record(*row) for row in connection.execute(query)}
 
@@ -37,7 +37,7 @@ def unfinished(database: Path) -> int:
         return int(connection.execute(query).fetchone()[0])
 
 
-def await_drained(database: Path, *, within: float, look_every: float = 0.2) -> None:
+def await_drained(database: Path, *, within: float, poll_interval: float = 0.2) -> None:
     """Until every request has ended.
 
     Raises:
@@ -47,4 +47,4 @@ def await_drained(database: Path, *, within: float, look_every: float = 0.2) -> 
     while left := unfinished(database):
         if time.monotonic() > until:
             raise TimeoutError(f"{left} requests have not ended after {within:.0f} s.")
-        time.sleep(look_every)
+        time.sleep(poll_interval)

@@ -50,7 +50,7 @@ def show(title: str, lines: Sequence[Line], *, load: float, notes: Sequence[str]
                 if line.ratio is not None:
                     ratios.write(json.dumps({"what": line.what, **asdict(line.ratio)}) + "\n")
     machine = f"{os.cpu_count()} cores, load {load:.1f} at the start, Python {platform.python_version()}"
-    table = Table(title=title, caption="\n".join([*notes, f"{machine}, {versions()}"]), box=box.SIMPLE_HEAD)
+    table = Table(title=title, caption="\n".join([*notes, f"{machine}, {revisions()}"]), box=box.SIMPLE_HEAD)
     table.title_justify = table.caption_justify = "left"
     for heading in ("", "measured", "beside", "goal", ""):
         table.add_column(heading, overflow="fold")
@@ -65,7 +65,7 @@ def load_now() -> float:
     return os.getloadavg()[0]
 
 
-def versions() -> str:
+def revisions() -> str:
     return ", ".join([f"SQLite {sqlite3.sqlite_version}", *filter(None, map(_version, _PACKAGES))])
 
 

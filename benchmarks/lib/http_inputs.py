@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from benchmarks.service import APP
+from benchmarks.lib.service import APP
 
 CRLF = b"\r\n"
 

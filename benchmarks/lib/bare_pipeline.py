@@ -10,13 +10,13 @@ import torch
 from diffusers import ZImagePipeline
 from diffusers.utils import logging
 
-from pipelet.engine.devices import quick_dtype
+from pipelet.engine.diffusers.devices import native_dtype
 
 
 def main() -> None:
     torch.set_num_threads(1)
     logging.disable_progress_bar()
-    pipe = ZImagePipeline.from_pretrained(sys.argv[1], dtype=quick_dtype(torch.device("cpu")))
+    pipe = ZImagePipeline.from_pretrained(sys.argv[1], dtype=native_dtype(torch.device("cpu")))
     pipe.set_progress_bar_config(disable=True)
     for line in sys.stdin:
         print(json.dumps(_seconds(pipe, **json.loads(line))), flush=True)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 import uvloop
 
-from benchmarks.service import ROOT
+from benchmarks.lib.service import ROOT
 
 _PATIENCE = 60.0
 
@@ -46,7 +46,7 @@ def _as_text(requests: Sequence[bytes]) -> list[str]:
 
 def _run(order: dict[str, object]) -> list[Answer]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    command = [sys.executable, "-m", "benchmarks.crowd"]
+    command = [sys.executable, "-m", "benchmarks.lib.clients"]
     ended = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, env=environment)
     if ended.returncode:
         raise RuntimeError(ended.stderr)

@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.service import APP, scratch, serving
+from benchmarks.lib.service import APP, scratch, serving
 from pipelet.client import Client
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
-from pipelet.wiring import read_catalog
+from pipelet.wiring.catalog import read_catalog
 from training.judge import Picture
 
 SIDE = 256
 STEPS = 8
-BOX = "box"
+DEMO = "demo"
 
 
-def drawn(prompts: Sequence[str], *, model: str = BOX, direct: bool = False) -> Iterator[Picture]:
-    """Draw them one after the other; `model` is a folder, or `box` for the model in the box."""
+def drawn(prompts: Sequence[str], *, model: str = DEMO, direct: bool = False) -> Iterator[Picture]:
+    """Draw them one after the other; `model` is a folder, or `demo` for the demo model."""
     pictures = _directly(prompts, model) if direct else _through_the_service(prompts, model)
     for number, picture in enumerate(pictures, 1):
         if sys.stderr.isatty():
@@ -32,17 +32,17 @@ def drawn(prompts: Sequence[str], *, model: str = BOX, direct: bool = False) -> 
 
 
 def _guidance() -> float:
-    return read_catalog(Settings()).models[BOX].guidance_scale
+    return read_catalog(Settings()).models[DEMO].guidance_scale
 
 
 def _through_the_service(prompts: Sequence[str], model: str) -> Iterator[Picture]:
-    settings = {"PIPELET_THREADS": "1", "PIPELET_MODEL": model if model == BOX else str(Path(model).resolve())}
+    settings = {"OMP_NUM_THREADS": "1", "PIPELET_MODEL": model if model == DEMO else str(Path(model).resolve())}
     with (
         scratch() as folder,
         serving(folder / "data", settings=settings) as service,
         Client(f"http://127.0.0.1:{service.port}", service.key) as client,
     ):
-        # Also a folder, of which the catalog knows nothing, is drawn as the box is.
+        # Also a folder, of which the catalog knows nothing, is drawn as the demo model is.
         how = {"num_inference_steps": STEPS, "guidance_scale": _guidance()}
         sent = [
             client.submit(APP, prompt=prompt, width=SIDE, height=SIDE, seed=number, **how).request_id
@@ -60,14 +60,14 @@ def _directly(prompts: Sequence[str], model: str) -> Iterator[Picture]:
     from diffusers.utils import logging
     from transformers.utils import logging as more_logging
 
-    from pipelet.engine.devices import quick_dtype
+    from pipelet.engine.diffusers.devices import native_dtype
 
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     more_logging.disable_progress_bar()
-    folder = resolve("package:box") if model == BOX else model
+    folder = resolve("package:demo") if model == DEMO else model
     guidance = _guidance()
-    pipe = ZImagePipeline.from_pretrained(folder, dtype=quick_dtype(torch.device("cpu")))
+    pipe = ZImagePipeline.from_pretrained(folder, dtype=native_dtype(torch.device("cpu")))
     pipe.set_progress_bar_config(disable=True)
     for number, prompt in enumerate(prompts):
         yield np.asarray(

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.support import fork_server
+
+ROOT = Path(__file__).parents[2]
 APP = "z-image-text-to-image"
 STAMPS = "BENCHMARK_STAMPS"
-"""Names the file that the painters of `benchmarks.painters` write to."""
+"""Names the file that the backends of `benchmarks.lib.backends` write to."""
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 
@@ -54,23 +56,21 @@ def serving(
     data_dir: Path,
     *,
     workers: int = 1,
-    painter: str | None = None,
+    backend: str | None = None,
     settings: Mapping[str, str] | None = None,
     command: Sequence[str] = ("-m", "pipelet", "serve"),
 ) -> Iterator[Service]:
     """Start the service on a free port, and stop it afterwards as an operator would.
 
     Args:
-        painter: `module:Class` that draws; None for the model in the box.
+        backend: `module:Class` that draws; None for the demo model.
         settings: more `PIPELET_*` variables.
         command: what to run instead of `pipelet serve`; it has to greet as that does.
     """
-    environment = _environment(data_dir, workers, painter) | dict(settings or {})
+    environment = _environment(data_dir, workers, backend) | dict(settings or {})
     with (data_dir.parent / f"{data_dir.name}.log").open("w+") as log:
         began = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *command], env=environment, stdout=log, stderr=log, cwd=data_dir.parent
-        )
+        process = _start(command, environment, data_dir.parent, log.fileno())
         try:
             port, seconds = _await_greeting(process, Path(log.name), began)
             yield Service(
@@ -89,6 +89,13 @@ def serving(
                 process.wait()
 
 
+def _start(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: int) -> fork_server.Process:
+    if fork_server.ADDRESS in os.environ:  # a test asks whether the benchmark runs, not how fast
+        _, module, *arguments = command
+        return fork_server.start(arguments, cwd=folder, env=environment, stdout=log, stderr=log, module=module)
+    return subprocess.Popen([sys.executable, *command], env=environment, stdout=log, stderr=log, cwd=folder)
+
+
 def _key(data_dir: Path, environment: Mapping[str, str]) -> str:
     """Of the user `local`; on PostgreSQL the service makes none."""
     file = data_dir / "local-key"
@@ -98,7 +105,7 @@ def _key(data_dir: Path, environment: Mapping[str, str]) -> str:
     return subprocess.run(made, env=dict(environment), check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _environment(data_dir: Path, workers: int, painter: str | None) -> dict[str, str]:
+def _environment(data_dir: Path, workers: int, backend: str | None) -> dict[str, str]:
     # What is set for another service must not reach this one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIPELET_")}
     environment |= {
@@ -112,14 +119,14 @@ def _environment(data_dir: Path, workers: int, painter: str | None) -> dict[str,
         STAMPS: str(data_dir.parent / f"{data_dir.name}.stamps"),
     }
     data_dir.mkdir(exist_ok=True)
-    if painter is not None:
+    if backend is not None:
         catalog = data_dir.parent / f"{data_dir.name}.toml"
-        catalog.write_text(f'[models.painted]\nsource = "package:box"\npainter = "{painter}"\n')
+        catalog.write_text(f'[models.painted]\nsource = "package:demo"\nbackend = "{backend}"\n')
         environment |= {"PIPELET_CATALOG": str(catalog), "PIPELET_MODEL": "painted"}
     return environment
 
 
-def _await_greeting(process: "subprocess.Popen[bytes]", log: Path, began: float) -> tuple[int, float]:
+def _await_greeting(process: fork_server.Process, log: Path, began: float) -> tuple[int, float]:
     """The port, and the seconds until it was said."""
     while time.perf_counter() - began < _START_SECONDS and process.poll() is None:
         for line in log.read_text().splitlines(keepends=True):
