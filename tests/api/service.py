@@ -20,7 +20,7 @@ from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 from pipelet.outbound import is_public
 from pipelet.store.sqlite import SqliteStore
-from pipelet.wiring.catalog_file import parse
+from pipelet.wiring.catalog_parser import parse
 from tests.support.jobs import APP, EDIT, FakeClock, claim_request
 
 CATALOG = parse((files("pipelet") / "catalog.toml").read_text("utf-8"))

@@ -14,7 +14,7 @@ from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import NotFound
 from pipelet.domain.generation.image import ImageSpec
 from pipelet.services.queue.maintenance import Maintenance
-from pipelet.wiring.catalog_file import parse
+from pipelet.wiring.catalog_parser import parse
 from tests.api.service import Service
 from tests.support.images import data_uri, encoded, picture, png
 from tests.support.jobs import APP, EDIT, claim_request
@@ -219,7 +219,7 @@ async def test_pictures_go_with_their_request(service: Service) -> None:
     spec = await spec_of(service, image_urls=[RED, BLUE])
     lease = await service.store.leases.claim(claim_request(EDIT, now=service.clock.now()))
     assert lease is not None
-    await service.store.leases.rescue_worker_jobs("w1", service.clock.now())
+    await service.store.leases.requeue_of_worker("w1", service.clock.now())
     service.clock.time += 3000
     await _clear_up(service)
     assert 2 == len(await stored(service, spec))
@@ -286,8 +286,8 @@ async def test_a_submit_made_again_stores_no_more_pictures(service: Service) -> 
 async def test_a_file_of_our_own_is_read_without_a_request(service: Service) -> None:
     """By the URL that a result named: for as long as it is good, and for nothing else."""
     await service.blobs.put("outputs/a/girl 1.png", png(), "image/png")
-    url = service.blobs.url("outputs/a/girl 1.png", now=service.clock.now(), base_url="http://pipelet.test")
-    gone = service.blobs.url("outputs/a/gone.png", now=service.clock.now(), base_url="http://pipelet.test")
+    url = service.blobs.signed_url("outputs/a/girl 1.png", now=service.clock.now(), base_url="http://pipelet.test")
+    gone = service.blobs.signed_url("outputs/a/gone.png", now=service.clock.now(), base_url="http://pipelet.test")
 
     assert [(96, 64)] == [each.size for each in await stored(service, await spec_of(service, image_urls=[url]))]
     service.clock.time += 1

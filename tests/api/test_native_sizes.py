@@ -4,7 +4,7 @@ import pytest
 
 from pipelet.domain.capacity.cost_model import prior_costs, spec_work
 from pipelet.domain.catalog import Catalog
-from pipelet.wiring.catalog_file import parse
+from pipelet.wiring.catalog_parser import parse
 from tests.api.service import Service
 from tests.support.jobs import make_spec
 

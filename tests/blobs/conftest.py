@@ -28,7 +28,7 @@ class Shelf:
         self.client = client
 
     def url(self, key: str) -> str:
-        return self.blobs.url(key, now=SystemClock().now(), base_url="http://pipelet.test")
+        return self.blobs.signed_url(key, now=SystemClock().now(), base_url="http://pipelet.test")
 
     async def fetch(self, url: str, **headers: str) -> httpx2.Response:
         return await self.client.get(url, headers=headers)

@@ -18,7 +18,7 @@ def make_blobs(folder: Path) -> DiskBlobStore:
 
 
 def signed(blobs: DiskBlobStore, *, now: float = 1000.0) -> tuple[str, str]:
-    query = parse_qs(urlsplit(blobs.url(KEY, now=now, base_url="http://h")).query)
+    query = parse_qs(urlsplit(blobs.signed_url(KEY, now=now, base_url="http://h")).query)
     return query["expires"][0], query["signature"][0]
 
 

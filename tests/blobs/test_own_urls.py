@@ -16,7 +16,7 @@ async def test_a_file_in_our_bucket_is_read_by_its_url(make_s3: MakeS3) -> None:
     """The server decides by the signature; beside our files nothing of it is reached."""
     blobs = make_s3()
     await blobs.put(KEY, b"pixels", "image/png")
-    url = blobs.url(KEY, now=SystemClock().now(), base_url="")
+    url = blobs.signed_url(KEY, now=SystemClock().now(), base_url="")
     async with public_only_client() as public, httpx2.AsyncClient() as storage:
         http_clients = HttpClients(public=public, storage=storage)
         downloads = ImageFetcher(http_clients=http_clients, blobs=blobs, signed_files=None, clock=SystemClock())

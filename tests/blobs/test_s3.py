@@ -23,7 +23,7 @@ FILE = "outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__00001_.p
 
 
 def url_of(blobs, key: str = FILE) -> str:
-    return blobs.url(key, now=time.time(), base_url="http://pipelet.test")
+    return blobs.signed_url(key, now=time.time(), base_url="http://pipelet.test")
 
 
 async def test_files_lie_below_the_prefix(make_s3: MakeS3, s3_server: S3Server) -> None:

@@ -11,7 +11,7 @@ from pipelet.domain.generation.image import ImageSpec, InputImage
 from pipelet.domain.generation.plan import plan_generation
 from pipelet.domain.generation.sizes import Size
 from pipelet.domain.jobs.progress import tasks_per_job
-from pipelet.wiring.catalog_file import parse
+from pipelet.wiring.catalog_parser import parse
 from tests.support.jobs import make_spec
 
 MODELS = """

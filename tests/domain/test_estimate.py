@@ -49,7 +49,7 @@ def test_one_request_sets_the_scale(factor: float) -> None:
 
     cost_models = CostModel().observe(work, true_seconds(work, factor))
 
-    assert pytest.approx(true_seconds(work, factor), rel=0.1) == cost_models.costs(PRIOR_GENERATE).predict(work)
+    assert pytest.approx(true_seconds(work, factor), rel=0.1) == cost_models.fit(PRIOR_GENERATE).predict(work)
 
 
 def test_it_learns_a_mixed_load_from_noisy_times() -> None:
@@ -59,7 +59,7 @@ def test_it_learns_a_mixed_load_from_noisy_times() -> None:
     for work in mixed_works(rng, 60):
         cost_models = cost_models.observe(work, true_seconds(work) * rng.uniform(0.9, 1.1))
 
-    costs = cost_models.costs(PRIOR_GENERATE)
+    costs = cost_models.fit(PRIOR_GENERATE)
     errors = sorted(abs(costs.predict(work) / true_seconds(work) - 1) for work in mixed_works(rng, 200))
 
     assert errors[100] < 0.05
@@ -76,7 +76,7 @@ def test_it_follows_a_machine_that_changed() -> None:
         cost_models = cost_models.observe(work, true_seconds(work, 3.0))
 
     work = spec_work(make_spec(width=512, height=384))
-    assert pytest.approx(true_seconds(work, 3.0), rel=0.15) == cost_models.costs(PRIOR_GENERATE).predict(work)
+    assert pytest.approx(true_seconds(work, 3.0), rel=0.15) == cost_models.fit(PRIOR_GENERATE).predict(work)
 
 
 @given(
@@ -91,7 +91,7 @@ def test_no_history_makes_it_absurd(history: list[tuple[tuple[int, int], int, in
         spec = make_spec(width=width, height=height, batch_size=batch, num_inference_steps=steps)
         cost_models = cost_models.observe(spec_work(spec), seconds)
 
-    costs = cost_models.costs(PRIOR_GENERATE)
+    costs = cost_models.fit(PRIOR_GENERATE)
     predictions = [costs.predict(spec_work(make_spec(width=w, height=h))) for w, h in SIZES]
 
     assert predictions == sorted(predictions)

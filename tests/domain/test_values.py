@@ -14,7 +14,7 @@ from pipelet.domain.generation.plan import plan_generation, split_batch
 from pipelet.domain.jobs.job import JobState
 from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind, Interrupted, Outcome, Released, Succeeded, verdict
 from pipelet.domain.jobs.progress import tasks_per_job
-from pipelet.wiring.catalog_file import parse
+from pipelet.wiring.catalog_parser import parse
 from tests.support.jobs import make_job, make_key
 
 LOST = Failure(FailureKind.WORKER_LOST, "The worker was lost.")

@@ -14,7 +14,7 @@ from pipelet.domain.generation.image import InputImage
 from pipelet.engine.diffusers.backend import DiffusersBackend
 from pipelet.engine.diffusers.devices import native_dtype
 from pipelet.engine.sources import resolve
-from pipelet.wiring.catalog_file import parse
+from pipelet.wiring.catalog_parser import parse
 from training.export import model_card
 from training.judge import background, recognise
 from training.latents import SIZES

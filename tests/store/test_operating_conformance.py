@@ -401,7 +401,7 @@ async def test_a_worker_frees_only_its_own_name(store: Store) -> None:
     await store.workers.deregister("w1", "first")
     assert HeartbeatReply.CONTINUE == await store.workers.heartbeat(report("w1", "other", seen_at=2.0))
 
-    await store.leases.rescue_worker_jobs("w1", 3.0)
+    await store.leases.requeue_of_worker("w1", 3.0)
     assert HeartbeatReply.CONTINUE == await store.workers.heartbeat(report("w1", "third", seen_at=3.0))
 
 

@@ -63,10 +63,10 @@ async def fail(store: Store, lease: Lease) -> None:
 
 async def lose_it_again_and_again(store: Store, lease: Lease) -> None:
     for _ in range(MAX_ATTEMPTS - 1):
-        await store.leases.rescue_worker_jobs(lease.worker, NOW)
+        await store.leases.requeue_of_worker(lease.worker, NOW)
         assert await due(store) is None
         assert await store.leases.claim(claim_request())
-    await store.leases.rescue_worker_jobs(lease.worker, NOW)
+    await store.leases.requeue_of_worker(lease.worker, NOW)
 
 
 async def let_it_run_out_again_and_again(store: Store, lease: Lease) -> None:
@@ -91,7 +91,7 @@ async def stop_what_runs(store: Store, lease: Lease) -> None:
 
 async def lose_what_is_to_stop(store: Store, lease: Lease) -> None:
     await store.jobs.cancel(lease.job.id, NOW, running=True)
-    await store.leases.rescue_worker_jobs(lease.worker, NOW)
+    await store.leases.requeue_of_worker(lease.worker, NOW)
     await store.jobs.expire_overdue(NOW, 10)
 
 

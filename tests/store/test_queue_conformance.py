@@ -204,7 +204,7 @@ async def test_a_late_worker_loses(store: Store) -> None:
     current = await store.leases.claim(claim_request(now=1_000_011.0, worker="w2"))
     assert current is not None
 
-    assert not await store.leases.extend(late, 1_000_099.0)
+    assert not await store.leases.renew(late, 1_000_099.0)
     assert not await store.leases.report_progress(late, Progress(5, 12))
     assert not await store.files.reserve(late, ["outputs/late.png"])
     assert not await store.leases.finish(late, success("outputs/late.png"), 1_000_012.0)
@@ -222,7 +222,7 @@ async def test_an_extended_lease_holds(store: Store) -> None:
     lease = await store.leases.claim(claim_request(seconds=10))
     assert lease is not None
 
-    assert await store.leases.extend(lease, 1_000_030.0)
+    assert await store.leases.renew(lease, 1_000_030.0)
 
     assert [] == await store.leases.requeue_expired(1_000_029.0)
     assert 1 == len(await store.leases.requeue_expired(1_000_030.0))
@@ -281,7 +281,7 @@ async def test_the_jobs_of_a_dead_worker_return_at_once(store: Store) -> None:
     await store.leases.claim(claim_request(worker="dead"))
     await store.leases.claim(claim_request(worker="alive"))
 
-    assert [dead.id] == [job.id for job in await store.leases.rescue_worker_jobs("dead", 1_000_001.0)]
+    assert [dead.id] == [job.id for job in await store.leases.requeue_of_worker("dead", 1_000_001.0)]
 
     states = [job.state for job in (await store.jobs.get(dead.id), await store.jobs.get(alive.id)) if job]
     assert [JobState.QUEUED, JobState.RUNNING] == states

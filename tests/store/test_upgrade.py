@@ -130,7 +130,7 @@ async def live(store: Store) -> None:
     assert [job.id] == [each.id for each in await store.leases.requeue_expired(1_000_001.0)]
     lease = await store.leases.claim(claim_request())
     assert lease is not None
-    assert await store.leases.extend(lease, 1_000_060.0)
+    assert await store.leases.renew(lease, 1_000_060.0)
     assert await store.leases.report_progress(lease, Progress(1, 2))
     key = f"outputs/{job.id}.png"
     assert await store.files.reserve(lease, [key])

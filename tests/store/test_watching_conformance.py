@@ -108,8 +108,8 @@ async def test_every_change_notifies_listeners(store: Store, second_store: Store
     async def claim() -> None:
         leases.append(await claimed(store))
 
-    async def rescue_worker_jobs() -> list[Job]:
-        return await store.leases.rescue_worker_jobs("w1", 1_000_000.0)
+    async def requeue_of_worker() -> list[Job]:
+        return await store.leases.requeue_of_worker("w1", 1_000_000.0)
 
     changes: list[Callable[[], Awaitable[object]]] = [
         lambda: store.jobs.submit(last),
@@ -118,7 +118,7 @@ async def test_every_change_notifies_listeners(store: Store, second_store: Store
         lambda: store.queue.move_to_front(job.id, 1_000_000.0),
         claim,
         lambda: store.leases.report_progress(leases[-1], Progress(1, 12)),
-        rescue_worker_jobs,
+        requeue_of_worker,
         claim,
         lambda: store.leases.finish(leases[-1], success("outputs/a.png"), 1_000_001.0),
         lambda: store.jobs.cancel(last.id, 1_000_002.0),

@@ -11,7 +11,7 @@ from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import OperationalError
 from pipelet.settings import Settings
 from pipelet.wiring.catalog import log_model, read_catalog
-from pipelet.wiring.catalog_file import parse
+from pipelet.wiring.catalog_parser import parse
 
 
 def saved(folder: Path, *, shift: float, name: str = "ZImagePipeline", source: str = "") -> Path:

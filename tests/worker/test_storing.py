@@ -60,7 +60,7 @@ async def test_files_of_a_killed_worker_are_deleted_in_time(workshop: WorkerHarn
     clock = FakeClock(lease.expires_at)
     maintenance = Maintenance(workshop.store, workshop.blobs, clock, retention_seconds=1e9, lease_seconds=10)
 
-    await maintenance.rescue_expired()
+    await maintenance.requeue_expired()
     await maintenance.prune()
     assert {"outputs/half.png"} == workshop.stored()
 
@@ -79,14 +79,14 @@ async def test_a_machine_that_slept_does_not_cost_an_attempt(workshop: WorkerHar
     lease = await workshop.store.leases.claim(claim_request(now=clock.now(), seconds=10))
     assert lease is not None
     maintenance = Maintenance(workshop.store, workshop.blobs, clock, retention_seconds=1e9, lease_seconds=10)
-    await maintenance.rescue_expired()
+    await maintenance.requeue_expired()
 
     clock.time += 3600  # the lid was closed
-    await maintenance.rescue_expired()
+    await maintenance.requeue_expired()
     running = await workshop.store.jobs.get(job.id)
     for _ in range(12):  # nobody extends it: then it is lost all the same, one lease later
         clock.time += 1
-        await maintenance.rescue_expired()
+        await maintenance.requeue_expired()
 
     lost = await workshop.store.jobs.get(job.id)
     assert running is not None
@@ -101,7 +101,7 @@ async def test_turns_that_come_a_little_late_are_no_sleep(workshop: WorkerHarnes
     await workshop.store.leases.claim(claim_request(now=clock.now(), seconds=2))
     maintenance = Maintenance(workshop.store, workshop.blobs, clock, retention_seconds=1e9, lease_seconds=2)
     for _ in range(3):
-        await maintenance.rescue_expired()
+        await maintenance.requeue_expired()
         clock.time += 1.3 * INTERVAL_SECONDS
 
     lost = await workshop.store.jobs.get(job.id)
@@ -119,7 +119,7 @@ async def test_one_file_that_cannot_be_deleted_does_not_keep_the_others(workshop
     (workshop.files / keys[0]).mkdir(parents=True)  # a folder is in its place
     clock = FakeClock(lease.expires_at)
     maintenance = Maintenance(workshop.store, workshop.blobs, clock, retention_seconds=1e9, lease_seconds=10)
-    await maintenance.rescue_expired()
+    await maintenance.requeue_expired()
     clock.time += 3600
 
     await maintenance.prune()
@@ -135,7 +135,7 @@ async def test_files_that_are_away_are_not_asked_for_one_by_one(workshop: Worker
     await workshop.store.files.reserve(lease, [f"outputs/{number:04d}.png" for number in range(300)])
     clock = FakeClock(lease.expires_at)
     maintenance = Maintenance(workshop.store, workshop.blobs, clock, retention_seconds=1e9, lease_seconds=10)
-    await maintenance.rescue_expired()
+    await maintenance.requeue_expired()
     clock.time += 3600
     (workshop.files / "outputs").touch()  # a file is in the folder's place
 

@@ -236,7 +236,7 @@ async def test_a_worker_that_lost_its_lease_stops_and_touches_nothing(workshop: 
     async with workshop.worker(lease_seconds=0.4):
         job = await workshop.store.jobs.submit(job_now(prompt="sleep=0.2"))
         await workshop.begun(job)
-        await workshop.store.leases.rescue_worker_jobs("w1", time.time())
+        await workshop.store.leases.requeue_of_worker("w1", time.time())
         stolen = await workshop.store.leases.claim(claim_request(now=time.time(), seconds=60, worker="thief"))
         assert stolen is not None
         other = await workshop.store.jobs.submit(job_now())

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from pipelet.api import suggestions
 from pipelet.api.dependencies import get_dependencies
 from pipelet.api.errors import Problem, problem_response
-from pipelet.api.urls import client_address, local_path
+from pipelet.api.request_urls import client_address, local_path
 from pipelet.domain import errors
 
 log = structlog.get_logger()

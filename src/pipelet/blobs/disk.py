@@ -20,7 +20,7 @@ _NOT_THERE = "This file is no longer stored."
 
 
 class DiskBlobStore:
-    """Implements `domain.ports.BlobStore`, and what `api.files` needs to serve the files."""
+    """Implements `domain.ports.BlobStore`, and what `api.operations.files` needs to serve the files."""
 
     def __init__(
         self, folder: Path, *, signing_key: bytes, url_ttl_seconds: float, permissions: Permissions = PRIVATE
@@ -79,7 +79,7 @@ class DiskBlobStore:
                 if time.time() - draft.stat().st_mtime > _STALE_TEMP_FILE_SECONDS:
                     draft.unlink()
 
-    def url(self, key: str, *, now: float, base_url: str) -> str:
+    def signed_url(self, key: str, *, now: float, base_url: str) -> str:
         expires = int(now + self._url_seconds)
         return f"{base_url}/files/{quote(key)}?expires={expires}&signature={self._sign(key, str(expires))}"
 

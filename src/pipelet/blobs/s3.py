@@ -148,7 +148,7 @@ class S3BlobStore:
                     raise
                 raise NotFound("This file is no longer stored.") from error
 
-    def url(self, key: str, *, now: float, base_url: str) -> str:
+    def signed_url(self, key: str, *, now: float, base_url: str) -> str:
         """Signed at this machine's time, which is `now` outside of tests. Clients do not come by `base_url`."""
         try:
             return obstore.sign(self._signer, "GET", key, self._lifetime)

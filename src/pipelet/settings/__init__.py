@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from pipelet.domain import database_url as database_urls
-from pipelet.domain.addresses import host_and_port, networks, origins
 from pipelet.domain.errors import OperationalError
+from pipelet.settings.addresses import host_and_port, networks, origins
 from pipelet.settings.aws import AwsSettings
 from pipelet.settings.errors import CONFIG_FILE, describe_all, describe_aws, unknown_variables
 from pipelet.settings.validators import BUCKET, BaseUrl, BlobsUrl, DatabaseUrl, Seconds

@@ -14,7 +14,7 @@ from pipelet import USER_AGENT, __version__
 from pipelet.api import app as api_app
 from pipelet.api.operations.metrics import Metrics
 from pipelet.api.operations.metrics_app import build_metrics_app
-from pipelet.api.urls import public_base_url
+from pipelet.api.request_urls import public_base_url
 from pipelet.blobs.disk import DiskBlobStore
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports.blobs import BlobStore

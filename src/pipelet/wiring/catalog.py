@@ -17,7 +17,7 @@ from pipelet.domain.errors import OperationalError
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
 from pipelet.system.processes import environment_without_secrets, module_path
-from pipelet.wiring.catalog_file import parse
+from pipelet.wiring.catalog_parser import parse
 
 log = structlog.get_logger()
 

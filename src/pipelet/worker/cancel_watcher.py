@@ -42,6 +42,6 @@ class CancelWatcher:
         self.poll_now.clear()
         if not self._watched:
             return
-        for token in await self._store.leases.cancel_requests(self._worker):
+        for token in await self._store.leases.list_cancel_requests(self._worker):
             if token in self._watched:  # the attempt may have ended during the query
                 self._watched[token].set()

@@ -38,7 +38,7 @@ class LeaseKeeper:
     async def renew_all(self) -> None:
         """Renew every lease once; call it several times within the length of a lease."""
         for lease, lost in list(self._held.values()):
-            if await self._store.leases.extend(lease, self._clock.now() + self._seconds):
+            if await self._store.leases.renew(lease, self._clock.now() + self._seconds):
                 continue
             if lease.token in self._held and lease.token not in self._finishing:
                 lost.set()

@@ -84,7 +84,7 @@ class Supervisor:
                 log.warning("worker.drained", worker=name, device=device, reason="Its place is empty until a restart.")
                 return
             log.error("worker.died", worker=name, exit_status=status)
-            await self._hand_back(name)
+            await self._requeue_jobs(name)
             lived_long = self._clock.now() - born > _HEALTHY_SECONDS
             if lived_long:
                 backoff.reset()
@@ -128,10 +128,10 @@ class Supervisor:
             stopped.cancel()
             del self._processes[name]
 
-    async def _hand_back(self, name: str) -> None:
+    async def _requeue_jobs(self, name: str) -> None:
         """Requeue the jobs of a dead worker now instead of waiting for its leases to expire."""
         try:
-            for job in await self._store.leases.rescue_worker_jobs(name, self._clock.now()):
+            for job in await self._store.leases.requeue_of_worker(name, self._clock.now()):
                 log.warning("worker.job_requeued", worker=name, request_id=job.id, state=job.state)
         except StoreError as error:  # then the leases do run out
             log.warning("worker.cleanup_failed", worker=name, reason=str(error))

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import error_detail, json_response, problem_response
 from pipelet.api.fal.lookup import get_own_job, request_id_headers
-from pipelet.api.urls import public_base_url
+from pipelet.api.request_urls import public_base_url
 from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.jobs.outcome import Failure, FailureKind
 from pipelet.services.requests.results import images_of, result_document

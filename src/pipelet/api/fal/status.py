@@ -11,7 +11,7 @@ from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import json_response
 from pipelet.api.fal.input.options import is_flag_set
 from pipelet.api.fal.lookup import get_own_job, request_id_headers
-from pipelet.api.urls import request_urls
+from pipelet.api.request_urls import request_urls
 from pipelet.domain.jobs.job import JobState, LogEntry
 from pipelet.services.requests.status import JobStatus
 

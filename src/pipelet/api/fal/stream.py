@@ -20,7 +20,7 @@ from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import as_json
 from pipelet.api.fal.lookup import get_own_job, request_id_headers
 from pipelet.api.fal.status import WIRE_STATES, status_document, wants_logs
-from pipelet.api.urls import request_urls
+from pipelet.api.request_urls import request_urls
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.errors import StoreError
 from pipelet.http_server.extensions import ABORT_EXTENSION

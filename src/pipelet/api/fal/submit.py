@@ -17,7 +17,7 @@ from pipelet.api.fal.input.schema import InputModel
 from pipelet.api.fal.input.webhook_target import IsAllowedAddress, parse_webhook
 from pipelet.api.fal.lookup import request_id_headers
 from pipelet.api.fal.status import WIRE_STATES
-from pipelet.api.urls import public_base_url, request_urls
+from pipelet.api.request_urls import public_base_url, request_urls
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import IdempotencyKeyReused, InvalidInputImages

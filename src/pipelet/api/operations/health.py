@@ -17,7 +17,7 @@ from fastapi.responses import Response
 from pipelet.api.auth import authenticate, is_cached
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import json_response
-from pipelet.api.urls import local_path
+from pipelet.api.request_urls import local_path
 from pipelet.concurrency.cached_value import CachedValue
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.capacity.workers import WorkerHeartbeat

@@ -3,9 +3,9 @@
 import os
 
 from pipelet.cli.doctor.findings import Finding, ok, warn
-from pipelet.domain.addresses import networks
 from pipelet.http_server.trusted_proxies import TrustedProxies
 from pipelet.settings import Settings
+from pipelet.settings.addresses import networks
 
 _SENT = (
     (b"x-forwarded-for", b"203.0.113.7"),

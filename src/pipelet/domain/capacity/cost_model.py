@@ -92,7 +92,7 @@ class CostModel:
         if self.count >= _MIN_OBSERVATIONS:
             # A night of waiting for disk space must not spoil the next hundred estimates; a machine that really became
             # so much slower is believed step by step.
-            seconds = min(seconds, max(1.0, _OUTLIER * self.costs(PRIOR_GENERATE).predict(work)))
+            seconds = min(seconds, max(1.0, _OUTLIER * self.fit(PRIOR_GENERATE).predict(work)))
         amounts = work.amounts()
         # By the size of the work, not by the time it took: a slow spell must not count for less than a quick one.
         weight = 1.0 / _NOMINAL.predict(work) ** 2
@@ -102,7 +102,7 @@ class CostModel:
         vector = tuple(_DECAY * old + new for old, new in zip(self.vector, targets, strict=True))
         return CostModel(self.count + 1, matrix, vector)
 
-    def costs(self, prior: Sequence[float]) -> "CostCoefficients":
+    def fit(self, prior: Sequence[float]) -> "CostCoefficients":
         """The fit: non-negative least squares by coordinate descent, which on five unknowns needs no library."""
         size = len(prior)
         # In units of the prior every cost is of order one, so that one weight can hold all of them.
@@ -151,7 +151,7 @@ class WorkerCosts:
 
 
 def prior_costs() -> WorkerCosts:
-    return WorkerCosts(CostModel().costs(PRIOR_GENERATE), CostModel().costs(PRIOR_STORE))
+    return WorkerCosts(CostModel().fit(PRIOR_GENERATE), CostModel().fit(PRIOR_STORE))
 
 
 @dataclass(frozen=True, slots=True)

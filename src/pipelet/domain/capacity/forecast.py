@@ -36,8 +36,8 @@ class LearnedCosts:
         none = CostModel()
         by_kind = {
             kind: WorkerCosts(
-                cost_models.get((kind, "generate"), none).costs(PRIOR_GENERATE),
-                cost_models.get((kind, "store"), none).costs(PRIOR_STORE),
+                cost_models.get((kind, "generate"), none).fit(PRIOR_GENERATE),
+                cost_models.get((kind, "store"), none).fit(PRIOR_STORE),
             )
             for kind in {kind for kind, _ in cost_models}
         }

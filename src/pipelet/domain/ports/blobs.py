@@ -16,7 +16,7 @@ class BlobStore(Protocol):
             NotFound: there is no such file.
         """
 
-    def url(self, key: str, *, now: float, base_url: str) -> str:
+    def signed_url(self, key: str, *, now: float, base_url: str) -> str:
         """Return a URL that fetches the file without an API key, for a limited time. `base_url` is that of the API."""
 
     async def delete(self, key: str) -> None:

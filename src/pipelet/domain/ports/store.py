@@ -195,13 +195,13 @@ class LeaseStore(Protocol):
         and jobs whose `start_deadline` has passed.
         """
 
-    async def extend(self, lease: Lease, expires_at: float) -> bool:
+    async def renew(self, lease: Lease, expires_at: float) -> bool:
         """Keep a lease alive. Return False if it was lost: then the worker has to stop the attempt."""
 
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         """Return False if the lease was lost."""
 
-    async def cancel_requests(self, worker: str) -> set[str]:
+    async def list_cancel_requests(self, worker: str) -> set[str]:
         """Return the tokens of the leases of `worker` whose jobs have to stop."""
 
     async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
@@ -213,7 +213,7 @@ class LeaseStore(Protocol):
     async def requeue_expired(self, now: float) -> list[Job]:
         """End the attempts whose lease has expired, as interrupted. Return the jobs as they are afterwards."""
 
-    async def rescue_worker_jobs(self, worker: str, now: float) -> list[Job]:
+    async def requeue_of_worker(self, worker: str, now: float) -> list[Job]:
         """End the attempts of a worker that is known to be dead, before its leases expire, and free its name."""
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 RETRY_DELAYS = (5, 15, 60, 120, 300, 600, 900, 1200, 1200, 1500, 1800)
-"""Seconds between one try and the next. With the first that is twelve tries, over more than two hours."""
+"""Seconds between one attempt and the next. With the first that is twelve attempts, over more than two hours."""
 MAX_ATTEMPTS = 1 + len(RETRY_DELAYS)
 _JITTER = 0.25
 """The most that a wait is lengthened by chance, as a share: receivers that were away are not all called at once."""
@@ -75,7 +75,7 @@ class PendingDeliveries:
 def next_state(
     attempt: DeliveryAttempt, attempts: int, now: float, chance: float
 ) -> tuple[DeliveryState, float | None]:
-    """What follows from try number `tries`, and when the next is due. `chance` is from 0 to 1."""
+    """Return what follows from attempt number `attempts`, and when the next is due. `chance` is from 0 to 1."""
     if attempt.error is None:
         return DeliveryState.DELIVERED, None
     if attempt.is_final or attempts >= MAX_ATTEMPTS:

@@ -63,7 +63,7 @@ class ImageFetcher:
         return await _download(self.http_clients.public, url, user=user, max_bytes=MAX_BYTES)
 
     def _own_prefix(self, base_url: str) -> str:
-        return self.blobs.url(_PROBE, now=self.clock.now(), base_url=base_url).partition(_PROBE)[0]
+        return self.blobs.signed_url(_PROBE, now=self.clock.now(), base_url=base_url).partition(_PROBE)[0]
 
     async def _read_own(self, files: SignedFiles, url: str, prefix: str) -> bytes:
         parts = urlsplit(url)

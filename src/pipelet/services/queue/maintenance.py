@@ -34,7 +34,7 @@ class Maintenance:
         self._grace_until = 0.0
         self._throttle = LogThrottle()
 
-    async def rescue_expired(self) -> None:
+    async def requeue_expired(self) -> None:
         """Requeue the jobs of lost workers. Call it every `INTERVAL_SECONDS`.
 
         If the last call is much longer ago, this machine slept or its clock jumped. Healthy workers slept as well, and

@@ -11,7 +11,7 @@ def images_of(job: Job, blobs: BlobStore, *, now: float, base_url: str) -> list[
     """The finished images of `job` as JSON objects. Their URLs are signed for a limited time from `now`."""
     return [
         {
-            "url": blobs.url(image.key, now=now, base_url=base_url),
+            "url": blobs.signed_url(image.key, now=now, base_url=base_url),
             "file_name": image.file_name,
             "content_type": image.content_type,
             "file_size": image.file_size,

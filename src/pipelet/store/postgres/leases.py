@@ -49,8 +49,8 @@ class PostgresLeases:
                 break
         return None
 
-    async def extend(self, lease: Lease, expires_at: float) -> bool:
-        return bool(await self._queries.all("extend_lease", id=lease.job.id, token=lease.token, expires_at=expires_at))
+    async def renew(self, lease: Lease, expires_at: float) -> bool:
+        return bool(await self._queries.all("renew_lease", id=lease.job.id, token=lease.token, expires_at=expires_at))
 
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         held = {"id": lease.job.id, "token": lease.token}
@@ -59,7 +59,7 @@ class PostgresLeases:
             self._changes.notify()
         return noted
 
-    async def cancel_requests(self, worker: str) -> set[str]:
+    async def list_cancel_requests(self, worker: str) -> set[str]:
         return {row["lease_token"] for row in await self._queries.all("list_cancel_requests", worker=worker)}
 
     async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
@@ -85,7 +85,7 @@ class PostgresLeases:
     async def requeue_expired(self, now: float) -> list[Job]:
         return await self._interrupt_attempts("expired_leases", {"now": now}, transitions.EXPIRED, now)
 
-    async def rescue_worker_jobs(self, worker: str, now: float) -> list[Job]:
+    async def requeue_of_worker(self, worker: str, now: float) -> list[Job]:
         jobs = await self._interrupt_attempts("worker_leases", {"worker": worker}, transitions.ABANDONED, now)
         await self._queries.all("release_worker_name", name=worker)
         return jobs

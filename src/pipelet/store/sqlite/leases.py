@@ -48,15 +48,15 @@ class SqliteLeases:
             return None
         return Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)
 
-    async def extend(self, lease: Lease, expires_at: float) -> bool:
+    async def renew(self, lease: Lease, expires_at: float) -> bool:
         values = {"id": lease.job.id, "token": lease.token, "expires_at": expires_at}
-        return bool(await self._queries.write("extend_lease", values, durable=False, notify_watchers=False))
+        return bool(await self._queries.write("renew_lease", values, durable=False, notify_watchers=False))
 
     async def report_progress(self, lease: Lease, progress: Progress) -> bool:
         values = {"id": lease.job.id, "token": lease.token, "done": progress.done, "total": progress.total}
         return bool(await self._queries.write("report_progress", values, durable=False))
 
-    async def cancel_requests(self, worker: str) -> set[str]:
+    async def list_cancel_requests(self, worker: str) -> set[str]:
         return {row["lease_token"] for row in self._queries.all("list_cancel_requests", worker=worker)}
 
     async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
@@ -68,7 +68,7 @@ class SqliteLeases:
     async def requeue_expired(self, now: float) -> list[Job]:
         return await self._interrupt_attempts("expired_leases", {"now": now}, transitions.EXPIRED, now)
 
-    async def rescue_worker_jobs(self, worker: str, now: float) -> list[Job]:
+    async def requeue_of_worker(self, worker: str, now: float) -> list[Job]:
         jobs = await self._interrupt_attempts("worker_leases", {"worker": worker}, transitions.ABANDONED, now)
         await self._queries.write("release_worker_name", {"name": worker})
         return jobs

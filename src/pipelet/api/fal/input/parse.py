@@ -1,4 +1,4 @@
-"""A submit of fal's protocol: from a body and its headers to a valid request, or to all of its errors at once."""
+"""The body of a submit: parsed to a valid request, or to all of its errors at once. Headers are in `options.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

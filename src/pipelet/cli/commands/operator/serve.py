@@ -20,12 +20,12 @@ from pipelet.cli.metrics_server import listen_for_metrics, serve_metrics
 from pipelet.cli.signals import on_stop_signals
 from pipelet.concurrency.background import background
 from pipelet.concurrency.periodic import run_forever, run_periodically
-from pipelet.domain.addresses import networks
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import OperationalError, PipeletError
 from pipelet.http_server.server import Server
 from pipelet.services.queue.maintenance import INTERVAL_SECONDS
 from pipelet.settings import Settings, local_url
+from pipelet.settings.addresses import networks
 from pipelet.wiring.api import build_api, open_http_clients
 from pipelet.wiring.background import build_maintenance, build_sender
 from pipelet.wiring.blobs import open_blobs
@@ -113,7 +113,7 @@ async def _serve(
             trusted_proxies=networks(chosen.trusted_proxies),
         )
         loops = [
-            run_periodically(INTERVAL_SECONDS, maintenance.rescue_expired, name="leases", expected=PipeletError),
+            run_periodically(INTERVAL_SECONDS, maintenance.requeue_expired, name="leases", expected=PipeletError),
             run_periodically(INTERVAL_SECONDS, maintenance.expire_overdue, name="deadlines", expected=PipeletError),
             run_periodically(_RETENTION_INTERVAL, maintenance.prune, name="retention", expected=PipeletError),
             run_forever(sender.run, name="webhooks", expected=PipeletError, restart_delay=_SENDER_RESTART_DELAY),

@@ -76,7 +76,7 @@ async def _work(chosen: Settings, *, name: str | None, until_stdin_closes: bool)
         worker = build_worker(chosen, name=name, store=store, blobs=blobs, catalog=catalog)
         maintenance = build_maintenance(chosen, store=store, blobs=blobs)
         loops = (
-            run_periodically(INTERVAL_SECONDS, maintenance.rescue_expired, name="leases", expected=PipeletError),
+            run_periodically(INTERVAL_SECONDS, maintenance.requeue_expired, name="leases", expected=PipeletError),
             run_periodically(INTERVAL_SECONDS, maintenance.expire_overdue, name="deadlines", expected=PipeletError),
             _warn_if_blob_store_fails(blobs),
         )
