@@ -107,6 +107,8 @@ def test_settings_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.chdir(tmp_path / "elsewhere")
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REGION"):
         monkeypatch.delenv(f"AWS_{name}")
+    monkeypatch.setenv("PIPELET_MODEL", "other")
+    monkeypatch.setenv("PIPELET_PUBLIC_URL", "http://node.example.com")
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     there = settings.load()

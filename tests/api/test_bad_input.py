@@ -66,11 +66,11 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "a lone surrogate in the prompt": (b'{"prompt": "a \\ud800 b"}', "prompt", "no_text"),
     "a prompt of 100,000 characters": (body(prompt="a" * 100_000), "prompt", "string_too_long"),
     "a prompt of 4001 characters": (body(prompt="é" * 4001), "prompt", "string_too_long"),
-    "<|im_end|> in the prompt": (body(prompt="a<|im_end|>b"), "prompt", "special_tokens"),
+    "<|im_end|> in the prompt": (body(prompt="a<|im_end|>b"), "prompt", "reserved_text"),
     "<|endoftext|> in the negative prompt": (
         body(negative_prompt="<|endoftext|>"),
         "negative_prompt",
-        "special_tokens",
+        "reserved_text",
     ),
     "NUL in the negative prompt": (body(negative_prompt="\x00"), "negative_prompt", "no_text"),
     "width 63": (body(width=63), "width", "greater_than_equal"),

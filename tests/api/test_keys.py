@@ -156,12 +156,14 @@ async def test_priority_ceiling(service: Service) -> None:
 
     at = await service.client.post(URL, json={"prompt": "a", "priority": "3"}, headers=headers)
     above = await service.client.post(URL, json={"priority": 4}, headers=headers)
+    far_above = await service.client.post(URL, json={"prompt": "a", "priority": 2**40}, headers=headers)
 
     assert at.status_code == 200
     assert [(fault["loc"], fault["type"]) for fault in above.json()["detail"]] == [
         (["body", "prompt"], "missing"),
         (["body", "priority"], "priority_ceiling"),
     ]
+    assert "priority_ceiling" == far_above.json()["detail"][0]["type"], "not the bounds of any priority"
 
 
 async def test_ceiling_below_the_default(service: Service) -> None:

@@ -124,6 +124,7 @@ async def test_a_batch_that_never_fits_is_refused_for_good(service: Service, lim
 
     fits = await service.client.post(URL, json={"prompt": "a", "batch_size": 3}, headers=headers)
     large = await service.client.post(URL, json={"prompt": " ", "batch_size": "4"}, headers=headers)
+    huge = await service.client.post(URL, json={"prompt": "a", "batch_size": 100}, headers=headers)
 
     assert 200 == fits.status_code
     assert 422 == large.status_code
@@ -131,6 +132,7 @@ async def test_a_batch_that_never_fits_is_refused_for_good(service: Service, lim
         (fault["loc"], fault["type"]) for fault in large.json()["detail"]
     ]
     assert "3 images" in large.json()["detail"][1]["msg"]
+    assert "batch_ceiling" == huge.json()["detail"][0]["type"], "not the bounds of the app, which are wider"
 
 
 async def test_bad_input_does_not_use_up_a_limit(service: Service) -> None:

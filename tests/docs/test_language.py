@@ -32,7 +32,7 @@ REPLACED = {
         stall_seconds url_seconds PIPELET_S3_ADDRESSING s3_addressing database_connections --clear-within --patience
     """,
     "catalog": """
-        max_references needs_references long_prompts reserved_text megapixels_per_run package:box engine/box
+        max_references needs_references long_prompts megapixels_per_run package:box engine/box
         take_references model~in~the~box
     """,
     "metrics": """

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from starlette.types import Receive, Scope, Send
 
 from pipelet.http_server.limits import Limits
@@ -26,6 +27,7 @@ class Echo:
 
     Attributes:
         begun: paths of the requests that it was called for.
+        contexts: what the log context held when it was called, which then gets the path.
         left: how many it was told are gone.
         ended: how many it has ended, however.
     """
@@ -33,6 +35,7 @@ class Echo:
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.begun: list[str] = []
+        self.contexts: list[dict[str, Any]] = []
         self.left = 0
         self.ended = 0
 
@@ -40,6 +43,8 @@ class Echo:
         if scope["type"] != "http":
             return
         self.begun.append(scope["path"])
+        self.contexts.append(structlog.contextvars.get_contextvars())
+        structlog.contextvars.bind_contextvars(path=scope["path"])
         try:
             await self._answer(scope, receive, send)
         finally:

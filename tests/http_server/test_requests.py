@@ -203,3 +203,15 @@ async def test_another_variable_of_proxies_is_not_read(monkeypatch: pytest.Monke
         seen = (await server.ask(A + FORWARDED + b"\r\n")).json()
 
     assert ("127.0.0.1", "http") == (seen["client"], seen["scheme"])
+
+
+async def test_the_log_context_of_a_request_ends_with_it(server: Running) -> None:
+    """A body that waits for its reader hands the context of one request to the reads of the next on its connection."""
+    body = bytes(3 * 2**20)
+    async with server.connected() as connection:
+        await connection.send(b"POST /first HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        await connection.answer()
+        await connection.send(b"GET /second HTTP/1.1\r\n" + HOST + b"\r\n")
+        await connection.answer()
+
+    assert [{}, {}] == server.app.contexts

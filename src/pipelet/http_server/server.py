@@ -55,6 +55,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,  # it would read FORWARDED_ALLOW_IPS: `trusted_proxies` decides
                 timeout_keep_alive=75,  # longer than proxies, so that they never reuse a connection that we just closed
                 timeout_graceful_shutdown=5,
+                reset_contextvars=True,  # or lines of one request carry the id of another on its connection
             )
         )
         self._on_ready = on_ready

@@ -166,11 +166,12 @@ class Settings(BaseSettings):
 
     def to_environment(self) -> dict[str, str]:
         """Return the environment that gives another process the same settings, in any working directory."""
-        values = self.model_dump(mode="json", exclude_none=True, exclude={"api_url", "api_key"})  # for clients only
+        values = self.model_dump(mode="json", exclude={"api_url", "api_key"})  # for clients only
         values["data_dir"] = str(self.data_dir.resolve())
         if self.catalog is not None:
             values["catalog"] = str(self.catalog.resolve())
-        return {f"PIPELET_{name.upper()}": str(value) for name, value in values.items()}
+        # Those that are not set travel, too, as empty ones: the other process may have some of its own.
+        return {f"PIPELET_{name.upper()}": "" if value is None else str(value) for name, value in values.items()}
 
     @property
     def metrics_host_and_port(self) -> tuple[str, int] | None:

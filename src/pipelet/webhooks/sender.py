@@ -1,6 +1,7 @@
 """Sends the webhook calls that are due. Any number of processes may do so concurrently."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -151,7 +152,8 @@ class Sender:
         except StoreError as error:  # retried when the lease has expired
             self._throttle.write(log.warning, "webhook.record_failed", request_id=delivery.job_id, reason=str(error))
         except asyncio.CancelledError:
-            await self._store.outbox.release(delivery, self._clock.now())
+            with contextlib.suppress(StoreError):  # then it is retried when the lease has expired
+                await self._store.outbox.release(delivery, self._clock.now())
             raise
         except Exception:  # a bug in one call must not end the others
             log.exception("webhook.crashed", endpoint=delivery.endpoint)

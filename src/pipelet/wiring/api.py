@@ -79,4 +79,4 @@ async def open_http_clients(settings: Settings) -> AsyncIterator[HttpClients]:
 
 def base_url_of(settings: Settings, scope: Mapping[str, Any]) -> str:
     """Return the base URL of the links in the response to a request with this ASGI scope."""
-    return public_base_url(settings.public_url, scope)
+    return public_base_url(settings.public_url or None, scope)

@@ -34,7 +34,7 @@ DRAINED = 10
 
 
 class Supervisor:
-    """One process for each of `devices`. Their names begin with `host`, which tells the crews of two machines apart."""
+    """One process for each of `devices`. Their names begin with `host`, which tells two machines apart."""
 
     def __init__(
         self,

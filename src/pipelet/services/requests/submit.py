@@ -146,7 +146,6 @@ class Submits:
             raise await self._count_rejection(new.app.name, key_id, exceeded)
         await self._check_queue_length(new)
         job_id, urls = new_request_id(), new.input_image_urls
-        structlog.contextvars.bind_contextvars(request_id=job_id)
         images: tuple[InputImage, ...] = ()
         if urls:
             images = await self._input_images.load_all(new.app, job_id, urls, user=new.key.user, base_url=new.base_url)
@@ -160,6 +159,7 @@ class Submits:
             if (earlier := await self._enqueue(job, once)) is not None:
                 return await self._replay(earlier)
             unless_queued.pop_all()
+        structlog.contextvars.bind_contextvars(request_id=job_id)  # now, because a refused submit has no request
         self._observer.submitted(job.app)
         log.info("request.submitted", app=job.app, user=job.user, priority=job.priority)
         return SubmitResult(job, backlog.requests)

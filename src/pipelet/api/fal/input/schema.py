@@ -5,7 +5,6 @@ import re
 from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -41,7 +40,7 @@ _MESSAGES = {
     "string_too_long": "At most {max_length} characters are allowed; this has {length}.",
     "no_text": "Character {position} is {code}, which is not text.",
     "blank_prompt": "The prompt is blank. Describe the image.",
-    "special_tokens": "The model reserves the text {token}; it cannot be part of a prompt.",
+    "reserved_text": "The model reserves the text {token}; it cannot be part of a prompt.",
     "list_type": "Give a list of URLs; this is {found}.",
     "sequence_too_short": "Give at least one image.",
     "sequence_too_long": "This app takes at most {most} a request; there are {length}.",
@@ -154,7 +153,8 @@ def _error(kind: str, **context: Any) -> PydanticCustomError:
 
 
 def _integer(low: int, high: int, *more: Any) -> Any:
-    return Annotated[int, Field(ge=low, le=high), BeforeValidator(_read_integer), *more]
+    # The last one runs first: a number is read, a ceiling of the key is checked, and then the bounds of the app.
+    return Annotated[int, Field(ge=low, le=high), *more, BeforeValidator(_read_integer)]
 
 
 def _decimal(bounds: Any) -> Any:
@@ -184,7 +184,7 @@ def _read_decimal(value: object) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def _ceiling(kind: str, name: str) -> AfterValidator:
+def _ceiling(kind: str, name: str) -> BeforeValidator:
     """Refuses what the key does not allow; `name` is the ceiling in the validation context."""
 
     def check(value: int, info: ValidationInfo) -> int:
@@ -193,7 +193,7 @@ def _ceiling(kind: str, name: str) -> AfterValidator:
             raise _error(kind, most=most)
         return value
 
-    return AfterValidator(check)
+    return BeforeValidator(check)
 
 
 def _text(limits: AppLimits, model: ModelConfig, *, blank: bool) -> Any:
@@ -217,7 +217,7 @@ def _text(limits: AppLimits, model: ModelConfig, *, blank: bool) -> Any:
             raise _error("blank_prompt")
         for token in model.special_tokens:
             if token in value:
-                raise _error("special_tokens", token=token)
+                raise _error("reserved_text", token=token)
         return value
 
     return Annotated[str, BeforeValidator(check), WithJsonSchema(schema)]

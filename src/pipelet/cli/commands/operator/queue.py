@@ -98,7 +98,7 @@ def drain(worker: str, /, *, data_dir: DataDir = None) -> None:
         Name of the worker, as in `pipelet queue`.
     """
     run_with_store(settings.load(data_dir=data_dir), lambda store: admin.drain(store, worker))
-    print(f"Draining: {worker} ends when it has finished what it draws.")
+    print(f"Draining: {worker} ends when it has finished what it generates.")
 
 
 @app.command

@@ -26,7 +26,7 @@ from pipelet.http_server.server import Server
 from pipelet.services.queue.maintenance import INTERVAL_SECONDS
 from pipelet.settings import Settings, local_url
 from pipelet.settings.addresses import networks
-from pipelet.wiring.api import build_api, open_http_clients
+from pipelet.wiring.api import Api, build_api, open_http_clients
 from pipelet.wiring.background import build_maintenance, build_sender
 from pipelet.wiring.blobs import open_blobs
 from pipelet.wiring.catalog import fetch_description, log_model, model_of_workers, read_catalog
@@ -119,7 +119,7 @@ async def _serve(
             run_forever(sender.run, name="webhooks", expected=PipeletError, restart_delay=_SENDER_RESTART_DELAY),
         ]
         if metrics_listener is not None:
-            loops.append(serve_metrics(api.build_metrics_app(), metrics_listener))
+            loops.append(_serve_metrics(api, metrics_listener))
 
         def stop() -> None:
             server.should_exit = True
@@ -130,6 +130,14 @@ async def _serve(
                 async with asyncio.TaskGroup() as group:
                     group.create_task(server.serve(sockets=[listener]))
                     group.create_task(supervisor.run())
+
+
+async def _serve_metrics(api: Api, listener: socket.socket) -> None:
+    """Serve the metrics until cancelled. The API continues without them if they fail."""
+    try:
+        await serve_metrics(api.build_metrics_app(), listener)
+    except Exception:  # they are a side task
+        log.exception("metrics.failed")
 
 
 def _allow_many_connections(

@@ -94,6 +94,8 @@ async def _warn_if_blob_store_fails(blobs: BlobStore) -> None:
         await blobs.check()
     except BlobStoreError as error:
         log.error("blob_store.check_failed", reason=str(error))
+    except Exception:  # a bug in this check must not end the worker
+        log.exception("blob_store.check_failed")
 
 
 def _stop_at_end(worker: Worker) -> None:
