@@ -45,9 +45,9 @@ ALL = (
         "--requests 60 --warm-up 20 --burst 30",
         f"--requests 3 --warm-up 4 --burst 3 --backend {GRADIENT}",
     ),
-    Benchmark("kill", "--kills 12", None),
+    Benchmark("kill", "--kills 8", None),
     Benchmark("chaos", "--times 16", None),
-    Benchmark("fuzz_http", "--inputs 4000", None),
-    Benchmark("fuzz_images", "--inputs 400", None),
+    Benchmark("fuzz_http", "--inputs 3000", None),
+    Benchmark("fuzz_images", "--inputs 300", None),
     Benchmark("fidelity", "--prompts 64", "--prompts 4 --direct"),
 )
