@@ -55,6 +55,6 @@ def test_an_edit_of_pictures_from_everywhere(tmp_path: Path) -> None:
         assert (422, ["body", "image_urls", 1]) == (refused, answer["detail"][0]["loc"])  # nobody serves it any more
 
         service.stop()
-        service.settings["retention_days"] = "0.00001"
+        service.settings["retention_days"] = "0.000001"
         service.start()
         eventually(lambda: not [each for each in inputs.rglob("*") if each.is_file()], why="the pictures are deleted")

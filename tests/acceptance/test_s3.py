@@ -69,7 +69,7 @@ def test_old_files_are_deleted_from_s3(tmp_path: Path, s3_server: S3Server) -> N
         assert 404 == service.call("GET", "/files/outputs/a.png")[0]
 
         service.stop()
-        service.settings["retention_days"] = "0.00001"
+        service.settings["retention_days"] = "0.000001"  # a tenth of a second: it is over when the service has started
         service.start()
         eventually(lambda: not pictures(s3_server, "retention"), why="the files are deleted")
         assert 404 == service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")[0]

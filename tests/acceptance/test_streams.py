@@ -22,7 +22,7 @@ def test_a_stream_tells_the_whole_way(database: str, tmp_path: Path, request: py
         settings["database_url"] = databases.new_postgres_url(server)
     with Service(tmp_path, settings=settings) as service:
         service.wait_for_worker()
-        ids = [service.submit(f"sleep=0.03 number {number}") for number in range(3)]
+        ids = [service.submit(f"sleep=0.1 number {number}") for number in range(3)]
         told = _stream(service, ids[-1])
         polled = service.call("GET", f"/fal/queue/{APP}/requests/{ids[-1]}/status?logs=1")[1]
 
