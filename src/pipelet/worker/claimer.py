@@ -24,7 +24,7 @@ _POLL_INTERVAL = 0.5
 """Seconds after which an idle worker polls, should it have missed a notification."""
 _MAX_BACKOFF = 5.0
 _MAX_EXCLUDED_IDS = 1000
-"""Maximum jobs to remember that need a newer worker; before so many wait, the workers should be upgraded."""
+"""Maximum jobs to remember that need a newer worker. With that many queued, the workers should be upgraded."""
 
 
 class Claimer:
