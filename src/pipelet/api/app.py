@@ -13,8 +13,7 @@ from pipelet.api.dependencies import Dependencies, StreamTimeouts
 from pipelet.api.fal.fast_path import FastPath
 from pipelet.api.fal.input.schema import input_model
 from pipelet.api.fal.input.webhook_target import IsAllowedAddress
-from pipelet.api.fal.routes import fal_routes
-from pipelet.api.fal.status import status
+from pipelet.api.fal.routes import STATUS, fal_routes
 from pipelet.api.fal.submit import SubmitSchema, submit
 from pipelet.api.middleware.access_log import AccessLog, AccessLogLevel
 from pipelet.api.middleware.cors import SelectiveCORS
@@ -121,7 +120,7 @@ def _add_fal(app: FastAPI, catalog: Catalog, is_allowed_address: IsAllowedAddres
     edit_app = next((each.name for each in served if each.task == EDIT), None)
     app.state.fal = SubmitSchema(input_models=models, edit_app=edit_app, is_allowed_address=is_allowed_address)
     app.router.routes += fal_routes(catalog, models)
-    app.add_middleware(FastPath, submit=submit, status=status, served=models)
+    app.add_middleware(FastPath, submit=submit, status=STATUS, served=models)
 
 
 def _add_middleware(app: FastAPI, allowed_origins: Sequence[str], access_log: AccessLogLevel) -> None:

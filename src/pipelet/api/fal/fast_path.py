@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipelet.api.error_handlers import to_response
-from pipelet.api.routing import Handler
+from pipelet.api.routing import Handler, Route
 from pipelet.domain.errors import PipeletError
 
 _ROOT = "/fal/queue/"
@@ -19,7 +19,7 @@ _ROOT = "/fal/queue/"
 class FastPath:
     """A middleware between the one that handles crashes and the router."""
 
-    def __init__(self, app: ASGIApp, *, submit: Handler, status: Handler, served: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, *, submit: Handler, status: Route, served: Iterable[str]) -> None:
         self._app = app
         self._submit = submit
         self._status = status
@@ -46,5 +46,6 @@ class FastPath:
         match path.split("/"):
             case ["", "fal", "queue", app, "requests", request_id, "status"] if app and request_id:
                 scope["path_params"] = {"app": app, "request_id": request_id}
-                return self._status
+                scope["route"] = self._status  # for the access log
+                return self._status.handler
         return None

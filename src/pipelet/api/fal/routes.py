@@ -23,8 +23,9 @@ _REQUEST = "/fal/queue/{app}/requests/{request_id}"
 _LONGER = "/fal/queue/{app}/{rest:path}/requests/{request_id}"
 """fal's own examples keep the rest of a longer app name in these paths; its clients leave it out."""
 
+STATUS = Route("GET", f"{_REQUEST}/status", status, operations.STATUS)
 ROUTES = (
-    Route("GET", f"{_REQUEST}/status", status, operations.STATUS),
+    STATUS,
     Route("GET", f"{_REQUEST}/status/stream", stream, operations.STREAM),
     Route("GET", _REQUEST, result, operations.RESULT),
     Route("GET", f"{_REQUEST}/response", result),
