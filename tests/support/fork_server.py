@@ -28,8 +28,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_NOT_IMPORTED = ("__main__", "diffusers", "fleet", "env", "child")
-"""Parts of names of modules that run, or that import torch or ray, which few commands need."""
+_NOT_IMPORTED = ("__main__", "diffusers", "fleet", "env", "child", "otlp")
+"""Parts of names of modules that run, or that import torch, ray or OpenTelemetry, which few commands need."""
 _REPOSITORY = Path(__file__).parents[2]
 _PATH = os.pathsep.join([str(_REPOSITORY / "src"), str(_REPOSITORY)])
 _HARMLESS = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH")

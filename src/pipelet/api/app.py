@@ -111,6 +111,7 @@ def _new_app(public_url: str | None, version: str) -> FastAPI:
         version=version,
         description=openapi.ABOUT,
         redirect_slashes=False,  # fal's clients do not follow redirects
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # we have our own, and each request would ask
     )
 
 

@@ -149,6 +149,14 @@ class Settings(BaseSettings):
         "polls of status, health and metrics; `all`: polls, too.",
     )
 
+    trace_sample_ratio: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Share of the requests whose traces are exported over OTLP: 0 for none, 1 for all. Needs the extra "
+        "`otel`; `OTEL_EXPORTER_OTLP_ENDPOINT` is the URL of the collector.",
+    )
+
     @field_validator("allowed_networks", "allowed_origins", "metrics_address", "trusted_proxies")
     @classmethod
     def _check_format(cls, value: str | None, info: ValidationInfo) -> str | None:

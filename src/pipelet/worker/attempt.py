@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import structlog
 
+from pipelet import tracing
 from pipelet.concurrency.cancel import cancel_and_wait
 from pipelet.domain.generation.image import StoredImage, file_key
 from pipelet.domain.generation.plan import GenerationPlan
@@ -90,7 +91,8 @@ class Attempt:
         spec = self._job.spec
         input_images = tuple(await load_input_images(self.plan, self._blobs))
         for number, batch in enumerate(replace(batch, input_images=input_images) for batch in self._batches):
-            generated = await self._engine.generate(batch, partial(self._progress.generated, number))
+            with tracing.span("generate", images=batch.count):
+                generated = await self._engine.generate(batch, partial(self._progress.generated, number))
             self.generation_seconds += generated.seconds
             if number == 0 and generated.used is not None and generated.used.prompt != spec.prompt:
                 kept, sent = len(generated.used.prompt), len(spec.prompt)
@@ -116,12 +118,14 @@ class Attempt:
         try:
             is_large = self._job.spec.megapixels >= _LARGE_MEGAPIXELS
             await asyncio.sleep(_ENCODE_DELAY if is_large else _SMALL_ENCODE_DELAY)
-            files = await asyncio.to_thread(self._encode, batch, generated)
+            with tracing.span("encode", images=batch.count):
+                files = await asyncio.to_thread(self._encode, batch, generated)
         finally:
             generated.release()
         self._progress.stored()
         keys = (await self._keys)[batch.first : batch.first + batch.count]
-        await asyncio.gather(*map(self._store_file, keys, files))
+        with tracing.span("store", images=batch.count, bytes=sum(map(len, files))):
+            await asyncio.gather(*map(self._store_file, keys, files))
         self._progress.stored()
         found = generated.has_nsfw_concepts or (False,) * batch.count
         return [

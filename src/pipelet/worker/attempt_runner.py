@@ -5,6 +5,7 @@ from functools import partial
 
 import structlog
 
+from pipelet import tracing
 from pipelet.concurrency.cancel import cancel_on
 from pipelet.domain.errors import EngineError, OutOfMemory
 from pipelet.domain.generation.plan import GenerationPlan, plan_generation
@@ -57,13 +58,17 @@ class AttemptRunner:
 
         `engine_is_free` is set when the attempt needs the engine no longer.
         """
+        job = lease.job
         with (
-            structlog.contextvars.bound_contextvars(request_id=lease.job.id),
+            structlog.contextvars.bound_contextvars(request_id=job.id),
+            tracing.request_span("attempt", job.id, app=job.app, attempt=job.attempt, worker=lease.worker),
             self._leases.hold(lease) as lost,
             self._cancels.watch(lease) as cancelled,
         ):
             plan = plan_generation(lease.job.spec, self._config.model)
             self._log_start(lease, plan)
+            if job.attempt == 1:
+                tracing.record("wait", start=job.submitted_at, end=job.started_at or job.submitted_at)
             attempt = self._build(lease, plan)
             try:
                 outcome = await cancel_on(self._outcome(attempt, engine_is_free, cancelled), lost, self._force_stop)
@@ -77,7 +82,7 @@ class AttemptRunner:
                 engine_is_free.set()
                 await attempt.close()
             if lost.is_set():
-                log.warning("attempt.lease_lost", attempt=lease.job.attempt)
+                log.warning("attempt.lease_lost", attempt=job.attempt)
 
     def _log_start(self, lease: Lease, plan: GenerationPlan) -> None:
         """Log in the next pass of the event loop: in this one the engine, idle until then, gets the job."""

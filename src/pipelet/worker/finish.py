@@ -2,6 +2,7 @@
 
 import structlog
 
+from pipelet import tracing
 from pipelet.domain.capacity.cost_model import generation_work, spec_work
 from pipelet.domain.errors import EngineDied, EngineError, EngineTimeout, InvalidInput, OutOfMemory, StoreError
 from pipelet.domain.generation.plan import GenerationPlan
@@ -33,8 +34,10 @@ class Finisher:
     async def finish(self, lease: Lease, plan: GenerationPlan, outcome: Outcome) -> bool:
         """Store and log the outcome of an attempt. Returns False where the lease was lost."""
         finished_at = self._clock.now()
-        if not await self.write(lease, outcome):
-            return False
+        tracing.set_attributes(outcome=type(outcome).__name__.lower())
+        with tracing.span("finish"):
+            if not await self.write(lease, outcome):
+                return False
         _log_outcome(lease.job, outcome)
         if isinstance(outcome, Succeeded):
             await self._observe_costs(lease.job, plan, outcome.inference_seconds, finished_at)

@@ -10,7 +10,7 @@ holds the costs near plausible ones, in proportion: the first request that ends 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import mul
 
 from pipelet.domain.generation.image import ImageSpec
@@ -42,36 +42,37 @@ class Work:
         return (self.requests, self.steps, self.megapixels, self.megapixel_steps, self.attention)
 
 
-def spec_work(spec: ImageSpec) -> Work:
-    """Return the work of generating `spec` at its own size. Guidance runs every step twice."""
-    steps = spec.num_inference_steps * (2 if spec.guidance_scale > 0 else 1)
-    drawn = spec.megapixels * spec.batch_size
-    return Work(1.0, float(steps), drawn, drawn * steps, drawn * spec.megapixels * steps)
+def spec_work(spec: ImageSpec, steps: int | None = None) -> Work:
+    """Return the work of generating `spec` at its own size, in `steps` if given. Guidance runs every step twice."""
+    steps = (spec.num_inference_steps if steps is None else steps) * (2 if spec.guidance_scale > 0 else 1)
+    each = spec.megapixels
+    drawn = each * spec.batch_size
+    return Work(1.0, float(steps), drawn, drawn * steps, drawn * each * steps)
 
 
 def generation_work(plan: GenerationPlan) -> Work:
     """Return the work of all passes, each at its size."""
-    first = replace(plan.native, num_inference_steps=plan.denoise_steps)
-    work = spec_work(first)
+    work = spec_work(plan.native, plan.denoise_steps)
     if plan.spec.input_images:
-        work += _input_image_work(plan, first)
+        work += _input_image_work(plan, work.steps)
     if not plan.refine_steps:
         return work
-    second = replace(plan.spec, num_inference_steps=plan.refine_steps)
-    return work + replace(spec_work(second), requests=0.0)
+    second = spec_work(plan.spec, plan.refine_steps)
+    return work + Work(0.0, *second.amounts()[1:])
 
 
-def _input_image_work(plan: GenerationPlan, first: ImageSpec) -> Work:
+def _input_image_work(plan: GenerationPlan, steps: float) -> Work:
     """Return the work that input images add to the first pass.
 
     An image that starts as its input image adds encoding it. Otherwise every step reads all of them, and attention
     spans everything that a step reads.
     """
+    native = plan.native
     if plan.edit_strength is not None:
-        return Work(megapixels=first.megapixels * first.batch_size)
-    steps = spec_work(first).steps * first.batch_size
+        return Work(megapixels=native.megapixels * native.batch_size)
+    steps *= native.batch_size
     seen = sum(size.megapixels for size in plan.input_image_sizes)
-    attention = (first.megapixels + seen) ** 2 - first.megapixels**2
+    attention = (native.megapixels + seen) ** 2 - native.megapixels**2
     return Work(megapixels=seen, megapixel_steps=seen * steps, attention=attention * steps)
 
 

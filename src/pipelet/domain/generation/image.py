@@ -64,7 +64,7 @@ class ImageSpec:
     @property
     def megapixels(self) -> float:
         """Megapixels of one image."""
-        return self.size.megapixels
+        return self.width * self.height / 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.generation.image import ImageSpec
@@ -41,7 +42,7 @@ class GenerationPlan:
 
 def plan_generation(spec: ImageSpec, model: ModelConfig) -> GenerationPlan:
     size = native_size(spec.size, model)
-    native = replace(spec, width=size.width, height=size.height)
+    native = spec if size == spec.size else replace(spec, width=size.width, height=size.height)
     strength = _edit_strength(spec, model)
     refine_steps = 0
     if model.refine_strength > 0 and native.megapixels < spec.megapixels:
@@ -69,14 +70,19 @@ def plan_generation(spec: ImageSpec, model: ModelConfig) -> GenerationPlan:
 
 def native_size(requested: Size, model: ModelConfig) -> Size:
     """Return the size at which `model` generates an image of the size `requested`."""
-    whole = requested.rounded_up(model.size_multiple)
-    if model.native_sizes:
-        sizes = tuple(map(Size.parse, model.native_sizes))
+    return _native_size(requested, model.size_multiple, model.native_sizes, model.native_pixels)
+
+
+@lru_cache(maxsize=1024)  # every submit asks, and most ask for the same few sizes
+def _native_size(requested: Size, multiple: int, native_sizes: tuple[str, ...], native_pixels: tuple[int, ...]) -> Size:
+    whole = requested.rounded_up(multiple)
+    if native_sizes:
+        sizes = tuple(map(Size.parse, native_sizes))
         return requested if whole in sizes else nearest_size(requested, sizes)
-    if model.native_pixels:
-        low, high = model.native_pixels
+    if native_pixels:
+        low, high = native_pixels
         if not low <= whole.pixels <= high:
-            return fit_to_pixel_range(requested, (low, high), model.size_multiple)
+            return fit_to_pixel_range(requested, (low, high), multiple)
     return requested
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from pipelet import tracing
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.capacity.cost_model import WorkAhead, generation_work
 from pipelet.domain.catalog import App, Catalog
@@ -137,6 +138,7 @@ class Submits:
         Raises:
             PipeletError: it is refused, and nothing was queued.
         """
+        started_at = self._clock.now()
         once, key_id = await self._idempotent(new), new.key.id
         # Before the replay is looked for: the request of an earlier submit may have filled the quota.
         exceeded = await self._queued_quota_exceeded(new)
@@ -162,6 +164,8 @@ class Submits:
         structlog.contextvars.bind_contextvars(request_id=job_id)  # now, because a refused submit has no request
         self._observer.submitted(job.app)
         log.info("request.submitted", app=job.app, user=job.user, priority=job.priority)
+        images, now = job.spec.batch_size, self._clock.now()
+        tracing.record_root("submit", job.id, start=started_at, end=now, app=job.app, images=images)
         return SubmitResult(job, backlog.requests)
 
     async def _idempotent(self, new: NewRequest) -> IdempotentSubmit | None:

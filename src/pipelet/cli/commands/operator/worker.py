@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from pipelet import logs, settings
+from pipelet import logs, settings, tracing
 from pipelet.cli.database import wait_for_database
 from pipelet.cli.options import Internal
 from pipelet.cli.signals import on_stop_signals
@@ -62,7 +62,8 @@ def worker(
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     fetch_description(chosen)
     wait_for_database(chosen)
-    was_drained = asyncio.run(_work(chosen, name=name, until_stdin_closes=until_stdin_closes))
+    with tracing.exporting("pipelet-worker", sample_ratio=chosen.trace_sample_ratio):
+        was_drained = asyncio.run(_work(chosen, name=name, until_stdin_closes=until_stdin_closes))
     return DRAINED if was_drained and until_stdin_closes else 0
 
 
