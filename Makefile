@@ -5,7 +5,7 @@ INSTALL = $(VENV)/bin/python -m pip install --quiet $(addprefix -c ,$(wildcard c
 # The tree at hand runs, whatever the environment has installed.
 export PYTHONPATH := $(CURDIR)/src
 # Tests of whole services and of torch, and those that need minutes of examples.
-SLOW = $(addprefix tests/,acceptance benchmarks cli clients engine fleet training api/test_description.py)
+SLOW = $(addprefix tests/,acceptance benchmarks cli clients engine fleet training api/test_openapi.py)
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 .DELETE_ON_ERROR:
 .PHONY: help demo serve test test-fast check bench docs train clean
@@ -13,10 +13,10 @@ PYTEST = $(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.engine ## Start the service, draw pictures into demo-output/, stop (SIZE=3200x2000 for large ones)
+demo: $(VENV)/.engine ## Start the service, generate images into demo-output/, stop (SIZE=3200x2000 for large ones)
 	$(VENV)/bin/python examples/demo.py --size $(SIZE)
 
-serve: $(VENV)/.engine ## Run the service until Ctrl-C (ARGS="--model z-image-turbo" for real pictures)
+serve: $(VENV)/.engine ## Run the service until Ctrl-C (ARGS="--model z-image-turbo" for a real model)
 	$(VENV)/bin/python -m pipelet serve $(ARGS)
 
 test: check ## Check, then run all tests (ARGS="tests/cli -x" for some)

@@ -1,4 +1,4 @@
-"""What Pipelet costs beside the drawing, and what the demo model draws, measured on the real parts.
+"""What Pipelet costs besides the generation, and what the demo model generates, measured on the real parts.
 
 `python -m benchmarks` runs all of it.
 """

@@ -1,6 +1,6 @@
-"""How soon a running request that is cancelled has ended, and how soon its device draws the next one.
+"""How soon a running request that is cancelled has ended, and how soon its device generates the next one.
 
-The demo model draws at the size that was asked for, so that a step takes a while; the next request waits behind.
+The demo model generates at the size that was asked for, so that a step takes a while; the next request waits behind.
 """
 
 import random
@@ -31,7 +31,7 @@ class Sample:
     ended: float
     """Until a poll said so."""
     next_begins: float
-    """Until the engine's process is told to draw the next request."""
+    """Until the engine's process is told to generate the next request."""
 
 
 def main(*, requests: int = 20, side: int = 1024, backend: str = _PIPELINE, prompt: str = _PROMPT) -> None:
@@ -39,11 +39,11 @@ def main(*, requests: int = 20, side: int = 1024, backend: str = _PIPELINE, prom
     Parameters
     ----------
     requests
-        How many are cancelled, one after the other, at any moment of their drawing.
+        How many are cancelled, one after the other, at any moment of their generation.
     side
-        Of their pictures, in pixels.
+        Of their images, in pixels.
     backend
-        `module:Class` that draws and notes when.
+        `module:Class` that generates and notes when.
     prompt
         Of those that are cancelled.
     """
@@ -61,15 +61,15 @@ def main(*, requests: int = 20, side: int = 1024, backend: str = _PIPELINE, prom
         ("cancel sent → the next is drawn", [sample.next_begins for sample in samples]),
     ):
         middle, most = median(seconds), percentile(seconds, 1.0)
-        beside = f"{middle / step:.1f} steps; at most {in_ms(most)}"
+        reference = f"{middle / step:.1f} steps; at most {in_ms(most)}"
         # The answer is a matter of the API, not of steps, and too short to be held against one.
         ratio = None if "answered" in what else Ratio(middle / step)
-        lines.append(Line(f"{what}, median", in_ms(middle), beside, ratio=ratio))
+        lines.append(Line(f"{what}, median", in_ms(middle), reference, ratio=ratio))
     show(f"Cancel of {requests} running requests", lines, load=before)
 
 
 def _step_seconds(service: Service, caller: load.Caller, side: int, prompt: str) -> float:
-    """Of a request that is drawn to its end, the second one: the first warms up."""
+    """Of a request that is generated to its end, the second one: the first warms up."""
     seconds = 0.0
     for number in range(2):
         request_id = _submit(service, caller, side, _STEPS, prompt=prompt, seed=number)

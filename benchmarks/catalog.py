@@ -5,17 +5,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A module of this package. Called without arguments it takes its own defaults."""
+    """A module. Called without arguments it takes its own defaults."""
 
-    name: str
+    module: str
+    """Below this package."""
     short: str
     """Arguments of `benchmarks check`: enough for ratios that repeat; the aim is ten minutes for all together."""
     smoke: str | None
     """Arguments of the test that every benchmark still runs; None for those that another test runs."""
 
+    @property
+    def name(self) -> str:
+        return self.module.rpartition(".")[2]
+
     def command(self, arguments: str) -> list[str]:
         """To be appended to the interpreter."""
-        return ["-m", f"benchmarks.{self.name}", *arguments.split()]
+        return ["-m", f"benchmarks.{self.module}", *arguments.split()]
 
 
 GRADIENT = "benchmarks.lib.backends:StampedGradient"
@@ -45,9 +50,9 @@ ALL = (
         "--requests 60 --warm-up 20 --burst 30",
         f"--requests 3 --warm-up 4 --burst 3 --backend {GRADIENT}",
     ),
-    Benchmark("kill", "--kills 8", None),
-    Benchmark("chaos", "--times 16", None),
-    Benchmark("fuzz_http", "--inputs 3000", None),
-    Benchmark("fuzz_images", "--inputs 300", None),
-    Benchmark("fidelity", "--prompts 64", "--prompts 4 --direct"),
+    Benchmark("resilience.kill", "--kills 8", None),
+    Benchmark("resilience.chaos", "--times 16", None),
+    Benchmark("resilience.fuzz_http", "--inputs 3000", None),
+    Benchmark("resilience.fuzz_images", "--inputs 300", None),
+    Benchmark("quality.fidelity", "--prompts 64", "--prompts 4 --direct"),
 )

@@ -83,8 +83,7 @@ def check(*names: str, record: bool = False) -> int:
     names
         Of benchmarks; all without any.
     record
-        Measure three times, record the ratios, and print the tables of the last time. Do nothing else on the machine
-        meanwhile.
+        Measure three times, record the ratios, and print the tables of the last time. Do nothing else on the machine.
     """
     chosen = [benchmark for benchmark in ALL if not names or benchmark.name in names]
     baseline = json.loads(_BASELINE.read_text()) if _BASELINE.exists() else {}

@@ -179,9 +179,9 @@ def _lines(queue: Queue, empty: Queue) -> list[Line]:
     for kind, what in kinds.items():
         found, base = getattr(queue, kind), getattr(empty, kind)
         times = median(found) / median(base)
-        beside = f"{times:.2f} times the empty queue's {in_us(median(base))}"
+        reference = f"{times:.2f} times the empty queue's {in_us(median(base))}"
         goal, met = f"≤ {_MOST_TIMES:g} times", times <= _MOST_TIMES
-        lines.append(Line(f"{queue.name}: {what}", in_us(median(found)), beside, goal, met, Ratio(times)))
+        lines.append(Line(f"{queue.name}: {what}", in_us(median(found)), reference, goal, met, Ratio(times)))
     return lines
 
 

@@ -1,8 +1,8 @@
-"""What the service adds to the drawing: the demo model, called by a script, by our engine and through the API.
+"""What the service adds to the generation: the demo model, called by a script, by our engine and through the API.
 
-One CPU thread each, and all three draw in turns, so that a slow moment slows all of them. They do the same work: sizes
-that the model draws as they are, with the steps and the guidance of its catalog entry. The turn that warms up compares
-their pixels.
+One CPU thread each, and all three generate in turns, so that a slow moment slows all of them. They do the same work:
+sizes that the model generates as they are, with the steps and the guidance of its catalog entry. The turn that warms up
+compares their pixels.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """Everything that draws."""
+    """Everything that generates."""
 
     model: ModelConfig
     bare: "subprocess.Popen[str]"
@@ -85,11 +85,11 @@ def main(*, turns: int = 5, sizes: tuple[str, ...] = ("256x256", "512x256"), bat
     Parameters
     ----------
     turns
-        How often each size is drawn in each way; the medians are shown.
+        How often each size is generated in each way; the medians are shown.
     sizes
-        Of the pictures, among those that the model draws as they are.
+        Of the images, among those that the model generates as they are.
     batches
-        Pictures a request.
+        Images a request.
     """
     before = load_now()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -125,7 +125,7 @@ async def _measure(cases: list[Case], turns: int, ways: Ways) -> None:
 
 
 async def _compare(case: Case, ways: Ways) -> None:
-    """Whether the three draw the same pictures."""
+    """Whether the three generate the same images."""
     _draw_bare(ways, case, save=ways.folder / "bare.npy")
     _, by_engine = await _draw(ways, case)
     _, result = await asyncio.to_thread(_request, ways, case)
@@ -183,7 +183,7 @@ async def _draw(ways: Ways, case: Case) -> tuple[float, NDArray[np.uint8]]:
 
 
 def _request(ways: Ways, case: Case) -> tuple[float, Result]:
-    """From submit to result, pictures encoded and stored."""
+    """From submit to result, images encoded and stored."""
     spec = case.spec(ways.model)
     fields = {"prompt": spec.prompt, "width": spec.width, "height": spec.height, "batch_size": spec.batch_size}
     request_id = ways.client.submit(APP, seed=spec.seed, **fields).request_id
@@ -205,8 +205,8 @@ def _lines(case: Case) -> list[Line]:
 def _line(what: str, seconds: list[float], base: list[float]) -> Line:
     """The ratio is that of the turns."""
     ratio = median([mine / bare for mine, bare in zip(seconds, base, strict=True)])
-    beside = f"{ratio:.3f} times bare, {median(seconds) - median(base):+.3f} s"
-    return Line(what, f"{median(seconds):.3f} s", beside, ratio=Ratio(ratio))
+    reference = f"{ratio:.3f} times bare, {median(seconds) - median(base):+.3f} s"
+    return Line(what, f"{median(seconds):.3f} s", reference, ratio=Ratio(ratio))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def main(
     seed
         Of the trace.
     backend
-        `module:Class` that draws instead of the demo model.
+        `module:Class` that generates instead of the demo model.
     """
     before, rng = load_now(), random.Random(seed)
     settings = {"OMP_NUM_THREADS": "1"}
@@ -186,7 +186,7 @@ def _of_rounding(record: Record) -> float:
 
 
 def _was_overtaken(asked: Asked, others: Sequence[Asked], found: Mapping[str, Record]) -> bool:
-    """By one that came later and, having a higher priority, began earlier. Nobody can know that at submit."""
+    """By one that came later and, having a higher priority, began earlier. That is unknown at submit."""
     mine = found[asked.id]
     return any(
         found[other.id].submitted_at > mine.submitted_at

@@ -1,7 +1,7 @@
 """How long the engine stands idle between two requests while more are waiting.
 
-Measured in the engine's own process, from the end of a drawing to the beginning of the next. Meanwhile the worker turns
-the last pictures into PNGs and stores them.
+Measured in the engine's own process, from the end of a generation to the beginning of the next. The worker then turns
+the last images into PNGs and stores them.
 """
 
 import random
@@ -51,7 +51,7 @@ def main(*, requests: int = 40, cases: int = 4) -> None:
 
 
 def _measure(case: Case, requests: int) -> list[Stamp]:
-    """The drawings, without the one that kept the worker busy until all were queued."""
+    """The generations, without the one that kept the worker busy until all were queued."""
     settings = {"OMP_NUM_THREADS": "1"}
     with scratch() as folder, serving(folder / "data", backend=case.backend, settings=settings) as service:
         _submit(service, case, requests)
@@ -74,14 +74,14 @@ def _submit(service: Service, case: Case, requests: int) -> None:
 
 def _lines(case: Case, stamps: list[Stamp]) -> list[Line]:
     gaps = [after.began - before.ended for before, after in pairwise(stamps)]
-    drawing = percentile([stamp.ended - stamp.began for stamp in stamps], 0.5)
+    generation = percentile([stamp.ended - stamp.began for stamp in stamps], 0.5)
     lines = []
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         gap = percentile(gaps, share)
-        beside = f"{gap / drawing:.1%} of the {in_ms(drawing)} a drawing takes"
-        goal, ratio = _GOALS[name], Ratio(gap / drawing) if name == "p50" else None
+        reference = f"{gap / generation:.1%} of the {in_ms(generation)} that a generation takes"
+        goal, ratio = _GOALS[name], Ratio(gap / generation) if name == "p50" else None
         what = f"{case.name}: idle, {name}"
-        lines.append(Line(what, in_ms(gap), beside, f"≤ {goal * 1000:g} ms", gap <= goal, ratio))
+        lines.append(Line(what, in_ms(gap), reference, f"≤ {goal * 1000:g} ms", gap <= goal, ratio))
     return lines
 
 

@@ -1,6 +1,6 @@
-"""How soon an idle service begins: from submit until the engine's process is told to draw.
+"""How soon an idle service begins: from submit until the engine's process is told to generate.
 
-One durable commit lies between, the submit's. The goal does not count it, so one is measured in the same minutes,
+One durable commit is in between, the submit's. The goal does not count it, so one is measured in the same minutes,
 through the store's own group commit, on the same disk.
 """
 
@@ -33,7 +33,7 @@ class Sample:
     claim: float
     """From just before the POST is sent until the worker's claim began, `started_at`."""
     generate: float
-    """From just before the POST is sent until the engine's process begins to draw."""
+    """From just before the POST is sent until the engine's process begins to generate."""
 
 
 def main(*, requests: int = 100) -> None:
@@ -102,11 +102,11 @@ def _with_goal(what: str, seconds: list[float], commit: float) -> list[Line]:
     for name, share, most in (("p50", 0.5, _P50), ("p99", 0.99, _P99)):
         found = percentile(seconds, share)
         above = found - commit
-        beside = f"{in_ms(above)} above one commit ({found / commit:.1f} commits)"
-        # Drawing may begin before the answer is read: what is counted from there can be negative.
+        reference = f"{in_ms(above)} above one commit ({found / commit:.1f} commits)"
+        # Generating may begin before the answer is read: what is counted from there can be negative.
         ratio = Ratio(found / commit) if name == "p50" and what.startswith("POST") else None
         goal = f"≤ {most * 1000:.0f} ms above"
-        lines.append(Line(f"{what}, {name}", in_ms(found), beside, goal, above <= most, ratio))
+        lines.append(Line(f"{what}, {name}", in_ms(found), reference, goal, above <= most, ratio))
     return lines
 
 

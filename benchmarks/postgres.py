@@ -109,10 +109,10 @@ async def _depth(folder: Path, empty_url: str, deep_url: str, count: int, sample
     lines = [Line("time to fill the deep queue", f"{seconds:.0f} s")]
     for what, (base, deep_ones) in found.items():
         times = median(deep_ones) / median(base)
-        beside = f"{times:.2f} times the empty queue's {in_us(median(base))}"
+        reference = f"{times:.2f} times the empty queue's {in_us(median(base))}"
         met = times <= _MOST_TIMES
         lines.append(
-            Line(f"{what}, 16 workers claiming", in_us(median(deep_ones)), beside, "≤ 2 times", met, Ratio(times))
+            Line(f"{what}, 16 workers claiming", in_us(median(deep_ones)), reference, "≤ 2 times", met, Ratio(times))
         )
     return lines
 

@@ -88,9 +88,9 @@ def _bare() -> float:
 
 
 def _ready(what: str, seconds: float, base: float) -> Line:
-    beside = f"{seconds / base:.1f} times that"
+    reference = f"{seconds / base:.1f} times that"
     met = seconds <= _MOST_SECONDS
-    return Line(what, f"{seconds:.2f} s", beside, f"≤ {_MOST_SECONDS} s", met, Ratio(seconds / base))
+    return Line(what, f"{seconds:.2f} s", reference, f"≤ {_MOST_SECONDS} s", met, Ratio(seconds / base))
 
 
 def _memory(data_dir: Path, requests: int) -> Memory:

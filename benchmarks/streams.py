@@ -179,7 +179,7 @@ async def _move(store: Store, listeners: dict[str, Listener], seconds: float) ->
                 written.append((lease.job.id, str(Progress(done, 12)), time.perf_counter()))
             await asyncio.sleep(0.1)
         for lease in leases:
-            await store.leases.finish(lease, Failed(Failure(FailureKind.INTERNAL, "Nobody draws here.")), time.time())
+            await store.leases.finish(lease, Failed(Failure(FailureKind.INTERNAL, "No worker runs here.")), time.time())
     await asyncio.sleep(2)
     # Steps in between that a newer one has overtaken are never told.
     heard = [(listeners[job_id].heard.get(message), at) for job_id, message, at in written if job_id in listeners]
@@ -198,7 +198,7 @@ def _memory(pid: int) -> int:
 
 
 def _connections(service: Service) -> int:
-    """Those of clients: the process may open more to its database meanwhile."""
+    """Those of clients: the process may open more to its database."""
     found = psutil.Process(service.pid).net_connections("tcp")
     return sum(each.status == psutil.CONN_ESTABLISHED and each.laddr.port == service.port for each in found)
 

@@ -83,14 +83,14 @@ def _measure(service: Service, folder: Path, turns: int, seconds: float, connect
 
 
 async def _two_requests(service: Service) -> tuple[str, str]:
-    """Ids of one that waits and of one that runs; nobody works, so that they stay what they are."""
+    """Ids of one that waits and of one that runs; without a worker, so that they stay what they are."""
     store = open_sqlite(service.database)
     caller = load.Caller(service.port)
     try:
         first, *_, last = [caller(load.submission(service.key))[1]["request_id"] for _ in range(_AHEAD + 2)]
         now = time.time()
         lease = await store.leases.claim(
-            ClaimRequest(worker="nobody", apps=(APP,), token=new_token(), now=now, expires_at=now + 86400)
+            ClaimRequest(worker="absent", apps=(APP,), token=new_token(), now=now, expires_at=now + 86400)
         )
         assert lease is not None
         assert lease.job.id == first
@@ -135,10 +135,10 @@ def _lines(found: Turns) -> list[Line]:
 def _line(what: str, reports: list[Report], bases: list[float], of_what: str, least: float | None = None) -> Line:
     share = median([report.rate / base for report, base in zip(reports, bases, strict=True)])
     rate = median([report.rate for report in reports])
-    beside = f"{share:.2f} {of_what}; server {_server_us(reports):.0f} µs CPU each"
+    reference = f"{share:.2f} {of_what}; server {_server_us(reports):.0f} µs CPU each"
     if least is None:
-        return Line(what, f"{rate:,.0f}/s", beside)
-    return Line(what, f"{rate:,.0f}/s", beside, f"≥ {least}", share >= least, Ratio(share, higher_is_better=True))
+        return Line(what, f"{rate:,.0f}/s", reference)
+    return Line(what, f"{rate:,.0f}/s", reference, f"≥ {least}", share >= least, Ratio(share, higher_is_better=True))
 
 
 def _server_us(reports: list[Report]) -> float:

@@ -20,10 +20,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Hundreds of interpreters start. Without caches each would compile the sources, and pytest would rewrite the tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-# Engines draw with classes of the tests. They do not find them by being started in the repository.
+# Engines generate with classes of the tests. They do not find them by being started in the repository.
 _PATHS = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _PATHS))
-# Whoever runs us may have an account at AWS: no test should find its way there.
+# The user who runs the tests may have an account at AWS: no test should reach it.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
 
@@ -32,7 +32,7 @@ hypothesis.settings.register_profile("thorough", max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 _FIRST = (
-    "tests/acceptance/test_pictures.py",
+    "tests/acceptance/test_generated_images.py",
     "tests/engine/",
     "tests/acceptance/",
     "tests/benchmarks/",
@@ -78,7 +78,7 @@ def _group(item: pytest.Item) -> str | None:
     file = item.nodeid.partition("::")[0]
     fixtures = [used[-1] for used in getattr(item, "_fixtureinfo").name2fixturedefs.values()]  # noqa: B009 - not public
     for fixture in fixtures:
-        if fixture.scope == "session" and fixture.baseid.startswith("tests/"):
+        if fixture.scope in ("session", "package") and fixture.baseid.startswith("tests/"):
             return str(fixture.baseid)
     is_alone = file.startswith(("tests/acceptance/", "tests/clients/")) and "module" not in {
         fixture.scope for fixture in fixtures
@@ -89,7 +89,7 @@ def _group(item: pytest.Item) -> str | None:
 @pytest.fixture(scope="session")
 def tiny_z_image(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a checkpoint of Z-Image's real classes, at a tiny size, with random weights."""
-    from tests.engine.tiny_z_image import make_z_image  # with torch, which most tests can do without
+    from tests.engine.diffusers.tiny_models.z_image import make_z_image  # with torch, which most tests can do without
 
     folder = tmp_path_factory.mktemp("tiny-z-image")
     make_z_image(folder)

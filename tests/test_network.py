@@ -30,7 +30,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def dead(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A proxy in every variable, at a port where nothing answers."""
+    """A proxy in every variable, at a port where nothing listens."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
@@ -102,7 +102,7 @@ def test_a_service_on_this_machine_is_called_without_a_proxy(monkeypatch: pytest
 
 
 def test_a_proxy_at_fault_is_named_in_place_of_the_service(monkeypatch: pytest.MonkeyPatch, dead: str) -> None:
-    """One that does not answer, one that refuses, one that answers itself, one that cannot be used."""
+    """One that does not respond, one that refuses, one that responds itself, one that cannot be used."""
     pages = {"CONNECT": whole(b"<h1>No</h1>", "403 Forbidden"), "GET": whole(b"<h1>No way</h1>", "200 OK")}
     with in_background(WebServer(lambda request: pages[request.method])) as filtering:
         for proxy, url, why in (
@@ -118,7 +118,7 @@ def test_a_proxy_at_fault_is_named_in_place_of_the_service(monkeypatch: pytest.M
             assert why in message
 
 
-def test_only_what_does_not_answer_is_to_be_started(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_what_does_not_respond_is_to_be_started(capsys: pytest.CaptureFixture[str]) -> None:
     """The command line's advice would mislead where the service runs."""
     errors = (ServiceUnavailable("A proxy."), Unreachable("Nothing."))
     assert [UNAVAILABLE, UNAVAILABLE] == [_exit_code(error) for error in errors]
@@ -192,7 +192,7 @@ async def test_signed_urls_of_our_bucket_do_not_go_to_a_proxy(dead: str, monkeyp
     async with WebServer(lambda _: whole(b"png")) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         async with open_http_clients(settings.load(blobs_url="s3://pictures")) as http_clients:
-            answer = await http_clients.storage.get(f"{server.url}/pictures/a.png?X-Amz-Signature=secret")
+            response = await http_clients.storage.get(f"{server.url}/pictures/a.png?X-Amz-Signature=secret")
 
-    assert b"png" == answer.content
+    assert b"png" == response.content
     assert server.requests[0].headers["user-agent"].startswith("Pipelet/")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pipelet.domain.errors import AddressNotAllowed, TooManyLookups
 from pipelet.outbound import Address, is_public, public_only_client
 from tests.support.servers.tcp import tls_context
-from tests.support.servers.web import Answer, WebServer, head, whole, without_end
+from tests.support.servers.web import Response, WebServer, head, whole, without_end
 from tests.support.service import environment
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -60,18 +60,18 @@ def test_ipv4_inside_ipv6_is_never_more_public(address: IPv4Address) -> None:
 OK = whole(b"hi", Set_Cookie="a=b; Path=/")
 
 
-def redirect(url: str) -> Answer:
+def redirect(url: str) -> Response:
     return whole(b"", "302 Found", Location=url)
 
 
-def answering(*answers: Answer, tls: ssl.SSLContext | None = None) -> WebServer:
-    """It gives each request the next of `answers`, and all that come later the last."""
-    left = list(answers)
+def responding(*responses: Response, tls: ssl.SSLContext | None = None) -> WebServer:
+    """It gives each request the next of `responses`, and all that come later the last."""
+    left = list(responses)
     return WebServer(lambda _: left.pop(0) if len(left) > 1 else left[0], tls=tls)
 
 
 class Names:
-    """A resolver whose answers change: `each[host]` holds what it says the first time, the second time, …"""
+    """A resolver whose responses change: `each[host]` holds what it says the first time, the second time, …"""
 
     def __init__(self, **each: Sequence[str]) -> None:
         self.each = {host: list(texts) for host, texts in each.items()}
@@ -103,7 +103,7 @@ class Names:
 )
 async def test_this_machine_is_not_reached_however_it_is_spelt(host: str) -> None:
     """No connection is made, whether the URL is refused or names nothing at all."""
-    async with answering(OK) as server, public_only_client() as client:
+    async with responding(OK) as server, public_only_client() as client:
         with pytest.raises((AddressNotAllowed, httpx2.ConnectError, httpx2.InvalidURL)):
             await client.get(f"http://{host}:{server.port}/")
 
@@ -113,23 +113,23 @@ async def test_this_machine_is_not_reached_however_it_is_spelt(host: str) -> Non
 async def test_an_allowed_network_is_reached() -> None:
     """As a laptop wants it; a name whose other addresses are not allowed is reached by the one that is."""
     names = Names(mixed_test=["10.0.0.1 127.0.0.1"])
-    async with answering(OK) as server, public_only_client(allowed=LOOPBACK, resolve=names) as client:
-        answer = await client.get(f"http://mixed.test:{server.port}/a?b=c")
+    async with responding(OK) as server, public_only_client(allowed=LOOPBACK, resolve=names) as client:
+        response = await client.get(f"http://mixed.test:{server.port}/a?b=c")
 
-    assert b"hi" == answer.content
+    assert b"hi" == response.content
     [request] = server.requests
     assert ("GET", "/a?b=c") == (request.method, request.target)
     assert f"mixed.test:{server.port}" == request.headers["host"]
 
 
-async def test_a_name_is_asked_once_and_its_answer_is_what_is_connected_to() -> None:
+async def test_a_name_is_resolved_once_and_its_address_is_what_is_connected_to() -> None:
     """A name server with a harmless address for the check and ours for the connection is not asked a second time."""
     names = Names(rebinding_test=["192.0.2.1", "127.0.0.1"])
     async with (
-        answering(OK) as server,
+        responding(OK) as server,
         public_only_client(allowed=[ip_network("192.0.2.0/24")], resolve=names, timeout=0.2) as client,
     ):
-        with pytest.raises((httpx2.ConnectError, httpx2.ConnectTimeout)):  # nobody is at 192.0.2.1
+        with pytest.raises((httpx2.ConnectError, httpx2.ConnectTimeout)):  # no host is at 192.0.2.1
             await client.get(f"http://rebinding.test:{server.port}/")
         with pytest.raises(AddressNotAllowed):
             await client.get(f"http://rebinding.test:{server.port}/")
@@ -141,10 +141,10 @@ async def test_a_name_is_asked_once_and_its_answer_is_what_is_connected_to() -> 
 async def test_the_next_address_is_tried_where_one_takes_no_connection() -> None:
     """Nothing was sent to the first, so a body goes out once."""
     names = Names(two_test=["127.0.0.2 127.0.0.1"])
-    async with answering(OK) as server, public_only_client(allowed=LOOPBACK, resolve=names) as client:
-        answer = await client.post(f"http://two.test:{server.port}/", content=b"")
+    async with responding(OK) as server, public_only_client(allowed=LOOPBACK, resolve=names) as client:
+        response = await client.post(f"http://two.test:{server.port}/", content=b"")
 
-    assert 200 == answer.status_code
+    assert 200 == response.status_code
     assert 1 == len(server.requests)
 
 
@@ -154,28 +154,28 @@ async def test_redirects_are_checked_like_the_first_request() -> None:
     just_one = (ip_network("127.0.0.1/32"),)
     for target in ("http://inside.test/", "http://loopback.test/", "file:///etc/passwd", "gopher://inside.test/"):
         guarded = public_only_client(allowed=just_one, max_redirects=3, resolve=names)
-        async with answering(redirect(target), OK) as server, guarded as client:
+        async with responding(redirect(target), OK) as server, guarded as client:
             with pytest.raises(AddressNotAllowed):
                 await client.get(f"http://public.test:{server.port}/")
         assert 1 == len(server.requests)
 
 
 async def test_what_comes_with_a_redirect_is_not_read() -> None:
-    """A body without end, packed or not, holds up nobody and fills no memory: the redirect is followed at once."""
-    to_picture = head("302 Found", Location="/picture", Content_Encoding="gzip")
-    bomb = without_end(to_picture, gzip.compress(bytes(1 << 20)) * 64)
+    """A body without end, packed or not, holds up no one and fills no memory: the redirect is followed at once."""
+    to_image = head("302 Found", Location="/image", Content_Encoding="gzip")
+    bomb = without_end(to_image, gzip.compress(bytes(1 << 20)) * 64)
     guarded = public_only_client(allowed=LOOPBACK, max_redirects=3)
-    async with answering(bomb, OK) as server, asyncio.timeout(10), guarded as client:
+    async with responding(bomb, OK) as server, asyncio.timeout(10), guarded as client:
         found = await client.get(f"{server.url}/bomb")
         await server.idle.wait()
 
     assert "hi" == found.text
-    assert ["/bomb", "/picture"] == [request.target for request in server.requests]
+    assert ["/bomb", "/image"] == [request.target for request in server.requests]
 
 
 async def test_redirects_end() -> None:
-    """After as many as were agreed on; where none was, the redirect itself is the answer."""
-    async with answering(redirect("/again")) as server:
+    """After as many as were agreed on; where none was, the redirect itself is the response."""
+    async with responding(redirect("/again")) as server:
         async with public_only_client(allowed=LOOPBACK, max_redirects=3) as client:
             with pytest.raises(httpx2.TooManyRedirects):
                 await client.get(server.url)
@@ -190,7 +190,7 @@ async def test_tls_is_with_the_name_and_for_it_alone(tmp_path: Path) -> None:
     trusting = ssl.create_default_context(cafile=tmp_path / "authority.pem")
     names = Names(named_test=["127.0.0.1"], other_test=["127.0.0.1"])
     guarded = public_only_client(allowed=LOOPBACK, resolve=names, tls=trusting)
-    async with answering(OK, tls=context) as server, guarded as client:
+    async with responding(OK, tls=context) as server, guarded as client:
         assert b"hi" == (await client.get(f"https://named.test:{server.port}/")).content
         with pytest.raises(httpx2.ConnectError, match=r"other\.test"):
             await client.get(f"https://other.test:{server.port}/")
@@ -200,7 +200,7 @@ async def test_no_proxy_and_no_cookies(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy in the environment would connect where we do not; a cookie would tell one request about another."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    async with answering(OK) as server, public_only_client(allowed=LOOPBACK) as client:
+    async with responding(OK) as server, public_only_client(allowed=LOOPBACK) as client:
         await client.get(server.url)
         await client.get(server.url)
 
@@ -229,7 +229,7 @@ async def test_names_that_hang_hold_up_their_user_alone(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     try:
-        async with answering(OK) as server, public_only_client(allowed=LOOPBACK, timeout=0.2) as client:
+        async with responding(OK) as server, public_only_client(allowed=LOOPBACK, timeout=0.2) as client:
 
             def get(host: str, user: str) -> asyncio.Task[httpx2.Response]:
                 url = f"http://{host}:{server.port}/"
@@ -255,7 +255,7 @@ async def main():
     async with public_only_client(timeout=0.5) as client:
         with contextlib.suppress(httpx2.ConnectTimeout):
             await client.get("http://slow.example/")
-    print("nobody waits any more")
+    print("no caller waits any more")
 
 asyncio.run(main())
 """
@@ -276,11 +276,11 @@ def test_a_process_ends_though_a_name_server_is_silent(tmp_path: Path) -> None:
             "-c",
             _WITH_NAME_SERVER,
             "sh",
-            configuration,
+            str(configuration),
             sys.executable,
             _LOOKING_UP,
         ]
         ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=20, check=False)
 
-        assert (0, "nobody waits any more\n", "") == (ended.returncode, ended.stdout, ended.stderr)
+        assert (0, "no caller waits any more\n", "") == (ended.returncode, ended.stdout, ended.stderr)
         assert b"slow" in silent.recv(512)

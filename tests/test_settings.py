@@ -35,7 +35,7 @@ def test_a_place_for_files_that_cannot_be_is_refused(url: str) -> None:
 
 
 def test_urls_on_s3_live_for_a_week_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    """S3 would refuse longer ones when somebody fetches; our own disk takes them."""
+    """S3 would refuse longer ones when a client fetches; our own disk takes them."""
     monkeypatch.setenv("PIPELET_SIGNED_URL_TTL_SECONDS", "604801")
 
     with pytest.raises(OperationalError, match=r"PIPELET_SIGNED_URL_TTL_SECONDS.*604800"):
@@ -44,7 +44,7 @@ def test_urls_on_s3_live_for_a_week_at_most(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_wrong_variables_of_s3_are_named_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a key and an address that is none stop the start where files are on S3, and nobody else."""
+    """Half a key and an address that is none stop the start only where files are on S3."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "minio:9000")
     with pytest.raises(OperationalError, match="AWS_ENDPOINT_URL: must look like"):
         settings.load(blobs_url="s3://pictures")
@@ -89,7 +89,7 @@ def test_origins_are_any_none_or_named(value: str, origins: tuple[str, ...]) -> 
     "value", ["example.com", "https://example.com/", "https://*.example.com", "*,https://a.b", ","]
 )
 def test_what_is_no_origin_is_refused(value: str) -> None:
-    """It would never be equal to what a browser sends, and nobody would see why."""
+    """It would never be equal to what a browser sends, and the reason would be hidden."""
     with pytest.raises(OperationalError, match="PIPELET_ALLOWED_ORIGINS"):
         settings.load(allowed_origins=value)
 

@@ -50,7 +50,7 @@ def export(out: Path, *, folder: Path = Path("training-run")) -> None:
 
 @app.command
 def unpack(checkpoint: Path, *, folder: Path = Path("training-run")) -> None:
-    """Go on from an exported model: lay its parts out where the other steps look for them."""
+    """Continue from an exported model: lay its parts out where the other steps look for them."""
     from training.export import unpack as lay_out
 
     lay_out(checkpoint, folder)
@@ -67,7 +67,7 @@ def all_steps(
     scenes: int = 20_000,
     seed: int = 0,
 ) -> None:
-    """Every step in turn; a second run with another seed goes on where this one stopped."""
+    """Every step in turn; a second run with another seed continues where this one stopped."""
     if not (folder / "vae").exists():  # once the transformer speaks its latents, only the decoder may change
         autoencoder(folder=folder, minutes=autoencoder_minutes)
     latents(folder=folder, count=scenes, seed=seed)

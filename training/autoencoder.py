@@ -1,7 +1,7 @@
 """Train the autoencoder: pictures to latents and back, sixteen pixels a latent.
 
 Most of what it sees are the scenes that the model is to draw, on their grid. The rest are the same things at any size
-and place, mirrored and recoloured, so that it also carries pictures that somebody else made.
+and place, mirrored and recoloured, so that it also carries pictures that others made.
 """
 
 import random
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from diffusers import AutoencoderTiny
 from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 from numpy.typing import NDArray
@@ -115,7 +115,7 @@ def _spread(latents: Tensor) -> Tensor:
 
 
 def train(folder: Path, *, minutes: float, rate: float = 3e-3, decoder_only: bool = False, seed: int = 0) -> None:
-    """Train for some minutes, from what lies in ``folder`` if anything does, and save there.
+    """Train for some minutes, from what is in ``folder`` if anything does, and save there.
 
     With ``decoder_only`` the latents stay what they are, so a transformer trained on them stays right.
     """
@@ -164,7 +164,7 @@ def _save(model: AutoencoderTiny, average: Average, folder: Path) -> None:
 
 
 def sample(model: AutoencoderTiny, path: Path) -> float:
-    """Save sixteen pictures, each beside itself after the way through the latents; return the mean PSNR in dB."""
+    """Save sixteen pictures, each next to itself after the way through the latents; return the mean PSNR in dB."""
     captions = Captions(vocabulary(), 1, held_out=None)
     real = np.stack([render(captions.draw().scene) for _ in range(16)])
     with torch.no_grad():

@@ -7,7 +7,7 @@ fast to train on, nor can be compiled. Here pictures and captions are tensors, a
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from diffusers import ZImageTransformer2DModel
 from torch import Tensor, nn
 

@@ -54,7 +54,7 @@ class Captioned:
 
 
 def is_held_out(thing: Thing, background: str, place: str = "") -> bool:
-    """Whether training leaves a combination out: one in eight, the same ones for ever."""
+    """Whether training leaves a combination out: one in eight, always the same ones."""
     digest = hashlib.sha256(f"{thing.name}|{background}|{place}".encode()).digest()
     return digest[0] < 32
 
@@ -67,7 +67,7 @@ class Captions:
         seed: The same seed gives the same sequence.
         size: Width and height of the scenes, in pixels.
         held_out: False draws what training may see, True only what it may not, None either.
-        nearest: More words for a thing, by its name, of which the caption takes one now and then.
+        nearest: More words for a thing, by its name; the caption takes one now and then.
     """
 
     def __init__(

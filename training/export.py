@@ -46,7 +46,7 @@ def _tidy(config: Path) -> None:
 
 
 def unpack(checkpoint: Path, folder: Path) -> None:
-    """The way back: lay a pipeline's parts out in ``folder`` as the training steps keep them, to go on from there."""
+    """The way back: lay a pipeline's parts out in ``folder`` as the training steps keep them, to continue there."""
     shutil.copytree(checkpoint / "vae", folder / "vae")
     for part in ("transformer", "text_encoder", "tokenizer"):
         shutil.copytree(checkpoint / part, folder / "model" / part)

@@ -28,9 +28,9 @@ SIZES = range(80, 248, CELL)
 REACH = 2
 """A thing is looked for this many cells around where it should be."""
 _FRAME = 12
-"""Pixels along the border of which the median is background: a thing reaches into a quarter of them at most."""
+"""Pixels along the border, whose median is background: a thing reaches into a quarter of them at most."""
 _EDGES = 1.0
-"""What the difference between neighbouring cells weighs, beside the cells' own."""
+"""What the difference between neighbouring cells weighs, next to the cells' own."""
 _FAINT = 16.0
 """Cells nearer to the background's colour are background."""
 

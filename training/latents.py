@@ -1,4 +1,4 @@
-"""Latents of many scenes, kept in a file for each size of picture, so that the encoder need not run beside training."""
+"""Latents of many scenes, kept in a file for each size of picture, so that the encoder need not run during training."""
 
 import pickle
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Latents:
 
     Attributes:
         patches: float16 (scenes, patches, 4 * channels), as the autoencoder gives them, not yet scaled.
-        scenes: What each shows; its words are chosen anew each time.
+        scenes: What each shows; its words are chosen again each time.
     """
 
     size: tuple[int, int]

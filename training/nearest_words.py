@@ -43,7 +43,7 @@ FREQUENT = 16_000
 """How many of English's most frequent words are looked at."""
 
 FREQUENT_PEOPLE = 8_000
-"""As many for people: of "viceroy" nobody asks for a picture."""
+"""As many for people: no user asks for a picture of "viceroy"."""
 
 CLOSE, CLOSE_PERSON = 0.55, 0.62
 """A word with a lower similarity to everything is left out; a person becomes one of ``FIGURES``."""
@@ -68,7 +68,7 @@ NOT_A_PERSON = {
     "gift",
     "envelope",
 }
-"""Things that nobody wants to get for a person, besides animals, food and plants."""
+"""Things that no user wants to get for a person, besides animals, food and plants."""
 
 RUDE = re.compile(r"offensive|obscen|vulgar|disparag|derogat|insult|slur\b|ethnic|prostitut|copulat")
 """A word with one of these in the explanation of any sense is left out."""

@@ -24,7 +24,7 @@ SHIFT = 3.0
 UNCAPTIONED = 0.05
 """So many pictures are trained on without a word: what guidance, and negative prompts, start from."""
 LONG = 0.1
-"""So many batches have captions of 64 or 96 tokens: the picture's place lies behind them, which must be learnt, too."""
+"""So many batches have captions of 64 or 96 tokens: the picture's place is behind them, which must be learnt, too."""
 LONGEST = 96
 
 
@@ -152,7 +152,7 @@ class Batches:
 
 
 def train(folder: Path, *, minutes: float, rate: float = 3e-3, batch: int = 32, seed: int = 0) -> None:
-    """Train for some minutes on ``folder/latents``, from what lies in ``folder/model`` if anything does; save there."""
+    """Train for some minutes on ``folder/latents``, from what is in ``folder/model`` if anything does; save there."""
     torch.manual_seed(seed)
     out = folder / "model"
     latents = load(folder)

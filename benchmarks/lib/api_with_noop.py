@@ -24,7 +24,7 @@ def main() -> None:
     def with_noop(*arguments: Any, **more: Any) -> Api:
         api = build_api(*arguments, **more)
         router = api.app.router
-        # First as anybody writes one, then without what FastAPI does for arguments and models, as our own are.
+        # First as a beginner writes one, then without what FastAPI does for arguments and models, as our own are.
         for path, kind in ((NOOP, APIRoute), (BARE_NOOP, RawRoute)):
             router.add_api_route(path, noop, methods=["GET"], route_class_override=kind)
             router.routes.insert(0, router.routes.pop())

@@ -1,4 +1,4 @@
-"""A quick backend that notes when it is told to draw and when it has drawn. It runs in the engine's child process."""
+"""A quick backend that notes when a generation begins and ends. It runs in the engine's child process."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from benchmarks.peers import handler
 
 
 class Stamping:
-    """Laid over a backend. A line for each drawing: seed, begin and end, in seconds since the epoch."""
+    """Laid over a backend. A line for each generation: seed, begin and end, in seconds since the epoch."""
 
     def generate(self, *, spec: Any, **rest: Any) -> None:
         began = time.time()
@@ -48,7 +48,7 @@ class Stamp:
 
 
 def stamps_of(data_dir: Path) -> list[Stamp]:
-    """What the backend of the service in `data_dir` has noted, in the order of drawing."""
+    """What the backend of the service in `data_dir` has noted, in the order of generation."""
     file = data_dir.parent / f"{data_dir.name}.stamps"
     lines = file.read_text().splitlines(keepends=True) if file.exists() else []
     stamps = []

@@ -1,6 +1,7 @@
 """Many users at once, in a process of their own: some submit, each time on a new connection; some poll on a kept one.
 
-What they see is the time from when a call was due: whoever answers late cannot hide it by being called less often.
+What they see is the time from when a call was due: a server that answers late cannot hide it by being called less
+often.
 """
 
 import asyncio

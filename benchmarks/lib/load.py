@@ -1,6 +1,6 @@
 """A load generator in a process of its own: raw sockets, kept alive, each with one request under way.
 
-What it took itself is part of its report, so that nobody has to believe that it was not the bottleneck.
+What it took itself is part of its report, to show that it was not the bottleneck.
 """
 
 import json

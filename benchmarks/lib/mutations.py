@@ -103,7 +103,7 @@ def _delete(rng: random.Random, data: bytearray) -> bytearray:
 
 
 def _splice(rng: random.Random, data: bytearray) -> bytearray:
-    """It goes on as another file."""
+    """It continues as another file."""
     other = rng.choice(corpus())
     return data[: _place(rng, data)] + other[rng.randrange(len(other)) :]
 

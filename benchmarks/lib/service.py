@@ -63,7 +63,7 @@ def serving(
     """Start the service on a free port, and stop it afterwards as an operator would.
 
     Args:
-        backend: `module:Class` that draws; None for the demo model.
+        backend: `module:Class` that generates; None for the demo model.
         settings: more `PIPELET_*` variables.
         command: what to run instead of `pipelet serve`; it has to greet as that does.
     """

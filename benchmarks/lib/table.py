@@ -31,7 +31,7 @@ class Line:
 
     what: str
     value: str
-    beside: str = ""
+    reference: str = ""
     """The ratio within this run, and to what."""
     goal: str = ""
     met: bool | None = None
@@ -52,11 +52,11 @@ def show(title: str, lines: Sequence[Line], *, load: float, notes: Sequence[str]
     machine = f"{os.cpu_count()} cores, load {load:.1f} at the start, Python {platform.python_version()}"
     table = Table(title=title, caption="\n".join([*notes, f"{machine}, {revisions()}"]), box=box.SIMPLE_HEAD)
     table.title_justify = table.caption_justify = "left"
-    for heading in ("", "measured", "beside", "goal", ""):
+    for heading in ("", "measured", "reference", "goal", ""):
         table.add_column(heading, overflow="fold")
     for line in lines:
         verdict = {True: "[green]met", False: "[red]missed", None: ""}[line.met]
-        table.add_row(line.what, line.value, line.beside, line.goal, verdict)
+        table.add_row(line.what, line.value, line.reference, line.goal, verdict)
     # Where there is no terminal, the width of a page.
     Console(width=None if os.isatty(1) else 120, highlight=False).print(table)
 

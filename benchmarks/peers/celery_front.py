@@ -1,4 +1,4 @@
-"""Celery with Redis, and the front that somebody writes for it: `uvicorn benchmarks.peers.celery_front:front`."""
+"""Celery with Redis, and the front that a user writes for it: `uvicorn benchmarks.peers.celery_front:front`."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from benchmarks.peers import handler
 REDIS = os.environ["BENCHMARK_REDIS"]
 PICTURES = Path(os.environ["BENCHMARK_PICTURES"])
 queue = Celery("pictures", broker=REDIS, backend=REDIS)
-# A task of a lost worker runs again once nobody can be at it any more: after 30 s here, after an hour by default.
+# A task of a lost worker runs again once no worker can have it any more: after 30 s here, after an hour by default.
 queue.conf.update(task_acks_late=True, task_reject_on_worker_lost=True, worker_prefetch_multiplier=1)
 queue.conf.update(broker_transport_options={"visibility_timeout": 30}, task_track_started=True)
 front = FastAPI()

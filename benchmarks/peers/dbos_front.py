@@ -1,4 +1,4 @@
-"""DBOS on PostgreSQL, and the front that somebody writes for it: `python -m benchmarks.peers.dbos_front PORT`."""
+"""DBOS on PostgreSQL, and the front that a user writes for it: `python -m benchmarks.peers.dbos_front PORT`."""
 
 import os
 import sys

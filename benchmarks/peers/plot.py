@@ -1,6 +1,6 @@
-"""Draws what `benchmarks.side_by_side --json-file FILE` has written.
+"""Plots what `benchmarks.peers.side_by_side --json-file FILE` has written.
 
-.venv-peers/bin/python -m benchmarks.peers.plot FILE PICTURE
+.venv-peers/bin/python -m benchmarks.peers.plot FILE IMAGE
 """
 
 import json
@@ -16,7 +16,7 @@ _ROWS = (
     ("status with 200 pollers, p99, ms", lambda each: each["poll"][1] * 1000),
     ("drained a second, 4 handlers of 50 ms", lambda each: each["drained"] or 0.0),
     ("lost by kill -9 of everything, of {killed[accepted]}", lambda each: each["killed"]["lost"]),
-    ("all done after kill -9 and a start anew, s; 0: never", lambda each: each["killed"]["seconds"]),
+    ("all done after kill -9 and another start, s; 0: never", lambda each: each["killed"]["seconds"]),
 )
 
 

@@ -57,7 +57,7 @@ class System(ABC):
 
     @abstractmethod
     def has_ended(self, answer: Mapping[str, Any]) -> bool:
-        """With a picture."""
+        """With an image."""
 
     @abstractmethod
     def picture(self, request_id: str) -> bytes | None:
@@ -306,7 +306,7 @@ class Database:
 
 
 def peers_environment() -> Path:
-    """A virtual environment with the peers in it, made at first use beside our own."""
+    """A virtual environment with the peers in it, made at first use next to our own."""
     folder = ROOT / ".venv-peers"
     if not (folder / "complete").exists():
         print(f"Installing the peers into {folder.name}.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""An edit from outside: pictures come from everywhere, and go with their request."""
+"""An edit from outside: images come from everywhere, and go with their request."""
 
 from pathlib import Path
 
@@ -21,28 +21,28 @@ max_input_images = 3
 """
 
 
-def drawn(service: Service, request_id: str) -> tuple[str, Image.Image]:
+def generated(service: Service, request_id: str) -> tuple[str, Image.Image]:
     url = service.result(request_id, app=EDIT)["results"][0]
     return url, fetched(url).convert("RGB")
 
 
-def test_an_edit_of_pictures_from_everywhere(tmp_path: Path) -> None:
-    """A data: URI, a web server that the operator allows, and a result of our own are drawn in this order, at the size
-    of the first, when the server may be gone already. After the retention time all of them are deleted."""
+def test_an_edit_of_images_from_everywhere(tmp_path: Path) -> None:
+    """A data: URI, a web server that the operator allows, and a result of our own are generated in this order, at the
+    size of the first, when the server may be gone already. After the retention time all of them are deleted."""
     catalog = tmp_path / "edits.toml"
     catalog.write_text(CATALOG)
     settings = {"catalog": str(catalog), "allowed_networks": "127.0.0.1/32", "log_level": "warning"}
     inputs = tmp_path / "data" / "files" / "inputs"
     with Service(tmp_path, settings=settings) as service:
         service.wait_for_worker()
-        own_url, own = drawn(service, service.submit("waves", app=APP, width=96, height=96))
+        own_url, own = generated(service, service.submit("waves", app=APP, width=96, height=96))
         red = data_uri(png((192, 128), "red"))
         with in_background(WebServer(lambda _: whole(png((64, 64), "blue")))) as web:
             blue_url = f"{web.url}/blue.png"
-            body = {"prompt": "the first beside the second and the third", "image_urls": [red, blue_url, own_url]}
+            body = {"prompt": "the first next to the second and the third", "image_urls": [red, blue_url, own_url]}
             code, submitted = service.call("POST", f"/fal/queue/{EDIT}", body)
         assert 200 == code, submitted
-        url, edited = drawn(service, submitted["request_id"])
+        url, edited = generated(service, submitted["request_id"])
 
         assert f"/outputs/{EDIT.replace('-', '_')}_api/" in url
         assert (192, 128) == edited.size
@@ -51,10 +51,10 @@ def test_an_edit_of_pictures_from_everywhere(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(own)[np.arange(64) * 96 // 64][:, np.arange(64) * 96 // 64], third)
 
         assert 3 == len([each for each in inputs.rglob("*") if each.is_file()])
-        refused, answer = service.call("POST", f"/fal/queue/{EDIT}", body | {"image_urls": [red, blue_url]})
-        assert (422, ["body", "image_urls", 1]) == (refused, answer["detail"][0]["loc"])  # nobody serves it any more
+        refused, response = service.call("POST", f"/fal/queue/{EDIT}", body | {"image_urls": [red, blue_url]})
+        assert (422, ["body", "image_urls", 1]) == (refused, response["detail"][0]["loc"])  # its server is gone
 
         service.stop()
         service.settings["retention_days"] = "0.000001"
         service.start()
-        eventually(lambda: not [each for each in inputs.rglob("*") if each.is_file()], why="the pictures are deleted")
+        eventually(lambda: not [each for each in inputs.rglob("*") if each.is_file()], why="the images are deleted")

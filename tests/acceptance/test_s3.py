@@ -28,30 +28,32 @@ def on_s3(folder: Path, server: S3Server, variables: dict[str, str] | None = Non
     return Service(folder, settings=settings, variables=server.variables() | (variables or {}))
 
 
-def test_while_s3_is_away_drawing_goes_on_and_nothing_is_lost(tmp_path: Path, own_s3_server: S3Server) -> None:
-    """Until some finished pictures wait; then requests do. When it is back all end well, in their first attempts."""
+def test_while_s3_is_unavailable_generation_continues_and_nothing_is_lost(
+    tmp_path: Path, own_s3_server: S3Server
+) -> None:
+    """Until some finished images wait; then requests do. When it is back all end well, in their first attempts."""
     with on_s3(tmp_path, own_s3_server, lease_seconds="2") as service:
         service.wait_for_worker()
         before = service.submit("before")
         service.wait(before)
         own_s3_server.kill()
-        requests = [service.submit(f"picture {number}") for number in range(6)]
+        requests = [service.submit(f"image {number}") for number in range(6)]
 
         # By then a lease that is not extended is over.
-        drawn = eventually(lambda: enough(storing_in_vain(service, seconds=3), 3), why="three pictures wait")
+        generated = eventually(lambda: enough(storing_in_vain(service, seconds=3), 3), why="three images wait")
         statuses = [service.status(request_id)["status"] for request_id in requests]
         code, health = service.call("GET", "/health/ready")
         own_s3_server.start()
         ended = [service.wait(request_id) for request_id in requests]
 
-        assert set(requests[:3]) == drawn
+        assert set(requests[:3]) == generated
         assert ["IN_PROGRESS"] * 3 + ["IN_QUEUE"] * 3 == statuses
         assert 200 == code
         assert f"{own_s3_server.endpoint} cannot be reached" in health["checks"]["blobs"]
         assert not any("error" in status for status in ended)
         assert [before, *requests] == [line["request_id"] for line in service.lines("attempt.started")]
         for request_id in (before, *requests):
-            assert (64, 64) == picture_of(service, request_id).size
+            assert (64, 64) == image_of(service, request_id).size
         assert 200 == service.call("GET", "/health/ready")[0]
 
 
@@ -61,27 +63,27 @@ def test_old_files_are_deleted_from_s3(tmp_path: Path, s3_server: S3Server) -> N
         service.wait_for_worker()
         request_id = service.submit("a fox", batch_size=3)
         service.wait(request_id)
-        stored = pictures(s3_server, "retention")
-        picture = picture_of(service, request_id)
+        stored = images(s3_server, "retention")
+        image = image_of(service, request_id)
 
         assert 3 == len(stored)
-        assert (64, 64) == picture.size
+        assert (64, 64) == image.size
         assert 404 == service.call("GET", "/files/outputs/a.png")[0]
 
         service.stop()
         service.settings["retention_days"] = "0.000001"  # a tenth of a second: it is over when the service has started
         service.start()
-        eventually(lambda: not pictures(s3_server, "retention"), why="the files are deleted")
+        eventually(lambda: not images(s3_server, "retention"), why="the files are deleted")
         assert 404 == service.call("GET", f"/fal/queue/{APP}/requests/{request_id}")[0]
 
 
 def test_a_wrong_secret_is_told_and_costs_no_request(tmp_path: Path, s3_server: S3Server) -> None:
-    """The log and readiness name the variable at once; what was accepted is drawn when that is put right."""
+    """The log and readiness name the variable at once; what was accepted is generated when that is put right."""
     with on_s3(tmp_path, s3_server, {"AWS_SECRET_ACCESS_KEY": "wrong"}, shutdown_grace_seconds="0") as service:
         eventually(lambda: "blob_store.check_failed" in service.log(), why="the worker looks at its files")
         code, health = service.call("GET", "/health/ready")
         request_id = service.submit("a fox")
-        eventually(lambda: storing_in_vain(service), why="the picture is drawn")
+        eventually(lambda: storing_in_vain(service), why="the image is generated")
 
         assert 200 == code
         assert "Check AWS_SECRET_ACCESS_KEY" in health["checks"]["blobs"]
@@ -90,7 +92,7 @@ def test_a_wrong_secret_is_told_and_costs_no_request(tmp_path: Path, s3_server: 
         service.stop()
         service.variables |= s3_server.variables()
         service.start()
-        assert (64, 64) == picture_of(service, request_id).size
+        assert (64, 64) == image_of(service, request_id).size
 
 
 def enough(found: set[str], count: int) -> set[str] | None:
@@ -103,10 +105,10 @@ def storing_in_vain(service: Service, *, seconds: float = 0) -> set[str]:
     return {line["request_id"] for line in service.lines("storage.retrying") if line["timestamp"] < since}
 
 
-def pictures(server: S3Server, prefix: str) -> set[str]:
+def images(server: S3Server, prefix: str) -> set[str]:
     return {key for key in server.keys(prefix) if key.endswith(".png")}
 
 
-def picture_of(service: Service, request_id: str) -> Image.Image:
+def image_of(service: Service, request_id: str) -> Image.Image:
     """The first of a result, by its URL and without a key."""
     return fetched(service.result(request_id)["images"][0]["url"])

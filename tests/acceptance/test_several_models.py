@@ -1,4 +1,4 @@
-"""One installation, several models: each request waits for the workers that can draw it, and for no others."""
+"""One installation, several models: each request waits for the workers that can generate it, and for no others."""
 
 from pathlib import Path
 
@@ -28,8 +28,8 @@ model = "sketches"
 
 
 def test_requests_wait_for_the_workers_of_their_model_alone(tmp_path: Path) -> None:
-    """Of two apps with a model each and one worker, one is drawn while the other waits; its place counts only its own
-    kind, and a worker for it draws it."""
+    """Of two apps with a model each and one worker, one is generated while the other waits; its place counts only its
+    own kind, and a worker for it generates it."""
     catalog = tmp_path / "two-models.toml"
     catalog.write_text(CATALOG)
     settings = {"catalog": str(catalog), "model": "", "log_level": "warning"}
@@ -37,9 +37,9 @@ def test_requests_wait_for_the_workers_of_their_model_alone(tmp_path: Path) -> N
         first = service.start_worker("--app", APP)
         service.wait_for_worker()
         sketches = [service.submit(f"sketch {number}", app=SKETCH) for number in range(3)]
-        pictures = [service.submit(f"picture {number}") for number in range(3)]
+        images = [service.submit(f"image {number}") for number in range(3)]
 
-        for request_id in pictures:
+        for request_id in images:
             service.wait(request_id)
         waiting = [service.status(request_id) for request_id in sketches]
         assert ["IN_QUEUE"] * 3 == [status["status"] for status in waiting]

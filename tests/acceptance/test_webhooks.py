@@ -20,7 +20,7 @@ SETTINGS = {"allowed_networks": "127.0.0.0/8", "webhook_timeout_seconds": "1"}
 
 @contextlib.asynccontextmanager
 async def running(service: Service) -> AsyncIterator[Service]:
-    """From a thread, so that receivers answer meanwhile."""
+    """From a thread, so that endpoints respond in the meantime."""
     await asyncio.to_thread(service.__enter__)
     try:
         yield service
@@ -30,9 +30,9 @@ async def running(service: Service) -> AsyncIterator[Service]:
 
 def submit(service: Service, receiver: Receiver) -> str:
     body = {"prompt": "a red apple", "width": 64, "height": 64}
-    code, answer = service.call("POST", f"/fal/queue/{APP}?fal_webhook={receiver.url}", body)
-    assert code == 200, answer
-    return str(answer["request_id"])
+    code, response = service.call("POST", f"/fal/queue/{APP}?fal_webhook={receiver.url}", body)
+    assert code == 200, response
+    return str(response["request_id"])
 
 
 def in_the_outbox(service: Service, request_id: str) -> bool:
@@ -64,17 +64,17 @@ async def test_what_ends_while_the_sender_is_dead_is_told_after_a_restart(tmp_pa
         jwks = (await asyncio.to_thread(service.call, "GET", "/.well-known/jwks.json"))[1]
         result = (await asyncio.to_thread(service.call, "GET", f"/fal/queue/{APP}/requests/{request_id}"))[1]
         message = call.message
-        picture = await asyncio.to_thread(lambda: urlopen(message["payload"]["results"][0], timeout=10).read(4))
+        image = await asyncio.to_thread(lambda: urlopen(message["payload"]["results"][0], timeout=10).read(4))
     assert verify(jwks, call.headers, call.body)
     assert not verify(jwks, call.headers, call.body + b" ")
     assert (request_id, "OK") == (message["request_id"], message["status"])
     assert unsigned(result) == unsigned(message["payload"])
-    assert b"\x89PNG" == picture
+    assert b"\x89PNG" == image
     assert receiver.calls.empty()
 
 
 async def test_a_call_that_died_with_its_process_is_made_again(tmp_path: Path) -> None:
-    """`kill -9` while the receiver has the call, and has not answered: it gets it anew, and can check it anew."""
+    """`kill -9` while the receiver has the call, and has not responded: it gets it again, and can check it again."""
     service = Service(tmp_path, settings=SETTINGS | {"webhook_timeout_seconds": "2"}, arguments=["--workers", "0"])
     async with Receiver(silence) as receiver, running(service):
         request_id = await asyncio.to_thread(submit, service, receiver)
@@ -82,7 +82,7 @@ async def test_a_call_that_died_with_its_process_is_made_again(tmp_path: Path) -
         assert 202 == (await asyncio.to_thread(service.call, "PUT", cancel))[0]
         first = await receiver.next_call()
         await asyncio.to_thread(service.kill)
-        receiver.answer = receivers.status(200)
+        receiver.response = receivers.status(200)
 
         await asyncio.to_thread(service.start)
         again = await receiver.next_call()

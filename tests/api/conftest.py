@@ -45,7 +45,7 @@ def catalog() -> Catalog:
 
 @pytest.fixture
 def http_clients() -> HttpClients | None:
-    """A module whose pictures come from elsewhere has a fixture of this name."""
+    """A module whose images come from elsewhere has a fixture of this name."""
     return None
 
 

@@ -34,7 +34,7 @@ def build(store: Store, blobs: DiskBlobStore, clock: Clock, catalog: Catalog = C
 
 
 def catalog_of_edits(*, max_input_images: int) -> Catalog:
-    """The edit app alone, with room for pictures in the body."""
+    """The edit app alone, with room for images in the body."""
     return parse(
         f"""
         [models.editor]
@@ -74,9 +74,9 @@ class Service:
         return key.id
 
     async def submit(self, prompt: str = "a chess board", **fields: Any) -> str:
-        answer = await self.client.post(f"/fal/queue/{APP}", json={"prompt": prompt, **fields})
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["request_id"])
+        response = await self.client.post(f"/fal/queue/{APP}", json={"prompt": prompt, **fields})
+        assert response.status_code == 200, response.text
+        return str(response.json()["request_id"])
 
     async def claim(self) -> Lease:
         lease = await self.store.leases.claim(claim_request(now=self.clock.now(), seconds=60))

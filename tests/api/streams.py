@@ -44,9 +44,9 @@ class Event:
 
 
 class Stream:
-    def __init__(self, answer: httpx2.Response) -> None:
-        self.answer = answer
-        self._lines = answer.aiter_lines()
+    def __init__(self, response: httpx2.Response) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
 
     async def next(self, within: float = PATIENCE) -> Event:
         """The next event; comments are passed over."""
@@ -80,6 +80,6 @@ async def streaming(
     headers = {"Authorization": f"Bearer {service.key}"} | headers
     async with (
         httpx2.AsyncClient(timeout=PATIENCE) as client,
-        client.stream("GET", f"{url}{service.status_path(request_id)}/stream{query}", headers=headers) as answer,
+        client.stream("GET", f"{url}{service.status_path(request_id)}/stream{query}", headers=headers) as response,
     ):
-        yield Stream(answer)
+        yield Stream(response)

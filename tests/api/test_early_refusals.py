@@ -1,4 +1,4 @@
-"""Answers that come before their body was read reach the client, also where the connection is closed after them."""
+"""Responses that come before their body was read reach the client, also where the connection is closed after them."""
 
 import asyncio
 import json
@@ -29,24 +29,25 @@ async def port(app: FastAPI, service: Service) -> AsyncIterator[int]:
 
 
 def post(port: int, path: str, key: str, body: bytes, version: str) -> tuple[int, bytes]:
-    """Status and body of the answer, for a client that sends everything before it reads anything."""
+    """Status and body of the response, for a client that sends everything before it reads anything."""
     head = (
         f"POST {path} HTTP/{version}\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         client.sendall(head.encode() + body)
-        answer = b""
+        response = b""
         while piece := client.recv(2**16):
-            answer += piece
-    head_sent, _, content = answer.partition(b"\r\n\r\n")
+            response += piece
+    head_sent, _, content = response.partition(b"\r\n\r\n")
     assert f"content-length: {len(content)}".encode() in head_sent
     return int(head_sent.split()[1]), content
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 async def test_refused_before_the_body_is_read(port: int, service: Service, version: str) -> None:
-    """The whole answer is there for bodies of megabytes, in the two versions that nginx speaks to what is behind it."""
+    """The whole response is there for bodies of megabytes, in the two versions that nginx speaks to what is behind
+    it."""
     submit, run, edit = f"/fal/queue/{APP}", f"/fal/run/{APP}", f"/fal/queue/{EDIT}"
     large = b'{"prompt": "' + b"a" * SIZE + b'"}'
     cases = [

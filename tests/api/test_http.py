@@ -1,4 +1,4 @@
-"""What holds for every route as HTTP has it: HEAD, headers that keep answers private, and the page at /docs."""
+"""What holds for every route as HTTP has it: HEAD, headers that keep responses private, and the page at /docs."""
 
 from html.parser import HTMLParser
 from urllib.parse import urljoin
@@ -17,7 +17,7 @@ MONITORED = ["/", "/health/live", "/health/ready", "/metrics", "/docs", "/openap
 
 
 @pytest.mark.parametrize("key", ["valid", "none"])
-async def test_head_answers_as_get(app: FastAPI, service: Service, key: str) -> None:
+async def test_head_responds_as_get(app: FastAPI, service: Service, key: str) -> None:
     """With the same status and headers, without a body."""
     ended, queued = await service.submit(), await service.submit()
     await service.succeed(await service.claim())
@@ -41,9 +41,9 @@ async def test_head_answers_as_get(app: FastAPI, service: Service, key: str) -> 
             assert _stable(get) == _stable(head), path
 
 
-def _stable(answer: httpx2.Response) -> dict[str, str]:
-    names = {name: value for name, value in answer.headers.items() if name not in ("date", "transfer-encoding")}
-    if "metrics" in str(answer.url):
+def _stable(response: httpx2.Response) -> dict[str, str]:
+    names = {name: value for name, value in response.headers.items() if name not in ("date", "transfer-encoding")}
+    if "metrics" in str(response.url):
         del names["content-length"]
     return names
 
@@ -65,12 +65,12 @@ async def test_a_refused_method_names_the_others(service: Service) -> None:
     assert "POST" == (await service.client.head(f"/fal/queue/{APP}")).headers["allow"]
 
 
-async def test_private_answers_are_not_stored(app: FastAPI, service: Service) -> None:
+async def test_private_responses_are_not_stored(app: FastAPI, service: Service) -> None:
     """By no cache, and nothing is taken for another type; what may be kept says so itself."""
     request_id = await service.submit()
     await service.succeed(await service.claim())
     result = await service.client.get(service.result_path(request_id))
-    answers = {
+    responses = {
         "status": await service.client.get(service.status_path(request_id)),
         "result": result,
         "submit": await service.client.post(f"/fal/queue/{APP}", json={"prompt": "a"}),
@@ -86,10 +86,12 @@ async def test_private_answers_are_not_stored(app: FastAPI, service: Service) ->
         "page": await service.client.get("/static-offline-docs/swagger-ui.css"),
     }
 
-    assert {"nosniff"} == {each.headers["x-content-type-options"] for each in [*answers.values(), *kept.values()]}
-    assert dict.fromkeys(answers, "no-store") == {name: each.headers["cache-control"] for name, each in answers.items()}
+    assert {"nosniff"} == {each.headers["x-content-type-options"] for each in [*responses.values(), *kept.values()]}
+    assert dict.fromkeys(responses, "no-store") == {
+        name: each.headers["cache-control"] for name, each in responses.items()
+    }
     assert ["public, max-age=3600", "private", None] == [each.headers.get("cache-control") for each in kept.values()]
-    assert "frame-ancestors 'none'" == answers["docs"].headers["content-security-policy"]
+    assert "frame-ancestors 'none'" == responses["docs"].headers["content-security-policy"]
 
 
 async def test_a_file_that_the_client_has(service: Service) -> None:
@@ -100,9 +102,9 @@ async def test_a_file_that_the_client_has(service: Service) -> None:
     etag = (await service.client.get(url)).headers["etag"]
 
     for sent in (etag, f"W/{etag}", f'"other", {etag}', "*"):
-        answer = await service.client.get(url, headers={"If-None-Match": sent, "Range": "bytes=0-1"})
-        assert (304, b"", etag) == (answer.status_code, answer.content, answer.headers["etag"])
-        assert "private" == answer.headers["cache-control"]
+        response = await service.client.get(url, headers={"If-None-Match": sent, "Range": "bytes=0-1"})
+        assert (304, b"", etag) == (response.status_code, response.content, response.headers["etag"])
+        assert "private" == response.headers["cache-control"]
     assert 304 == (await service.client.head(url, headers={"If-None-Match": etag})).status_code
     assert 200 == (await service.client.get(url, headers={"If-None-Match": '"other"'})).status_code
     assert 403 == (await service.client.get(f"{url}0", headers={"If-None-Match": etag})).status_code
@@ -126,14 +128,14 @@ async def test_docs_below_a_prefix(service: Service) -> None:
     async with httpx2.AsyncClient(transport=transport, base_url="http://public.test") as client:
         page = (await client.get("/docs")).text
         seen = [urljoin("http://public.test/img/docs", link) for link in [*Links(page).found, "openapi.json"]]
-        answers = [await client.get(url.replace("/img/", "/")) for url in seen]
+        responses = [await client.get(url.replace("/img/", "/")) for url in seen]
         missing = await client.get("/nothing")
         root = (await client.get("/")).json()
 
     assert len(seen) >= 4
     assert "url: 'openapi.json'" in page
     assert all(url.startswith("http://public.test/img/") for url in seen)
-    assert {200} == {answer.status_code for answer in answers}
-    assert [{"url": "http://public.test/img"}] == answers[-1].json()["servers"]
+    assert {200} == {response.status_code for response in responses}
+    assert [{"url": "http://public.test/img"}] == responses[-1].json()["servers"]
     assert ("/img/docs", "/img/health/ready") == (root["docs"], root["health"])
     assert "/img/docs" in missing.json()["detail"]

@@ -15,9 +15,9 @@ URL = f"/fal/queue/{APP}"
 async def test_both_schemes(service: Service, scheme: str) -> None:
     """The seed's scheme and fal's open the same door."""
     headers = {"Authorization": f"{scheme} {service.key}"}
-    answer = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+    response = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("id_", ["", "any", "any:other"])
@@ -52,14 +52,14 @@ BAD: dict[str, list[bytes]] = {
     [("POST", URL), ("GET", f"{URL}/requests/{'a' * 20}/status"), ("POST", "/fal/queue/no-such-app")],
 )
 async def test_no_entry(service: Service, values: list[bytes], method: str, path: str, log_lines: list[Any]) -> None:
-    """Without a good key every route answers 401 in the common shape, and logs no error."""
+    """Without a good key every route responds with 401 in the common shape, and logs no error."""
     del service.client.headers["Authorization"]
     headers = [(b"Authorization", value) for value in values]
-    answer = await service.client.request(method, path, content=b'{"prompt": "a"}', headers=headers)
+    response = await service.client.request(method, path, content=b'{"prompt": "a"}', headers=headers)
 
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert answer.json().keys() == {"detail", "message"}
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.json().keys() == {"detail", "message"}
     assert await service.queued() == 0
     assert not [line for line in log_lines if line["log_level"] == "error"]
 
@@ -68,10 +68,10 @@ async def test_two_authorization_headers(service: Service) -> None:
     """Two Authorization headers are refused, also when each would do."""
     value = f"Bearer {service.key}".encode()
     del service.client.headers["Authorization"]
-    answer = await service.client.get("/fal/queue/x/requests/y", headers=[(b"Authorization", value)] * 2)
+    response = await service.client.get("/fal/queue/x/requests/y", headers=[(b"Authorization", value)] * 2)
 
-    assert answer.status_code == 401
-    assert "more than one" in answer.json()["message"]
+    assert response.status_code == 401
+    assert "more than one" in response.json()["message"]
 
 
 async def test_revoked_key(service: Service) -> None:
@@ -81,10 +81,10 @@ async def test_revoked_key(service: Service) -> None:
     await service.store.api_keys.revoke(key.id, service.clock.now())
     service.clock.time += 2
 
-    answer = await service.client.post(URL, json={"prompt": "a"})
+    response = await service.client.post(URL, json={"prompt": "a"})
 
-    assert answer.status_code == 401
-    assert "revoked" in answer.json()["message"]
+    assert response.status_code == 401
+    assert "revoked" in response.json()["message"]
 
 
 async def test_a_key_that_is_revoked_while_the_body_arrives(service: Service) -> None:
@@ -96,9 +96,9 @@ async def test_a_key_that_is_revoked_while_the_body_arrives(service: Service) ->
         service.clock.time += 2
         yield b'"a"}'
 
-    answer = await service.client.post(URL, content=body())
+    response = await service.client.post(URL, content=body())
 
-    assert 401 == answer.status_code
+    assert 401 == response.status_code
     assert 0 == await service.queued()
 
 
@@ -130,15 +130,15 @@ async def test_others_requests(service: Service, method: str, tail: str) -> None
     theirs, unknown = await service.submit(), "a" * 20
     headers = {"Authorization": f"Bearer {await service.new_key('bob')}"}
 
-    answers = [
+    responses = [
         await service.client.request(method, service.result_path(request_id) + tail, headers=headers)
         for request_id in (theirs, unknown)
     ]
 
-    assert answers[0].status_code == 404
-    assert answers[0].json()["status"] == "NOT_FOUND"
-    assert answers[0].content == answers[1].content
-    assert answers[0].headers == answers[1].headers
+    assert responses[0].status_code == 404
+    assert responses[0].json()["status"] == "NOT_FOUND"
+    assert responses[0].content == responses[1].content
+    assert responses[0].headers == responses[1].headers
     assert await service.queued() == 1
 
 
@@ -169,8 +169,8 @@ async def test_priority_ceiling(service: Service) -> None:
 async def test_ceiling_below_the_default(service: Service) -> None:
     """Where the ceiling is below zero, it is the default."""
     headers = {"Authorization": f"Bearer {await service.new_key('bob', max_priority=-7)}"}
-    answer = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
+    response = await service.client.post(URL, json={"prompt": "a"}, headers=headers)
 
-    job = await service.store.jobs.get(answer.json()["request_id"])
+    job = await service.store.jobs.get(response.json()["request_id"])
     assert job is not None
     assert job.priority == -7

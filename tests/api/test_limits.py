@@ -12,7 +12,7 @@ from tests.support.jobs import APP
 URL = f"/fal/queue/{APP}"
 
 
-async def limited(service: Service, **limits: int) -> dict[str, str]:
+async def limited(service: Service, **limits: Any) -> dict[str, str]:
     """The header with a new key."""
     return {"Authorization": f"Bearer {await service.new_key('bob', **limits)}"}
 
@@ -21,17 +21,17 @@ async def limited(service: Service, **limits: int) -> dict[str, str]:
 async def test_a_reached_limit_is_a_429_that_says_what_lifts_it(
     service: Service, path: str, log_lines: list[Any]
 ) -> None:
-    """The answer has the shape of all errors, says when to come again, and is no error in the log."""
+    """The response has the shape of all errors, says when to come again, and is no error in the log."""
     headers = await limited(service, max_queued_images=4)
     assert 200 == (await service.client.post(path, json={"prompt": "a", "batch_size": 3}, headers=headers)).status_code
 
-    answer = await service.client.post(path, json={"prompt": "a", "batch_size": "2"}, headers=headers)
+    response = await service.client.post(path, json={"prompt": "a", "batch_size": "2"}, headers=headers)
 
-    assert 429 == answer.status_code
-    assert answer.headers["retry-after"].isdecimal()
-    assert "1" == answer.headers["x-fal-needs-retry"]
-    assert "queued_images_limit" == answer.headers["x-fal-error-type"] == answer.json()["error_type"]
-    refusal = schemas.Refusal.model_validate_json(answer.content, strict=True, extra="forbid")
+    assert 429 == response.status_code
+    assert response.headers["retry-after"].isdecimal()
+    assert "1" == response.headers["x-fal-needs-retry"]
+    assert "queued_images_limit" == response.headers["x-fal-error-type"] == response.json()["error_type"]
+    refusal = schemas.Refusal.model_validate_json(response.content, strict=True, extra="forbid")
     assert refusal.detail == refusal.message
     for word in ("queued images", "3 of at most 4", "has 2", "begun", "cancel", "operator"):
         assert word in refusal.message
@@ -97,8 +97,8 @@ async def test_the_same_request_is_taken_later(service: Service) -> None:
     lease = await service.claim()
     codes.append((await service.client.post(URL, json=body, headers=headers)).status_code)
     await service.succeed(lease)
-    answer = await service.client.post(URL, json=body, headers=headers)
-    codes.append(answer.status_code)
+    response = await service.client.post(URL, json=body, headers=headers)
+    codes.append(response.status_code)
 
     assert [200, 429, 200, 429] == codes
 
@@ -107,11 +107,11 @@ async def test_racing_submits_never_exceed_the_limit(service: Service) -> None:
     """Of many at the same moment exactly as many are taken as there is room for; the others leave nothing behind."""
     headers = await limited(service, max_queued_images=5)
 
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(service.client.post(URL, json={"prompt": "a"}, headers=headers) for _ in range(20))
     )
 
-    assert [200] * 5 + [429] * 15 == sorted(answer.status_code for answer in answers)
+    assert [200] * 5 + [429] * 15 == sorted(response.status_code for response in responses)
     assert 5 == await service.queued()
 
 
@@ -169,8 +169,8 @@ async def test_a_request_that_its_key_holds_back_says_so(service: Service) -> No
     await service.heartbeat()
     headers = await limited(service, max_running_images=2)
     body = {"prompt": "a", "batch_size": 2}
-    answers = [await service.client.post(URL, json=body, headers=headers) for _ in range(2)]
-    held_back, other = answers[1].json()["request_id"], await service.submit()
+    responses = [await service.client.post(URL, json=body, headers=headers) for _ in range(2)]
+    held_back, other = responses[1].json()["request_id"], await service.submit()
     lease = await service.claim()
 
     messages = [await _message(service, held_back, headers), await _message(service, other)]
@@ -185,5 +185,5 @@ async def test_a_request_that_its_key_holds_back_says_so(service: Service) -> No
 
 
 async def _message(service: Service, request_id: str, headers: dict[str, str] | None = None) -> str:
-    answer = await service.client.get(service.status_path(request_id), headers=headers)
-    return str(answer.json()["statusMessages"]["message"])
+    response = await service.client.get(service.status_path(request_id), headers=headers)
+    return str(response.json()["statusMessages"]["message"])

@@ -29,9 +29,9 @@ async def test_docs(service: Service) -> None:
 async def test_alive(service: Service) -> None:
     """Liveness needs no key."""
     del service.client.headers["Authorization"]
-    answer = await service.client.get("/health/live")
+    response = await service.client.get("/health/live")
 
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize("key", ["", "Bearer pk_" + "a" * 43, "nonsense"])
@@ -44,10 +44,10 @@ async def test_strangers_are_told_the_status_alone(service: Service, key: str, h
     folder.touch()
     headers = {"Host": host, "Authorization": key}
 
-    answer = await service.client.get("/health/ready", headers=headers)
+    response = await service.client.get("/health/ready", headers=headers)
 
-    assert answer.status_code == 200
-    assert answer.json() == {"status": "ready", "checks": {"store": "ok", "blobs": "unavailable"}}
+    assert response.status_code == 200
+    assert response.json() == {"status": "ready", "checks": {"store": "ok", "blobs": "unavailable"}}
 
 
 async def test_not_ready_where_nothing_can_be_written(service: Service, log_lines: list[Any]) -> None:
@@ -55,11 +55,11 @@ async def test_not_ready_where_nothing_can_be_written(service: Service, log_line
     with a key."""
     service.store._writer._connection.execute("PRAGMA query_only = ON")
 
-    answer = await service.client.get("/health/ready")
+    response = await service.client.get("/health/ready")
     stranger = await service.client.get("/health/ready", headers={"Authorization": ""})
 
-    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
-    assert "cannot be written" in answer.json()["checks"]["store"]
+    assert (response.status_code, response.json()["status"]) == (503, "not ready")
+    assert "cannot be written" in response.json()["checks"]["store"]
     assert stranger.json() == {"status": "not ready", "checks": {"store": "unavailable", "blobs": "ok"}}
     assert [("health.check_failed", "store")] == [(line["event"], line["check"]) for line in log_lines]
 
@@ -68,9 +68,9 @@ async def test_a_refusal_that_is_repeated_does_not_fill_the_log(service: Service
     """However many callers meet a database that refuses, the reason is logged once."""
     service.store._writer._connection.execute("PRAGMA query_only = ON")
 
-    answers = [await service.client.post(f"/fal/queue/{APP}", json={"prompt": "a"}) for _ in range(10)]
+    responses = [await service.client.post(f"/fal/queue/{APP}", json={"prompt": "a"}) for _ in range(10)]
 
-    assert {503} == {answer.status_code for answer in answers}
+    assert {503} == {response.status_code for response in responses}
     assert 1 == [line["event"] for line in log_lines].count("request.unavailable")
 
 
@@ -80,21 +80,21 @@ async def test_metrics_are_for_callers_with_a_key(service: Service) -> None:
     refused = await service.client.get("/metrics")
     alone = httpx2.ASGITransport(build_metrics_app(service.app.state.metrics))
     async with httpx2.AsyncClient(transport=alone, base_url="http://10.1.2.3:9464") as client:
-        answers = [await client.get("/metrics"), await client.head("/metrics"), await client.get("/")]
+        responses = [await client.get("/metrics"), await client.head("/metrics"), await client.get("/")]
 
     assert refused.status_code == 401
-    assert [200, 200, 404] == [answer.status_code for answer in answers]
-    assert "pipelet_requests_submitted_total" in answers[0].text
-    assert answers[0].headers["content-type"].startswith("text/plain")
+    assert [200, 200, 404] == [response.status_code for response in responses]
+    assert "pipelet_requests_submitted_total" in responses[0].text
+    assert responses[0].headers["content-type"].startswith("text/plain")
 
 
 async def test_ready_without_workers(service: Service) -> None:
     """Without a worker the API is ready, and says that requests wait and what to do."""
-    answer = await service.client.get("/health/ready")
+    response = await service.client.get("/health/ready")
 
-    assert answer.status_code == 200
-    assert answer.json()["checks"] == {"store": "ok", "blobs": "ok"}
-    assert "pipelet worker" in answer.json()["notes"][0]
+    assert response.status_code == 200
+    assert response.json()["checks"] == {"store": "ok", "blobs": "ok"}
+    assert "pipelet worker" in response.json()["notes"][0]
 
 
 async def test_ready_with_workers(service: Service) -> None:
@@ -118,12 +118,12 @@ async def test_ready_without_files(service: Service) -> None:
     folder.rmdir()
     folder.write_bytes(b"a file where a folder should be")
 
-    answer = await service.client.get("/health/ready")
+    response = await service.client.get("/health/ready")
 
-    assert answer.status_code == 200
-    assert answer.json()["status"] == "ready"
-    assert "Files cannot be stored" in answer.json()["notes"][-1]
-    assert str(folder.parent) in answer.json()["checks"]["blobs"]
+    assert response.status_code == 200
+    assert response.json()["status"] == "ready"
+    assert "Files cannot be stored" in response.json()["notes"][-1]
+    assert str(folder.parent) in response.json()["checks"]["blobs"]
 
 
 async def test_not_ready_without_the_store(service: Service) -> None:
@@ -133,13 +133,13 @@ async def test_not_ready_without_the_store(service: Service) -> None:
     service.store._reader.execute("DROP TABLE api_key")
 
     ready = await service.client.get("/health/ready")
-    answer = await service.client.post(f"/fal/queue/{APP}", json={"prompt": "a"})
+    response = await service.client.post(f"/fal/queue/{APP}", json={"prompt": "a"})
 
     assert ready.status_code == 503
     assert ready.json()["checks"]["store"] != "ok"
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"]
-    assert "api_key" not in answer.text
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+    assert "api_key" not in response.text
 
 
 async def metrics(service: Service) -> dict[tuple[str, ...], float]:
@@ -225,10 +225,10 @@ async def test_bug(app: FastAPI, log_lines: list[Any]) -> None:
 
     app.add_api_route("/crash/{request_id}", crash)
     async with outside(app) as client:
-        answer = await client.get("/crash/rn5r12q9pdu6yvb3nxty")
+        response = await client.get("/crash/rn5r12q9pdu6yvb3nxty")
 
-    assert answer.status_code == 500
-    assert answer.json()["detail"] == "Internal Server Error"
-    assert answer.json()["message"]
-    assert "secret" not in answer.text
+    assert response.status_code == 500
+    assert response.json()["detail"] == "Internal Server Error"
+    assert response.json()["message"]
+    assert "secret" not in response.text
     assert [(line["event"], line["request_id"]) for line in log_lines] == [("request.crashed", "rn5r12q9pdu6yvb3nxty")]

@@ -1,9 +1,10 @@
 """Every blob store there is, behind one fixture: a new one is finished when it passes the suite that uses it."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -34,8 +35,11 @@ class Shelf:
         return await self.client.get(url, headers=headers)
 
 
+MakeShelf = Callable[[float], Awaitable[Shelf]]
+
+
 @pytest.fixture(params=["disk", "s3"])
-async def make_shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[float], Shelf]]:
+async def make_shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MakeShelf]:
     """Of stores whose URLs are good for so many seconds."""
     async with AsyncExitStack() as open_clients:
 
@@ -57,7 +61,7 @@ async def make_shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
 
 
 @pytest.fixture
-async def shelf(make_shelf) -> Shelf:
+async def shelf(make_shelf: MakeShelf) -> Shelf:
     return await make_shelf(7200)
 
 
@@ -66,7 +70,7 @@ def make_s3(s3_server: S3Server, tmp_path: Path) -> MakeS3:
     """A store on the running server, below a prefix that no other test has; what is named is changed."""
 
     def make(bucket: str = BUCKET, **changes: object) -> S3BlobStore:
-        values = {
+        values: dict[str, Any] = {
             "prefix": f"{tmp_path.parent.name}/{tmp_path.name}",
             "region": "us-east-1",
             "endpoint": s3_server.endpoint,

@@ -26,7 +26,7 @@ async def test_a_file_is_fetched_by_its_url_without_a_key(shelf: Shelf) -> None:
 
 
 async def test_a_part_of_a_file_can_be_fetched(shelf: Shelf) -> None:
-    """Downloads that broke off go on where they were."""
+    """Downloads that broke off continue where they were."""
     await shelf.blobs.put(KEY, b"pixels", "image/png")
 
     found = await shelf.fetch(shelf.url(KEY), Range="bytes=2-3")
@@ -35,7 +35,7 @@ async def test_a_part_of_a_file_can_be_fetched(shelf: Shelf) -> None:
 
 
 async def test_storing_a_file_again_is_fine(shelf: Shelf) -> None:
-    """The answer to the first time may have been lost on its way."""
+    """The response to the first time may have been lost on its way."""
     await shelf.blobs.put(KEY, b"pixels", "image/webp")
     await shelf.blobs.put(KEY, b"pixels", "image/webp")
 

@@ -1,4 +1,5 @@
-"""A picture that we drew is edited by the URL that its result named, also where the bucket is on a private network."""
+"""An image that we generated is edited by the URL that its result named, also where the bucket is on a private
+network."""
 
 import httpx2
 import pytest
@@ -13,7 +14,7 @@ KEY = "outputs/a/girl.png"
 
 
 async def test_a_file_in_our_bucket_is_read_by_its_url(make_s3: MakeS3) -> None:
-    """The server decides by the signature; beside our files nothing of it is reached."""
+    """The server decides by the signature; outside of our files nothing is reached."""
     blobs = make_s3()
     await blobs.put(KEY, b"pixels", "image/png")
     url = blobs.signed_url(KEY, now=SystemClock().now(), base_url="")

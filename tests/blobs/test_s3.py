@@ -1,4 +1,4 @@
-"""What files on S3 do besides what all stores do: where they lie, how their URLs look, and what goes wrong."""
+"""What files on S3 do besides what all stores do: where they are stored, how their URLs look, and what goes wrong."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ import pytest
 
 from pipelet import settings
 from pipelet.domain.errors import BlobStoreError
+from pipelet.domain.ports.blobs import BlobStore
 from pipelet.wiring.blobs import open_blobs
 from tests.blobs.conftest import MakeS3
 from tests.support.servers.s3 import BUCKET, HOST_SUFFIX, KEY, READER, SECRET, S3Server
@@ -22,7 +23,7 @@ from tests.support.servers.web import WebServer, whole
 FILE = "outputs/z_image_text_to_image_api/2DPBix_z_image_text_to_image__00001_.png"
 
 
-def url_of(blobs, key: str = FILE) -> str:
+def url_of(blobs: BlobStore, key: str = FILE) -> str:
     return blobs.signed_url(key, now=time.time(), base_url="http://pipelet.test")
 
 
@@ -120,8 +121,8 @@ async def test_without_a_key_the_role_of_the_machine_is_used(
 ) -> None:
     """Keys come from where AWS says that a container's are, and both storing and signing work with them."""
     keys = {"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": "", "Expiration": "2099-01-01T00:00:00Z"}
-    (tmp_path / "token").write_text("whoever has this may ask")
-    with answering(200, json.dumps(keys)) as server:
+    (tmp_path / "token").write_text("the bearer of this may ask")
+    with responding(200, json.dumps(keys)) as server:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/credentials")
         monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
         blobs = make_s3(access_key_id="", secret_access_key="")
@@ -186,9 +187,9 @@ async def test_tls_that_the_server_does_not_speak_is_named(make_s3: MakeS3, s3_s
         (404, "404 page not found", "404 Not Found"),
     ],
 )
-async def test_what_servers_answer_is_explained(make_s3: MakeS3, status: int, body: str, advice: str) -> None:
+async def test_what_servers_return_is_explained(make_s3: MakeS3, status: int, body: str, advice: str) -> None:
     """Faults that a healthy server cannot be made to have; a page that is missing is not taken for a deleted file."""
-    with answering(status, body) as server:
+    with responding(status, body) as server:
         blobs = make_s3(endpoint=server.url)
 
         for call in (blobs.check(), blobs.put(FILE, b"pixels", "image/png"), blobs.delete(FILE)):
@@ -196,9 +197,9 @@ async def test_what_servers_answer_is_explained(make_s3: MakeS3, status: int, bo
                 await call
 
 
-async def test_nobody_is_asked_twice(make_s3: MakeS3) -> None:
-    """Whoever stores decides when to try again, so one call is one request."""
-    with answering(503, "<Error><Code>SlowDown</Code></Error>") as server, pytest.raises(BlobStoreError):
+async def test_no_server_is_asked_twice(make_s3: MakeS3) -> None:
+    """The caller decides about retries, so one call is one request."""
+    with responding(503, "<Error><Code>SlowDown</Code></Error>") as server, pytest.raises(BlobStoreError):
         await make_s3(endpoint=server.url).put(FILE, b"pixels", "image/png")
 
     assert ["PUT"] == [request.method for request in server.requests]
@@ -206,7 +207,11 @@ async def test_nobody_is_asked_twice(make_s3: MakeS3) -> None:
 
 async def test_a_connection_that_breaks_off_is_told(make_s3: MakeS3) -> None:
     """A server that hangs up in the middle has not got the file."""
-    async with listening(lambda reader, _: reader.readexactly(1)) as port:
+
+    async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+
+    async with listening(hang_up) as port:
         blobs = make_s3(endpoint=f"http://127.0.0.1:{port}")
 
         with pytest.raises(BlobStoreError, match="broke off"):
@@ -214,7 +219,7 @@ async def test_a_connection_that_breaks_off_is_told(make_s3: MakeS3) -> None:
 
 
 async def test_a_server_that_says_nothing_is_given_up(make_s3: MakeS3) -> None:
-    """It takes the connection and does not answer: looking whether it is well ends all the same."""
+    """It takes the connection and does not respond: looking whether it is well ends all the same."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         blobs = make_s3(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
 
@@ -234,6 +239,6 @@ async def test_a_short_silence_is_sat_out(make_s3: MakeS3, s3_server: S3Server) 
     assert b"pixels" == httpx2.get(url_of(blobs)).content
 
 
-def answering(status: int, body: str) -> AbstractContextManager[WebServer]:
-    """A server that always answers this. In the background: some calls of the library hold the event loop up."""
+def responding(status: int, body: str) -> AbstractContextManager[WebServer]:
+    """A server that always returns this. In the background: some calls of the library hold the event loop up."""
     return in_background(WebServer(lambda _: whole(body.encode(), f"{status} So")))

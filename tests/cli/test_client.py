@@ -49,11 +49,16 @@ def test_a_request_from_submit_to_files(client: Client, tmp_path: Path) -> None:
 
 
 def test_waiting_outlasts_a_service_that_is_killed_and_started_again(tmp_path: Path) -> None:
-    """Whoever waits gets the pictures, and nobody has to ask again."""
+    """A caller that waits gets the images in one call."""
     with Service(tmp_path, settings={"lease_seconds": "2"}) as service, Client(service.url, service.key) as client:
         service.wait_for_worker()
         request_id = client.submit(ANY_APP, prompt="sleep=0.1", width=64, height=64).request_id
-        killer = threading.Thread(target=lambda: (service.kill(), service.start()))
+
+        def restart() -> None:
+            service.kill()
+            service.start()
+
+        killer = threading.Thread(target=restart)
         killer.start()
 
         status = client.wait(request_id, poll=0.05)
@@ -63,7 +68,7 @@ def test_waiting_outlasts_a_service_that_is_killed_and_started_again(tmp_path: P
         assert len(client.download(client.result(request_id), tmp_path / "out")) == 1
 
 
-def test_a_service_that_never_answered_is_not_waited_for() -> None:
+def test_a_service_that_never_responded_is_not_waited_for() -> None:
     """A wrong address is told at once, for reads as for submits."""
     with Client("http://127.0.0.1:1", "pk_x", retry_timeout=60) as client:
         for call in (lambda: client.status("0" * 20), lambda: client.submit(ANY_APP, prompt="x")):
@@ -71,7 +76,7 @@ def test_a_service_that_never_answered_is_not_waited_for() -> None:
                 call()
 
 
-def test_a_submit_whose_answer_is_lost_is_not_sent_again() -> None:
+def test_a_submit_whose_response_is_lost_is_not_sent_again() -> None:
     """The request may exist already: making another is for the caller to decide."""
     healthy = whole(b'{"status": "ready", "version": "1", "checks": {}, "workers": [], "notes": []}')
     hangs_up = WebServer(lambda request: healthy if request.method == "GET" else saying())
@@ -84,7 +89,7 @@ def test_a_submit_whose_answer_is_lost_is_not_sent_again() -> None:
 
 
 def test_what_is_no_pipelet_is_told_as_that(tmp_path: Path) -> None:
-    """A web server that answers something else does not make the client fail in odd ways."""
+    """A web server that returns something else does not make the client fail in odd ways."""
     pages = {"GET": whole(b"<h1>Not here</h1>", "404 Not Found"), "POST": whole(b"<h1>No</h1>", "501 Not Implemented")}
     with (
         in_background(WebServer(lambda request: pages[request.method])) as server,

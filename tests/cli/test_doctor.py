@@ -59,7 +59,7 @@ def test_it_changes_nothing(tmp_path: Path) -> None:
     assert "torch" in found["engine"]["detail"]
 
 
-def test_every_failure_says_how_to_mend_it(tmp_path: Path) -> None:
+def test_every_failure_says_how_to_fix_it(tmp_path: Path) -> None:
     """A data directory that cannot be, a damaged model and a taken port are told in one go."""
     (tmp_path / "file").touch()
     model = tmp_path / "model"
@@ -67,7 +67,7 @@ def test_every_failure_says_how_to_mend_it(tmp_path: Path) -> None:
     shutil.rmtree(model / "vae")
     with in_background(WebServer(lambda _: whole(b"", "501 Not Implemented"))) as other:
         port = str(other.port)
-        settings = {"data_dir": str(tmp_path / "file" / "data"), "model": str(model), "port": port}
+        settings: dict[str, Any] = {"data_dir": str(tmp_path / "file" / "data"), "model": str(model), "port": port}
 
         done = pipelet("doctor", "--json", cwd=tmp_path, timeout=200, **settings)
 
@@ -130,7 +130,7 @@ def test_a_service_that_does_not_take_the_key_is_a_warning(service: Service) -> 
     assert "key" in found["service"]["fix"]
 
 
-def test_a_url_where_nothing_answers_fails(service: Service) -> None:
+def test_a_url_where_nothing_responds_fails(service: Service) -> None:
     """It was named, so it should be there."""
     found = look(service, "--url", "http://127.0.0.1:1")
 
@@ -153,7 +153,7 @@ def test_a_full_disk_is_called_full(tmp_path: Path) -> None:
         (data / "pipelet.sqlite").write_bytes(empty_sqlite())
         signing_key(data / "signing-key", PRIVATE)
         with filled(disk):
-            settings = {"data_dir": str(data), "port": "0", "metrics_address": "192.0.2.1:9464"}
+            settings: dict[str, Any] = {"data_dir": str(data), "port": "0", "metrics_address": "192.0.2.1:9464"}
             found = look_at(tmp_path, model="gradient", catalog=str(_catalog(tmp_path)), **settings)
 
     for name in ("disk", "database", "files"):

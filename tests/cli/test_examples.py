@@ -24,14 +24,14 @@ COMMANDS = {"curl": ["bash", str(EXAMPLES / "curl.sh")], "node": [str(NODE), str
 
 
 @pytest.mark.parametrize("tool", [tool for tool, command in COMMANDS.items() if shutil.which(command[0])])
-def test_examples_fetch_a_picture(service: Service, tmp_path: Path, tool: str) -> None:
+def test_examples_fetch_an_image(service: Service, tmp_path: Path, tool: str) -> None:
     """They show the progress, and print the name of the file that they saved."""
     done = _run(COMMANDS[tool], service, tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert "COMPLETED: Progress: 12/12 Tasks done" in done.stderr
-    with Image.open(tmp_path / done.stdout.strip()) as picture:
-        assert picture.size == (512, 320)
+    with Image.open(tmp_path / done.stdout.strip()) as image:
+        assert image.size == (512, 320)
 
 
 @pytest.mark.parametrize("tool", [tool for tool, command in COMMANDS.items() if shutil.which(command[0])])
@@ -69,9 +69,9 @@ def test_the_shell_lines_of_the_page_for_curl_run_in_order(service: Service, che
     done = _run(["bash", "-euc", lines], service, checkout)
 
     assert done.returncode == 0, done.stderr
-    submitted, *answers = done.stdout.splitlines()
+    submitted, *responses = done.stdout.splitlines()
     assert '"request_id"' in submitted
-    assert '"queue_position"' in answers[0]
+    assert '"queue_position"' in responses[0]
     assert re.search(r'data: {"status":"COMPLETED"', done.stdout)  # curl ends no line for us
     assert 2 == len(re.findall(r'"file_name":"[^"]+","content_type"', done.stdout))
     assert "ALREADY_COMPLETED" in done.stdout
@@ -80,7 +80,7 @@ def test_the_shell_lines_of_the_page_for_curl_run_in_order(service: Service, che
 @pytest.mark.parametrize(
     "source", [block for block in blocks(REPOSITORY / "README.md", "python") if "pipelet.client" in block]
 )
-def test_the_readmes_own_client_fetches_a_picture(service: Service, checkout: Path, source: str) -> None:
+def test_the_readmes_own_client_fetches_an_image(service: Service, checkout: Path, source: str) -> None:
     """Without TLS, with the key that is in the data directory."""
     done = subprocess.run(
         [sys.executable, "-c", _here(service, source)],
@@ -93,8 +93,8 @@ def test_the_readmes_own_client_fetches_a_picture(service: Service, checkout: Pa
     )
 
     assert done.returncode == 0, done.stderr
-    [picture] = checkout.glob("*.png")
-    assert picture.name in done.stdout
+    [image] = checkout.glob("*.png")
+    assert image.name in done.stdout
 
 
 def test_a_proxy_on_this_machine_says_how_clients_came(service: Service) -> None:
@@ -129,9 +129,9 @@ def test_the_example_for_fals_client_prints_urls(tmp_path: Path) -> None:
     assert done.stdout.startswith(f"https://{running.host}/files/")
 
 
-def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_the_demo_generates_its_images_and_leaves_nothing_running(tmp_path: Path) -> None:
     """It sends a batch, more requests and an edit of what it got, shows the API's progress, names the files, which are
-    eight pictures and the sheet with all of them, and ends with a command that the command line takes."""
+    eight images and the sheet with all of them, and ends with a command that the command line takes."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "demo.py"), "--size", "96x64"],
         cwd=tmp_path,
@@ -144,10 +144,10 @@ def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) 
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "COMPLETED    Progress: 12/12 Tasks done" in done.stdout
-    pictures = list((tmp_path / "demo-output").iterdir())
-    assert len(pictures) == 8 + 1
-    assert 1 == sum("image_edit" in picture.name for picture in pictures)
-    assert all(picture.name in done.stdout for picture in pictures)
+    images = list((tmp_path / "demo-output").iterdir())
+    assert len(images) == 8 + 1
+    assert 1 == sum("image_edit" in image.name for image in images)
+    assert all(image.name in done.stdout for image in images)
     with Image.open(tmp_path / "demo-output" / "contact-sheet.png") as sheet:
         assert sheet.size == (4 * 264 + 8, 2 * 264 + 8)
     command = shlex.split(done.stdout.splitlines()[-1].partition(".venv/bin/pipelet ")[2])
@@ -161,7 +161,7 @@ def test_the_demo_draws_its_pictures_and_leaves_nothing_running(tmp_path: Path) 
 def test_a_demo_that_fails_says_why(tmp_path: Path) -> None:
     """A model that cannot be loaded ends it, with the reason and the exit code of a failure."""
     catalog = tmp_path / "catalog.toml"
-    backend = "tests.support.backends.raises_while_loading:Backend"
+    backend = "tests.support.backends.while_loading.raises:Backend"
     catalog.write_text(f'[models.broken]\nsource = "none"\nbackend = "{backend}"\n')
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "demo.py")],
@@ -190,7 +190,7 @@ def _processes_that_name(folder: Path) -> list[str]:
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             arguments = file.read_bytes().replace(b"\0", b" ").decode()
-        except OSError:  # it has ended meanwhile
+        except OSError:  # it has just ended
             continue
         if str(folder) in arguments:
             found.append(arguments)

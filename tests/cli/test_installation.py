@@ -52,7 +52,7 @@ def test_a_read_only_data_directory_exits_with_3(read_only: Path) -> None:
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
-    """A folder that nobody can write: a kernel file system where mounting is not permitted."""
+    """A folder that no user can write: a kernel file system where mounting is not permitted."""
     folder = tmp_path / "mounted"
     folder.mkdir()
     mounting = subprocess.run(
@@ -143,16 +143,17 @@ def test_the_help_names_every_command_and_shows_examples_of_each(tmp_path: Path)
 
 def help_of(command: str) -> str:
     """As this process shows it: to start another one for each command takes half a second."""
-    console = Console(file=io.StringIO(), width=200)
+    shown = io.StringIO()
+    console = Console(file=shown, width=200)
     words = command.split()
     with pytest.raises(SystemExit) as ended:
         build(words)([*words, "--help"], console=console)
     assert 0 == ended.value.code
-    return console.file.getvalue()
+    return shown.getvalue()
 
 
 def test_commands_load_no_more_than_they_need(tmp_path: Path) -> None:
-    """Those that work in the database start without the API and without what draws; a worker without the API."""
+    """Those that work in the database start without the API and without what generates; a worker without the API."""
     assert 0 == pipelet("migrate", cwd=tmp_path).returncode
     for command, needless in (
         ("keys list", {"fastapi", "numpy", "PIL", "asyncpg"}),
@@ -168,7 +169,7 @@ def test_commands_load_no_more_than_they_need(tmp_path: Path) -> None:
 
 
 def test_of_two_models_one_must_be_chosen(tmp_path: Path) -> None:
-    """With a catalog of two models the start stops and says how to choose: nobody would notice the wrong one."""
+    """With a catalog of two models the start stops and says how to choose: a wrong one would go unnoticed."""
     catalog = tmp_path / "two.toml"
     catalog.write_text('[apps.second]\ntask = "text-to-image"\nmodel = "z-image"')
 
@@ -180,7 +181,7 @@ def test_of_two_models_one_must_be_chosen(tmp_path: Path) -> None:
 
 
 def test_a_spoilt_signing_key_is_refused(tmp_path: Path) -> None:
-    """An empty key would let anybody sign URLs; the message says what to do."""
+    """An empty key would let every client sign URLs; the message says what to do."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "signing-key").write_text("")
 
@@ -215,7 +216,7 @@ def test_another_projects_package_of_our_name_exits_with_3(tmp_path: Path, comma
 
 
 def test_a_first_module_that_is_not_ours_exits_with_3(tmp_path: Path) -> None:
-    """The other project's file lies where ours was: no traceback, whichever of the two was installed last."""
+    """The other project's file is where ours was: no traceback, whichever of the two was installed last."""
     copy = tmp_path / "site" / "pipelet"
     copy.mkdir(parents=True)
     for file in (REPOSITORY / "src" / "pipelet").iterdir():

@@ -14,7 +14,7 @@ def _no_variable_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_says_what_it_makes_of_a_request() -> None:
-    """Whose headers count, which client they name, and with what URLs in answers begin."""
+    """Whose headers count, which client they name, and with what URLs in responses begin."""
     found = forwarded_headers(settings.load())
     fixed = forwarded_headers(settings.load(trusted_proxies="10.0.0.7", public_url="https://api.example.com/img"))
 
@@ -26,17 +26,17 @@ def test_it_says_what_it_makes_of_a_request() -> None:
 
 
 def test_it_warns_of_what_lets_clients_claim_any_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everybody's word; and a variable of uvicorn's, which does nothing here. `none` is nobody's."""
-    everybody = forwarded_headers(settings.load(trusted_proxies="0.0.0.0/0,::/0"))
-    nobody = forwarded_headers(settings.load(trusted_proxies="none"))
+    """Headers of every address are trusted; a variable of uvicorn's does nothing here. `none` trusts no address."""
+    every_address = forwarded_headers(settings.load(trusted_proxies="0.0.0.0/0,::/0"))
+    no_address = forwarded_headers(settings.load(trusted_proxies="none"))
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
     another = forwarded_headers(settings.load())
 
     assert [FindingState.WARN, FindingState.OK, FindingState.WARN] == [
-        each.state for each in (everybody, nobody, another)
+        each.state for each in (every_address, no_address, another)
     ]
-    assert "from no address" in nobody.detail
-    assert "PIPELET_TRUSTED_PROXIES" in everybody.fix
+    assert "from no address" in no_address.detail
+    assert "PIPELET_TRUSTED_PROXIES" in every_address.fix
     assert "PIPELET_TRUSTED_PROXIES" in another.fix
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ _AWAY = {"database_url": "postgresql://pipelet@127.0.0.1:1/pipelet"}
     ids=["during the imports", "while it waits for a database"],
 )
 def test_process_1_ends_at_sigterm_before_it_serves(
-    tmp_path: Path, arguments: list[str], settings: dict[str, str], until: str
+    tmp_path: Path, arguments: list[str], settings: dict[str, Any], until: str
 ) -> None:
     """As the first process of a container it ends at once, and says nothing more."""
     log = tmp_path / "log"

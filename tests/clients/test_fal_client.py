@@ -7,13 +7,13 @@ import pytest
 
 from tests.clients.behind_tls import behind_tls, seen_by
 
-PAINTER = "tests.support.backends.raises_while_drawing:Backend"
+FAILING_BACKEND = "tests.support.backends.while_generating.raises:Backend"
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `fal_calls.py` saw of a service behind TLS."""
-    with behind_tls(tmp_path_factory.mktemp("fal"), backend=PAINTER) as running:
+    with behind_tls(tmp_path_factory.mktemp("fal"), backend=FAILING_BACKEND) as running:
         limited = running.service.run("keys", "create", "cat", "--max-queued-images", "1").stdout.strip()
         return seen_by("fal_calls.py", os.environ | running.variables() | {"LIMITED_KEY": limited})
 

@@ -16,7 +16,7 @@ from tests.clients.installed import HERE, NODE, javascript_client
 from tests.support.service import Service
 
 WAYS = ["requestMiddleware", "proxyUrl"]
-PAINTER = "tests.support.backends.raises_while_drawing:Backend"
+FAILING_BACKEND = "tests.support.backends.while_generating.raises:Backend"
 
 
 def start_node(
@@ -43,7 +43,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("fal-javascript")
     javascript_client()  # before anything is started that would have to be stopped
     seen = {}
-    with Service(folder, backend=PAINTER) as service:
+    with Service(folder, backend=FAILING_BACKEND) as service:
         script = HERE / "node" / "calls.mjs"
         running = {way: start_node(folder / way, script, way, service=service) for way in WAYS}
         for way, process in running.items():

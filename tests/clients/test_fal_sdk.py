@@ -8,14 +8,14 @@ import pytest
 from tests.clients.behind_tls import behind_tls, seen_by
 from tests.clients.installed import sdk_python
 
-PAINTER = "tests.support.backends.raises_while_drawing:Backend"
+FAILING_BACKEND = "tests.support.backends.while_generating.raises:Backend"
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `sdk_calls.py` saw of a service behind TLS, in an environment of its own."""
     folder, python = tmp_path_factory.mktemp("fal-sdk"), sdk_python()
-    with behind_tls(folder, backend=PAINTER) as running:
+    with behind_tls(folder, backend=FAILING_BACKEND) as running:
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         environment = running.variables() | {
             "HOME": str(folder),  # nobody's own account with fal

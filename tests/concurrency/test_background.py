@@ -71,8 +71,18 @@ async def test_a_worker_that_may_not_start_leaves_nothing_running(tmp_path: Path
     chosen = settings.load(data_dir=tmp_path / "data")
     await asyncio.to_thread(migrate, chosen)
     now = time.time()
-    facts = {"profile": "x", "apps": (APP,), "version": "0", "ready": True, "problem": None, "incarnation": "other"}
-    other = WorkerHeartbeat(name="w1", model="another", seen_at=now, expires_at=now + 60, **facts)
+    other = WorkerHeartbeat(
+        name="w1",
+        model="another",
+        profile="x",
+        apps=(APP,),
+        version="0",
+        ready=True,
+        problem=None,
+        seen_at=now,
+        expires_at=now + 60,
+        incarnation="other",
+    )
     async with open_store(chosen) as store:
         await store.workers.heartbeat(other)
 

@@ -9,7 +9,7 @@ from pipelet.concurrency.batch_loader import BatchLoader
 
 
 class Table:
-    """Answers when it is let, and remembers what it was asked."""
+    """Loads when the test permits it, and records the keys."""
 
     def __init__(self) -> None:
         self.content = {"a": 1, "b": 2}
@@ -31,8 +31,9 @@ async def _begun(table: Table, reads: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_whoever_comes_while_a_read_is_under_way_is_in_the_next() -> None:
-    """One who asks alone is answered at once; all who come meanwhile share one read, which begins after they asked."""
+async def test_a_key_that_comes_during_a_read_is_in_the_next() -> None:
+    """A lone reader is served at once; all that come during its read share the next one, which begins after they
+    asked."""
     table = Table()
     together = BatchLoader(table.read)
     first = asyncio.create_task(together.get("a"))
@@ -47,7 +48,7 @@ async def test_whoever_comes_while_a_read_is_under_way_is_in_the_next() -> None:
     assert table.asked == [["a"], ["b", "a", "c"]]
 
 
-async def test_a_failure_reaches_all_who_asked_and_nobody_else() -> None:
+async def test_a_failure_reaches_its_readers_alone() -> None:
     """What a read raises is raised for everyone in it; the next read is a new one."""
     table = Table()
     together = BatchLoader(table.read)
@@ -66,7 +67,7 @@ async def test_a_failure_reaches_all_who_asked_and_nobody_else() -> None:
 
 
 async def test_one_who_goes_takes_nothing_from_the_others() -> None:
-    """A caller that is cancelled leaves those who asked for the same with their answer."""
+    """A caller that is cancelled leaves those who asked for the same with their response."""
     table = Table()
     together = BatchLoader(table.read)
     leaving, staying = (asyncio.create_task(together.get("a")) for _ in range(2))

@@ -9,7 +9,8 @@ from pipelet.concurrency.cancel import cancel_and_wait, cancel_on, shielded, wai
 
 async def test_the_caller_continues_before_other_tasks_run() -> None:
     """Nothing runs between the end of the work and the caller's next step: the next claim must not queue behind it."""
-    order, ended = [], asyncio.Event()
+    order: list[str] = []
+    ended = asyncio.Event()
 
     async def work() -> None:
         await ended.wait()
@@ -36,7 +37,9 @@ async def test_an_event_cancels_the_work_and_waits_for_its_end() -> None:
 
     asyncio.get_running_loop().call_soon(event.set)
 
-    assert await cancel_on(work(), asyncio.Event(), event) is None
+    result: object = await cancel_on(work(), asyncio.Event(), event)
+
+    assert result is None
     assert [True] == cleaned_up
 
 
@@ -54,7 +57,9 @@ async def test_a_result_in_spite_of_the_event_is_kept() -> None:
 
     assert "finished" == await cancel_on(work(), event)
     await asyncio.sleep(0)
-    assert 0 == asyncio.current_task().cancelling()
+    current = asyncio.current_task()
+    assert current is not None
+    assert 0 == current.cancelling()
 
 
 @pytest.mark.parametrize("with_event", [False, True])
@@ -72,13 +77,13 @@ async def test_a_cancelled_caller_is_cancelled(with_event: bool) -> None:
 
 
 async def test_the_inner_of_two_leaves_the_outer_event_alone() -> None:
-    """Nested, each answers to its own events: what ends the outer work is no result of the inner one."""
+    """Nested, each reacts to its own events: what ends the outer work is no result of the inner one."""
     inner, outer, reached = asyncio.Event(), asyncio.Event(), []
 
     async def work() -> str:
         await cancel_on(asyncio.sleep(3600), inner)
         reached.append(True)
-        return "went on"
+        return "continued"
 
     asyncio.get_running_loop().call_soon(outer.set)
     assert await cancel_on(work(), outer) is None
@@ -86,7 +91,7 @@ async def test_the_inner_of_two_leaves_the_outer_event_alone() -> None:
 
     outer.clear()
     asyncio.get_running_loop().call_soon(inner.set)
-    assert "went on" == await cancel_on(work(), outer)
+    assert "continued" == await cancel_on(work(), outer)
 
 
 async def test_waiting_for_an_event_ends_with_it_or_with_the_time() -> None:

@@ -1,4 +1,4 @@
-"""Work that hangs holds nobody up."""
+"""Work that hangs delays no stop."""
 
 import asyncio
 import contextlib
@@ -20,22 +20,22 @@ async def main():
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.1):
             await DaemonThreadPool(2, name="hangs").run(threading.Event().wait)
-    print("nobody waits any more")
+    print("no caller waits any more")
 
 asyncio.run(main())
 """
 
 
 def test_a_process_ends_though_a_thread_hangs() -> None:
-    """Nobody waits for it, at the end either."""
+    """No caller waits for it, at the end either."""
     command = [sys.executable, "-c", _PROGRAM]
     ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False)
 
-    assert (0, "nobody waits any more\n", "") == (ended.returncode, ended.stdout, ended.stderr)
+    assert (0, "no caller waits any more\n", "") == (ended.returncode, ended.stdout, ended.stderr)
 
 
 async def test_what_hangs_still_counts() -> None:
-    """Whoever waited for it is gone; no more than so many run, and the next one begins when it ends."""
+    """Its caller is gone; no more than the maximum run, and the next one begins when it ends."""
     threads, end = DaemonThreadPool(1, name="test"), threading.Event()
     hanging = asyncio.create_task(threads.run(lambda: end.wait(PATIENCE)))
     await asyncio.sleep(0)

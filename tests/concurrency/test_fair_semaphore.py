@@ -17,7 +17,8 @@ async def _take(shares: FairSemaphore, held: AsyncExitStack, user: str, units: i
 
 
 async def test_a_user_has_a_share() -> None:
-    """Others are served meanwhile, also behind one that waits for their own; nobody has more than there is."""
+    """Other users are served in the meantime, also behind one that waits for its own share; none has more than there
+    is."""
     shares = FairSemaphore(10, per_user=6)
     async with AsyncExitStack() as held:
         assert await _take(shares, held, "ada", 4)
@@ -66,7 +67,7 @@ async def test_one_that_is_larger_than_a_share() -> None:
 
 
 async def test_small_ones_do_not_overtake_a_large_one() -> None:
-    """Or it would wait for ever; when it gives up, they go on."""
+    """Or it would wait forever; when it gives up, they continue."""
     shares = FairSemaphore(10, per_user=10)
     async with AsyncExitStack() as held:
         assert await _take(shares, held, "ada", 5)
@@ -80,7 +81,7 @@ async def test_small_ones_do_not_overtake_a_large_one() -> None:
     assert 10 == shares.free
 
 
-async def test_nothing_is_lost_with_whoever_stops_waiting() -> None:
+async def test_a_waiter_that_stops_waiting_loses_nothing() -> None:
     """Whether its turn comes in the same moment, before or after."""
     for is_cancelled_first in (True, False):
         shares = FairSemaphore(1, per_user=1)

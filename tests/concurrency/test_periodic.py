@@ -1,15 +1,18 @@
 """Loops that survive a failing run."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from pipelet.concurrency.periodic import run_forever, run_periodically
 
+Loop = Callable[..., Coroutine[Any, Any, None]]
 
-async def _runs(loop: Callable[..., object], failures: list[Exception], **options: object) -> list[dict[str, object]]:
+
+async def _runs(loop: Loop, failures: list[Exception], **options: Any) -> list[Any]:
     """Run `loop` until a run succeeds after `failures`; returns what it logged."""
     succeeded = asyncio.Event()
     left = list(failures)
@@ -26,11 +29,11 @@ async def _runs(loop: Callable[..., object], failures: list[Exception], **option
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    return lines
+    return list(lines)
 
 
 @pytest.mark.parametrize("loop", [lambda run, **options: run_periodically(0.001, run, **options), run_forever])
-async def test_a_failed_run_is_logged_and_the_loop_continues(loop: Callable[..., object]) -> None:
+async def test_a_failed_run_is_logged_and_the_loop_continues(loop: Loop) -> None:
     """An expected error is a warning with its message; any other is a crash, logged with its traceback."""
     error = ZeroDivisionError("bug")
     lines = await _runs(loop, [ConnectionError("gone"), error])

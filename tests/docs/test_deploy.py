@@ -56,7 +56,7 @@ def test_commands_have_their_flags() -> None:
 
 
 def test_grace_times_fit() -> None:
-    """Whoever ends a worker waits for longer than the worker itself does."""
+    """The supervisor of each deployment waits longer for the end of a worker than the worker itself does."""
     compose = documents("compose.yaml")[0]["services"]["worker"]
     assert f"{compose['environment']['PIPELET_SHUTDOWN_GRACE_SECONDS'] + 15}s" == compose["stop_grace_period"]
 
@@ -123,15 +123,15 @@ async def seconds_for_keda(url: str) -> int:
 
 
 async def test_keda_counts_the_seconds_of_what_waits_and_runs(url: str) -> None:
-    """Its query answers with work at the pace of the latest pictures, what is drawn already taken off."""
+    """Its query returns work at the pace of the latest images, what is generated already taken off."""
     async with open_postgres(url, pool_size=2) as store:
         assert 0 == await seconds_for_keda(url)
 
         for _ in range(3):  # 8 megapixel-steps in half a second
-            drawn = await store.jobs.submit(make_job(width=1000, height=1000))
+            generated = await store.jobs.submit(make_job(width=1000, height=1000))
             lease = await store.leases.claim(claim_request())
             assert lease is not None
-            assert await store.leases.finish(lease, success(f"outputs/{drawn.id}.png"), NOW + 1)
+            assert await store.leases.finish(lease, success(f"outputs/{generated.id}.png"), NOW + 1)
         assert 0 == await seconds_for_keda(url)
 
         for _ in range(2):
@@ -145,7 +145,7 @@ async def test_keda_counts_the_seconds_of_what_waits_and_runs(url: str) -> None:
 
 
 async def test_keda_asks_for_no_more_workers_than_requests(url: str) -> None:
-    """One request that takes an hour needs one worker; its value is what one worker is to draw."""
+    """One request that takes an hour needs one worker; its value is what one worker is to generate."""
     trigger = documents("kubernetes/keda.yaml")[1]["spec"]["triggers"][0]["metadata"]
     async with open_postgres(url, pool_size=2) as store:
         await store.jobs.submit(make_job(width=4000, height=4000, batch_size=16, num_inference_steps=100))

@@ -1,4 +1,4 @@
-"""Edits: who draws them, and what they cost."""
+"""Edits: who generates them, and what they cost."""
 
 from typing import Any
 
@@ -51,20 +51,20 @@ def edit(*sizes: tuple[int, int], **changes: Any) -> ImageSpec:
     return make_spec(input_images=input_images, **changes)
 
 
-def test_an_edit_app_shares_the_model_that_draws_where_that_can_edit() -> None:
-    """Their requests wait for the same workers; of a model that takes no references, nothing serves the edit app."""
+def test_an_edit_app_shares_the_model_that_generates_where_that_can_edit() -> None:
+    """Their requests wait for the same workers; of a model that takes no input images, nothing serves the edit app."""
     assert ("text", "edit") == catalog().apps_of("both")
     assert ("text", None) == models(catalog("text"))
     assert ("text", "edits") == models(catalog("text", '[apps.edit]\nmodel = "edits"'))
 
 
-def test_where_several_models_draw_an_edit_app_has_to_name_its_own() -> None:
+def test_where_several_models_generate_an_edit_app_has_to_name_its_own() -> None:
     """Which of them it would share is not for us to guess."""
     assert ("both", None) == models(catalog(more='[apps.other]\ntask = "text-to-image"\nmodel = "text"'))
 
 
 def test_a_chosen_model_serves_what_it_can() -> None:
-    """The edit app follows a model that takes references, is served by nothing under one that does not, and stays
+    """The edit app follows a model that takes input images, is served by nothing under one that does not, and stays
     where it names its own."""
     assert ("both", "both") == models(catalog("text").with_model("both"))
     assert ("text", None) == models(catalog().with_model("text"))
@@ -79,8 +79,8 @@ def test_a_chosen_model_that_can_serve_nothing_is_refused() -> None:
         catalog(more='[apps.edit]\nmodel = "both"').with_model("edits")
 
 
-def test_strength_shortens_the_drawing() -> None:
-    """Half of the picture is half of the steps, the model's own strength where the request names none, and none where
+def test_strength_shortens_the_generation() -> None:
+    """Half of the image is half of the steps, the model's own strength where the request names none, and none where
     the model takes none."""
     spec, strong = edit((96, 64), num_inference_steps=8), model(strength=0.75)
 
@@ -92,13 +92,13 @@ def test_strength_shortens_the_drawing() -> None:
 
 
 def test_an_edit_has_one_task_more() -> None:
-    """Encoding its pictures, however many they are; its steps are those that are taken."""
+    """Encoding its images, however many they are; its steps are those that are taken."""
     assert 13 == tasks_per_job(plan_generation(edit((96, 64), (64, 64), num_inference_steps=8), model()), 1)
     assert 13 - 2 == tasks_per_job(plan_generation(edit((96, 64), num_inference_steps=8), model(strength=0.75)), 1)
 
 
-def test_references_are_work_in_every_step_or_once() -> None:
-    """A model that looks at them does so in each step, at no more than a megapixel; one that begins with its reference
+def test_input_images_are_work_in_every_step_or_once() -> None:
+    """A model that looks at them does so in each step, at no more than a megapixel; one that begins with its image
     encodes it, and saves steps."""
     plain = generation_work(plan_generation(make_spec(num_inference_steps=8), model()))
     two, huge, started = (
@@ -114,16 +114,17 @@ def test_references_are_work_in_every_step_or_once() -> None:
     assert pytest.approx(0.75 * plain.attention) == started.attention
 
 
-def test_references_take_memory_beside_what_is_drawn() -> None:
-    """So fewer images fit one run; a picture that is drawn from its reference takes no more than one from nothing."""
+def test_input_images_take_memory_besides_what_is_generated() -> None:
+    """So fewer images fit one run; an image that is generated from its input image takes no more than one from
+    nothing."""
     assert pytest.approx(3 * 0.006144) == plan_generation(edit((96, 64), (64, 96)), model()).memory_megapixels
     assert pytest.approx(0.006144) == plan_generation(edit((500, 500)), model(strength=0.5)).memory_megapixels
 
 
 def test_what_is_shown_to_a_model_is_no_larger_than_it_looks_at() -> None:
-    """Several references keep their aspect ratio, at a megapixel; the one that a picture begins as gets its size."""
+    """Several input images keep their aspect ratio, at a megapixel; the one that an image begins as gets its size."""
     spec = edit((640, 480), (4096, 1024), width=100, height=50)
 
-    drawn_over = model(strength=0.5, native_sizes=("64x64",))
+    generated_over = model(strength=0.5, native_sizes=("64x64",))
     assert [Size(640, 480), Size(2048, 512)] == list(plan_generation(spec, model()).input_image_sizes)
-    assert [Size(64, 64)] * 2 == list(plan_generation(spec, drawn_over).input_image_sizes)
+    assert [Size(64, 64)] * 2 == list(plan_generation(spec, generated_over).input_image_sizes)

@@ -26,8 +26,8 @@ def test_steps_of_eight(strength: float, steps: int) -> None:
 
 
 @given(st.integers(1, 100), strengths)
-def test_a_second_pass_keeps_the_picture(steps: int, strength: float) -> None:
-    """At least one step is taken, and never so many more than `strength` says that nothing of the picture is left."""
+def test_a_second_pass_keeps_the_image(steps: int, strength: float) -> None:
+    """At least one step is taken, and never so many more than `strength` says that nothing of the image is left."""
     whole, taken = schedule_steps(steps, strength), steps_run(steps, strength)
 
     assert 1 <= taken <= whole
@@ -36,7 +36,7 @@ def test_a_second_pass_keeps_the_picture(steps: int, strength: float) -> None:
 
 
 def test_only_what_is_scaled_up_is_refined() -> None:
-    """A picture of a native size, and a smaller one, is done after one pass."""
+    """An image of a native size, and a smaller one, is done after one pass."""
     model = refining()
     sizes = [(64, 64), (60, 60), (32, 32), (128, 128)]
 
@@ -45,7 +45,7 @@ def test_only_what_is_scaled_up_is_refined() -> None:
 
 
 def test_what_leaves_the_engine() -> None:
-    """The worker scales up where nobody refines; a refined picture has its size already."""
+    """The worker scales up where the model does not refine; a refined image has its size already."""
     spec = make_spec(width=200, height=100)
 
     assert "64x64" == str(plan_generation(spec, refining(refine_strength=0.0)).output.size)
@@ -53,7 +53,7 @@ def test_what_leaves_the_engine() -> None:
 
 
 def test_two_passes_are_the_work_and_the_tasks_of_both() -> None:
-    """A small picture, and a large one in fewer steps, in one request; each pass encodes and decodes."""
+    """A small image, and a large one in fewer steps, in one request; each pass encodes and decodes."""
     spec = make_spec(width=128, height=128, num_inference_steps=8)
 
     small, large = (

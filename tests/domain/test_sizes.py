@@ -1,4 +1,4 @@
-"""At which size a model draws what was asked for."""
+"""At which size a model generates what was asked for."""
 
 import pytest
 from hypothesis import given
@@ -15,8 +15,8 @@ sides = st.integers(64, 4096)
 size_lists = st.lists(st.builds(Size, st.integers(1, 64), st.integers(1, 64)), min_size=1, max_size=8)
 
 
-def drawn(asked: str, **fields: object) -> str:
-    """What a model of these fields draws where `asked` was asked for."""
+def generated(asked: str, **fields: object) -> str:
+    """What a model of these fields generates where `asked` was asked for."""
     size = Size.parse(asked)
     model = ModelConfig(name="m", source="x", **fields)  # type: ignore[arg-type]
     return str(native_size(size, model))
@@ -37,8 +37,8 @@ def drawn(asked: str, **fields: object) -> str:
     ],
 )
 def test_a_list_of_sizes(asked: str, at: str) -> None:
-    """What is not on the list is drawn at the size on it whose aspect ratio is nearest."""
-    assert at == drawn(asked, native_sizes=SMALL, size_multiple=32)
+    """What is not on the list is generated at the size on it whose aspect ratio is nearest."""
+    assert at == generated(asked, native_sizes=SMALL, size_multiple=32)
 
 
 @pytest.mark.parametrize(
@@ -57,20 +57,20 @@ def test_a_list_of_sizes(asked: str, at: str) -> None:
     ],
 )
 def test_a_range_of_areas(asked: str, at: str) -> None:
-    """What is within the range is drawn as it is; what is not, in its own aspect ratio at the nearer end."""
-    assert at == drawn(asked, native_pixels=PIXELS)
+    """What is within the range is generated as it is; what is not, in its own aspect ratio at the nearer end."""
+    assert at == generated(asked, native_pixels=PIXELS)
 
 
-def test_a_model_that_names_none_draws_what_was_asked_for() -> None:
+def test_a_model_that_names_none_generates_what_was_asked_for() -> None:
     """Without native sizes every size is the model's own."""
-    assert "4001x65" == drawn("4001x65")
+    assert "4001x65" == generated("4001x65")
 
 
 def test_of_several_of_one_shape_the_smallest_that_suffices() -> None:
-    """Detail is not invented where the model can draw it, and none is drawn to be thrown away."""
+    """Detail is not invented where the model can generate it, and none is generated to be thrown away."""
     squares = ("256x256", "1024x1024", "512x512")
 
-    sizes = [drawn(asked, native_sizes=squares) for asked in ("100x100", "300x300", "600x600", "3000x3000")]
+    sizes = [generated(asked, native_sizes=squares) for asked in ("100x100", "300x300", "600x600", "3000x3000")]
     assert ["256x256", "512x512", "1024x1024", "1024x1024"] == sizes
 
 
@@ -98,7 +98,7 @@ def test_a_scaled_size_keeps_the_shape(asked: Size, multiple: int) -> None:
 
 
 @given(sides, sides, st.sampled_from([{"native_sizes": SMALL}, {"native_pixels": PIXELS}, {}]))
-def test_what_a_model_draws_it_draws_as_it_is(width: int, height: int, fields: dict[str, tuple[int, ...]]) -> None:
+def test_a_native_size_is_generated_as_it_is(width: int, height: int, fields: dict[str, tuple[int, ...]]) -> None:
     """A size that was chosen is one that the model was trained for: asked for itself, it is not changed again."""
     model = ModelConfig(name="m", source="x", size_multiple=32, **fields)  # type: ignore[arg-type]
     chosen = native_size(Size(width, height), model)

@@ -31,7 +31,7 @@ def test_parts_hold_the_batch_and_fit(batch: int, megapixels: float, at_once: fl
 
 
 def test_a_job_is_made_again_as_it_was_asked_for() -> None:
-    """Pictures, seed, user, key and the user's own priority are the same; nothing of the first one's fate is left."""
+    """Images, seed, user, key and the user's own priority are the same; nothing of the first one's fate is left."""
     asked = make_job(priority=3, seed=77, user="eve", key=make_key(max_queued_images=1))
     ended = replace(
         asked, seq=9, state=JobState.FAILED, attempt=3, started_at=1.0, finished_at=2.0, failure=LOST, priority=8

@@ -1,4 +1,6 @@
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -6,14 +8,15 @@ from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.generation.image import ImageSpec, OutputFormat
 from pipelet.domain.ports.engine import MicroBatch
 from pipelet.engine.process import EngineProcess
+from tests.engine.calls import EngineOf, MakePart, MakeSpec, Pixels
 
-ZOO = "tests.support.backends"
+BACKENDS = "tests.support.backends"
 
 
 @pytest.fixture
-def make_spec():
-    def make(prompt="a red fox", **changes):
-        values = {
+def make_spec() -> MakeSpec:
+    def make(prompt: str = "a red fox", **changes: Any) -> ImageSpec:
+        values: dict[str, Any] = {
             "negative_prompt": None,
             "width": 64,
             "height": 64,
@@ -29,29 +32,37 @@ def make_spec():
 
 
 @pytest.fixture
-def make_part(make_spec):
-    def make(prompt="a red fox", *, first=0, count=1, input_images=(), **changes):
+def make_part(make_spec: MakeSpec) -> MakePart:
+    def make(
+        prompt: str = "a red fox",
+        *,
+        first: int = 0,
+        count: int = 1,
+        input_images: Sequence[Pixels] = (),
+        **changes: Any,
+    ) -> MicroBatch:
         return MicroBatch(
             job_id="rn5r12q9pdu6yvb3nxty",
             spec=make_spec(prompt, **changes),
             first=first,
             count=count,
-            input_images=tuple(map(memoryview, input_images)),
+            input_images=tuple(pixels.data for pixels in input_images),
         )
 
     return make
 
 
 @pytest.fixture
-def engine_of():
-    """An engine with a backend of the zoo; its process is gone after the test."""
+def engine_of() -> EngineOf:
+    """An engine with a backend of `tests.support.backends`; its process is gone after the test."""
 
     @asynccontextmanager
-    async def opened(animal, **options):
+    async def opened(backend: str, **options: float) -> AsyncIterator[EngineProcess]:
         engine = EngineProcess(
-            model=ModelConfig(name="zoo", source="zoo", backend=f"{ZOO}.{animal}"),
+            model=ModelConfig(name="zoo", source="zoo", backend=f"{BACKENDS}.{backend}"),
             source="zoo",
-            **({"load_timeout": 20.0, "stall_timeout": 20.0} | options),
+            load_timeout=options.get("load_timeout", 20.0),
+            stall_timeout=options.get("stall_timeout", 20.0),
         )
         try:
             yield engine

@@ -11,6 +11,7 @@ from pipelet.engine.messages import (
     GenerateFailed,
     Load,
     LoadFailed,
+    Message,
     Ready,
     TasksDone,
     decode,
@@ -21,7 +22,7 @@ any_text = st.text(st.characters(codec=None, exclude_categories=()))
 
 
 @given(prompt=any_text, negative=st.none() | any_text, seed=st.integers(0, 2**53 - 1), guidance=st.floats(0, 20))
-def test_a_draw_arrives_as_it_was_sent_and_is_one_line(prompt, negative, seed, guidance):
+def test_a_micro_batch_arrives_as_it_was_sent_and_is_one_line(prompt, negative, seed, guidance) -> None:
     """Whatever a prompt holds, the message is one line and reads back equal."""
     spec = ImageSpec(
         prompt=prompt,
@@ -44,10 +45,10 @@ def test_a_draw_arrives_as_it_was_sent_and_is_one_line(prompt, negative, seed, g
     assert message == decode(line)
 
 
-def test_every_other_message_arrives_as_it_was_sent():
+def test_every_other_message_arrives_as_it_was_sent() -> None:
     """Load keeps its model's tuples, and the small messages their fields."""
     model = ModelConfig(name="demo", source="package:demo", special_tokens=("<think>",), max_prompt_tokens=1504)
-    sent = [
+    sent: list[Message] = [
         Load(model=model, source="/models/x y", device="cpu"),
         Cancel(number=4),
         Ready(device="cpu", seconds=0.5),

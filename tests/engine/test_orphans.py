@@ -6,10 +6,10 @@ import socket
 import sys
 
 import pytest
-from tests.support.waiting import until
 
 from pipelet.domain.catalog import ModelConfig
 from pipelet.engine import messages
+from tests.support.waiting import until
 
 PARENT = """
 import asyncio, sys
@@ -27,7 +27,7 @@ async def main():
         prompt="sleep=3600", negative_prompt=None, width=64, height=64, batch_size=1, seed=1, num_inference_steps=4,
         guidance_scale=0.0, output_format=OutputFormat.PNG,
     )
-    if sys.argv[1] == "drawing":
+    if sys.argv[1] == "generating":
         tell = lambda done: print(engine.pid, flush=True)
         await engine.generate(MicroBatch(job_id="j", spec=spec, first=0, count=1), tell)
     print(engine.pid, flush=True)
@@ -38,7 +38,7 @@ asyncio.run(main())
 
 
 def is_running(pid):
-    """False, too, for a process that ended and that nobody has collected."""
+    """False, too, for a process that ended and was not collected."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
@@ -46,9 +46,9 @@ def is_running(pid):
         return False
 
 
-@pytest.mark.parametrize("state", ["idle", "drawing"])
+@pytest.mark.parametrize("state", ["idle", "generating"])
 async def test_the_child_dies_with_a_parent_that_is_killed(state):
-    """However its parent ends, and whatever it is doing, the drawing process goes at once."""
+    """However its parent ends, and whatever it is doing, the generation process goes at once."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, state, stdout=asyncio.subprocess.PIPE, env=environment
@@ -70,7 +70,7 @@ async def _first_number(stream):
 
 
 async def test_the_child_dies_with_a_parent_that_had_not_heard_all():
-    """Words that the parent never read do not keep the drawing process."""
+    """Words that the parent never read do not keep the generation process."""
     ours, theirs = socket.socketpair()
     model = ModelConfig(name="zoo", source="zoo", backend="tests.support.backends.gradient:Gradient")
     child = await asyncio.create_subprocess_exec(

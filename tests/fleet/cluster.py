@@ -37,7 +37,7 @@ class Machines:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """All engines stand still meanwhile: what is submitted begins, and does not end."""
+        """All engines stand still inside: what is submitted begins, and does not end."""
         with stopped(
             [pid for node in self._nodes for pid in _processes_of(node) if _runs(pid, "pipelet.engine.child")]
         ):
@@ -125,7 +125,7 @@ def _descendants(pid: int) -> list[int]:
     parents = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
-            with contextlib.suppress(OSError):  # it has ended meanwhile
+            with contextlib.suppress(OSError):  # it has just ended
                 parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
     found = [pid]
     for each in found:

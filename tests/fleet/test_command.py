@@ -35,7 +35,7 @@ def test_wrong_numbers_are_named(tmp_path: Path, arguments: list[str], named: st
 
 
 def test_without_a_cluster_it_says_how_to_start_one(tmp_path: Path) -> None:
-    """Where no Ray cluster answers, the message names the address and the command that starts one."""
+    """Without a Ray cluster, the message names the address and the command that starts one."""
     assert 0 == pipelet("migrate", cwd=tmp_path).returncode
 
     ended = pipelet("fleet", "--max", "1", "--address", "127.0.0.1:9", cwd=tmp_path)

@@ -54,7 +54,7 @@ async def test_seconds_are_those_of_the_work(store: Store) -> None:
     assert pytest.approx(prior_costs().generate.predict(small.work + large.work)) == demand.seconds
 
 
-async def test_what_is_paused_asks_for_nobody(store: Store) -> None:
+async def test_what_is_paused_demands_no_workers(store: Store) -> None:
     """Requests of a paused app wait without workers; once it is resumed they count."""
     await store.jobs.submit(make_job())
 
@@ -65,7 +65,7 @@ async def test_what_is_paused_asks_for_nobody(store: Store) -> None:
 
 
 async def test_what_runs_counts_for_what_is_left_of_it(store: Store) -> None:
-    """A request that is half drawn after the predicted half of its time asks for the other half."""
+    """A request that is half generated after the predicted half of its time asks for the other half."""
     job = await store.jobs.submit(make_job(width=1024, height=1024))
     predicted = prior_costs().generate.predict(job.work)
     lease = await store.leases.claim(claim_request())

@@ -80,7 +80,8 @@ def attempts(service: Service, requests: list[str]) -> Counter[int]:
 
 
 def test_workers_follow_the_work(machines: Machines, service: Service) -> None:
-    """They come when much waits, and go when little is left, although they draw: what they draw is finished first."""
+    """They come when much waits, and go when little is left, although they generate: what they generate is finished
+    first."""
     with Fleet(
         machines, service, "--min", "1", "--max", "3", "--target-drain-seconds", "6", "--scale-down-delay-seconds", "1"
     ) as fleet:
@@ -102,7 +103,7 @@ def test_workers_follow_the_work(machines: Machines, service: Service) -> None:
 
 
 def test_a_machine_that_dies_loses_no_request(machines: Machines, service: Service) -> None:
-    """What it drew is drawn on another one, and its worker gets a successor there."""
+    """What it generated is generated on another one, and its worker gets a successor there."""
     with Fleet(machines, service, "--min", "2", "--max", "2") as fleet:
         wait_for_workers(service, fleet, 2)
         before = frozenset(workers(service))
@@ -116,7 +117,7 @@ def test_a_machine_that_dies_loses_no_request(machines: Machines, service: Servi
 
 
 def test_a_fleet_that_is_killed_is_taken_over(machines: Machines, service: Service) -> None:
-    """Its workers go on. The next fleet places none beside them; whom it sends away finishes what it draws."""
+    """Its workers continue. The next fleet adds none; a worker that it stops finishes what it generates."""
     with Fleet(machines, service, "--min", "2", "--max", "2") as first:
         wait_for_workers(service, first, 2)
         before = workers(service)
@@ -126,13 +127,15 @@ def test_a_fleet_that_is_killed_is_taken_over(machines: Machines, service: Servi
                 wait_for_running(service, 2)
                 first.kill()
                 second = exits.enter_context(Fleet(machines, service, "--max", "1"))
-                eventually(lambda: second.lines("fleet.replica_stopped"), within=60, why="one is sent away, and draws")
+                eventually(
+                    lambda: second.lines("fleet.replica_stopped"), within=60, why="one is stopped, and generates"
+                )
             wait_for_workers(service, second, 1)
 
             assert workers(service) < before
             assert Counter({1: 2}) == attempts(service, requests)
             plan_scaling = [(line["event"], line["requests"]) for line in second.lines()]
-            assert [("fleet.replica_stopped", 2)] == plan_scaling  # and nobody came
+            assert [("fleet.replica_stopped", 2)] == plan_scaling  # and none was started
 
 
 def test_workers_with_other_settings_are_replaced(machines: Machines, service: Service) -> None:

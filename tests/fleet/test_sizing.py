@@ -28,17 +28,17 @@ demands = st.builds(Demand, st.integers(0, 10**7), st.floats(0, 1e12))
     [
         (0, 0.0, 0, 0),
         (0, 0.0, 2, 2),
-        (1, 0.0, 0, 1),  # something that takes no time has to be drawn all the same
+        (1, 0.0, 0, 1),  # something that takes no time has to be generated all the same
         (1, 5.0, 0, 1),
         (100, 59.0, 0, 1),  # many small requests are little work
         (100, 61.0, 0, 2),
         (4, 200.0, 0, 4),
-        (2, 600.0, 0, 2),  # a third worker would find nothing to draw
+        (2, 600.0, 0, 2),  # a third worker would find nothing to generate
         (100, 1e9, 0, 8),
     ],
 )
 def test_workers_follow_the_work(requests: int, seconds: float, minimum: int, workers: int) -> None:
-    """There are as many workers as it takes to draw the work in time, within the limits."""
+    """There are as many workers as it takes to generate the work in time, within the limits."""
     policy = ScalingPolicy(minimum=minimum, maximum=8, target_drain_seconds=60.0, scale_down_delay_seconds=300.0)
 
     assert workers == desired_workers(Demand(requests, seconds), policy)
@@ -93,7 +93,7 @@ def replica(number: int, state: ReplicaState = RUNNING, config_hash: str = "new"
         ([replica(0), replica(1)], 2, [], []),
         ([replica(1)], 3, [0, 2], []),
         ([replica(0), replica(1), replica(2)], 1, [], [1, 2]),
-        ([replica(0, STARTING), replica(1), replica(2)], 2, [], [0]),  # it draws nothing yet
+        ([replica(0, STARTING), replica(1), replica(2)], 2, [], [0]),  # it generates nothing yet
         ([replica(0), replica(1, STOPPING)], 2, [2], []),
         ([replica(0), replica(1), replica(2, STOPPING)], 1, [], [1]),
         ([replica(0), *(replica(number, STOPPING) for number in range(1, 4))], 4, [], []),  # they still hold their GPUs
@@ -103,7 +103,7 @@ def replica(number: int, state: ReplicaState = RUNNING, config_hash: str = "new"
     ],
 )
 def test_who_comes_and_who_goes(replicas: list[Replica], wanted: int, start: list[int], stop: list[int]) -> None:
-    """Workers with other settings and broken ones go; then those that draw nothing, then the youngest."""
+    """Workers with other settings and broken ones go; then those that generate nothing, then the youngest."""
     planned = plan_scaling(replicas, config_hash="new", wanted=wanted, maximum=4)
 
     assert (start, stop) == (
@@ -120,7 +120,7 @@ def test_who_comes_and_who_goes(replicas: list[Replica], wanted: int, start: lis
     st.integers(0, 6),
 )
 def test_moves_keep_their_promises(replicas: list[Replica], wanted: int) -> None:
-    """No place is filled twice, nobody who leaves is told again, and GPUs that are still held count."""
+    """No place is filled twice, no worker is stopped twice, and GPUs that are still held count."""
     planned = plan_scaling(replicas, config_hash="new", wanted=wanted, maximum=6)
 
     staying = [replica for replica in replicas if replica.state is not STOPPING and replica not in planned.stop]

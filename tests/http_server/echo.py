@@ -21,9 +21,9 @@ LARGE = 32 * 2**20
 
 
 class Echo:
-    """Answers what it was sent.
+    """Echoes what it receives.
 
-    `/early` is answered before the body is read, `/large` with 32 MiB, `/wait` once `go` is set, `/listen` never.
+    `/early` gets a response before the body is read, `/large` with 32 MiB, `/wait` once `go` is set, `/listen` never.
 
     Attributes:
         begun: paths of the requests that it was called for.
@@ -46,11 +46,11 @@ class Echo:
         self.contexts.append(structlog.contextvars.get_contextvars())
         structlog.contextvars.bind_contextvars(path=scope["path"])
         try:
-            await self._answer(scope, receive, send)
+            await self._response(scope, receive, send)
         finally:
             self.ended += 1
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _response(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["path"]:
             case "/early":
                 await _send(send, 401, b"refused")
@@ -88,7 +88,7 @@ async def _send(send: Send, status: int, body: bytes) -> None:
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -112,12 +112,12 @@ class Connection:
             self._writer.write(piece)
             await self._writer.drain()
 
-    async def answer(self) -> Answer:
+    async def response(self) -> Response:
         async with asyncio.timeout(10):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *lines = head.strip().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-            return Answer(
+            return Response(
                 int(first.split()[1]), headers, await self._reader.readexactly(int(headers.get("content-length", 0)))
             )
 
@@ -142,7 +142,7 @@ class Connection:
             return True
 
     def end(self) -> None:
-        """No more is sent; answers are still read."""
+        """No more is sent; responses are still read."""
         self._writer.write_eof()
 
     def reset(self) -> None:
@@ -170,11 +170,11 @@ class Running:
         finally:
             connection.close()
 
-    async def ask(self, *pieces: bytes) -> Answer:
-        """The first answer on a connection of its own."""
+    async def ask(self, *pieces: bytes) -> Response:
+        """The first response on a connection of its own."""
         async with self.connected() as connection:
             await connection.send(*pieces)
-            return await connection.answer()
+            return await connection.response()
 
     async def until_idle(self) -> None:
         """No connection is left."""

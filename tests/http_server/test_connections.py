@@ -29,20 +29,20 @@ def log() -> Iterator[list[dict[str, object]]]:
 
 
 async def test_a_head_has_to_arrive_in_time() -> None:
-    """Half a head is answered with 408; a connection without a byte is closed; dripping does not help."""
+    """Half a head gets a 408; a connection without a byte is closed; dripping does not help."""
     async with running(head_seconds=0.3) as server, AsyncExitStack() as stack:
         silent, half, dripping, kept = [await stack.enter_async_context(server.connected()) for _ in range(4)]
         await half.send(GET[:20])
         await kept.send(GET)
-        assert 200 == (await kept.answer()).status
+        assert 200 == (await kept.response()).status
         drips = [bytes([byte]) for byte in b"\r\n" * 3 + GET[:20]]
         with contextlib.suppress(ConnectionError):
             await dripping.send(*drips)
 
-        assert [408, 408] == [(await each.answer()).status for each in (half, dripping)]
+        assert [408, 408] == [(await each.response()).status for each in (half, dripping)]
         assert await silent.is_closed()
         await kept.send(GET)
-        assert 200 == (await kept.answer()).status
+        assert 200 == (await kept.response()).status
         await kept.send(b"\r\n")
         assert await kept.is_closed()
 
@@ -68,10 +68,10 @@ async def test_one_address_has_a_quarter() -> None:
     """Unless it is a trusted proxy's, as in the test above."""
     async with running(max_connections=8, trusted_proxies=[]) as server, AsyncExitStack() as stack:
         first, second, third = [await stack.enter_async_context(server.connected()) for _ in range(3)]
-        assert 503 == (await third.answer()).status
+        assert 503 == (await third.response()).status
         for each in (first, second):
             await each.send(GET)
-            assert 200 == (await each.answer()).status
+            assert 200 == (await each.response()).status
 
 
 async def test_unfinished_heads_of_one_address() -> None:
@@ -80,17 +80,17 @@ async def test_unfinished_heads_of_one_address() -> None:
         each = [await stack.enter_async_context(server.connected()) for _ in range(2)]
         for connection in each:
             await connection.send(b"GET / HTTP/1.1\r\na: " + b"b" * 6_000)
-        assert 503 == (await each[1].answer()).status
+        assert 503 == (await each[1].response()).status
         await each[0].send(b"\r\n" + HOST + b"\r\n")
-        assert 200 == (await each[0].answer()).status
+        assert 200 == (await each[0].response()).status
 
 
-async def test_what_follows_the_last_answer_gets_none(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_follows_the_last_response_gets_none(caplog: pytest.LogCaptureFixture) -> None:
     """A request behind the body that an early refusal did not wait for is dropped, and nothing crashes of it."""
     expecting = EARLY.replace(b"1000000000", b"1") + b"Expect: 100-continue\r\n\r\n"
     async with running() as server, server.connected() as connection:
         await connection.send(expecting)
-        assert 401 == (await connection.answer()).status
+        assert 401 == (await connection.response()).status
         await connection.send(b"hGET / HTTP/1.1\r\n" + HOST + b"\r\n")
         assert await connection.is_closed()
 
@@ -103,17 +103,17 @@ async def test_heads_of_all_connections_together() -> None:
         each = [await stack.enter_async_context(server.connected()) for _ in range(3)]
         for connection in each:
             await connection.send(b"GET / HTTP/1.1\r\na: " + b"b" * 12_000)
-        assert 503 == (await each[2].answer()).status
+        assert 503 == (await each[2].response()).status
         await each[0].send(b"\r\n" + HOST + b"\r\n")
-        assert 200 == (await each[0].answer()).status
+        assert 200 == (await each[0].response()).status
         assert 200 == (await server.ask(GET[:5], GET[5:])).status
 
 
 async def drain(server: Running, piece: bytes, pieces: int, pause: float) -> int:
-    """How many pieces were taken after the answer, until the connection was closed."""
+    """How many pieces were taken after the response, until the connection was closed."""
     async with server.connected() as connection:
         await connection.send(EARLY + b"Connection: close\r\n\r\n")
-        assert 401 == (await connection.answer()).status
+        assert 401 == (await connection.response()).status
         for number in range(pieces):
             try:
                 await connection.send(piece)
@@ -124,7 +124,7 @@ async def drain(server: Running, piece: bytes, pieces: int, pause: float) -> int
 
 
 async def test_a_body_is_drained_within_bounds() -> None:
-    """So many bytes, so long, and so long without any; then the connection is broken off."""
+    """Limits of bytes, of seconds in all, and of seconds without a byte; then the connection is closed."""
     bounds = {"drain_bytes": 2**20, "drain_seconds": 0.6, "drain_idle_seconds": 0.2}
     async with running(**bounds) as server:
         too_much, too_long, too_slow = await asyncio.gather(
@@ -145,9 +145,9 @@ async def test_a_body_is_drained_on_a_kept_connection() -> None:
         whole, stopped = [await stack.enter_async_context(server.connected()) for _ in range(2)]
         for each in (whole, stopped):
             await each.send(b"POST /early HTTP/1.1\r\n" + HOST + b"Content-Length: 300000\r\n\r\n" + bytes(200_000))
-            assert (401, None) == ((answer := await each.answer()).status, answer.headers.get("connection"))
+            assert (401, None) == ((response := await each.response()).status, response.headers.get("connection"))
         await whole.send(bytes(100_000) + GET)
-        assert 200 == (await whole.answer()).status
+        assert 200 == (await whole.response()).status
         assert await stopped.is_closed()
 
 
@@ -157,13 +157,13 @@ async def test_so_many_are_drained_at_once() -> None:
         first, second = [await stack.enter_async_context(server.connected()) for _ in range(2)]
         for each in (first, second):
             await each.send(EARLY + b"\r\n")
-            assert 401 == (await each.answer()).status
+            assert 401 == (await each.response()).status
         assert await second.is_closed()
         assert not await first.is_closed(within=0.1)
 
 
-async def test_an_answer_that_is_not_read() -> None:
-    """It waits for its reader, in bounded memory, and not for ever; one that reads on slowly gets it all."""
+async def test_a_response_that_is_not_read() -> None:
+    """It waits for its reader, in bounded memory, and not forever; one that reads on slowly gets it all."""
     async with running(write_stall_seconds=0.4) as server, AsyncExitStack() as stack:
         stalled, slow = [await stack.enter_async_context(server.connected()) for _ in range(2)]
         for each in (stalled, slow):
@@ -175,14 +175,14 @@ async def test_an_answer_that_is_not_read() -> None:
 
 
 async def test_nothing_is_left_of_connections_that_ended(caplog: pytest.LogCaptureFixture) -> None:
-    """Refused ones, and such as their clients broke off while they were answered, or before."""
+    """Refused ones, and those whose clients disconnected during the response, or before."""
     async with running() as server:
         for sent in (b"no HTTP\r\n\r\n", EARLY + b"\r\n", EARLY + b"Connection: close\r\n\r\n" + bytes(2**17)) * 3:
             for waits in (True, False):
                 async with server.connected() as connection:
                     await connection.send(sent)
                     if waits:
-                        await connection.answer()
+                        await connection.response()
                     connection.reset()
         await server.until_idle()
         gc.collect()
@@ -194,7 +194,7 @@ async def test_nothing_is_left_of_connections_that_ended(caplog: pytest.LogCaptu
 
 
 async def test_no_more_files(log: list[dict[str, object]]) -> None:
-    """The server waits, says so once, and goes on by itself when clients have left."""
+    """The server waits, says so once, and continues by itself when clients have left."""
     async with running(accept_pause_seconds=0.1, max_connections=1000) as server:
         clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
         with at_most_open_files(5):

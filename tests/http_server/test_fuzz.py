@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import structlog
-from benchmarks.fuzz_http import send_all
 from benchmarks.lib.http_inputs import Maker
+from benchmarks.resilience.fuzz_http import send_all
 
 from pipelet.blobs.disk import DiskBlobStore
 from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, new_secret
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 async def test_it_withstands_what_clients_send(
     store: SqliteStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No crash, no 5xx, no answer that is no HTTP. `python -m benchmarks.fuzz_http` sends far more."""
+    """No crash, no 5xx, no response that is no HTTP. `python -m benchmarks.resilience.fuzz_http` sends far more."""
     secret = new_secret()
     await store.api_keys.add(ApiKey(id=new_token(), name="a", user="ada", hash=hash_secret(secret), created_at=0.0))
     app = build(store, DiskBlobStore(tmp_path / "files", signing_key=b"a" * 32, url_ttl_seconds=60), FakeClock())

@@ -33,9 +33,9 @@ async def test_an_upgrade_that_is_offered_is_ignored(server: Running, offer: byt
         server.app.begun.clear()
         async with server.connected() as connection:
             await connection.send(*packets)
-            first = await connection.answer()
+            first = await connection.response()
             await connection.send(b"GET /next HTTP/1.1\r\n" + offer + HOST + b"\r\n")
-            second = await connection.answer()
+            second = await connection.response()
 
         assert (200, HIDDEN.decode()) == (first.status, first.json()["body"])
         assert "upgrade" not in dict(first.json()["headers"])
@@ -47,10 +47,10 @@ async def test_trailers_are_dropped(server: Running) -> None:
     """They are no headers of the request, whatever they are called; extensions of chunks say nothing either."""
     body = b"5;a=b\r\nhello\r\n0\r\nAuthorization: Bearer stolen\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n"
 
-    answer = await server.ask(b"POST / HTTP/1.1\r\n" + HOST + JAVA + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+    response = await server.ask(b"POST / HTTP/1.1\r\n" + HOST + JAVA + b"Transfer-Encoding: chunked\r\n\r\n" + body)
 
-    assert "hello" == answer.json()["body"]
-    assert not {"authorization", "x-forwarded-for"} & {name for name, _ in answer.json()["headers"]}
+    assert "hello" == response.json()["body"]
+    assert not {"authorization", "x-forwarded-for"} & {name for name, _ in response.json()["headers"]}
 
 
 A = b"GET / HTTP/1.1\r\n" + HOST
@@ -82,13 +82,16 @@ async def refused(server: Running, pieces: list[bytes]) -> int:
     """With which status."""
     async with server.connected() as connection:
         await connection.send(*pieces)
-        answer = await connection.answer()
-        assert answer.json()["detail"]
-        assert "close" == answer.headers["connection"]
-        assert ("no-store", "nosniff") == (answer.headers["cache-control"], answer.headers["x-content-type-options"])
+        response = await connection.response()
+        assert response.json()["detail"]
+        assert "close" == response.headers["connection"]
+        assert ("no-store", "nosniff") == (
+            response.headers["cache-control"],
+            response.headers["x-content-type-options"],
+        )
         connection.end()
         assert await connection.is_closed()
-        return answer.status
+        return response.status
 
 
 async def test_refused_before_it_is_a_request(server: Running) -> None:
@@ -112,10 +115,10 @@ async def test_an_absolute_url_names_the_host(server: Running) -> None:
 
 
 async def test_http_1_0(server: Running) -> None:
-    """It needs no Host, gets no interim answer, and one request a connection."""
+    """It needs no Host, gets no interim response, and one request a connection."""
     async with server.connected() as connection:
         await connection.send(b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi")
-        assert (200, "hi") == ((answer := await connection.answer()).status, answer.json()["body"])
+        assert (200, "hi") == ((response := await connection.response()).status, response.json()["body"])
         assert await connection.is_closed()
 
 
@@ -124,11 +127,11 @@ async def test_a_body_that_is_announced(server: Running) -> None:
     head = HOST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
     async with server.connected() as connection:
         await connection.send(b"POST / HTTP/1.1\r\n" + head)
-        assert 100 == (await connection.answer()).status
+        assert 100 == (await connection.response()).status
         await connection.send(b"hi")
-        assert "hi" == (await connection.answer()).json()["body"]
+        assert "hi" == (await connection.response()).json()["body"]
         await connection.send(b"POST /early HTTP/1.1\r\n" + head)
-        refused = await connection.answer()
+        refused = await connection.response()
 
         assert (401, "close") == (refused.status, refused.headers["connection"])
         await connection.send(b"GET /hidden HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -137,36 +140,37 @@ async def test_a_body_that_is_announced(server: Running) -> None:
 
 
 async def test_requests_that_wait_on_one_connection() -> None:
-    """So many are answered in their order; the last says that the connection is closed, and more are not begun."""
+    """As many as allowed get a response, in order; the last says that the connection is closed, and more are not
+    begun."""
     async with running(pipelined_requests=3) as server, server.connected() as connection:
         await connection.send(b"GET /wait HTTP/1.1\r\n" + HOST + b"\r\n" + (A + b"\r\n") * 50)
         await until(lambda: bool(server.app.begun))
         server.app.go.set()
-        answers = [await connection.answer() for _ in range(4)]
+        responses = [await connection.response() for _ in range(4)]
         connection.end()
         assert await connection.is_closed()
 
-    assert ["/wait", "/", "/", "/"] == [answer.json()["path"] for answer in answers]
-    assert [None, None, None, "close"] == [answer.headers.get("connection") for answer in answers]
+    assert ["/wait", "/", "/", "/"] == [response.json()["path"] for response in responses]
+    assert [None, None, None, "close"] == [response.headers.get("connection") for response in responses]
     assert 4 == len(server.app.begun)
 
 
 @pytest.mark.parametrize("behind", [b"GARBAGE\0\r\n\r\n", CHUNKED + b"zz\r\n"], ids=["head", "body"])
 async def test_an_error_behind_a_request(server: Running, behind: bytes) -> None:
-    """The request is answered, whole, before the connection is closed for what came behind it."""
+    """The request gets a response, whole, before the connection is closed for what came behind it."""
     async with server.connected() as connection:
         await connection.send(b"GET /wait HTTP/1.1\r\n" + HOST + b"\r\n" + behind)
         await until(lambda: bool(server.app.begun))
         server.app.go.set()
 
-        assert (200, "/wait") == ((answer := await connection.answer()).status, answer.json()["path"])
+        assert (200, "/wait") == ((response := await connection.response()).status, response.json()["path"])
         connection.end()
         assert await connection.is_closed()
     assert ["/wait"] == server.app.begun
 
 
-async def test_whoever_hangs_up_is_missed_by_every_request(server: Running) -> None:
-    """By the one that is being answered, too, when another waits behind it."""
+async def test_a_disconnect_is_seen_by_every_request(server: Running) -> None:
+    """By the one in progress, too, when another waits behind it."""
     async with server.connected() as connection:
         await connection.send(b"GET /listen HTTP/1.1\r\n" + HOST + b"\r\n" + A + b"\r\n")
         await until(lambda: bool(server.app.begun))
@@ -210,8 +214,8 @@ async def test_the_log_context_of_a_request_ends_with_it(server: Running) -> Non
     body = bytes(3 * 2**20)
     async with server.connected() as connection:
         await connection.send(b"POST /first HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        await connection.answer()
+        await connection.response()
         await connection.send(b"GET /second HTTP/1.1\r\n" + HOST + b"\r\n")
-        await connection.answer()
+        await connection.response()
 
     assert [{}, {}] == server.app.contexts

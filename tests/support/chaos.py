@@ -39,7 +39,7 @@ SEVEN_MINUTES_AHEAD = {
 async def inject_faults(
     cluster: Cluster, *, times: int, seed: int, tell: Callable[[Report], None] | None = None
 ) -> tuple[Report, float]:
-    """Ends when every accepted request has. Answers the report, and how many seconds that took after the last blow."""
+    """Ends when every accepted request has. Returns the report, and how many seconds that took after the last blow."""
     rng, report = random.Random(seed), Report()
     urls = [api.url for api in cluster.apis]
     users = Users(urls, lambda: cluster.apis[0].key, rng, report, cancels=0.15)
@@ -78,7 +78,7 @@ def _schedule(times: int, rng: random.Random) -> list[str]:
 
 
 async def _pause(cluster: Cluster, rng: random.Random) -> None:
-    """Longer than a lease: when it goes on, what it was drawing is somebody else's."""
+    """Longer than a lease: when it continues, another worker has its job."""
     worker = rng.choice(cluster.workers)
     worker.send(signal.SIGSTOP)
     await asyncio.sleep(LEASE_SECONDS * rng.uniform(1.2, 2))
@@ -111,7 +111,7 @@ def _inject(cluster: Cluster, kind: str, rng: random.Random) -> None:
 
 
 async def _until_idle(database_url: str) -> None:
-    """Requests whose answer was lost are drawn, too."""
+    """Requests whose response was lost are generated, too."""
     idle = "SELECT NOT EXISTS (SELECT FROM job WHERE state IN ('queued', 'running'))"
     connection = await asyncpg.connect(database_url)
     try:

@@ -55,7 +55,7 @@ class Worker:
             self._process.send_signal(number)
 
     def restart(self) -> None:
-        """As a deployment does: it is asked to stop, finishes what it draws, and another takes its place."""
+        """As a deployment does: it is asked to stop, finishes what it generates, and another takes its place."""
         stopping = self._process
         self.send(SIGTERM)
         assert stopping.wait(60) == 0
@@ -134,7 +134,7 @@ class Cluster:
                 worker.look_after()
 
     def retire_workers(self) -> None:
-        """Ask all to stop, and wait: what they draw is finished first."""
+        """Ask all to stop, and wait: what they generate is finished first."""
         self._end_workers(SIGTERM)
 
     def _end_workers(self, number: Signals) -> None:
@@ -144,5 +144,5 @@ class Cluster:
             worker.wait()
 
     def files(self) -> set[str]:
-        """The keys of all pictures on the S3 server."""
+        """The keys of all images on the S3 server."""
         return {key.removeprefix(f"{PREFIX}/") for key in self.s3.keys(f"{PREFIX}/outputs")}

@@ -1,4 +1,4 @@
-"""Pictures as users send them, and as they get them."""
+"""Images as users send them, and as they get them."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ from PIL import Image
 from pipelet.worker.images.metadata import NAMESPACE
 
 
-def picture(size: tuple[int, int] = (96, 64), colour: Any = "red", mode: str = "RGB") -> Image.Image:
+def new_image(size: tuple[int, int] = (96, 64), colour: Any = "red", mode: str = "RGB") -> Image.Image:
     return Image.new(mode, size, colour)
 
 
@@ -23,13 +23,18 @@ def encoded(image: Image.Image, name: str = "PNG", **options: Any) -> bytes:
 
 
 def png(size: tuple[int, int] = (96, 64), colour: Any = "red") -> bytes:
-    return encoded(picture(size, colour))
+    return encoded(new_image(size, colour))
+
+
+def pixel(image: Image.Image, at: tuple[int, int]) -> Any:
+    """Return the colour there: a number, or one for each channel."""
+    return image.getpixel(at)
 
 
 def fetched(url: str) -> Image.Image:
-    """What a picture's URL leads to, with nothing but the URL."""
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        image = Image.open(io.BytesIO(answer.read()))
+    """What an image's URL leads to, with nothing but the URL."""
+    with urllib.request.urlopen(url, timeout=30) as response:
+        image = Image.open(io.BytesIO(response.read()))
     image.load()
     return image
 

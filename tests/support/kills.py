@@ -82,14 +82,14 @@ async def check_invariants(users: Users, database: str, files: set[str]) -> None
     books = {200: ("succeeded", 1), 499: ("cancelled", 0), 500: ("failed", 0), 504: ("failed", 0)}
     for request_id, code in users.endings.items():
         if states.get(request_id) != books.get(code):
-            users.fault(f"{request_id}: answered {code}, in the database {states.get(request_id)}")
+            users.fault(f"{request_id}: responded with {code}, in the database {states.get(request_id)}")
     for request_id in states.keys() - users.endings.keys():
-        # Its answer was lost with the API; it may wait, because the end came first.
+        # Its response was lost with the API; it may wait, because the end came first.
         if states[request_id] not in (("succeeded", 1), ("queued", 0), ("running", 0)):
             users.fault(f"{request_id}: ended as {states[request_id]}")
     noted = {key for (key,) in await look_up(database, "SELECT key FROM file")}
     for key in files - noted:
-        users.fault(f"{key}: a file that nobody knows of")
+        users.fault(f"{key}: a file that no request knows")
     names = {key.rpartition("/")[2] for key in files}
     for request_id, results in users.results.items():
         for missing in set(results) - names:

@@ -61,7 +61,8 @@ def pipelet(
 
 
 class Service:
-    """`pipelet serve` on a data directory in `folder`, drawing with the fast gradient backend unless settings say else.
+    """`pipelet serve` on a data directory in `folder`, generating with the fast gradient backend unless settings say
+    else.
 
     It may be stopped or killed, and started again: it then takes the same port and the same data directory. Leaving the
     `with` block ends every process that it or its children started, and fails where one survived a polite stop.
@@ -72,7 +73,7 @@ class Service:
     Args:
         folder: for the data directory, the catalog and the log.
         arguments: further ones for `pipelet serve`.
-        backend: what draws, `module:Class`.
+        backend: what generates, `module:Class`.
         settings: by name without `PIPELET_`, in any case; they also apply to `run`.
         variables: others of the environment, by their whole names; they do, too.
     """
@@ -149,7 +150,7 @@ class Service:
             return fork_server.start(arguments, cwd=self.folder, env=env, stdout=stdout, stderr=log.fileno())
 
     def stop(self, *, within: float = 60.0) -> int:
-        """Ask it to end; answers its exit code."""
+        """Ask it to end; return its exit code."""
         if self.process is None:
             return 0
         if self.process.poll() is None:
@@ -200,7 +201,7 @@ class Service:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """The engine stands still meanwhile: what is submitted begins, and does not end."""
+        """The engine stands still inside: what is submitted begins, and does not end."""
         with stopped(self.engine_pids()):
             yield
 
@@ -277,7 +278,7 @@ class Service:
         return dict(eventually(reached, within=within, why=f"{request_id} is {status}"))
 
     def result(self, request_id: str, *, app: str = APP, within: float = 60.0) -> dict[str, Any]:
-        """Once it has ended, with pictures."""
+        """Once it has ended, with images."""
         self.wait(request_id, within=within)
         code, body = self.call("GET", f"/fal/queue/{app}/requests/{request_id}")
         assert code == 200, body
@@ -311,7 +312,7 @@ def _marked(mark: bytes) -> list[int]:
             try:
                 if mark in (folder / "environ").read_bytes().split(b"\0") and not _is_zombie(folder):
                     found.append(int(folder.name))
-            except OSError:  # it has ended meanwhile
+            except OSError:  # it has just ended
                 continue
     return found
 
@@ -329,14 +330,14 @@ def _arguments(pid: int) -> list[bytes]:
 
 @contextlib.contextmanager
 def stopped(pids: Sequence[int]) -> Iterator[None]:
-    """These processes stand still meanwhile."""
+    """These processes stand still inside."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):  # it was killed meanwhile
+            with contextlib.suppress(ProcessLookupError):  # it was killed inside
                 os.kill(pid, signal.SIGCONT)
 
 

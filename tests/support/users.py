@@ -1,6 +1,6 @@
 """Users of a service that is being disturbed: they submit, poll, cancel and fetch, and note every broken promise.
 
-The backend is the gradient of the zoo, whose picture follows from prompt, seed and size alone: a picture that was
+The backend is the gradient, whose image follows from prompt, seed and size alone: an image that was
 swapped, mixed up or cut is seen at once.
 """
 
@@ -17,12 +17,12 @@ import httpx2 as httpx
 import numpy as np
 from PIL import Image
 
-from tests.support.backends.gradient import picture
+from tests.support.backends.gradient import gradient_image
 from tests.support.jobs import APP, make_spec
 
 _IN_FLIGHT = 6
 _PATIENCE = 90.0
-"""Seconds without an answer after which a user gives up, and calls it a fault."""
+"""Seconds without a response after which a user gives up, and calls it a fault."""
 
 
 @dataclass
@@ -30,14 +30,14 @@ class Report:
     disturbances: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
     completed: int = 0
-    """Ended with the pictures that were asked for."""
+    """Ended with the images that were asked for."""
     cancelled: int = 0
     exhausted: int = 0
     """Failed because three attempts were lost: what is promised where that happens, and no more than that."""
     retried: int = 0
     """Requests that needed more than one attempt."""
     lost_answers: int = 0
-    """Submits whose answer was lost, or that were refused for the moment; they may or may not have been accepted."""
+    """Submits whose response was lost, or that were refused for the moment; they may or may not have been accepted."""
     faults: list[str] = field(default_factory=list)
     """Every way in which a promise was broken. Empty is the only good end."""
 
@@ -50,7 +50,7 @@ class Users:
     """So many at once, each with one request after the other, through any of the APIs.
 
     Args:
-        urls: of the APIs, which all answer for the same queue.
+        urls: of the APIs, which all response for the same queue.
         key: reads an API key of one user.
         cancels: share of requests that are cancelled soon after.
     """
@@ -77,13 +77,13 @@ class Users:
             await asyncio.gather(*(self._come_and_go() for _ in range(_IN_FLIGHT)))
 
     async def ask_again(self) -> None:
-        """Whether everything that was answered is still so, whichever API is asked."""
+        """Whether everything that was reported is still so, whichever API is asked."""
         async with httpx.AsyncClient(timeout=10) as self.client:
             for request_id, code in self.endings.items():
-                answer = await self._ask("GET", f"/fal/queue/{APP}/requests/{request_id}")
-                names = [image["file_name"] for image in answer.json().get("images", [])]
-                if (answer.status_code, names) != (code, self.results.get(request_id, [])):
-                    self.fault(f"{request_id}: ended with {code}, and now answers {answer.status_code}: {answer.text}")
+                response = await self._ask("GET", f"/fal/queue/{APP}/requests/{request_id}")
+                names = [image["file_name"] for image in response.json().get("images", [])]
+                if (response.status_code, names) != (code, self.results.get(request_id, [])):
+                    self.fault(f"{request_id}: ended with {code}, but is now {response.status_code}: {response.text}")
 
     def fault(self, text: str) -> None:
         self.report.faults.append(text)
@@ -111,7 +111,7 @@ class Users:
 
     async def _submit(self, body: dict[str, Any]) -> str | None:
         try:
-            answer = await self.client.post(
+            response = await self.client.post(
                 f"{self.rng.choice(self.urls)}/fal/queue/{APP}", json=body, headers=self._headers()
             )
         except httpx.ConnectError:  # nothing was sent; a load balancer would go to the next one
@@ -119,13 +119,13 @@ class Users:
         except httpx.TransportError:
             self.report.lost_answers += 1
             return None
-        if answer.status_code == 503 and "retry-after" in answer.headers:
+        if response.status_code == 503 and "retry-after" in response.headers:
             self.report.lost_answers += 1
             return None
-        if answer.status_code != 200:
-            self.fault(f"submit answered {answer.status_code}: {answer.text}")
+        if response.status_code != 200:
+            self.fault(f"submit responded with {response.status_code}: {response.text}")
             return None
-        return str(answer.json()["request_id"])
+        return str(response.json()["request_id"])
 
     async def _follow(self, request_id: str, body: dict[str, Any]) -> None:
         path = f"/fal/queue/{APP}/requests/{request_id}"
@@ -134,7 +134,7 @@ class Users:
             while True:
                 status = await self._ask("GET", f"{path}/status")
                 if status.status_code not in (200, 202):
-                    self.fault(f"{request_id}: status answered {status.status_code}: {status.text}")
+                    self.fault(f"{request_id}: status responded with {status.status_code}: {status.text}")
                     return
                 state = status.json()["status"]
                 if is_cancelled and state != "COMPLETED":
@@ -147,10 +147,10 @@ class Users:
 
     async def _cancel(self, path: str) -> bool:
         await asyncio.sleep(self.rng.uniform(0, 0.05))
-        answer = await self._ask("PUT", f"{path}/cancel")
-        if answer.status_code not in (202, 400):
-            self.fault(f"{path}: cancel answered {answer.status_code}: {answer.text}")
-        return answer.status_code == 202
+        response = await self._ask("PUT", f"{path}/cancel")
+        if response.status_code not in (202, 400):
+            self.fault(f"{path}: cancel responded with {response.status_code}: {response.text}")
+        return response.status_code == 202
 
     async def _judge(
         self, request_id: str, body: dict[str, Any], result: httpx.Response, *, is_cancelled: bool
@@ -177,11 +177,11 @@ class Users:
         for number, image in enumerate(images):
             file = await self._persist(partial(self.client.get, image["url"]), while_away=(500, 502, 503))
             if file.status_code != 200:
-                self.fault(f"{request_id}: a file answered {file.status_code}")
+                self.fault(f"{request_id}: a file responded with {file.status_code}")
                 continue
             pixels = np.asarray(Image.open(io.BytesIO(file.content)))
-            if not np.array_equal(pixels, picture(spec, body["seed"] + number)):
-                self.fault(f"{request_id}: image {number} is not the picture that was asked for")
+            if not np.array_equal(pixels, gradient_image(spec, body["seed"] + number)):
+                self.fault(f"{request_id}: image {number} is not the image that was requested")
 
     async def _ask(self, method: str, path: str) -> httpx.Response:
         """Any of the APIs, the next time another one."""
@@ -192,16 +192,16 @@ class Users:
     async def _persist(
         self, send: Callable[[], Awaitable[httpx.Response]], *, while_away: Sequence[int] = (503,)
     ) -> httpx.Response:
-        """What a patient client does: ask again while nobody answers, or while what answers cannot work."""
+        """Retry as a patient client does, while the service is unreachable or unavailable."""
         async with asyncio.timeout(_PATIENCE):
             while True:
                 try:
-                    answer = await send()
+                    response = await send()
                 except httpx.TransportError:
                     pass
                 else:
-                    if answer.status_code not in while_away:
-                        return answer
+                    if response.status_code not in while_away:
+                        return response
                 await asyncio.sleep(0.05)
 
     def _headers(self) -> dict[str, str]:

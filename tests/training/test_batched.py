@@ -7,7 +7,7 @@ from training.transformer import new_transformer
 
 
 def test_the_batched_forward_gives_the_numbers_of_diffusers_own() -> None:
-    """Whatever the captions' lengths and the picture's shape, both ways agree to float32's precision."""
+    """Whatever the captions' lengths and the image's shape, both ways agree to float32's precision."""
     torch.manual_seed(0)
     model = new_transformer(channels=32)
     torch.nn.init.normal_(model.all_final_layer[batched.PATCH].linear.weight, std=0.05)
@@ -18,7 +18,7 @@ def test_the_batched_forward_gives_the_numbers_of_diffusers_own() -> None:
         real = torch.arange(length)[None] < torch.tensor(lengths)[:, None]
         with torch.no_grad():
             listed = model(
-                [picture.unsqueeze(1) for picture in latents],
+                [image.unsqueeze(1) for image in latents],
                 time,
                 [caption[:count] for caption, count in zip(captions, lengths, strict=True)],
                 return_dict=False,

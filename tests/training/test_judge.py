@@ -26,22 +26,22 @@ def alone(thing: Thing, size: int, colour: str = "teal", x: float = 0.5, y: floa
     return render(Scene(256, 256, BACKGROUNDS[colour], (Placed(thing, size, x, y),)))
 
 
-def soft(picture: Picture) -> Picture:
-    return np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(1.5)))
+def soft(image: Picture) -> Picture:
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(1.5)))
 
 
-def very_soft_and_moved(picture: Picture) -> Picture:
-    blurred = np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(4)))
+def very_soft_and_moved(image: Picture) -> Picture:
+    blurred = np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(4)))
     return np.roll(blurred, (3, -5), (0, 1))
 
 
-def noisy(picture: Picture) -> Picture:
-    noise = np.random.default_rng(1).normal(0, 10, picture.shape)
-    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+def noisy(image: Picture) -> Picture:
+    noise = np.random.default_rng(1).normal(0, 10, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
-def unchanged(picture: Picture) -> Picture:
-    return picture
+def unchanged(image: Picture) -> Picture:
+    return image
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_size_of_a_thing_is_seen(size: int) -> None:
 
 
 def test_something_else_is_not_taken_for_what_was_asked_for() -> None:
-    """A picture of another scene, of the same kind, is hardly ever right."""
+    """An image of another scene, of the same kind, is hardly ever right."""
     scenes = asked(80, seed=11)
     others = [*scenes[4:], *scenes[:4]]
     verdicts = [judge(render(shown.scene), one) for shown, one in zip(others, scenes, strict=True)]
@@ -98,8 +98,8 @@ def test_a_thing_is_found_where_it_stands(place: str) -> None:
     assert position(alone(THINGS[0], SMALL, "teal", *PLACES.get(place, (0.5, 0.5)))) == place
 
 
-def test_an_empty_picture_shows_nothing_right() -> None:
-    """Where nothing is drawn the judge goes on, and no edge is sharp."""
+def test_an_empty_image_shows_nothing_right() -> None:
+    """Where nothing is generated the judge continues, and no edge is sharp."""
     one = replace(asked(1, seed=3)[0], background="teal")
     empty = render(replace(one.scene, background=BACKGROUNDS["teal"], things=()))
 
@@ -108,7 +108,7 @@ def test_an_empty_picture_shows_nothing_right() -> None:
 
 
 def test_softness_is_measured() -> None:
-    """The real picture has sharpness 1, and each blur takes some of it."""
+    """The real image has sharpness 1, and each blur takes some of it."""
     real = alone(THINGS[0], MEDIUM)
 
     assert sharpness(real, real) == 1

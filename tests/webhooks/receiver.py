@@ -1,4 +1,4 @@
-"""Receivers of webhooks: real servers that keep what they get, and answer as a test wants."""
+"""Receivers of webhooks: real servers that keep what they get, and respond as a test wants."""
 
 import asyncio
 import base64
@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.support.servers.web import Answer, Request, WebServer, head, saying, slowly, whole, without_end
+from tests.support.servers.web import Request, Response, WebServer, head, saying, slowly, whole, without_end
 
 
 def verify(jwks: Mapping[str, Any], headers: Mapping[str, str], body: bytes, *, now: float | None = None) -> bool:
@@ -48,17 +48,17 @@ class Call:
 
 
 class Receiver(WebServer):
-    """What it answers may be changed at any time."""
+    """Its response may be changed at any time."""
 
-    def __init__(self, answer: Answer | None = None) -> None:
+    def __init__(self, response: Response | None = None) -> None:
         super().__init__(self._take)
-        self.answer = answer or status(200)
+        self.response = response or status(200)
         self.calls: asyncio.Queue[Call] = asyncio.Queue()
 
-    def _take(self, request: Request) -> Answer:
+    def _take(self, request: Request) -> Response:
         assert ("POST", "/hook") == (request.method, request.target)
         self.calls.put_nowait(Call(request.headers, request.body))
-        return self.answer
+        return self.response
 
     @property
     def url(self) -> str:
@@ -68,7 +68,7 @@ class Receiver(WebServer):
         return await asyncio.wait_for(self.calls.get(), 20)
 
 
-def status(code: int, **headers: str) -> Answer:
+def status(code: int, **headers: str) -> Response:
     return whole(b"", f"{code} So", **headers)
 
 

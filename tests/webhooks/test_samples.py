@@ -11,7 +11,8 @@ import pytest
 from pipelet.api.operations.jwks import jwks
 from pipelet.domain.webhooks.signing_keys import Role, initial_keys
 from pipelet.webhooks.signing import generate_keypair, signed_headers
-from tests.docs.test_docs import DOCS, blocks
+from tests.docs.reference import DOCS
+from tests.docs.test_docs import blocks
 
 BODY = '{"status":"OK","prompt":"Ł"}'.encode()
 

@@ -9,7 +9,7 @@ import structlog
 
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import OperationalError
-from pipelet.settings import Settings
+from pipelet.settings import Settings, load
 from pipelet.wiring.catalog import log_model, read_catalog
 from pipelet.wiring.catalog_parser import parse
 
@@ -22,7 +22,7 @@ def saved(folder: Path, *, shift: float, name: str = "ZImagePipeline", source: s
     return folder
 
 
-def drawing_model(choice: str | Path, **more: Any) -> ModelConfig:
+def generating_model(choice: str | Path, **more: Any) -> ModelConfig:
     catalog = read_catalog(Settings(model=str(choice), **more))
     return catalog.model_of(catalog.apps["z-image-text-to-image"])
 
@@ -36,8 +36,8 @@ TURBO, BASE, DEFAULTS = (8, 0.0, 2, 1), (28, 4.0, 2, 1), (28, 4.0, 0, 0)
 
 def test_the_source_of_an_entry_is_the_entry() -> None:
     """A hub id that the catalog knows is not an unknown model, also at a revision, which is kept."""
-    assert "z-image-turbo" == drawing_model("Tongyi-MAI/Z-Image-Turbo").name
-    pinned = drawing_model("Tongyi-MAI/Z-Image-Turbo@main")
+    assert "z-image-turbo" == generating_model("Tongyi-MAI/Z-Image-Turbo").name
+    pinned = generating_model("Tongyi-MAI/Z-Image-Turbo@main")
     assert (TURBO, "Tongyi-MAI/Z-Image-Turbo@main") == (fields(pinned), pinned.source)
 
 
@@ -48,9 +48,9 @@ def test_a_folder_is_recognized_by_what_it_holds(tmp_path: Path) -> None:
     base_of_klein = saved(tmp_path / "d", shift=3.0, name="Flux2KleinPipeline")  # of the distilled one's class
     other = saved(tmp_path / "e", shift=4.0)
 
-    assert [TURBO, BASE, TURBO, DEFAULTS] == [fields(drawing_model(each)) for each in (turbo, base, named, other)]
-    assert (str(turbo), str(turbo)) == (drawing_model(turbo).name, drawing_model(turbo).source)
-    assert DEFAULTS == fields(drawing_model(base_of_klein))
+    assert [TURBO, BASE, TURBO, DEFAULTS] == [fields(generating_model(each)) for each in (turbo, base, named, other)]
+    assert (str(turbo), str(turbo)) == (generating_model(turbo).name, generating_model(turbo).source)
+    assert DEFAULTS == fields(generating_model(base_of_klein))
 
 
 @pytest.mark.parametrize("revision", ["", "@main", "@v1"])
@@ -65,7 +65,7 @@ def test_a_model_in_the_cache_of_the_hub_is_recognized(
     for name in ("main", "v1"):
         (cached / "refs" / name).write_text("abc")
 
-    assert TURBO == fields(drawing_model(f"owner/copy{revision}"))
+    assert TURBO == fields(generating_model(f"owner/copy{revision}"))
 
 
 def test_defaults_are_said_at_start(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_defaults_are_said_at_start(tmp_path: Path) -> None:
     unknown, turbo = saved(tmp_path / "a", shift=9.0), saved(tmp_path / "b", shift=3.0)
     lines = []
     for choice in (str(unknown), str(turbo), "z-image-turbo", ""):
-        settings = Settings(model=choice)
+        settings = load(model=choice)
         with structlog.testing.capture_logs() as logged:
             log_model(settings, read_catalog(settings))
         lines.append(logged)
@@ -91,7 +91,7 @@ def test_an_entry_may_be_like_another(tmp_path: Path) -> None:
     mine = tmp_path / "catalog.toml"
     mine.write_text('[models.mine]\nlike = "z-image-turbo"\nsource = "/models/mine"\nnum_inference_steps = 6\n')
 
-    model = drawing_model("mine", catalog=mine)
+    model = generating_model("mine", catalog=mine)
 
     assert ("/models/mine", "ZImagePipeline", 6, 0.0) == (
         model.source,
@@ -99,7 +99,7 @@ def test_an_entry_may_be_like_another(tmp_path: Path) -> None:
         model.num_inference_steps,
         model.guidance_scale,
     )
-    assert TURBO == fields(drawing_model(saved(tmp_path / "a", shift=3.0), catalog=mine))
+    assert TURBO == fields(generating_model(saved(tmp_path / "a", shift=3.0), catalog=mine))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_mistakes_in_a_catalog_are_named(document: str, complaint: str) -> None:
 def test_a_name_that_is_neither_entry_nor_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names that there are come with the refusal."""
     with pytest.raises(OperationalError, match=r"has no model 'turbo'.* has demo, z-image-turbo, .*owner/name"):
-        drawing_model("turbo")
+        generating_model("turbo")
     monkeypatch.chdir(tmp_path)
     saved(tmp_path / "turbo", shift=3.0)
-    assert TURBO == fields(drawing_model("turbo"))
+    assert TURBO == fields(generating_model("turbo"))

@@ -1,4 +1,4 @@
-"""A workshop: a real store, a real disk, real engine processes, and as many workers as a test wants."""
+"""A harness: a real store, a real disk, real engine processes, and as many workers as a test wants."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from tests.support.databases import empty_sqlite
 from tests.support.jobs import APP
 from tests.support.waiting import until
 
-ZOO = "tests.support.backends"
+BACKENDS = "tests.support.backends"
 
 
 class WorkerHarness:
@@ -38,7 +38,7 @@ class WorkerHarness:
 
     def build(
         self,
-        animal: str = "gradient:Gradient",
+        backend: str = "gradient:Gradient",
         *,
         name: str = "w1",
         model: str = "zoo",
@@ -50,18 +50,18 @@ class WorkerHarness:
         **fields: Any,
     ) -> Worker:
         """`fields` are those of the model's catalog entry."""
-        drawn_with = ModelConfig(name=model, source="zoo", backend=f"{ZOO}.{animal}", **fields)
+        model_config = ModelConfig(name=model, source="zoo", backend=f"{BACKENDS}.{backend}", **fields)
         config = WorkerConfig(
             name=name,
             apps=(APP,),
-            model=drawn_with,
+            model=model_config,
             version="0",
             lease_seconds=lease_seconds,
             grace_seconds=grace_seconds,
             writes_metadata=writes_metadata,
         )
         engine = EngineProcess(
-            model=drawn_with,
+            model=model_config,
             source="zoo",
             load_timeout=20.0,
             stall_timeout=stall_timeout_seconds,
@@ -70,9 +70,9 @@ class WorkerHarness:
         return Worker(config, store=self.store, blobs=blobs or self.blobs, engine=engine, clock=self.clock)
 
     @asynccontextmanager
-    async def worker(self, animal: str = "gradient:Gradient", **options: Any) -> AsyncIterator[Worker]:
+    async def worker(self, backend: str = "gradient:Gradient", **options: Any) -> AsyncIterator[Worker]:
         """A running worker, stopped at the end."""
-        worker = self.build(animal, **options)
+        worker = self.build(backend, **options)
         running = asyncio.create_task(worker.run())
         try:
             yield worker
@@ -114,7 +114,7 @@ class WorkerHarness:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Iterator[WorkerHarness]:
-    shop = WorkerHarness(tmp_path)
-    yield shop
-    shop.store.close()
+def harness(tmp_path: Path) -> Iterator[WorkerHarness]:
+    harness = WorkerHarness(tmp_path)
+    yield harness
+    harness.store.close()

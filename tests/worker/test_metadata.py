@@ -169,12 +169,12 @@ def test_metadata_leaves_the_pixels_alone(output_format: OutputFormat) -> None:
         assert struct.unpack(">II", bare[16:24]) == (96, 64)
 
 
-async def test_metadata_can_be_turned_off(workshop: WorkerHarness) -> None:
+async def test_metadata_can_be_turned_off(harness: WorkerHarness) -> None:
     """Then files hold pixels alone."""
-    async with workshop.worker(writes_metadata=False):
-        done = await workshop.ended(await workshop.store.jobs.submit(make_job(prompt="a fox", submitted_at=1.0)))
+    async with harness.worker(writes_metadata=False):
+        done = await harness.ended(await harness.store.jobs.submit(make_job(prompt="a fox", submitted_at=1.0)))
 
-    with Image.open(workshop.files / done.images[0].key) as file:
+    with Image.open(harness.files / done.images[0].key) as file:
         file.load()
         assert {} == file.info
 

@@ -9,11 +9,11 @@ from tests.support.waiting import until
 from tests.worker.conftest import WorkerHarness
 
 
-async def test_an_idle_worker_waits_while_its_database_refuses_writes(workshop: WorkerHarness) -> None:
+async def test_an_idle_worker_waits_while_its_database_refuses_writes(harness: WorkerHarness) -> None:
     """Its reports fail, and each loop says so once instead of as often as it can."""
-    writer = workshop.store._writer._connection
-    async with workshop.worker(lease_seconds=1.0):
-        await workshop.live(lambda worker: worker.ready)
+    writer = harness.store._writer._connection
+    async with harness.worker(lease_seconds=1.0):
+        await harness.live(lambda worker: worker.ready)
         with structlog.testing.capture_logs() as logs:
             writer.execute("PRAGMA query_only = ON")
             await asyncio.sleep(1.0)  # thousands of lines, without a wait after each failure
@@ -24,15 +24,15 @@ async def test_an_idle_worker_waits_while_its_database_refuses_writes(workshop: 
     assert len(set(events)) == len(events), events
 
 
-async def test_a_process_that_cannot_be_started_is_tried_again(workshop: WorkerHarness) -> None:
-    """Where the machine has no room for one, the service goes on, says why once, and can be stopped."""
+async def test_a_process_that_cannot_be_started_is_tried_again(harness: WorkerHarness) -> None:
+    """Where the machine has no room for one, the service continues, says why once, and can be stopped."""
     supervisor = Supervisor(
         ["cpu"],
         host="here",
         environment={"TOO_LONG": "x" * 200_000},  # Linux takes half of that
         grace_seconds=1.0,
-        store=workshop.store,
-        clock=workshop.clock,
+        store=harness.store,
+        clock=harness.clock,
     )
     with structlog.testing.capture_logs() as logs:
         running = asyncio.create_task(supervisor.run())

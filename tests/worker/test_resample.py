@@ -15,13 +15,13 @@ colours = np.random.default_rng(1).integers(0, 256, (70, 70, 3), np.uint8)
 @given(sides, sides, sides, sides)
 @settings(deadline=None)
 def test_the_size_is_exact(width: int, height: int, wanted_width: int, wanted_height: int) -> None:
-    """Whatever was drawn and whatever was asked for, the pixels have the size asked for."""
+    """Whatever was generated and whatever was asked for, the pixels have the size asked for."""
     resampled = resample(colours[:height, :width], Size(wanted_width, wanted_height))
 
     assert (wanted_height, wanted_width, 3) == resampled.shape
 
 
-def test_the_same_size_is_the_same_picture() -> None:
+def test_the_same_size_is_the_same_image() -> None:
     """Nothing is filtered where nothing is scaled."""
     np.testing.assert_array_equal(colours, resample(colours, Size(70, 70)))
 
@@ -32,10 +32,10 @@ def test_what_is_only_too_wide_is_only_cropped() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 160), (160, 640), (800, 800), (16, 4)])
-def test_the_picture_is_cropped_evenly_and_not_distorted(width: int, height: int) -> None:
+def test_the_image_is_cropped_evenly_and_not_distorted(width: int, height: int) -> None:
     """A disc in the middle stays a disc in the middle."""
     y, x = np.mgrid[:64, :64] - 31.5
-    disc = np.where((x**2 + y**2 < 15**2)[..., None], np.uint8([255] * 3), np.uint8([0] * 3))
+    disc = np.where((x**2 + y**2 < 15**2)[..., None], np.full(3, 255, np.uint8), np.zeros(3, np.uint8))
 
     resampled = resample(disc, Size(width, height))[..., 0] > 127
 
@@ -47,20 +47,20 @@ def test_the_picture_is_cropped_evenly_and_not_distorted(width: int, height: int
 
 @given(sides, sides, sides, sides, sides, sides)
 @settings(deadline=None)
-def test_a_placed_picture_fills_the_canvas(
-    width: int, height: int, asked_width: int, asked_height: int, drawn_width: int, drawn_height: int
+def test_a_placed_image_fills_the_canvas(
+    width: int, height: int, asked_width: int, asked_height: int, generated_width: int, generated_height: int
 ) -> None:
-    """Whatever its size, whatever was asked for, and whatever is drawn."""
-    asked, drawn = Size(asked_width, asked_height), Size(drawn_width, drawn_height)
+    """Whatever its size, whatever was asked for, and whatever is generated."""
+    asked, generated = Size(asked_width, asked_height), Size(generated_width, generated_height)
 
-    assert (drawn_height, drawn_width, 3) == place_on_canvas(colours[:height, :width], asked, drawn).shape
+    assert (generated_height, generated_width, 3) == place_on_canvas(colours[:height, :width], asked, generated).shape
 
 
 def test_what_was_placed_comes_back() -> None:
     """Of a size as asked for, on a canvas that is only wider: not a pixel is another; scaled there and back, hardly."""
-    picture = colours[:60, :50]
+    image = colours[:60, :50]
 
-    np.testing.assert_array_equal(picture, resample(place_on_canvas(picture, Size(50, 60), Size(70, 60)), Size(50, 60)))
+    np.testing.assert_array_equal(image, resample(place_on_canvas(image, Size(50, 60), Size(70, 60)), Size(50, 60)))
     y, x = np.mgrid[:60, :50].astype(np.float32)
     smooth = np.stack([x * 4, y * 4, x + y], axis=-1).astype(np.uint8)
     back = resample(place_on_canvas(smooth, Size(50, 60), Size(128, 128)), Size(50, 60))

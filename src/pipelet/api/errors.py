@@ -34,7 +34,7 @@ _MAX_EXACT = 2**53 - 1
 """Parsers that read numbers as floats, such as JavaScript's, change larger ones."""
 
 ErrorDetail = dict[str, Any]
-"""One error in the input, as `schemas.Fault` describes it."""
+"""One error in the input; the OpenAPI document calls its shape `Fault`."""
 
 
 class Problem(PipeletError):

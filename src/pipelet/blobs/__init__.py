@@ -1,1 +1,1 @@
-"""Where finished files lie, and the URLs that fetch them."""
+"""Where finished files are stored, and the URLs that fetch them."""

@@ -40,7 +40,7 @@ _FULL = "{where} is full. Free some space there; storing is retried."
 _ADVICE_BY_CODE = {
     "AccessDenied": (
         "{where} refuses this access key the bucket {bucket}. The key needs s3:PutObject, s3:GetObject and "
-        "s3:DeleteObject on what lies below the prefix."
+        "s3:DeleteObject on what is below the prefix."
     ),
     "AuthorizationHeaderMalformed": _WRONG_REGION,
     "ExpiredToken": _EXPIRED,
@@ -88,7 +88,7 @@ class S3BlobStore:
     reads the variables that AWS sets for that; everything else it needs is handed in.
 
     Args:
-        prefix: below which the files lie; may be empty.
+        prefix: below which the files are stored; may be empty.
         endpoint: of the server, with its scheme; empty is AWS.
         public_endpoint: the same, as clients reach it, who fetch files from there.
         virtual_hosted: the bucket is part of the host's name, not of the path.

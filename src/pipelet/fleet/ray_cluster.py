@@ -112,7 +112,7 @@ class RayCluster:
         self._lost: list[tuple[int, str]] = []
 
     async def list_replicas(self) -> list[Replica]:
-        """Every place that is taken, by whichever edition."""
+        """Return every replica in the cluster, whatever its configuration."""
         for name in await asyncio.to_thread(ray.util.list_named_actors):
             if name not in self._handles:
                 with contextlib.suppress(ValueError):  # it has just exited

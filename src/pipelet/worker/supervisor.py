@@ -58,22 +58,22 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep every place filled until `stop`, but for those of drained workers; returns when all have ended."""
-        await asyncio.gather(*map(self._keep, self._devices))
+        await asyncio.gather(*map(self._supervise, self._devices))
 
     def stop(self) -> None:
-        """Ask all to finish; those that outstay the grace time are killed. Asked again, they hand back what runs."""
+        """Ask all to finish, and kill those that exceed the grace time. A second call makes them release what runs."""
         self._stopping.set()
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):  # it has just died
                 process.terminate()
 
-    async def _keep(self, device: str) -> None:
+    async def _supervise(self, device: str) -> None:
         backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
         while not self._stopping.is_set():
             name = f"{self._host}-{device}-{new_token()[:8]}"
-            born = self._clock.now()
+            started_at = self._clock.now()
             try:
-                status = await self._live(name, device)
+                status = await self._run_process(name, device)
             except OSError as error:  # no process, no memory or no open file is left for it
                 throttle.write(log.error, "worker.start_failed", device=device, reason=str(error))
                 await wait_for_event(self._stopping, seconds=backoff.next())
@@ -85,13 +85,12 @@ class Supervisor:
                 return
             log.error("worker.died", worker=name, exit_status=status)
             await self._requeue_jobs(name)
-            lived_long = self._clock.now() - born > _HEALTHY_SECONDS
-            if lived_long:
+            if self._clock.now() - started_at > _HEALTHY_SECONDS:
                 backoff.reset()
             await wait_for_event(self._stopping, seconds=backoff.next())
 
-    async def _live(self, name: str, device: str) -> int:
-        """From birth to death of one process.
+    async def _run_process(self, name: str, device: str) -> int:
+        """Run one worker process until it exits.
 
         Its standard input ends when we do, however we end: then it stops. It is in a session of its own, so that Ctrl-C
         reaches it through us, once.
@@ -115,15 +114,15 @@ class Supervisor:
         if self._stopping.is_set():  # the stop was requested while the process started
             process.terminate()
         log.info("worker.started", worker=name, pid=process.pid)
-        dying = asyncio.create_task(process.wait())
+        exited = asyncio.create_task(process.wait())
         stopped = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([dying, stopped], return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait([dying], timeout=self._grace_seconds + _KILL_AFTER_GRACE_SECONDS)
-            if not dying.done():
+            await asyncio.wait([exited, stopped], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([exited], timeout=self._grace_seconds + _KILL_AFTER_GRACE_SECONDS)
+            if not exited.done():
                 log.error("worker.killed", worker=name, reason="It did not stop within the grace time.")
                 process.kill()
-            return await dying
+            return await exited
         finally:
             stopped.cancel()
             del self._processes[name]

@@ -4,7 +4,7 @@ from pipelet.engine.diffusers.backend import DiffusersBackend
 
 
 class Cramped(DiffusersBackend):
-    """The real thing in a process that may grow by 50 MB while it draws."""
+    """The real thing in a process that may grow by 50 MB while it generates."""
 
     def generate(self, **request):
         unlimited = resource.getrlimit(resource.RLIMIT_AS)

@@ -3,7 +3,7 @@ from tests.support.backends.gradient import Gradient
 
 
 class Backend(Gradient):
-    """Says that it makes the second pass of its model, and draws as ever."""
+    """Says that it makes the second pass of its model, and generates as ever."""
 
     def generate(self, *, spec, on_progress, **rest):
         super().generate(spec=spec, on_progress=on_progress, **rest)

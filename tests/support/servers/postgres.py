@@ -53,7 +53,7 @@ class Server:
         return self.url(name)
 
     def psql(self, command: str, url: str = "") -> str:
-        """What the server answers, or one of its databases."""
+        """Return the output of a statement on the server, or on one of its databases."""
         program = [str(_PSQL), url or self.url(), "-v", "ON_ERROR_STOP=1", "-qAtc", command]
         return subprocess.run(program, check=True, capture_output=True, text=True).stdout.strip()
 
@@ -61,7 +61,7 @@ class Server:
         self._control("-w", "-l", str(self.folder / "log"), "-o", self._options, "start")
 
     def stop(self) -> None:
-        """In good order: whoever is connected is thrown out, and nothing is lost."""
+        """Stop in good order: clients are disconnected, and nothing is lost."""
         self._control("-w", "-m", "fast", "stop")
 
     def kill(self) -> None:
@@ -109,4 +109,4 @@ def running(*, options: str = "") -> Iterator[Server]:
         try:
             yield server
         finally:
-            server.kill()  # nobody will read what it would still write
+            server.kill()  # what it would still write is never read

@@ -20,7 +20,7 @@ class Proxy:
         flowing: while it is cleared nothing is forwarded, and no connection closed: both sides look well.
         hold_at: once a client sends this, `flowing` is cleared before it is forwarded, and `held` is set.
         cuts_left: so many replies to POSTs are read from the server to their first bytes, then thrown away, and the
-            client's connection is reset: the server has taken the request, and its client never hears of it.
+            client's connection is reset: the server has taken the request, and its client never learns that.
         cut: how many that has happened to.
     """
 
@@ -41,7 +41,7 @@ class Proxy:
         with contextlib.closing(server_writer):
             asked = asyncio.Event()
             there = asyncio.create_task(self._ask(reader, server_writer, asked))
-            back = asyncio.create_task(self._answer(server_reader, writer, asked))
+            back = asyncio.create_task(self._response(server_reader, writer, asked))
             try:
                 await asyncio.wait([there, back], return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -58,7 +58,7 @@ class Proxy:
                 asked.set()
             await self._forward(data, writer)
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event) -> None:
+    async def _response(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event) -> None:
         while data := await reader.read(65536):
             if asked.is_set() and self.cuts_left:
                 self.cuts_left -= 1

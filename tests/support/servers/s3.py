@@ -105,7 +105,7 @@ class S3Server:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """It takes connections meanwhile and says nothing."""
+        """Inside, it takes connections and sends nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # its threads may be busy for a moment yet
@@ -139,7 +139,7 @@ class S3Server:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Below those that the system gives to outgoing connections, one of which could take a port during a restart."""
+    """Below the ports of outgoing connections, which could take one during a restart."""
     with contextlib.ExitStack() as held:
         ports: list[int] = []
         while len(ports) < count:

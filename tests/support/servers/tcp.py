@@ -1,4 +1,4 @@
-"""TCP servers for tests: in the event loop of the test, or beside a test that waits in its own thread."""
+"""TCP servers for tests: in the event loop of the test, or in a thread next to a test that waits in its own thread."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ def in_background(server: AbstractAsyncContextManager[T]) -> Iterator[T]:
 
 
 def tls_context(trusted: Path, *names: str) -> ssl.SSLContext:
-    """To end TLS under these names, for whoever trusts the authority that is written into the file `trusted`."""
+    """End TLS under these names, for clients that trust the authority that is written into the file `trusted`."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names).configure_cert(context)

@@ -1,4 +1,4 @@
-"""A web server that answers as a test wants: well, badly, or for ever."""
+"""A web server that responds as a test wants: well, badly, or forever."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from typing import Self
 
 from tests.support.servers.tcp import listening
 
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Response = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """To a request that was read to its end. The connection is closed after it."""
 
 
@@ -31,7 +31,7 @@ class Request:
 class WebServer(AbstractAsyncContextManager["WebServer"]):
     """
     Args:
-        choose: the answer to a request.
+        choose: the response to a request.
         tls: to end TLS with.
 
     Attributes:
@@ -43,7 +43,7 @@ class WebServer(AbstractAsyncContextManager["WebServer"]):
 
     port: int
 
-    def __init__(self, choose: Callable[[Request], Answer], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, choose: Callable[[Request], Response], *, tls: ssl.SSLContext | None = None) -> None:
         self._choose = choose
         self._tls = tls
         self._exits = contextlib.AsyncExitStack()
@@ -86,52 +86,52 @@ async def _read(reader: asyncio.StreamReader) -> Request:
     return Request(method, target, headers, await reader.readexactly(int(headers.get("content-length", 0))))
 
 
-# -- answers -----------------------------------------------------------------------------------------------------------
+# -- responses ---------------------------------------------------------------------------------------------------------
 
 
 def head(status: str = "200 OK", **headers: object) -> bytes:
-    """Says that the connection ends with the answer."""
+    """Says that the connection ends with the response."""
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in ({"Connection": "close"} | headers).items()]
     return "\r\n".join([f"HTTP/1.1 {status}", *lines]).encode() + b"\r\n\r\n"
 
 
-def saying(*parts: bytes) -> Answer:
+def saying(*parts: bytes) -> Response:
     """These bytes, whatever they are."""
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def response(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.writelines(parts)
 
-    return answer
+    return response
 
 
-def whole(body: bytes, status: str = "200 OK", **headers: object) -> Answer:
+def whole(body: bytes, status: str = "200 OK", **headers: object) -> Response:
     """As a server in good order gives it."""
     return saying(head(status, Content_Length=len(body), **headers), body)
 
 
-def slowly(first: bytes, parts: Iterable[bytes], *, pause: float) -> Answer:
+def slowly(first: bytes, parts: Iterable[bytes], *, pause: float) -> Response:
     """So many seconds after each of `parts`."""
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def response(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(first)
         for part in parts:
             writer.write(part)
             await writer.drain()
             await asyncio.sleep(pause)
 
-    return answer
+    return response
 
 
-def without_end(first: bytes, part: bytes) -> Answer:
+def without_end(first: bytes, part: bytes) -> Response:
     """One `part` after the other, until the caller goes."""
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def response(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(first)
         while True:
             writer.write(part)
             await writer.drain()
 
-    return answer
+    return response
 
 
 async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:

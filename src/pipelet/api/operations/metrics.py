@@ -58,7 +58,7 @@ class Metrics:
         )
         for outcome in ("delivered", "retrying", "failed"):
             self._webhook_attempts.labels(outcome)
-        self._undelivered = Gauge("pipelet_webhooks_pending", "Webhooks that are due.", registry=registry)
+        self._pending_webhooks = Gauge("pipelet_webhooks_pending", "Webhooks that are due.", registry=registry)
         self._oldest_webhook = Gauge(
             "pipelet_webhooks_oldest_age_seconds",
             "Seconds since the end of the request with the oldest due webhook.",
@@ -128,7 +128,7 @@ class Metrics:
             oldest = found.oldest_submitted_at if found else None
             self._oldest.labels(app).set(0 if oldest is None else max(0.0, now - oldest))
         webhooks = await self._store.outbox.pending()
-        self._undelivered.set(webhooks.count)
+        self._pending_webhooks.set(webhooks.count)
         self._oldest_webhook.set(0 if webhooks.oldest is None else max(0.0, now - webhooks.oldest))
         paused = await self._store.queue.paused()
         for app in {*self._apps, *paused}:

@@ -1,9 +1,9 @@
 """How long work takes, learned from work that was done.
 
 The time of a request is modelled as a sum of costs that cannot be negative: one per request, one per denoising step,
-and per megapixel drawn, denoised, and (attention grows with the square) denoised again. The five costs are fitted to
-finished requests by least squares of the *relative* error, older requests counting less and less. Only sums are kept,
-so a fit costs the same after ten requests and after ten million.
+and per megapixel generated, denoised, and (attention grows with the square) denoised again. The five costs are fitted
+to finished requests by least squares of the *relative* error, older requests counting less and less. Only sums are
+kept, so a fit costs the same after ten requests and after ten million.
 
 Before anything was learned, and for directions that were never seen (sizes much larger than any so far), a weak prior
 holds the costs near plausible ones, in proportion: the first request that ends already moves all of them.
@@ -46,8 +46,8 @@ def spec_work(spec: ImageSpec, steps: int | None = None) -> Work:
     """Return the work of generating `spec` at its own size, in `steps` if given. Guidance runs every step twice."""
     steps = (spec.num_inference_steps if steps is None else steps) * (2 if spec.guidance_scale > 0 else 1)
     each = spec.megapixels
-    drawn = each * spec.batch_size
-    return Work(1.0, float(steps), drawn, drawn * steps, drawn * each * steps)
+    generated = each * spec.batch_size
+    return Work(1.0, float(steps), generated, generated * steps, generated * each * steps)
 
 
 def generation_work(plan: GenerationPlan) -> Work:
@@ -147,7 +147,7 @@ class WorkerCosts:
     """Writing and storing the files, while the device is already on the next request."""
 
     def service(self, generation_work: Work, recording: Work) -> float:
-        """They differ where a picture is drawn at another size than it is stored at."""
+        """Seconds of both phases, whose work differs where an image is generated and stored at different sizes."""
         return self.generate.predict(generation_work) + self.store.predict(recording)
 
 

@@ -11,7 +11,7 @@ class WorkerHeartbeat:
     name: str
     """Unique among live workers: it belongs to one process at a time, see `incarnation`."""
     model: str
-    """What it draws with. All live workers of an app draw with the same one."""
+    """The model that it generates with: the same for all live workers of an app."""
     profile: str
     """Model and device: workers of one kind are equally fast, so the estimate learns per kind."""
     apps: tuple[str, ...]
@@ -24,7 +24,7 @@ class WorkerHeartbeat:
     expires_at: float
     """Without another report by then it counts as gone."""
     incarnation: str
-    """Drawn when the process starts: tells it from another one of its name. Empty where an earlier version reports."""
+    """Random token of the process, which tells two of one name apart. Empty in reports of earlier versions."""
     draining: bool = False
     """An operator wants it to end: see `Store.drain_worker`. The store's word; a report does not change it."""
 

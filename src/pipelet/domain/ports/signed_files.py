@@ -1,4 +1,4 @@
-"""What is asked of files that lie on our own disk, and are fetched from us under URLs that we signed."""
+"""The port of files on our own disk, which clients fetch from us under URLs that we signed."""
 
 from pathlib import Path
 from typing import Protocol

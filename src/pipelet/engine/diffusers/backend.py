@@ -1,4 +1,4 @@
-"""Draws with a diffusers pipeline: any text-to-image or edit class, loaded from a folder or the hub."""
+"""Generates with a diffusers pipeline: any text-to-image or edit class, loaded from a folder or the hub."""
 
 import inspect
 import math
@@ -40,11 +40,11 @@ class DiffusersBackend:
         self._model = model
         self._pipe = pipe
         self._refiner = _refiner(pipe) if model.refine_strength > 0 else None
-        self._editor = Editor.of(pipe, model)
+        self._editor = Editor.from_pipeline(pipe, model)
         self._denoiser = getattr(pipe, "transformer", None) or getattr(pipe, "unet", None)
         self._multiple = _multiple(pipe, model)
         self._largest_side = _largest_side(pipe)
-        self._prompts = PromptProcessor.of(pipe, model)
+        self._prompts = PromptProcessor.from_pipeline(pipe, model)
 
     @classmethod
     def load(cls, *, model: ModelConfig, source: str, device: str) -> Self:
@@ -53,8 +53,8 @@ class DiffusersBackend:
         takes = inspect.signature(type(pipe).__call__).parameters
         if "prompt" not in takes:
             raise ModelLoadError(f"{type(pipe).__name__} takes no prompt; Pipelet needs a text-to-image pipeline.")
-        if "num_frames" in takes:  # known before the first drawing, which would be of many frames
-            raise ModelLoadError(f"{type(pipe).__name__} draws videos; Pipelet needs a text-to-image pipeline.")
+        if "num_frames" in takes:  # known before the first generation, which would be of many frames
+            raise ModelLoadError(f"{type(pipe).__name__} generates videos; Pipelet needs a text-to-image pipeline.")
         memory.place(pipe, where)
         pipe.set_progress_bar_config(disable=True)
         if hasattr(getattr(pipe, "vae", None), "enable_slicing"):
@@ -65,10 +65,10 @@ class DiffusersBackend:
         return made
 
     def warm_up(self) -> None:
-        """Draw once, small and in few steps: what cannot give a picture is found before the first request.
+        """Generate once, small and in few steps: a model without an image is found before the first request.
 
         Raises:
-            ModelLoadError: no picture comes out.
+            ModelLoadError: no image results.
         """
         try:
             try:
@@ -141,21 +141,21 @@ class DiffusersBackend:
         raise OutOfMemory(problem)
 
     def _run(
-        self, each: "_Pass", drawn: torch.Tensor | None, watch: StepCallbacks
+        self, each: "_Pass", previous: torch.Tensor | None, watch: StepCallbacks
     ) -> tuple[torch.Tensor, tuple[bool, ...]]:
         """Images and which of them a safety checker blacked out.
 
-        float, shape (count, 3, height, width), values 0 to 1, on the device. `drawn` are the last pass's.
+        float, shape (count, 3, height, width), values 0 to 1, on the device. `previous` are those of the last pass.
         """
         watch.begin_pass(each.steps, encodings=each.encodings)
         asked = each.arguments | {"callback_on_step_end": watch.after_step}
-        if drawn is not None:
-            asked["image"] = _resize_to_cover(drawn, asked["width"], asked["height"])
+        if previous is not None:
+            asked["image"] = _resize_to_cover(previous, asked["width"], asked["height"])
         with ExitStack() as hooks:
             if self._denoiser is not None:
                 hooks.enter_context(self._denoiser.register_forward_pre_hook(watch.before_forward))
             if each.encodings > 1:
-                hooks.enter_context(self._pipe.vae.encoder.register_forward_pre_hook(watch.before_picture))
+                hooks.enter_context(self._pipe.vae.encoder.register_forward_pre_hook(watch.before_image))
             output = each.pipe(**pipeline_kwargs(each.pipe, asked))
         images = images_of(each.pipe, output)
         if images.shape[2:] != (asked["height"], asked["width"]):  # some pipelines choose a size of their own
@@ -198,11 +198,11 @@ class DiffusersBackend:
         width, height = (math.ceil(side / self._multiple) * self._multiple for side in (spec.width, spec.height))
         if max(width, height) > self._largest_side:
             raise InvalidInput(
-                f"The model draws at most {self._largest_side:.0f} pixels a side, "
+                f"The model generates at most {self._largest_side:.0f} pixels a side, "
                 f"and {spec.width}x{spec.height} was asked for."
             )
         if spec.num_inference_steps < 1:
-            raise InvalidInput("A picture takes at least one step.")
+            raise InvalidInput("An image takes at least one step.")
         return {
             # New lists for each call: Z-Image writes into them.
             "prompt": [spec.prompt] * count,

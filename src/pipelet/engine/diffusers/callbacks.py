@@ -1,4 +1,4 @@
-"""Hears from inside a pipeline how far it is."""
+"""Callbacks that a pipeline calls: progress, and cancellation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,10 @@ from pipelet.domain.errors import GenerationCancelled
 
 
 class StepCallbacks:
-    """Counts the tasks of one drawing, pass by pass, and stops it where it is told to."""
+    """Counts the tasks of one generation, pass by pass, and stops it when it is cancelled."""
 
     def __init__(self, on_progress: Callable[[int], None], is_cancelled: Callable[[], bool]) -> None:
-        self._on_task = on_progress
+        self._on_progress = on_progress
         self._is_cancelled = is_cancelled
         self._done = 0
         self._before = 0
@@ -27,7 +27,7 @@ class StepCallbacks:
         self._reach(self._encodings + self._steps + 1)
 
     def check(self) -> None:
-        # Raising is the only clean way out: the pipelines' own `interrupt` still decodes half a picture.
+        # Raising is the only clean way out: the pipelines' own `interrupt` still decodes half an image.
         if self._is_cancelled():
             raise GenerationCancelled("Told to stop.")
 
@@ -35,10 +35,10 @@ class StepCallbacks:
         """`done` of this pass."""
         while self._done < self._before + done:
             self._done += 1
-            self._on_task(self._done)
+            self._on_progress(self._done)
 
-    def before_picture(self, *_: Any) -> None:
-        """The prompt is encoded, and pictures are next."""
+    def before_image(self, *_: Any) -> None:
+        """The prompt is encoded, and input images are next."""
         self._reach(self._encodings - 1)
         self.check()
 

@@ -6,7 +6,7 @@ from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import ModelLoadError
 
 BFLOAT16_ONLY = "ZImageOmniPipeline"
-"""Encodes pictures as bfloat16, whatever it is loaded as."""
+"""Encodes input images as bfloat16, whatever it is loaded as."""
 
 DTYPES = ("bfloat16", "float16", "float32")
 """What a model can be loaded as, besides `auto`."""
@@ -44,7 +44,7 @@ def dtype_of(model: ModelConfig, pipeline: str, device: torch.device) -> torch.d
         raise ModelLoadError(f"{problem}. Set the catalog's `dtype` to auto, {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")
     if model.dtype == "float16" and pipeline.startswith("ZImage"):
         raise ModelLoadError(
-            "The values inside Z-Image are too large for float16, and its pictures would be black. "
+            "The values inside Z-Image are too large for float16, and its images would be black. "
             "Set the catalog's `dtype` to bfloat16 or float32."
         )
     named: torch.dtype = getattr(torch, model.dtype)

@@ -1,4 +1,4 @@
-"""Edits: which pipeline draws them, and how it is given the pictures that they start from."""
+"""Edits: which pipeline generates them, and how it gets the input images."""
 
 import inspect
 from collections.abc import Sequence
@@ -24,36 +24,36 @@ _MAX_ASPECT_RATIO = 8
 
 @dataclass(frozen=True, slots=True)
 class Editor:
-    """The pipeline of a model that draws edits."""
+    """The pipeline of a model that edits images."""
 
     pipe: Any
     model: ModelConfig
 
     @classmethod
-    def of(cls, drawing: Any, model: ModelConfig) -> "Editor | None":
-        """On the weights of `drawing`; None where the model draws no edits.
+    def from_pipeline(cls, loaded: Any, model: ModelConfig) -> "Editor | None":
+        """Return one on the weights of `loaded`; None where the model does not edit.
 
         Raises:
             ModelLoadError: the pipeline does not do what the catalog says of it.
         """
         if model.max_input_images == 0:
-            if any(word in type(drawing).__name__ for word in ("Edit", "Img2Img", "Inpaint")):
+            if any(word in type(loaded).__name__ for word in ("Edit", "Img2Img", "Inpaint")):
                 raise ModelLoadError(
-                    f"{type(drawing).__name__} only edits. Give the model an entry in the catalog that says so, "
+                    f"{type(loaded).__name__} only edits. Give the model an entry in the catalog that says so, "
                     "with requires_input_image and max_input_images, and name it in an image-edit app."
                 )
             return None
-        pipe = sibling(drawing, model.edit_pipeline, asked_by="edit_pipeline") if model.edit_pipeline else drawing
+        pipe = sibling(loaded, model.edit_pipeline, asked_by="edit_pipeline") if model.edit_pipeline else loaded
         _check(pipe, model)
         return cls(pipe, model)
 
     def arguments(
         self, asked: dict[str, Any], plan: GenerationPlan, input_images: Sequence[NDArray[np.uint8]]
     ) -> dict[str, Any]:
-        """What `asked` of a picture from nothing becomes for an edit.
+        """Return the arguments of an edit, from those of a generation without input images.
 
         Raises:
-            InvalidInput: one of the pictures is of a shape that the pipeline does not take, or there are too many.
+            InvalidInput: one of the images has a shape that the pipeline does not take, or there are too many.
         """
         if len(input_images) > self.model.max_input_images:
             raise InvalidInput(f"The model edits {_images(self.model.max_input_images)}, and got {len(input_images)}.")
@@ -79,38 +79,38 @@ def _check(pipe: Any, model: ModelConfig) -> None:
         )
     if "strength" in takes and (model.max_input_images > 1 or model.strength == 0):
         raise ModelLoadError(
-            f"{name} draws over one picture: its entry in the catalog needs max_input_images = 1, and a strength."
+            f"{name} generates over one image: its entry in the catalog needs max_input_images = 1, and a strength."
         )
     if "strength" not in takes and model.strength > 0:
         raise ModelLoadError(f"{name} takes no strength. Take it out of the model's entry in the catalog.")
     if name == BFLOAT16_ONLY and pipe.dtype != torch.bfloat16:
-        raise ModelLoadError(f'{name} encodes pictures as bfloat16 whatever it is loaded as: set dtype = "bfloat16".')
+        raise ModelLoadError(f'{name} encodes images as bfloat16 whatever it is loaded as: set dtype = "bfloat16".')
 
 
 def _to_pil(number: int, pixels: NDArray[np.uint8]) -> Image.Image:
-    """Picture `number`, as it is, or where it is tiny, scaled up."""
-    picture = Image.fromarray(pixels)
-    short, long = sorted(picture.size)
+    """Return input image `number`, scaled up if it is tiny."""
+    image = Image.fromarray(pixels)
+    short, long = sorted(image.size)
     if long > _MAX_ASPECT_RATIO * short:
         raise InvalidInput(
-            f"Picture {number} is {picture.width}x{picture.height}; the model takes none with one side more "
+            f"Image {number} is {image.width}x{image.height}; the model takes none with one side more "
             f"than {_MAX_ASPECT_RATIO} times the other. Crop it."
         )
     if short >= _MIN_SIDE:
-        return picture
+        return image
     scale = _MIN_SIDE / short
-    return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
 
 
 def _pad_to_canvas(pixels: NDArray[np.uint8], size: Size, canvas: Size) -> Image.Image:
-    """In the middle of `canvas`, from which what is drawn will be cropped, at `size`; around it, its mirrored edges."""
-    picture = Image.fromarray(pixels)
-    if picture.size != (size.width, size.height):
-        picture = ImageOps.fit(picture, (size.width, size.height), Image.Resampling.LANCZOS)
+    """Return the image at `size` in the middle of `canvas`, with mirrored edges, which are cropped from the result."""
+    image = Image.fromarray(pixels)
+    if image.size != (size.width, size.height):
+        image = ImageOps.fit(image, (size.width, size.height), Image.Resampling.LANCZOS)
     wide, high = canvas.width - size.width, canvas.height - size.height
     edges = ((high // 2, high - high // 2), (wide // 2, wide - wide // 2), (0, 0))
-    return Image.fromarray(np.pad(np.asarray(picture), edges, mode="symmetric"))
+    return Image.fromarray(np.pad(np.asarray(image), edges, mode="symmetric"))
 
 
 def _images(count: int) -> str:
-    return "one picture" if count == 1 else f"up to {count} pictures"
+    return "one image" if count == 1 else f"up to {count} images"

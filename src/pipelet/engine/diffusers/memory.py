@@ -48,7 +48,7 @@ def too_small_error(pipe: Any, device: torch.device) -> str:
     parts = ", ".join(f"{name} {size / _GIB:.1f}" for name, size in sorted(sizes.items(), key=lambda each: -each[1]))
     return (
         f"The device {device} does not have enough memory for the model. Its weights take "
-        f"{sum(sizes.values()) / _GIB:.1f} GiB as {_dtype_name(pipe)} ({parts}), and drawing takes some more; "
+        f"{sum(sizes.values()) / _GIB:.1f} GiB as {_dtype_name(pipe)} ({parts}), and generating takes some more; "
         f"{_memory_of(device)} Stop what else uses the device, or take a larger device or a smaller model."
     )
 

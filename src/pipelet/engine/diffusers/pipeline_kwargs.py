@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 _ONE_PROMPT = ("QwenImageEditPlusPipeline", "QwenImageEditPipeline")
-"""They refuse a list of prompts, even of equal ones, and draw several images of one."""
+"""They refuse a list of prompts, even of equal ones, and generate several images of one."""
 
 
 def pipeline_kwargs(pipe: Any, asked: dict[str, Any]) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def pipeline_kwargs(pipe: Any, asked: dict[str, Any]) -> dict[str, Any]:
             "negative_prompt": None if negative is None else negative[0],
             "num_images_per_prompt": len(asked["prompt"]),
         }
-    # FLUX.1 Kontext draws at a size of its own choice, unless it is told the area. Its references are scaled by us.
+    # FLUX.1 Kontext chooses a size itself, unless it is told the area. Its input images are scaled by us.
     asked = asked | {"max_area": asked["width"] * asked["height"], "_auto_resize": False}
     taken = inspect.signature(type(pipe).__call__).parameters
     return {name: value for name, value in asked.items() if name in taken and value is not None}

@@ -12,8 +12,8 @@ from pipelet.domain.generation.image import ImageSpec
 
 _BUCKETS = (64, 128, 256, 512, 1024)
 _PAD = 32
-"""Z-Image pads a caption to a multiple of it, and gives the image the position behind. With pictures in between, each
-takes four more: two marks, and two positions of its own."""
+"""Z-Image pads a caption to a multiple of it, and gives the image the position behind. With input images in between,
+each takes four more: two marks, and two positions of its own."""
 
 _UNLIMITED = 10**6
 """transformers gives a tokenizer without a limit a number beyond it."""
@@ -27,7 +27,7 @@ class PromptProcessor:
     max_tokens: int | None
     """Tokens."""
     is_passed: bool
-    """Whether the pipeline is told `longest`; else it is what the pipeline reads when told nothing."""
+    """Whether the pipeline is told `max_tokens`; else it is what the pipeline reads when told nothing."""
     truncates: bool
     """Whether what is longer is cut, not refused."""
     is_z_image: bool
@@ -35,12 +35,12 @@ class PromptProcessor:
     """Whether the pipeline's template leaves room for a thought before the answer."""
 
     @classmethod
-    def of(cls, pipe: Any, model: ModelConfig) -> "PromptProcessor":
+    def from_pipeline(cls, pipe: Any, model: ModelConfig) -> "PromptProcessor":
         is_z_image = type(pipe).__name__.startswith("ZImage")
         limits = [model.max_prompt_tokens] if model.max_prompt_tokens is not None else []
         if is_z_image:
-            pictures = 4 * model.max_input_images + 8 if type(pipe).__name__ == "ZImageOmniPipeline" else 0
-            limits.append(pipe.transformer.config.axes_lens[0] - _PAD - pictures)
+            images = 4 * model.max_input_images + 8 if type(pipe).__name__ == "ZImageOmniPipeline" else 0
+            limits.append(pipe.transformer.config.axes_lens[0] - _PAD - images)
         tokenizer = _longest_reader(pipe)
         return cls(
             tokenizer=tokenizer,
@@ -73,7 +73,7 @@ class PromptProcessor:
         max_tokens = max(self._length(text) for text in (spec.prompt, spec.negative_prompt) if text is not None)
         if self.is_z_image:
             # Its default would cut what is longer than 512, without a word. Padding never reaches the transformer,
-            # so the next bucket is enough and draws the same picture; no other pipeline promises that.
+            # so the next bucket is enough and gives the same image; no other pipeline promises that.
             return {"max_sequence_length": min([b for b in (*_BUCKETS, self.max_tokens) if b >= max_tokens])}
         return {"max_sequence_length": self.max_tokens}
 

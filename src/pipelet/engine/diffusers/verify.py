@@ -1,4 +1,4 @@
-"""What is verified of a model before its first request, so that it never draws a wrong picture as a success."""
+"""What is verified of a model before its first request, so that it never generates a wrong image as a success."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def check_tokenizers(pipe: Any, folder: str) -> None:
 
 
 def images_of(pipe: Any, output: Any) -> torch.Tensor:
-    """The pictures in what a pipeline returns, shape (count, 3, height, width).
+    """Return the images in what a pipeline returned, shape (count, 3, height, width).
 
     Raises:
         GenerationFailed: there are none.
@@ -39,7 +39,7 @@ def images_of(pipe: Any, output: Any) -> torch.Tensor:
             type(output).__name__ if images is None else f"images of the shape {tuple(getattr(images, 'shape', ()))}"
         )
         raise GenerationFailed(
-            f"{type(pipe).__name__} returns {found}, and Pipelet needs RGB images. Take a model that draws pictures."
+            f"{type(pipe).__name__} returns {found}, and Pipelet needs RGB images. Take a model that generates images."
         )
     return images
 
@@ -56,7 +56,7 @@ def check_finite(image: torch.Tensor, dtype: torch.dtype) -> None:
     other = {torch.float16: "bfloat16 or float32", torch.bfloat16: "float32"}.get(dtype)
     change = f"set the catalog's `dtype` to {other}, or " if other else ""
     raise GenerationFailed(
-        f"The model computed values that are no numbers (NaN) as {name}, so there is no picture. "
+        f"The model computed values that are no numbers (NaN) as {name}, so there is no image. "
         f"For the operator: {change}copy or download the model again."
     )
 
@@ -69,4 +69,4 @@ def warm_up_error(error: Exception, pipe: Any) -> ModelLoadError:
             "tokenizer_config.json or chat_template.jinja: copy or download the model again."
         )
     reason = str(error) if isinstance(error, GenerationFailed) else f"{type(error).__name__}: {error}"
-    return ModelLoadError(f"The model was loaded, but cannot draw. {reason}")
+    return ModelLoadError(f"The model was loaded, but cannot generate. {reason}")

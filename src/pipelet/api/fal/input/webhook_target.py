@@ -56,7 +56,7 @@ def _read(text: str) -> httpx2.URL:
         )
     if url.fragment:
         raise _webhook_problem(
-            text, "A fragment (#…) is never sent to the receiver. Leave it out, or percent-encode the #."
+            text, "A fragment (#…) is never sent to the endpoint. Leave it out, or percent-encode the #."
         )
     return url
 

@@ -43,7 +43,7 @@ def generate(
 
         pipelet generate "a lemon and a tomato on a blue background" --width 3200 --height 2000 --batch-size 4
 
-        pipelet generate "a ghost in the bottom left corner" --seed 7 --format webp --out pictures
+        pipelet generate "a ghost in the bottom left corner" --seed 7 --format webp --out images
 
     The demo model knows about a hundred things, alone or in pairs; its README.md lists them. For images of anything
     else start the service with `pipelet serve --model z-image-turbo`.

@@ -28,7 +28,7 @@ def status(
 
         pipelet status rn5r12q9pdu6yvb3nxty
 
-        pipelet status rn5r12q9pdu6yvb3nxty --watch --out pictures
+        pipelet status rn5r12q9pdu6yvb3nxty --watch --out images
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ def pipeline_class_name(folder: str) -> str:
     if isinstance(name, list):
         raise ModelLoadError(
             f"The model {folder} has a pipeline of its own code ({name[0]}.py), which Pipelet does not run. "
-            "Name a class of diffusers that draws with it in the catalog's `pipeline`."
+            "Name a class of diffusers that generates with it in the catalog's `pipeline`."
         )
     return str(name)
 

@@ -11,7 +11,7 @@ from transformers.utils import is_torchvision_available
 
 
 class ImageOnlyProcessor(Qwen2VLProcessor):  # type: ignore[misc]
-    """Takes text and PIL pictures."""
+    """Takes text and PIL images."""
 
     def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> None:
         """Not of a video processor that is not there, nor, for want of torchvision, of the others."""

@@ -1,0 +1,179 @@
+"""The OpenAPI document, held to the truth."""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from pydantic import BaseModel
+from schemathesis.generation import GenerationMode
+
+from pipelet.api.fal.description import schemas
+from pipelet.blobs.disk import DiskBlobStore
+from pipelet.domain.accounts.api_keys import ApiKey, hash_secret
+from pipelet.domain.jobs.progress import Progress
+from pipelet.store.sqlite import SqliteStore, open_sqlite
+from tests.api.service import Service, build
+from tests.support.databases import empty_sqlite
+from tests.support.jobs import APP, EDIT, FakeClock
+
+OF_EDITS = [f"/fal/queue/{EDIT}", f"/fal/run/{EDIT}"]
+RUN = f"/fal/run/{APP}"
+"""Not called here: what is accepted waits for a worker. It takes what a submit takes, and responds as a result does."""
+SECRET = "pk_" + "s" * 43
+EXAMPLES = settings().max_examples * 15 // 100
+"""Of each operation: see `HYPOTHESIS_PROFILE` in CONTRIBUTING.md."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """The operations of a document that is loaded once, and the store of the service that it describes."""
+
+    operations: list[Any]
+    store: SqliteStore
+
+    def hold(self, operation: Any, mode: GenerationMode) -> None:
+        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(operation.as_strategy(generation_mode=mode))
+        def holds(case: Any) -> None:
+            asyncio.run(self.store.jobs.delete_idempotency_keys(1e12, 9))  # no schema can say that one was sent before
+            case.call_and_validate(headers={"Authorization": f"Bearer {SECRET}"})
+
+        holds()
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
+    folder = tmp_path_factory.mktemp("described")
+    (folder / "pipelet.db").write_bytes(empty_sqlite())
+    store = open_sqlite(folder / "pipelet.db")
+    key = ApiKey(id="k", name="test", user="ada", hash=hash_secret(SECRET), created_at=0.0)
+    asyncio.run(store.api_keys.add(key))
+    app = build(store, DiskBlobStore(folder / "files", signing_key=b"k" * 32, url_ttl_seconds=7200), FakeClock())
+    document = schemathesis.openapi.from_asgi("/openapi.json", app)
+    # Every call gets the right key: a wrong one that was to be refused would be replaced by it.
+    document.config.generation.update(with_security_parameters=False)
+    for path in OF_EDITS:  # their example holds an image, and what is accepted would wait for a worker
+        body = document.raw_schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        del body["example"], body["schema"]["examples"]
+    operations: Any = document.get_all_operations()
+    yield Described([found.ok() for found in operations], store)
+    store.close()
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("number", range(5))
+def test_as_described(described: Described, number: int, mode: GenerationMode) -> None:
+    """What the document allows is accepted, what it forbids is refused, and every response is one it lists."""
+    operations = [each for each in described.operations if each.path not in (*OF_EDITS, RUN)]
+    described.hold(operations[number], mode)
+
+
+@pytest.mark.parametrize("path", OF_EDITS)
+def test_an_edit_is_as_described(described: Described, path: str) -> None:
+    """What the document forbids is refused. What it allows may be refused as well: its images have to be there."""
+    [operation] = [each for each in described.operations if each.path == path]
+    described.hold(operation, GenerationMode.NEGATIVE)
+
+
+async def test_routes(service: Service) -> None:
+    """The document lists the queue's routes, and each submit and run under its app's own path."""
+    document = (await service.client.get("/openapi.json")).json()
+
+    read = "/fal/queue/{app}/requests/{request_id}"
+    assert {(path, *methods) for path, methods in document["paths"].items()} == {
+        (f"/fal/queue/{APP}", "post"),
+        (f"/fal/queue/{EDIT}", "post"),
+        (RUN, "post"),
+        (f"/fal/run/{EDIT}", "post"),
+        (f"{read}/status", "get"),
+        (f"{read}/status/stream", "get"),
+        (read, "get"),
+        (f"{read}/cancel", "put"),
+    }
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "key"}
+
+
+async def test_shapes_of_a_life(service: Service) -> None:
+    """Every response in the life of a request has the described shape, without other fields."""
+    requests = [await service.submit(), await service.submit(), await service.submit()]
+    lease = await service.claim()
+    await service.store.leases.report_progress(lease, Progress(3, 12))
+    statuses = [await service.client.get(f"{service.status_path(each)}?logs=1") for each in requests]
+    await service.succeed(lease)
+    await service.fail_next()
+    cancelled = await service.client.put(f"{service.result_path(requests[2])}/cancel")
+    statuses += [await service.client.get(service.status_path(each)) for each in requests]
+    results = [await service.client.get(service.result_path(each)) for each in requests]
+
+    assert [response.status_code for response in statuses] == [202] * 3 + [200] * 3
+    assert [response.status_code for response in results] == [200, 500, 499]
+    described: list[tuple[httpx2.Response, type[BaseModel]]] = [
+        *((response, schemas.Status) for response in statuses),
+        (cancelled, schemas.CancelAccepted),
+        (results[0], schemas.Result),
+        *((response, schemas.Refusal) for response in results[1:]),
+    ]
+    for response, shape in described:
+        shape.model_validate_json(response.content, strict=True, extra="forbid")
+
+
+async def test_a_run_takes_what_a_submit_takes(service: Service) -> None:
+    """Its description differs in the responses alone."""
+    paths = (await service.client.get("/openapi.json")).json()["paths"]
+    for app in (APP, EDIT):
+        submit, run = paths[f"/fal/queue/{app}"]["post"], paths[f"/fal/run/{app}"]["post"]
+        for part in ("parameters", "requestBody", "security"):
+            assert submit[part] == run[part]
+        result = paths["/fal/queue/{app}/requests/{request_id}"]["get"]["responses"]["200"]["content"]
+        assert result == run["responses"]["200"]["content"]
+
+
+async def test_examples(service: Service) -> None:
+    """The document's examples are requests that are accepted, that of an edit with an image inside."""
+    document = (await service.client.get("/openapi.json")).json()
+    generated, edited = (
+        document["paths"][f"/fal/queue/{app}"]["post"]["requestBody"]["content"]["application/json"]["example"]
+        for app in (APP, EDIT)
+    )
+
+    assert 200 == (await service.client.post(f"/fal/queue/{APP}", json=generated)).status_code
+    assert 200 == (await service.client.post(f"/fal/queue/{EDIT}", json=edited)).status_code
+
+
+async def test_no_optional_parameter_is_filled_in(service: Service) -> None:
+    """Swagger UI fills in a parameter that has an example or a default, or is an object by its schema or by the first
+    of its alternatives, and "Execute" sends it: one second of retention, for example."""
+    filled = []
+    for path, name, parameter in parameters((await service.client.get("/openapi.json")).json()):
+        schema = parameter.get("schema") or parameter["content"]["application/json"]["schema"]
+        first = {**schema, **next(iter(schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf") or [{}]))}
+        offered = {"default", "example", "examples"} & (parameter.keys() | first.keys())
+        if not parameter["required"] and (offered or first.get("type") in ("object", "array")):
+            filled.append((path, name))
+
+    assert [] == filled
+
+
+def parameters(document: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, name and description of every parameter."""
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            yield from ((path, each["name"], each) for each in operation["parameters"])
+
+
+async def test_operations_are_described_for_their_callers(service: Service) -> None:
+    """Each has a text, and none is the docstring of the function that handles it."""
+    document = (await service.client.get("/openapi.json")).json()
+    texts = [each["description"] for methods in document["paths"].values() for each in methods.values()]
+    notes = {
+        inspect.cleandoc(route.endpoint.__doc__ or "") for route in service.app.routes if hasattr(route, "endpoint")
+    }
+
+    assert all(texts)
+    assert set() == set(texts) & notes

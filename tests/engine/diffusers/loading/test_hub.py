@@ -1,0 +1,102 @@
+"""A model that is fetched from a hub, on the loopback interface."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelet.domain.catalog import ModelConfig
+from pipelet.engine.process import EngineProcess
+from pipelet.engine.sources import resolve
+from pipelet.settings import load
+from pipelet.wiring.catalog import fetch_description, read_catalog
+from tests.engine.calls import MakePart
+from tests.engine.diffusers.loading.fake_hub import COMMIT, fake_hub
+
+DEMO = Path(resolve("package:demo"))
+FETCH = """
+import sys
+from pipelet.domain.errors import ModelLoadError
+from pipelet.engine.diffusers.loading import hub
+for source in sys.argv[1:]:
+    try:
+        print(hub.fetch(source))
+    except ModelLoadError as error:
+        print(error)
+"""
+
+
+async def fetch(*sources: str, **environment: str) -> list[str]:
+    """What fetching says, in a process of its own: the client of the hub reads its environment once."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FETCH, *sources),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    printed, _ = await process.communicate()
+    return printed.decode().splitlines()
+
+
+async def test_what_the_hub_refuses_is_said_with_the_cure(tmp_path: Path) -> None:
+    """Gated, unknown, no such revision, no such file, offline: each in one line of its own."""
+    async with fake_hub(DEMO) as hub:
+        online = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
+        gated, unknown, revision, bare = await fetch(
+            "owner/gated", "owner/mispelt", "owner/model@v9", "owner/bare", **online
+        )
+        (offline,) = await fetch("owner/model", HF_HUB_OFFLINE="1", **online)
+
+    assert f"owner/gated is gated: accept its licence at {hub.url}/owner/gated, then set HF_TOKEN" in gated
+    assert "owner/mispelt is neither a folder here nor a model that the hub shows. Check the spelling" in unknown
+    assert "owner/model has no revision v9 on the hub" in revision
+    assert "owner/bare has no model_index.json on the hub" in bare
+    assert f"owner/model is not complete in the cache {tmp_path}/hub, and HF_HUB_OFFLINE is set" in offline
+
+
+async def test_a_model_of_the_hub_is_pinned_to_its_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_part: MakePart
+) -> None:
+    """`owner/name@commit` loads that commit, and asks for files of no other."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    async with fake_hub(DEMO) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        source = f"owner/model@{COMMIT}"
+        engine = EngineProcess(model=ModelConfig(name="m", source=source), source=source, device="cpu")
+        try:
+            await engine.start()
+            generated = await engine.generate(make_part(num_inference_steps=1), lambda done: None)
+        finally:
+            await engine.stop()
+
+    assert any(bytes(generated.pixels))
+    assert COMMIT in {path.name for path in (tmp_path / "hub" / "models--owner--model" / "snapshots").iterdir()}
+    assert not [request.target for request in hub.requests if "/main/" in request.target]
+
+
+async def test_a_proxy_at_fault_is_named(tmp_path: Path) -> None:
+    """Without its password: the client of the hub goes by the environment, as other programs do."""
+    dead = "http://me:hush@127.0.0.1:9"
+    (said,) = await fetch("owner/model", HF_ENDPOINT="http://hub.example.com", HF_HOME=str(tmp_path), HTTP_PROXY=dead)
+
+    assert "Check the connection to http://hub.example.com by the proxy http://127.0.0.1:9 (HTTP_PROXY)" in said
+    assert "hush" not in said
+
+
+async def test_a_model_of_the_hub_is_recognized_at_its_first_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By two small files that are fetched before the rest: its second start would know it by its files."""
+    model = tmp_path / "model"
+    (model / "scheduler").mkdir(parents=True)
+    (model / "model_index.json").write_text('{"_class_name": "ZImagePipeline"}')
+    (model / "scheduler" / "scheduler_config.json").write_text('{"shift": 3.0}')
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    settings = load(model="owner/model")
+    async with fake_hub(model) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        await asyncio.to_thread(fetch_description, settings)
+
+    assert "z-image-turbo" == read_catalog(settings).models["owner/model"].like
