@@ -66,7 +66,7 @@ def _attributes(item: Any) -> dict[str, Any]:
 
 
 def test_a_request_is_one_trace_from_submit_to_the_stored_file(tmp_path: Path) -> None:
-    """Of the API and of its worker: each span lies within the times of the request, under the root of the submit."""
+    """API and worker share it: the spans follow one another, under the root that the submit has made."""
     with collecting() as collector:
         settings = {"trace_sample_ratio": "1"}
         variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}

@@ -34,7 +34,7 @@ def exporting(service: str, *, sample_ratio: float) -> Iterator[None]:
         from pipelet.tracing.otlp import RequestTracer  # only now: it takes time to import, and is optional
     except ImportError as error:
         raise OperationalError(
-            f"Tracing needs OpenTelemetry, of which {error.name} is not installed. Install it with "
+            f"Tracing needs OpenTelemetry, and its module {error.name} is not installed. Install it with "
             "pip install 'pipelet-server[otel]', or unset PIPELET_TRACE_SAMPLE_RATIO."
         ) from error
     _tracer = RequestTracer(service, sample_ratio)

@@ -164,8 +164,8 @@ class Submits:
         structlog.contextvars.bind_contextvars(request_id=job_id)  # now, because a refused submit has no request
         self._observer.submitted(job.app)
         log.info("request.submitted", app=job.app, user=job.user, priority=job.priority)
-        images, now = job.spec.batch_size, self._clock.now()
-        tracing.record_root("submit", job.id, start=started_at, end=now, app=job.app, images=images)
+        now, count = self._clock.now(), job.spec.batch_size
+        tracing.record_root("submit", job.id, start=started_at, end=now, app=job.app, images=count)
         return SubmitResult(job, backlog.requests)
 
     async def _idempotent(self, new: NewRequest) -> IdempotentSubmit | None:
