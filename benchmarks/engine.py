@@ -27,7 +27,8 @@ from tests.support.jobs import make_spec
 from benchmarks.lib import records
 from benchmarks.lib.service import APP, Service, scratch, serving
 from benchmarks.lib.table import Line, Ratio, load_now, median, show
-from pipelet.client import Client, Result
+from pipelet.client import Client
+from pipelet.client_types import Result
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.generation.image import ImageSpec
 from pipelet.domain.generation.plan import plan_generation

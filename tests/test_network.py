@@ -10,7 +10,8 @@ import pytest
 from pipelet import settings
 from pipelet.blobs.s3 import S3BlobStore
 from pipelet.cli import UNAVAILABLE, _exit_code
-from pipelet.client import Client, Result, ResultFile, ServiceUnavailable, Unreachable
+from pipelet.client import Client
+from pipelet.client_types import Result, ResultFile, ServiceUnavailable, Unreachable
 from pipelet.domain.errors import BlobStoreError
 from pipelet.network import ProxyUnusable, proxy_for
 from pipelet.wiring.api import open_http_clients

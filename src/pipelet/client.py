@@ -5,24 +5,14 @@
         client.wait(submitted.request_id)
         files = client.download(client.result(submitted.request_id), Path("."))
 
-Errors, each with the message of the service if it sent one:
-
-ClientError
-├── ServiceUnavailable   not a Pipelet server, not ready, or behind a broken proxy or certificate
-│   └── Unreachable      no server accepts connections at the address
-├── AuthenticationError
-├── RequestNotFound      the id is unknown, or the request belongs to another user
-├── ValidationError      the request was rejected
-├── NotCancellable       the request is running or has ended
-├── NotReady             there is no result yet
-└── RequestFailed        the request ended without images
+What it returns and raises is in `client_types`.
 """
 
 import contextlib
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -45,31 +35,9 @@ from pipelet.client_types import (
     Submitted,
     Unreachable,
     ValidationError,
-    health_from,
-    result_from,
-    status_from,
 )
 from pipelet.concurrency.backoff import Backoff
 from pipelet.network import Proxy, ProxyUnusable, fault_of, fault_of_scheme, proxy_for
-
-__all__ = [
-    "ANY_APP",
-    "AuthenticationError",
-    "Client",
-    "ClientError",
-    "Health",
-    "NotCancellable",
-    "NotReady",
-    "RequestFailed",
-    "RequestNotFound",
-    "Result",
-    "ResultFile",
-    "ServiceUnavailable",
-    "Status",
-    "Submitted",
-    "Unreachable",
-    "ValidationError",
-]
 
 ANY_APP = "z-image-text-to-image"
 """Every request can be read under any app's path, so reads need not know its app."""
@@ -120,13 +88,21 @@ class Client:
         body = self._object(response)
         if response.status_code != 200:
             raise ValidationError(_reasons(body))
-        return self._parse(
-            lambda: Submitted(request_id=body["request_id"], queue_position=body["queue_position"], body=body)
-        )
+        with self._parsing():
+            return Submitted(request_id=body["request_id"], queue_position=body["queue_position"], body=body)
 
     def status(self, request_id: str) -> Status:
-        body = self._object(self._raise_for_404(self._read("GET", f"{_path(request_id)}/status")))
-        return self._parse(lambda: status_from(body))
+        body = self._object(self._call("GET", request_id, "/status"))
+        with self._parsing():
+            return Status(
+                request_id=body["request_id"],
+                status=body["status"],
+                queue_position=body["queue_position"],
+                message=body["statusMessages"]["message"],
+                estimated_total_seconds=body["statusMessages"]["estimatedTotalTimeSeconds"],
+                error=body.get("error"),
+                body=body,
+            )
 
     def wait(
         self, request_id: str, *, on_status: Callable[[Status], None] = lambda _: None, poll: float = 0.25
@@ -145,13 +121,15 @@ class Client:
         Raises:
             NotReady, RequestFailed, RequestNotFound, ServiceUnavailable, AuthenticationError.
         """
-        response = self._raise_for_404(self._read("GET", _path(request_id)))
+        response = self._call("GET", request_id)
         body = self._object(response)
         if response.status_code == 400:
             raise NotReady(_reasons(body))
         if response.status_code != 200:
             raise RequestFailed(_reasons(body), str(body.get("error_type", "")))
-        return self._parse(lambda: result_from(body))
+        with self._parsing():
+            files = tuple(ResultFile(url=image["url"], file_name=image["file_name"]) for image in body["images"])
+            return Result(files=files, seed=body["seed"], body=body)
 
     def cancel(self, request_id: str, *, running: bool = False) -> None:
         """Cancel a request.
@@ -163,8 +141,7 @@ class Client:
             NotCancellable: the request is running or has ended.
             RequestNotFound, ServiceUnavailable, AuthenticationError.
         """
-        also_running = "?in_progress=true" if running else ""
-        response = self._raise_for_404(self._read("PUT", f"{_path(request_id)}/cancel{also_running}"))
+        response = self._call("PUT", request_id, "/cancel?in_progress=true" if running else "/cancel")
         if response.status_code != 202:
             body = self._object(response)
             too_late = NotCancellable(_reasons(body))
@@ -179,7 +156,14 @@ class Client:
     def health(self) -> Health:
         """Return the health of the service; with a key, it has details."""
         body = self._object(self._with_retry(lambda: self._send("GET", "/health/ready", unavailable=())))
-        return self._parse(lambda: health_from(body))
+        with self._parsing():
+            return Health(
+                is_ready=body["status"] == "ready",
+                version=body.get("version", ""),
+                checks=body["checks"],
+                workers=tuple(body.get("workers", ())),
+                notes=tuple(body.get("notes", ())),
+            )
 
     def _fetch(self, file: ResultFile, folder: Path) -> Path:
         name = "".join(c if c.isprintable() else "_" for c in PurePosixPath(file.file_name).name).strip(".") or "image"
@@ -201,15 +185,17 @@ class Client:
         finally:
             draft.unlink(missing_ok=True)
 
-    def _read(self, method: str, path: str) -> httpx2.Response:
-        """Send a request that may safely be sent twice."""
-        return self._with_retry(lambda: self._send(method, path))
+    def _call(self, method: str, request_id: str, route: str = "") -> httpx2.Response:
+        """Send a call about a request, which may safely be sent twice."""
+        path = f"/fal/queue/{ANY_APP}/requests/{quote(request_id, safe='')}{route}"
+        response = self._with_retry(lambda: self._send(method, path))
+        if response.status_code == 404:
+            raise RequestNotFound(_reasons(self._object(response)))
+        return response
 
     def _with_retry(self, attempt: Callable[[], _Shape]) -> _Shape:
-        deadline, backoff = (
-            time.monotonic() + self._retry_timeout,
-            Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF),
-        )
+        deadline = time.monotonic() + self._retry_timeout
+        backoff = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF)
         while True:
             try:
                 return attempt()
@@ -255,11 +241,6 @@ class Client:
             self._by_proxy[proxy] = http
         return http, proxy
 
-    def _raise_for_404(self, response: httpx2.Response) -> httpx2.Response:
-        if response.status_code == 404:
-            raise RequestNotFound(_reasons(self._object(response)))
-        return response
-
     def _object(self, response: httpx2.Response) -> dict[str, Any]:
         try:
             body = response.json()
@@ -275,17 +256,14 @@ class Client:
         _, proxy = self._http_for(self.base_url)
         return "" if proxy is None else f", by the {proxy},"
 
-    def _parse(self, read: Callable[[], _Shape]) -> _Shape:
+    @contextlib.contextmanager
+    def _parsing(self) -> Iterator[None]:
         try:
-            return read()
+            yield
         except (KeyError, TypeError, ValueError) as error:
             raise ServiceUnavailable(
                 f"{self.base_url} does not respond like a Pipelet server. Check the URL."
             ) from error
-
-
-def _path(request_id: str) -> str:
-    return f"/fal/queue/{ANY_APP}/requests/{quote(request_id, safe='')}"
 
 
 def _reasons(body: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Types that the client returns, parsed from responses of the service."""
+"""What the client returns, parsed from responses of the service, and the errors that it raises."""
 
 import re
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ _PROGRESS = re.compile(r"Progress: (\d+)/(\d+) ")
 
 
 class ClientError(PipeletError):
-    pass
+    """With the message of the service, if it sent one."""
 
 
 class ServiceUnavailable(ClientError):
-    pass
+    """No Pipelet server, not ready, or behind a broken proxy or certificate."""
 
 
 class Unreachable(ServiceUnavailable):
-    pass
+    """No server accepts connections at the address."""
 
 
 class AuthenticationError(ClientError):
@@ -28,23 +28,27 @@ class AuthenticationError(ClientError):
 
 
 class RequestNotFound(ClientError):
-    pass
+    """The id is unknown, or the request belongs to another user."""
 
 
 class ValidationError(ClientError):
-    pass
+    """The request was rejected."""
 
 
 class NotCancellable(ClientError):
+    """The request is running or has ended."""
+
     is_running = False
     """Whether the request is running: `cancel` with `running=True` stops it."""
 
 
 class NotReady(ClientError):
-    pass
+    """There is no result yet."""
 
 
 class RequestFailed(ClientError):
+    """The request ended without images."""
+
     def __init__(self, message: str, error_type: str) -> None:
         super().__init__(message)
         self.error_type = error_type
@@ -105,30 +109,3 @@ class Health:
     """By component: `ok`, `unavailable` or, with a key, the reason."""
     workers: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...]
-
-
-def status_from(body: dict[str, Any]) -> Status:
-    return Status(
-        request_id=body["request_id"],
-        status=body["status"],
-        queue_position=body["queue_position"],
-        message=body["statusMessages"]["message"],
-        estimated_total_seconds=body["statusMessages"]["estimatedTotalTimeSeconds"],
-        error=body.get("error"),
-        body=body,
-    )
-
-
-def result_from(body: dict[str, Any]) -> Result:
-    files = tuple(ResultFile(url=image["url"], file_name=image["file_name"]) for image in body["images"])
-    return Result(files=files, seed=body["seed"], body=body)
-
-
-def health_from(body: dict[str, Any]) -> Health:
-    return Health(
-        is_ready=body["status"] == "ready",
-        version=body.get("version", ""),
-        checks=body["checks"],
-        workers=tuple(body.get("workers", ())),
-        notes=tuple(body.get("notes", ())),
-    )

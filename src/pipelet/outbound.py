@@ -80,7 +80,6 @@ def public_only_client(
     *,
     allowed: Sequence[Network] = (),
     max_redirects: int = 0,
-    max_connections: int = 100,
     timeout: float | httpx2.Timeout = 10.0,
     tls: SSLContext | bool = True,
     resolve: Resolve | None = None,
@@ -96,7 +95,7 @@ def public_only_client(
             httpx2.AsyncHTTPTransport(
                 verify=tls,
                 # Connections are kept by address, and one that was opened for a name must not serve another.
-                limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=0),
+                limits=httpx2.Limits(max_connections=100, max_keepalive_connections=0),
             ),
             allowed=allowed,
             resolve=resolve,

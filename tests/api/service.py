@@ -30,7 +30,8 @@ def build(store: Store, blobs: DiskBlobStore, clock: Clock, catalog: Catalog = C
     """The API with files on our own disk, where no address but public ones may be called, unless `differently` says
     otherwise, in `build_api`'s words."""
     usual = {"public_url": None, "signed_files": blobs, "is_allowed_address": is_public, "version": "0.1.0"}
-    return build_api(store=store, blobs=blobs, clock=clock, catalog=catalog, **usual | differently)
+    store.clock = clock
+    return build_api(store=store, blobs=blobs, catalog=catalog, **usual | differently)
 
 
 def catalog_of_edits(*, max_input_images: int) -> Catalog:

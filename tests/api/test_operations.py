@@ -10,7 +10,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelet.api.operations.metrics_app import build_metrics_app
+from pipelet.api.operations.metrics import build_metrics_app
 from pipelet.domain.jobs.outcome import Failure, FailureKind, Interrupted
 from tests.api.service import Service
 from tests.support.jobs import APP, EDIT

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelet.client import (
-    ANY_APP,
+from pipelet.client import ANY_APP, Client
+from pipelet.client_types import (
     AuthenticationError,
-    Client,
     NotCancellable,
     NotReady,
     RequestFailed,

@@ -18,16 +18,12 @@ from pipelet.api.fal.submit import SubmitSchema, submit
 from pipelet.api.middleware.access_log import AccessLog, AccessLogLevel
 from pipelet.api.middleware.cors import SelectiveCORS
 from pipelet.api.middleware.security_headers import SecurityHeaders
-from pipelet.api.operations.files import SignedFileRoute
 from pipelet.api.operations.health import Health
-from pipelet.api.operations.jwks import PublishedKeys
 from pipelet.api.operations.metrics import Metrics
 from pipelet.api.operations.routes import operations_routes
-from pipelet.api.routing import add_routes
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports.blobs import BlobStore
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.signed_files import SignedFiles
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.authentication import Authenticator
@@ -44,7 +40,6 @@ def build_api(
     store: Store,
     blobs: BlobStore,
     catalog: Catalog,
-    clock: Clock,
     public_url: str | None,
     signed_files: SignedFiles | None = None,
     is_allowed_address: IsAllowedAddress,
@@ -57,20 +52,19 @@ def build_api(
 ) -> FastAPI:
     """Connect services, middleware and routes. The caller opens and closes the stores."""
     app = _new_app(public_url, version)
-    metrics = app.state.metrics = Metrics(store, catalog, clock)
+    metrics = app.state.metrics = Metrics(store, catalog)
+    clock, throttle = store.clock, LogThrottle()
     fetcher = ImageFetcher(http_clients=http_clients, blobs=blobs, signed_files=signed_files, clock=clock)
-    authenticator, estimates = Authenticator(store, clock), Estimates(store, catalog, clock)
-    statuses = StatusReader(store, catalog, estimates, clock)
+    authenticator, estimates = Authenticator(store.api_keys, clock), Estimates(store, catalog)
+    statuses = StatusReader(store, catalog, estimates)
     submits = Submits(
-        store,
-        catalog,
-        clock,
+        store=store,
+        catalog=catalog,
         authenticator=authenticator,
         estimates=estimates,
-        input_images=InputImageLoader(store, blobs, fetcher, clock),
+        input_images=InputImageLoader(store.files, blobs, fetcher, clock),
         observer=metrics,
     )
-    throttle = LogThrottle()
     app.state.dependencies = Dependencies(
         jobs=store.jobs,
         blobs=blobs,
@@ -81,16 +75,14 @@ def build_api(
         bodies=BodyReader(),
         submits=submits,
         statuses=statuses,
-        status_feed=StatusFeed(store, statuses, estimates, clock),
+        status_feed=StatusFeed(store, statuses, estimates),
         connection_limiter=ConnectionLimiter(max_open_streams),
         stream_timeouts=stream_timeouts or StreamTimeouts(),
         throttle=throttle,
     )
     _add_fal(app, catalog, is_allowed_address)
-    health = Health(store, blobs, clock, throttle, version=version)
-    files = None if signed_files is None else SignedFileRoute(signed_files, clock)
-    keys = PublishedKeys(store.outbox, clock)
-    add_routes(app, operations_routes(health=health, metrics=metrics, keys=keys, files=files))
+    health = Health(store, blobs, throttle, version=version)
+    app.router.routes += operations_routes(store, health=health, metrics=metrics, signed_files=signed_files)
     error_handlers.add_handlers(app)
     _add_middleware(app, allowed_origins, access_log)
     openapi.add_security(app)

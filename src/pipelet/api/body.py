@@ -6,9 +6,8 @@ The content type is ignored, because `curl -d` labels everything as a form. The 
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -27,25 +26,19 @@ _MAX_VALUES = 100_000
 list of 60 bytes, and the parser blocks all other threads."""
 
 
+@dataclass(kw_only=True)
 class BodyReader:
     """Reads bodies, and bounds the memory of the large ones in this process."""
 
-    def __init__(
-        self,
-        *,
-        read_timeout: float = 60.0,
-        memory_timeout: float = 10.0,
-        large_bytes: int = _LARGE_BYTES,
-        per_user: int = _LARGE_BYTES_PER_USER,
-    ) -> None:
-        """
-        Args:
-            read_timeout: Seconds for reading a body.
-            memory_timeout: Seconds for which a large body waits until others are done.
-        """
-        self._read_timeout = read_timeout
-        self._memory_timeout = memory_timeout
-        self._large = FairSemaphore(large_bytes, per_user)
+    read_timeout: float = 60.0
+    """Seconds for reading a body."""
+    memory_timeout: float = 10.0
+    """Seconds for which a large body waits until others are done."""
+    large_bytes: int = _LARGE_BYTES
+    per_user: int = _LARGE_BYTES_PER_USER
+
+    def __post_init__(self) -> None:
+        self._large = FairSemaphore(self.large_bytes, self.per_user)
 
     async def read_json(self, request: Request, stack: AsyncExitStack, *, user: str, max_bytes: int) -> dict[str, Any]:
         """The object in the body; an empty body is an empty object, as fal's clients mean it.
@@ -76,41 +69,27 @@ class BodyReader:
             if not more and len(body) <= _SMALL:
                 return bytes(body)
         try:
-            async with asyncio.timeout(self._read_timeout):
-                reserve = partial(self._reserve_memory, stack, user)
-                await _read_rest(request, body, more, announced, max_bytes, reserve)
+            async with asyncio.timeout(self.read_timeout):
+                # Memory is reserved before a large body is read from the socket.
+                room = await self._reserve_memory(stack, user, announced) if announced > _SMALL else _SMALL
+                while more or len(body) > room:
+                    if len(body) > room:
+                        room = await self._reserve_memory(stack, user, max_bytes)
+                    if more:
+                        more = await _receive(request, body, max_bytes)
                 return bytes(body)
         except TimeoutError as error:
-            message = (
-                f"The body did not arrive within {self._read_timeout:g} seconds. Send it faster, or a smaller one."
-            )
+            message = f"The body did not arrive within {self.read_timeout:g} seconds. Send it faster, or a smaller one."
             raise Problem(400, message, error_type="body_timeout") from error
 
     async def _reserve_memory(self, stack: AsyncExitStack, user: str, size: int) -> int:
         try:
-            async with asyncio.timeout(self._memory_timeout):
+            async with asyncio.timeout(self.memory_timeout):
                 await stack.enter_async_context(self._large.acquire(user, size))
         except TimeoutError as error:
             message = "Too many large bodies are being read. Try again in a few seconds."
             raise Problem(503, message, error_type="service_unavailable") from error
         return size
-
-
-async def _read_rest(
-    request: Request,
-    body: bytearray,
-    more: bool,
-    announced: int,
-    max_bytes: int,
-    reserve: Callable[[int], Awaitable[int]],
-) -> None:
-    """Read the rest of a large or slow body. Memory is reserved before a large one is read from the socket."""
-    room = await reserve(announced) if announced > _SMALL else _SMALL
-    while more or len(body) > room:
-        if len(body) > room:
-            room = await reserve(max_bytes)
-        if more:
-            more = await _receive(request, body, max_bytes)
 
 
 async def _receive(request: Request, body: bytearray, max_bytes: int) -> bool:

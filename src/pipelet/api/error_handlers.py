@@ -18,9 +18,7 @@ from pipelet.domain import errors
 log = structlog.get_logger()
 
 STATUSES: Mapping[type[errors.PipeletError], int] = {
-    errors.MissingKey: 401,
-    errors.MalformedKey: 401,
-    errors.InvalidKey: 401,
+    errors.AuthenticationError: 401,
     errors.NotFound: 404,
     errors.InputImagesExpired: 503,
     errors.QuotaExceeded: 429,
@@ -76,15 +74,15 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     routes = f"The routes are described at {local_path(deps.public_url, '/docs')}."
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     apps = deps.catalog.served_apps()
-    allowed = (error.headers or {}).get("Allow", "")
+    headers = dict(error.headers or {})
+    if "Allow" in headers:  # a route names its methods in any order
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    allowed = headers.get("Allow", "").removesuffix(", HEAD")
     details = {
         404: f"{suggestions.path_hint(path, apps)} {routes}",
         405: f"{suggestions.method_hint(request.scope['method'], path, allowed, apps)} {routes}",
     }
     detail = details.get(error.status_code, error.detail)
-    headers = dict(error.headers or {})
-    if headers.get("Allow") == "GET":  # which a GET route takes, too
-        headers["Allow"] = "GET, HEAD"
     return problem_response(error.status_code, detail, extra=_extra(error.status_code), headers=headers)
 
 

@@ -33,6 +33,15 @@ _ECHO_CHARS = 200
 _MAX_EXACT = 2**53 - 1
 """Parsers that read numbers as floats, such as JavaScript's, change larger ones."""
 
+_TYPE_NAMES = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "an array",
+}
+
 ErrorDetail = dict[str, Any]
 """One error in the input; the OpenAPI document calls its shape `Fault`."""
 
@@ -117,33 +126,18 @@ def problem_response(
 
 def name_of(value: object) -> str:
     """JSON's name of its type."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
+    return _TYPE_NAMES.get(type(value), "an object")
 
 
 def echo(value: object) -> str | int | float | bool | None:
     """A short form of a JSON value, safe to send back: without lone surrogates, infinities and inexact numbers."""
-    match value:
-        case None | bool():
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        if abs(value) <= _MAX_EXACT:
             return value
-        case str():
-            text = value
-        case int() | float() if abs(value) <= _MAX_EXACT:
-            return value
-        case int() | float():
-            text = str(value)
-        case _:
-            text = name_of(value)
+        text = str(value)
+    else:
+        text = value if isinstance(value, str) else name_of(value)
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= _ECHO_CHARS else text[: _ECHO_CHARS - 1] + "…"

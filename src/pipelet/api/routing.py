@@ -1,15 +1,15 @@
-"""Routes as rows of a table, and their matching: with and without a trailing slash, HEAD like GET."""
+"""Routes as rows of a table, and their description in OpenAPI."""
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from starlette.routing import Match
-from starlette.types import Receive, Scope, Send
+from starlette import routing
+from starlette.types import Scope
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -27,54 +27,36 @@ class Operation:
     status_code: int = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    method: str
-    path: str
-    handler: Handler
-    operation: Operation | None = None
-    """None: the route is not documented."""
-    is_exact: bool = False
-    """Whether a trailing slash makes another path."""
+class Route(routing.Route):
+    """A route whose handler gets the request itself: no injection and no validation.
 
-
-class RawRoute(APIRoute):
-    """Documented like any route, but its handler gets the request itself: no injection and no validation.
-
-    It also matches with a trailing slash, because clients that send one do not follow redirects, and a GET route also
-    takes HEAD, which monitors send.
+    It also matches with a trailing slash, because clients that send one do not follow redirects, unless `is_exact`. A
+    GET route also takes HEAD, which monitors send.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], *, is_exact: bool = False, **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
+    def __init__(
+        self, method: str, path: str, handler: Handler, operation: Operation | None = None, *, is_exact: bool = False
+    ) -> None:
+        super().__init__(path, handler, methods=[method], include_in_schema=False)
+        self.method = method
+        self.operation = operation
         if not (is_exact or path.endswith("/")):
             self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + "/?$")
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return endpoint
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+    def matches(self, scope: Scope) -> tuple[routing.Match, Scope]:
         match, child_scope = super().matches(scope)
-        if match is Match.PARTIAL and self._is_head(scope):
-            return Match.FULL, child_scope
-        return match, child_scope
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._is_head(scope):
-            await self.app(scope, receive, send)
-        else:
-            await super().handle(scope, receive, send)
-
-    def _is_head(self, scope: Scope) -> bool:
-        return scope["method"] == "HEAD" and "GET" in (self.methods or ())
+        return match, {**child_scope, "route": self}  # for the access log
 
 
-def add_routes(app: FastAPI, routes: Iterable[Route]) -> None:
-    """Add routes that are not documented."""
-    for route in routes:
-        app.router.routes.append(
-            RawRoute(
-                route.path, route.handler, methods=[route.method], is_exact=route.is_exact, include_in_schema=False
-            )
-        )
+def described(route: Route, path: str, operation: Operation, extra: dict[str, Any]) -> APIRoute:
+    """What FastAPI describes in OpenAPI, with `extra`. It comes after the route itself, so no request reaches it."""
+    return APIRoute(
+        path,
+        route.endpoint,
+        methods=[route.method],
+        status_code=None if operation.status_code == 200 else operation.status_code,
+        summary=operation.summary,
+        description=operation.description,
+        responses=operation.responses,
+        openapi_extra=extra,
+    )

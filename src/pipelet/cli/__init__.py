@@ -59,7 +59,7 @@ def _exit_code(error: PipeletError) -> int:
     if isinstance(error, OperationalError):
         return MISCONFIGURED
     # Half of the commands never import a client.
-    from pipelet.client import AuthenticationError, ServiceUnavailable, Unreachable
+    from pipelet.client_types import AuthenticationError, ServiceUnavailable, Unreachable
 
     if isinstance(error, Unreachable):
         print("Start it with `pipelet serve`, or give its URL: --url or PIPELET_API_URL.", file=sys.stderr)

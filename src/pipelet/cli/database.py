@@ -1,9 +1,6 @@
 """Direct access to the database, for operator commands. The service may run at the same time."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import structlog
 
@@ -11,14 +8,11 @@ from pipelet.concurrency.backoff import Backoff
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, is_well_formed
 from pipelet.domain.errors import PipeletError, StoreUnavailable
-from pipelet.domain.jobs.job import Job
 from pipelet.domain.ports.store import Store
 from pipelet.settings import Settings
-from pipelet.wiring.store import open_store, schema_revision
+from pipelet.wiring.store import schema_revision
 
 log = structlog.get_logger()
-
-Result = TypeVar("Result")
 
 _INITIAL_BACKOFF = 0.5
 _MAX_BACKOFF = 5.0
@@ -26,32 +20,6 @@ _MAX_BACKOFF = 5.0
 
 class CommandError(PipeletError):
     """The command cannot be carried out; the message says why."""
-
-
-def run_with_store(chosen: Settings, use: Callable[[Store], Awaitable[Result]]) -> Result:
-    """Open the store, run `use` and return its result.
-
-    Raises:
-        StoreError: the database is missing, cannot be reached, or is of another version.
-    """
-
-    async def with_store() -> Result:
-        async with open_store(chosen) as store:
-            return await use(store)
-
-    return asyncio.run(with_store())
-
-
-async def get_job(store: Store, request_id: str) -> Job:
-    """Return a job by its id.
-
-    Raises:
-        CommandError: there is none.
-    """
-    job = await store.jobs.get(request_id)
-    if job is None:
-        raise CommandError(f"There is no request with the id {request_id}. It may have expired.")
-    return job
 
 
 async def find_key_by_name(store: Store, text: str) -> ApiKey:

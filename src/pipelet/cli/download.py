@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipelet.client import Client, Result
+from pipelet.client import Client
+from pipelet.client_types import Result
 from pipelet.domain.errors import OperationalError
 
 

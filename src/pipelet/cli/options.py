@@ -12,34 +12,38 @@ from pipelet.client import Client
 from pipelet.domain.errors import OperationalError
 from pipelet.settings import Settings
 
+
+def setting(name: str, default: str | None = None) -> Parameter:
+    """Help of a flag that gives a setting: the description of the setting."""
+    field = Settings.model_fields[name]
+    return Parameter(help=f"{field.description} [default: {default or field.default}]")
+
+
 Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
-AsJson = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+AsJson = Annotated[
+    bool,
+    Parameter(name="--json", negative=(), show_default=False, help="Print one JSON document and nothing else."),
+]
 Internal = Annotated[bool, Parameter(show=False)]
 """A flag that one of our processes sets for another."""
-DataDir = Annotated[Path | None, Parameter(help="Directory of the database. [default: .pipelet]")]
+RequestId = Annotated[str, Parameter(help="Id of a request of any user.")]
+DataDir = Annotated[Path | None, setting("data_dir")]
+Device = Annotated[str | None, setting("device")]
+ModelName = Annotated[str | None, setting("model", default="the demo model")]
+WorkerApp = Annotated[str | None, setting("worker_app", default="the only model")]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionOptions:
-    """
-    Parameters
-    ----------
-    url
-        URL of the service; or PIPELET_API_URL. [default: this machine, port 8000]
-    key
-        API key; or PIPELET_API_KEY. Other users see a flag in the list of processes: prefer --key-file. [default: the
-        key in the data directory]
-    key_file
-        File that holds the API key, and nothing else.
-    data_dir
-        Directory where the service on this machine keeps its first key. [default: .pipelet]
-    """
-
     url: str | None = None
+    """URL of the service; or PIPELET_API_URL. [default: this machine, port 8000]"""
     key: str | None = field(default=None, repr=False)
+    """API key; or PIPELET_API_KEY. Other users see a flag in the list of processes: prefer --key-file. [default: the
+    key in the data directory]"""
     key_file: Path | None = None
-    data_dir: Path | None = None
+    """File that holds the API key, and nothing else."""
+    data_dir: DataDir = None
 
 
 DEFAULT_CONNECTION = ConnectionOptions()
@@ -50,20 +54,20 @@ def connect(connection: ConnectionOptions) -> Client:
     Raises:
         OperationalError: a setting is wrong, or no key was found.
     """
-    key = given_key(connection.key, connection.key_file)
-    chosen = settings.load(api_url=connection.url, api_key=key, data_dir=connection.data_dir)
-    return Client(chosen.service_url, chosen.api_key or _local_key(chosen))
+    chosen = settings.load(api_url=connection.url, api_key=given_key(connection), data_dir=connection.data_dir)
+    return Client(chosen.service_url, chosen.api_key or local_key(chosen))
 
 
-def given_key(key: str | None, key_file: Path | None) -> str | None:
+def given_key(connection: ConnectionOptions) -> str | None:
     """Return the key from the flags; None if there is none.
 
     Raises:
         OperationalError: both flags are given, or the file cannot be read.
     """
+    key_file = connection.key_file
     if key_file is None:
-        return key
-    if key is not None:
+        return connection.key
+    if connection.key is not None:
         raise OperationalError("--key and --key-file are both given. Leave one out.")
     try:
         return key_file.read_text("utf-8").strip()
@@ -73,9 +77,14 @@ def given_key(key: str | None, key_file: Path | None) -> str | None:
         ) from error
 
 
-def _local_key(chosen: Settings) -> str:
+def local_key(chosen: Settings) -> str:
+    """Return the first key of the service on this machine.
+
+    Raises:
+        OperationalError: the service is on another machine, or the key cannot be read.
+    """
     file = chosen.local_key_file
-    if not is_own_service(chosen):
+    if not _is_own_service(chosen):
         raise OperationalError(
             f"{chosen.service_url} is not on this machine. Give a key for it with --key-file or PIPELET_API_KEY."
         )
@@ -93,7 +102,7 @@ def _local_key(chosen: Settings) -> str:
         ) from error
 
 
-def is_own_service(chosen: Settings) -> bool:
+def _is_own_service(chosen: Settings) -> bool:
     """Return whether the service is the one on this machine. The first key has access to everything here, so it is not
     sent to another machine by default."""
     host = urlsplit(chosen.service_url).hostname or ""

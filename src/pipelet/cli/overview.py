@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from pipelet.services.queue.overview import AppQueue, Overview, WorkerState
@@ -22,11 +22,9 @@ def show(overview: Overview) -> None:
 
 
 def _queues(queues: Sequence[AppQueue]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("app", no_wrap=True, overflow="ignore")
-    for title in ("waiting", "running", "oldest", "all begun in", "requests/min", "images/min"):
-        table.add_column(title, justify="right")
-    table.add_column("")
+    titles = ("waiting", "running", "oldest", "all begun in", "requests/min", "images/min")
+    numbers = (Column(title, justify="right") for title in titles)
+    table = Table(Column("app", no_wrap=True, overflow="ignore"), *numbers, "", box=SIMPLE_HEAD, pad_edge=False)
     for each in queues:
         table.add_row(
             escape(visible(each.app)),
@@ -61,19 +59,13 @@ _COLOURS = {"ready": "green", "draining": "yellow", "not ready": "red"}
 def _workers(workers: Sequence[WorkerState]) -> Table | Text:
     if not workers:
         return Text("No worker is running: requests wait. Start one with `pipelet worker`.", style="yellow")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("worker", no_wrap=True, overflow="ignore")
-    table.add_column("kind")
-    table.add_column("apps")
-    table.add_column("state", no_wrap=True)
-    table.add_column("seen", justify="right", no_wrap=True)
-    table.add_column("")
+    name, state = Column("worker", no_wrap=True, overflow="ignore"), Column("state", no_wrap=True)
+    seen = Column("seen", justify="right", no_wrap=True)
+    table = Table(name, "kind", "apps", state, seen, "", box=SIMPLE_HEAD, pad_edge=False)
     for each in workers:
-        state = f"[{_COLOURS[each.state]}]{each.state}[/]"
-        seen, problem = f"{format_duration(each.seen_seconds)} ago", escape(visible(each.problem or ""))
-        table.add_row(
-            *(escape(visible(text)) for text in (each.name, each.kind, ", ".join(each.apps))), state, seen, problem
-        )
+        texts = (escape(visible(text)) for text in (each.name, each.kind, ", ".join(each.apps)))
+        coloured, ago = f"[{_COLOURS[each.state]}]{each.state}[/]", f"{format_duration(each.seen_seconds)} ago"
+        table.add_row(*texts, coloured, ago, escape(visible(each.problem or "")))
     return table
 
 

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pipelet.client import Client, Status
+from pipelet.client import Client
+from pipelet.client_types import Health, Status
 from pipelet.system.text import visible
 
 _REASON_INTERVAL = 2.0
@@ -22,29 +23,26 @@ Show = Callable[[Status, str], None]
 
 def follow(client: Client, request_id: str) -> Status:
     """Wait for the end, and return the last status. Show a bar on a terminal, else a line for each change."""
-    reasons = _Reasons(client)
+    asked_at, reason = time.monotonic(), ""
     with _shown(Console(stderr=True)) as show:
-        return client.wait(request_id, on_status=lambda status: show(status, reasons.wait_reason(status)))
+
+        def on_status(status: Status) -> None:
+            nonlocal asked_at, reason
+            if status.status != "IN_QUEUE":
+                reason = ""
+            elif time.monotonic() - asked_at > _REASON_INTERVAL:
+                reason = _wait_reason(client.health())
+                asked_at = time.monotonic()
+            show(status, reason)
+
+        return client.wait(request_id, on_status=on_status)
 
 
-class _Reasons:
+def _wait_reason(health: Health) -> str:
     """Why a request does not start, if the reason is not only its position in the queue."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._asked_at = time.monotonic()
-        self._reason = ""
-
-    def wait_reason(self, status: Status) -> str:
-        if status.status != "IN_QUEUE":
-            return ""
-        if time.monotonic() - self._asked_at > _REASON_INTERVAL:
-            health = self._client.health()
-            problems = [str(worker["problem"]) for worker in health.workers if worker.get("problem")]
-            notes = [note for note in health.notes if not note.startswith(_APP_NOTE_PREFIX)]
-            self._reason = " ".join((problems or notes)[:1])
-            self._asked_at = time.monotonic()
-        return self._reason
+    problems = [str(worker["problem"]) for worker in health.workers if worker.get("problem")]
+    notes = [note for note in health.notes if not note.startswith(_APP_NOTE_PREFIX)]
+    return " ".join((problems or notes)[:1])
 
 
 @contextlib.contextmanager

@@ -2,8 +2,6 @@
 
 PipeletError
 ├── AuthenticationError         the caller is not allowed in
-│   ├── MissingKey
-│   ├── MalformedKey
 │   └── InvalidKey
 ├── NotFound                    it does not exist, or belongs to another user
 ├── NotPossible                 the state of the request rules the action out
@@ -40,14 +38,6 @@ class PipeletError(Exception):
 
 
 class AuthenticationError(PipeletError):
-    pass
-
-
-class MissingKey(AuthenticationError):
-    pass
-
-
-class MalformedKey(AuthenticationError):
     pass
 
 

@@ -6,12 +6,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
 
 import httpx2
 import structlog
 
 from pipelet.concurrency.backoff import Backoff
-from pipelet.concurrency.cancel import raise_if_cancelled
+from pipelet.concurrency.cancel import raise_if_cancelled, wait_for_event
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import AddressNotAllowed, BlobStoreError, StoreError, TooManyLookups
 from pipelet.domain.ids import new_token
@@ -49,34 +51,22 @@ _RECORD_TIMEOUT = 5.0
 """Seconds to record an attempt. After these and twice the timeout of a call, its process counts as lost."""
 
 
+@dataclass
 class Sender:
-    """
-    Args:
-        open_client: opens a client that rejects forbidden addresses and follows no redirects.
-        public_url: address of the API; None takes the one that the request was submitted to.
-        timeout_seconds: for a call, from resolving the name to the status of the response.
-        on_result: called with the result of each attempt: delivered, retrying or failed.
-    """
+    store: Store
+    blobs: BlobStore
+    clock: Clock
+    open_client: Callable[[], httpx2.AsyncClient]
+    """Opens a client that rejects forbidden addresses and follows no redirects."""
+    _: KW_ONLY
+    public_url: str | None
+    """Address of the API; None takes the one that the request was submitted to."""
+    timeout_seconds: float
+    """Seconds for a call, from resolving the name to the status of the response."""
+    on_result: Callable[[str], None]
+    """Called with the result of each attempt: delivered, retrying or failed."""
 
-    def __init__(
-        self,
-        store: Store,
-        blobs: BlobStore,
-        clock: Clock,
-        open_client: Callable[[], httpx2.AsyncClient],
-        *,
-        public_url: str | None,
-        timeout_seconds: float,
-        on_result: Callable[[str], None],
-    ) -> None:
-        self._store = store
-        self._blobs = blobs
-        self._clock = clock
-        self._open_client = open_client
-        self._public_url = public_url
-        self._timeout_seconds = timeout_seconds
-        self._on_result = on_result
-        self._calls: set[asyncio.Task[None]] = set()
+    def __post_init__(self) -> None:
         self._backoff = Backoff(initial=_POLL_INTERVAL, maximum=_MAX_BACKOFF)
         self._throttle = LogThrottle()
         self._users: Counter[str] = Counter()
@@ -85,34 +75,37 @@ class Sender:
     async def run(self) -> None:
         """Send until cancelled. Calls in flight are then cancelled, and are due again at once."""
         async with (
-            self._open_client() as client,
-            self._store.subscribe_changes() as changed,
+            self.open_client() as client,
+            self.store.subscribe_changes() as changed,
             asyncio.TaskGroup() as calls,
         ):
             while True:
                 changed.clear()
-                if await self._dispatch_due(client, calls):
+                if await self._dispatch_due(client, calls, changed):
                     self._backoff.reset()
-                    await self._wait(changed)
+                    await wait_for_event(changed, seconds=_POLL_INTERVAL)
                     await asyncio.sleep(_MIN_POLL_INTERVAL)
                 else:
                     raise_if_cancelled()
                     await asyncio.sleep(self._backoff.next())
 
-    async def _dispatch_due(self, client: httpx2.AsyncClient, calls: asyncio.TaskGroup) -> bool:
-        """Start the calls that are due. Returns False if the store fails."""
+    async def _dispatch_due(self, client: httpx2.AsyncClient, calls: asyncio.TaskGroup, changed: asyncio.Event) -> bool:
+        """Start the calls that are due; the end of each sets `changed`. Returns False if the store fails."""
         try:
-            while len(self._calls) < MAX_IN_FLIGHT and (delivery := await self._claim()):
-                self._start(delivery, client, calls)
+            while self._users.total() < MAX_IN_FLIGHT and (delivery := await self._claim()):
+                self._users[delivery.user] += 1
+                self._endpoints[delivery.endpoint] += 1
+                call = calls.create_task(self._deliver(delivery, client))
+                call.add_done_callback(partial(self._on_done, delivery, changed))
         except StoreError as error:
             self._throttle.write(log.warning, "webhooks.claim_failed", reason=str(error))
             return False
         return True
 
     async def _claim(self) -> Delivery | None:
-        now = self._clock.now()
-        lost_at = now + 2 * self._timeout_seconds + _RECORD_TIMEOUT
-        return await self._store.outbox.claim(
+        now = self.clock.now()
+        lost_at = now + 2 * self.timeout_seconds + _RECORD_TIMEOUT
+        return await self.store.outbox.claim(
             new_token(),
             now,
             lost_at,
@@ -122,27 +115,10 @@ class Sender:
             ],
         )
 
-    def _start(self, delivery: Delivery, client: httpx2.AsyncClient, calls: asyncio.TaskGroup) -> None:
-        self._users[delivery.user] += 1
-        self._endpoints[delivery.endpoint] += 1
-        call = calls.create_task(self._deliver(delivery, client))
-        self._calls.add(call)
-        call.add_done_callback(lambda _: self._on_done(call, delivery))
-
-    def _on_done(self, call: asyncio.Task[None], delivery: Delivery) -> None:
-        self._calls.discard(call)
-        for in_flight, name in ((self._users, delivery.user), (self._endpoints, delivery.endpoint)):
-            in_flight[name] -= 1
-            if not in_flight[name]:
-                del in_flight[name]
-
-    async def _wait(self, changed: asyncio.Event) -> None:
-        """Wait for a notification, the end of a call, or the next poll."""
-        notified = asyncio.create_task(changed.wait())
-        try:
-            await asyncio.wait({notified, *self._calls}, timeout=_POLL_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            notified.cancel()
+    def _on_done(self, delivery: Delivery, changed: asyncio.Event, _: "asyncio.Task[None]") -> None:
+        self._users -= Counter([delivery.user])  # which drops counts of zero
+        self._endpoints -= Counter([delivery.endpoint])
+        changed.set()
 
     async def _deliver(self, delivery: Delivery, client: httpx2.AsyncClient) -> None:
         try:
@@ -153,27 +129,28 @@ class Sender:
             self._throttle.write(log.warning, "webhook.record_failed", request_id=delivery.job_id, reason=str(error))
         except asyncio.CancelledError:
             with contextlib.suppress(StoreError):  # then it is retried when the lease has expired
-                await self._store.outbox.release(delivery, self._clock.now())
+                await self.store.outbox.release(delivery, self.clock.now())
             raise
         except Exception:  # a bug in one call must not end the others
             log.exception("webhook.crashed", endpoint=delivery.endpoint)
 
     async def _attempt(self, delivery: Delivery, client: httpx2.AsyncClient) -> DeliveryAttempt | None:
         """Make a call. Returns None if the request has been deleted."""
-        job, keys = await self._store.jobs.get(delivery.job_id), await self._store.outbox.keys()
+        job, keys = await self.store.jobs.get(delivery.job_id), await self.store.outbox.keys()
         if job is None or job.webhook is None:
             return None
-        now, started = self._clock.now(), time.monotonic()
+        now, started = self.clock.now(), time.monotonic()
         if delivery.attempts > MAX_ATTEMPTS:  # earlier ones crashed or lost their process
             return DeliveryAttempt(now, 0.0, None, "no attempt was completed", is_final=True)
         code, error, is_final = None, None, False
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                code = await self._call(client, job, job.webhook, _signing(keys), now)
+            async with asyncio.timeout(self.timeout_seconds):
+                key = next(key for key in keys if key.role is Role.SIGNING)
+                code = await self._call(client, job, job.webhook, key, now)
         except AddressNotAllowed as refusal:
             error, is_final = str(refusal), True
         except TimeoutError:
-            error = f"no response within {self._timeout_seconds:g} seconds"
+            error = f"no response within {self.timeout_seconds:g} seconds"
         except (httpx2.HTTPError, httpx2.InvalidURL, TooManyLookups, BlobStoreError, OSError) as failure:
             error = f"{type(failure).__name__}: {failure}"[:_ERROR_CHARS]
         if code is not None and not 200 <= code < 300:
@@ -182,8 +159,8 @@ class Sender:
 
     async def _call(self, client: httpx2.AsyncClient, job: Job, webhook: Webhook, key: WebhookKey, now: float) -> int:
         """Return the status of the response. Its body, which may be endless, is not read."""
-        base_url = self._public_url or webhook.base_url
-        body = build_payload(job, self._blobs, now=now, base_url=base_url)
+        base_url = self.public_url or webhook.base_url
+        body = build_payload(job, self.blobs, now=now, base_url=base_url)
         headers = signed_headers(key, request_id=job.id, user=job.user, now=now, body=body)
         headers["Content-Type"] = "application/json"
         for_user = {"pipelet_user": job.user}
@@ -191,22 +168,18 @@ class Sender:
             return response.status_code
 
     async def _record(self, delivery: Delivery, attempt: DeliveryAttempt) -> None:
-        state, due_at = next_state(attempt, delivery.attempts, self._clock.now(), random.random())  # noqa: S311 - spreads calls
-        if not await self._store.outbox.record(delivery, attempt, state, due_at):
+        state, due_at = next_state(attempt, delivery.attempts, self.clock.now(), random.random())  # noqa: S311 - spreads calls
+        if not await self.store.outbox.record(delivery, attempt, state, due_at):
             log.warning("webhook.lease_lost", request_id=delivery.job_id)
             return
         facts = {"request_id": delivery.job_id, "endpoint": delivery.endpoint, "attempts": delivery.attempts}
         match state:
             case DeliveryState.DELIVERED:
                 log.info("webhook.delivered", **facts, code=attempt.code, seconds=round(attempt.seconds, 3))
-                self._on_result("delivered")
+                self.on_result("delivered")
             case DeliveryState.WAITING:
                 log.warning("webhook.failed", **facts, reason=attempt.error, again_at=due_at)
-                self._on_result("retrying")
+                self.on_result("retrying")
             case DeliveryState.FAILED:
                 log.error("webhook.exhausted", **facts, reason=attempt.error)
-                self._on_result("failed")
-
-
-def _signing(keys: list[WebhookKey]) -> WebhookKey:
-    return next(key for key in keys if key.role is Role.SIGNING)
+                self.on_result("failed")

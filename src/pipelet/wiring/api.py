@@ -1,10 +1,9 @@
 """The HTTP API, and its clients for fetching input images."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import httpx2
 from fastapi import FastAPI
@@ -12,9 +11,7 @@ from starlette.applications import Starlette
 
 from pipelet import USER_AGENT, __version__
 from pipelet.api import app as api_app
-from pipelet.api.operations.metrics import Metrics
-from pipelet.api.operations.metrics_app import build_metrics_app
-from pipelet.api.request_urls import public_base_url
+from pipelet.api.operations.metrics import Metrics, build_metrics_app
 from pipelet.blobs.disk import DiskBlobStore
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports.blobs import BlobStore
@@ -53,7 +50,6 @@ def build_api(
         blobs=blobs,
         signed_files=blobs if isinstance(blobs, DiskBlobStore) else None,
         catalog=catalog,
-        clock=store.clock,
         public_url=settings.public_url,
         is_allowed_address=partial(is_allowed_address, allowed=settings.extra_allowed_networks),
         http_clients=http_clients,
@@ -75,8 +71,3 @@ async def open_http_clients(settings: Settings) -> AsyncIterator[HttpClients]:
     headers = {"User-Agent": USER_AGENT}
     async with public, httpx2.AsyncClient(transport=transport, timeout=10.0, headers=headers) as storage:
         yield HttpClients(public=public, storage=storage)
-
-
-def base_url_of(settings: Settings, scope: Mapping[str, Any]) -> str:
-    """Return the base URL of the links in the response to a request with this ASGI scope."""
-    return public_base_url(settings.public_url or None, scope)

@@ -1,8 +1,8 @@
 """Every path of fal's protocol, in one table."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.routing import Route as AsgiRoute
 
@@ -16,7 +16,7 @@ from pipelet.api.fal.run import run
 from pipelet.api.fal.status import status
 from pipelet.api.fal.stream import stream
 from pipelet.api.fal.submit import submit
-from pipelet.api.routing import RawRoute, Route
+from pipelet.api.routing import Route, described
 from pipelet.domain.catalog import Catalog
 
 _REQUEST = "/fal/queue/{app}/requests/{request_id}"
@@ -44,32 +44,16 @@ PROXY = "/fal/proxy"
 
 
 def fal_routes(catalog: Catalog, input_models: Mapping[str, InputModel]) -> Iterator[BaseRoute]:
-    """The table as routes. Submits are documented once for each app, under its own path and with its own input."""
+    """The table, then its description. Submits have a path for each app, which is described with the app's input."""
+    documented: list[APIRoute] = []
     for route in ROUTES:
-        about = route.operation
-        if about is None:
-            yield _route(route, route.path)
-        elif route.method != "POST":
-            yield _route(route, route.path, read_extra(about, catalog))
-        else:
+        if route.operation is not None and route.method == "POST":
             for app, model in input_models.items():
-                yield _route(route, route.path.format(app=app), submit_extra(about, model))
-            yield _route(route, route.path)
+                path = route.path.format(app=app)
+                yield Route(route.method, path, route.endpoint)
+                documented.append(described(route, path, route.operation, submit_extra(route.operation, model)))
+        elif route.operation is not None:
+            documented.append(described(route, route.path, route.operation, read_extra(route.operation, catalog)))
+        yield route
     yield from (AsgiRoute(path, Proxy(), include_in_schema=False) for path in (PROXY, f"{PROXY}/"))
-
-
-def _route(route: Route, path: str, extra: dict[str, Any] | None = None) -> RawRoute:
-    about = route.operation
-    if about is None or extra is None:
-        return RawRoute(path, route.handler, methods=[route.method], include_in_schema=False)
-    return RawRoute(
-        path,
-        route.handler,
-        methods=[route.method],
-        status_code=None if about.status_code == 200 else about.status_code,
-        tags=["fal"],
-        summary=about.summary,
-        description=about.description,
-        responses=about.responses,
-        openapi_extra=extra,
-    )
+    yield from documented

@@ -50,7 +50,7 @@ async def _run(deps: Dependencies, request: Request, key: ApiKey) -> Response:
     if not has_ended and deps.status_feed.is_closed:
         return await _stop_response(deps, job, may_be_repeated=may_be_repeated)
     # After hours of waiting, the key may be revoked.
-    await deps.authenticator.recheck(key, refresh=True)
+    await deps.authenticator.find(key.hash, refresh=True)
     return result_response(deps, request, await deps.statuses.get_job(job.id))
 
 

@@ -6,6 +6,7 @@ A client that reads slowly gets the newest status only; the server keeps nothing
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 from zlib import crc32
 
@@ -52,35 +53,31 @@ class EventCursor(NamedTuple):
         return cls(int(found[1]), found[2]) if found else cls(0, "")
 
 
+@dataclass(slots=True, kw_only=True)
 class StatusEvents:
     """Builds the events that one client has not received."""
 
-    def __init__(self, deps: Dependencies, *, urls: Mapping[str, str], with_logs: bool, cursor: EventCursor) -> None:
-        self._deps = deps
-        self._urls = urls
-        self._with_logs = with_logs
-        self._cursor = cursor
+    deps: Dependencies
+    urls: Mapping[str, str]
+    with_logs: bool
+    cursor: EventCursor
 
     async def next(self, job_status: JobStatus, lines: int) -> bytes:
         """The next event, empty if nothing is new. `lines` is the length of the log, or -1 if not known."""
         logs = None
-        if self._with_logs:
-            is_longer = lines < 0 or lines > self._cursor.lines or job_status.job.state.is_final
-            log = await self._deps.jobs.log(job_status.job) if is_longer else []
-            if is_longer and len(log) < self._cursor.lines:
-                self._cursor = EventCursor(0, "")  # the cursor was that of another request
-            logs = log[self._cursor.lines :]
-        cursor = EventCursor(self._cursor.lines + len(logs or ()), _checksum(self._deps, job_status))
-        if cursor == self._cursor:
+        if self.with_logs:
+            is_longer = lines < 0 or lines > self.cursor.lines or job_status.job.state.is_final
+            log = await self.deps.jobs.log(job_status.job) if is_longer else []
+            if is_longer and len(log) < self.cursor.lines:
+                self.cursor = EventCursor(0, "")  # the cursor was that of another request
+            logs = log[self.cursor.lines :]
+        rest = f"{WIRE_STATES[job_status.job.state]} {job_status.position} {self.deps.statuses.message(job_status)}"
+        cursor = EventCursor(self.cursor.lines + len(logs or ()), f"{crc32(rest.encode()):08x}")
+        if cursor == self.cursor:
             return b""
-        body = await status_document(self._deps, job_status, urls=self._urls, logs=logs)
-        self._cursor = cursor
+        body = await status_document(self.deps, job_status, urls=self.urls, logs=logs)
+        self.cursor = cursor
         return format_sse_event(data_str=as_json(body).decode("ascii"), id=str(cursor))
-
-
-def _checksum(deps: Dependencies, job_status: JobStatus) -> str:
-    state, message = WIRE_STATES[job_status.job.state], deps.statuses.message(job_status)
-    return f"{crc32(f'{state} {job_status.position} {message}'.encode()):08x}"
 
 
 async def stream(request: Request) -> Response:
@@ -89,7 +86,7 @@ async def stream(request: Request) -> Response:
     app, job = await get_own_job(deps, request)
     job_status = await deps.statuses.load(job)
     events = StatusEvents(
-        deps,
+        deps=deps,
         urls=request_urls(deps.public_url, request.scope, app, job.id),
         with_logs=wants_logs(request),
         cursor=EventCursor.parse(request.headers.get("last-event-id", "")),
@@ -118,9 +115,7 @@ class _Stream(EventSourceResponse):
         self.status_code = 200
         self.background = None
         self.init_headers(headers)
-        self._connection_limiter = deps.connection_limiter
-        self._status_feed = deps.status_feed
-        self._stream_timeouts = deps.stream_timeouts
+        self._deps = deps
         self._key = key
         self._job_status = job_status
         self._first = first
@@ -132,8 +127,8 @@ class _Stream(EventSourceResponse):
             await send({"type": "http.response.body", "body": b""})
             return
         with (
-            self._connection_limiter.hold(self._job_status.job.user),
-            self._status_feed.watch(self._job_status, self._key) as watch,
+            self._deps.connection_limiter.hold(self._job_status.job.user),
+            self._deps.status_feed.watch(self._job_status, self._key) as watch,
         ):
             disconnected = asyncio.create_task(wait_for_disconnect(receive))
             disconnected.add_done_callback(lambda _: watch.updated.set())
@@ -160,7 +155,7 @@ class _Stream(EventSourceResponse):
         while True:
             if event:
                 await self._write(send, {"type": "http.response.body", "body": event, "more_body": True})
-                silent_until = now() + self._stream_timeouts.keepalive
+                silent_until = now() + self._deps.stream_timeouts.keepalive
             if job_status.job.state.is_final:
                 return True
             try:
@@ -170,7 +165,7 @@ class _Stream(EventSourceResponse):
                 event = KEEPALIVE_COMMENT
                 continue
             watch.updated.clear()
-            if disconnected.done() or not (watch.exists and watch.is_admitted) or self._status_feed.is_closed:
+            if disconnected.done() or not (watch.exists and watch.is_admitted) or self._deps.status_feed.is_closed:
                 return False
             job_status = watch.job_status
             try:
@@ -184,7 +179,7 @@ class _Stream(EventSourceResponse):
         Raises:
             TimeoutError: the client does not read.
         """
-        async with asyncio.timeout(self._stream_timeouts.write):
+        async with asyncio.timeout(self._deps.stream_timeouts.write):
             await send(message)
 
 

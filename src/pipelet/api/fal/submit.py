@@ -12,8 +12,8 @@ from pipelet.api.auth import authenticate
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import Problem, error_detail, json_response, validation_problem
 from pipelet.api.fal.input.options import parse_options
-from pipelet.api.fal.input.parse import InputImageUrl, parse_input
-from pipelet.api.fal.input.schema import InputModel
+from pipelet.api.fal.input.parse import parse_input
+from pipelet.api.fal.input.schema import IMAGE_URL, IMAGE_URLS, InputModel
 from pipelet.api.fal.input.webhook_target import IsAllowedAddress, parse_webhook
 from pipelet.api.fal.lookup import request_id_headers
 from pipelet.api.fal.status import WIRE_STATES
@@ -60,60 +60,38 @@ async def submit_request(deps: Dependencies, request: Request) -> SubmitResult:
     """
     started_at = deps.clock.now()
     key = await authenticate(deps.authenticator, request.scope)
-    app = require_app(deps.catalog, _app_name(request))
+    # The last part of the path; apps that take requests have literal paths, so that each is documented.
+    app = require_app(deps.catalog, request.scope["path"].rstrip("/").rpartition("/")[2])
     async with AsyncExitStack() as stack:
         limit = app.limits.max_body_bytes
         fields = await deps.bodies.read_json(request, stack, user=key.user, max_bytes=limit)
         if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
-            key = await deps.authenticator.recheck(key)
-        new, image_urls = _parse(request, app, key, fields, public_base_url(deps.public_url, request.scope))
+            key = await deps.authenticator.find(key.hash)
+        new = _parse(request, app, key, fields, public_base_url(deps.public_url, request.scope))
         try:
             return await deps.submits.submit(new)
         except InvalidInputImages as error:
-            raise _invalid_images(error, image_urls) from error
+            raise _invalid_images(error, new) from error
         except IdempotencyKeyReused as error:
             loc = ["header", "Idempotency-Key"]
             raise validation_problem(error_detail(loc, str(error), "idempotency_key_reused", sent=error.key)) from error
 
 
-def _parse(
-    request: Request, app: App, key: ApiKey, fields: dict[str, Any], base_url: str
-) -> tuple[NewRequest, tuple[InputImageUrl, ...]]:
+def _parse(request: Request, app: App, key: ApiKey, fields: dict[str, Any], base_url: str) -> NewRequest:
     schema = cast(SubmitSchema, request.scope["app"].state.fal)
     options, webhook = parse_options(request.scope), None
     if options.webhook is not None:
         webhook = parse_webhook(options.webhook, is_allowed_address=schema.is_allowed_address, base_url=base_url)
-    parsed = parse_input(
-        fields,
-        schema.input_models[app.name],
-        max_priority=key.max_priority,
-        max_batch=key.max_batch,
-        edit_app=schema.edit_app,
-    )
-    new = NewRequest(
-        app=app,
-        key=key,
-        fields=fields,
-        priority=parsed.priority,
-        values=parsed.values,
-        input_image_urls=[each.url for each in parsed.input_image_urls],
-        base_url=base_url,
-        webhook=webhook,
-        options=options,
-    )
-    return new, parsed.input_image_urls
+    parsed = parse_input(fields, schema.input_models[app.name], key, edit_app=schema.edit_app)
+    return NewRequest(app=app, key=key, input=parsed, base_url=base_url, webhook=webhook, options=options)
 
 
-def _invalid_images(error: InvalidInputImages, urls: tuple[InputImageUrl, ...]) -> Problem:
-    return validation_problem(
-        *(
-            error_detail(urls[k].loc, str(each), each.kind, sent=urls[k].url, context=each.context)
-            for k, each in error.failures.items()
-        )
-    )
-
-
-def _app_name(request: Request) -> str:
-    """The last part of the path; apps that take requests have literal paths, so that each is documented."""
-    path: str = request.scope["path"]
-    return path.rstrip("/").rpartition("/")[2]
+def _invalid_images(error: InvalidInputImages, new: NewRequest) -> Problem:
+    faults = []
+    for number, each in error.failures.items():
+        loc: list[str | int] = ["body", IMAGE_URL]
+        if new.input.fields.get(IMAGE_URL) is None:
+            loc = ["body", IMAGE_URLS, number]
+        url = new.input.image_urls[number]
+        faults.append(error_detail(loc, str(each), each.kind, sent=url, context=each.context))
+    return validation_problem(*faults)

@@ -20,6 +20,8 @@ _POLLS = tuple(
 )
 """Ends of the paths that clients and monitors poll."""
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_MAX_PATH_CHARS = 200
+"""Characters of the path that are logged where no route matches."""
 
 
 @dataclass(slots=True)
@@ -68,18 +70,9 @@ class AccessLog:
         )
 
     def _applies_to(self, method: str, path: str) -> bool:
-        match self._level:
-            case "off":
-                return False
-            case "writes":
-                return method in _WRITES
-            case "requests":
-                return not path.endswith(_POLLS)
-        return True
-
-
-_MAX_PATH_CHARS = 200
-"""Characters of the path that are logged where no route matches."""
+        if self._level == "writes":
+            return method in _WRITES
+        return self._level == "all" or not path.endswith(_POLLS)
 
 
 def leave_to_inner_request(scope: Scope) -> None:

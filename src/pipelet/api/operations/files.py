@@ -7,6 +7,7 @@ from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from pipelet.api.errors import Problem, problem_response
+from pipelet.api.routing import Handler
 from pipelet.domain.errors import InvalidKey, NotFound
 from pipelet.domain.generation.image import OutputFormat
 from pipelet.domain.ports.clock import Clock
@@ -41,21 +42,16 @@ class _File(FileResponse):
             await problem_response(status, _REFUSALS[status], headers=headers)(scope, receive, send)
 
 
-class SignedFileRoute:
+def serve_files(files: SignedFiles, clock: Clock) -> Handler:
     """The route that serves them."""
 
-    def __init__(self, files: SignedFiles, clock: Clock) -> None:
-        self._files = files
-        self._clock = clock
-
-    async def fetch(self, request: Request) -> Response:
+    async def fetch(request: Request) -> Response:
         key: str = request.path_params["key"]
         query = request.query_params
-        expires, signature = query.get("expires", ""), query.get("signature", "")
         if "\x00" in key:
             raise NotFound("There is no such file.")
         try:
-            path = self._files.verify(key, expires, signature, now=self._clock.now())
+            path = files.verify(key, query.get("expires", ""), query.get("signature", ""), now=clock.now())
         except InvalidKey as error:
             raise Problem(403, str(error)) from error
         try:
@@ -72,6 +68,8 @@ class SignedFileRoute:
         )
         is_known = _is_known(file.headers["etag"], request.headers.getlist("if-none-match"))
         return NotModifiedResponse(file.headers) if is_known else file
+
+    return fetch
 
 
 def _is_known(etag: str, sent: list[str]) -> bool:

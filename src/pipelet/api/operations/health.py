@@ -14,7 +14,7 @@ import structlog
 from fastapi import Request
 from fastapi.responses import Response
 
-from pipelet.api.auth import authenticate, is_cached
+from pipelet.api.auth import authenticate, key_hash_of
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import json_response
 from pipelet.api.request_urls import local_path
@@ -23,7 +23,6 @@ from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.capacity.workers import WorkerHeartbeat
 from pipelet.domain.errors import AuthenticationError, OperationalError, StoreError
 from pipelet.domain.ports.blobs import BlobStore
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 
 log = structlog.get_logger()
@@ -37,16 +36,15 @@ _CACHE_SECONDS = 2.0
 class Health:
     """The routes that report it."""
 
-    def __init__(self, store: Store, blobs: BlobStore, clock: Clock, throttle: LogThrottle, *, version: str) -> None:
+    def __init__(self, store: Store, blobs: BlobStore, throttle: LogThrottle, *, version: str) -> None:
         self._store = store
         self._version = version
-
-        def cached(name: str, check: Callable[[], Awaitable[None]]) -> CachedValue[str | None]:
-            read = partial(_check_error, name, check, throttle)
-            return CachedValue(read, ttl_seconds=_CACHE_SECONDS, now=clock.now)
-
-        self._store_error = cached("store", partial(_check_store, store))
-        self._blob_store_error = cached("blobs", blobs.check)
+        self._errors = {
+            name: CachedValue(
+                partial(_check_error, name, check, throttle), ttl_seconds=_CACHE_SECONDS, now=store.clock.now
+            )
+            for name, check in (("store", partial(_check_store, store)), ("blobs", blobs.check))
+        }
 
     async def root(self, request: Request) -> Response:
         public_url = get_dependencies(request).public_url
@@ -63,14 +61,14 @@ class Health:
         balancer at once, although requests can wait and finished ones can be read.
         """
         deps = get_dependencies(request)
-        problems = {"store": await self._store_error.get(), "blobs": await self._blob_store_error.get()}
+        problems = {name: await error.get() for name, error in self._errors.items()}
         if not await _has_key(request, deps):
             checks = {name: "unavailable" if problem else "ok" for name, problem in problems.items()}
             return _health_response(problems, {"checks": checks})
         workers: list[WorkerHeartbeat] = []
         if problems["store"] is None:
             try:
-                workers = await self._store.workers.live(deps.clock.now())
+                workers = await self._store.workers.live(self._store.clock.now())
             except OperationalError as error:  # since the cached check
                 problems["store"] = str(error)
         notes = _notes(workers, deps.catalog.served_apps(), problems["blobs"]) if problems["store"] is None else []
@@ -120,7 +118,7 @@ async def _has_key(request: Request, deps: Dependencies) -> bool:
     except AuthenticationError:
         return False
     except (StoreError, TimeoutError):
-        return is_cached(deps.authenticator, request.scope)
+        return deps.authenticator.is_cached(key_hash_of(request.scope))
     return True
 
 

@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from pipelet.api.errors import json_response
+from pipelet.api.routing import Handler
 from pipelet.concurrency.cached_value import CachedValue
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.outbox import Outbox
@@ -16,17 +17,18 @@ from pipelet.domain.webhooks.signing_keys import WebhookKey, published_keys
 _HEADERS = {"Cache-Control": "public, max-age=3600"}
 
 
-class PublishedKeys:
+def serve_published_keys(outbox: Outbox, clock: Clock) -> Handler:
     """The route that serves them, without authentication."""
 
-    def __init__(self, outbox: Outbox, clock: Clock) -> None:
-        async def read() -> Mapping[str, Any]:
-            return jwks(published_keys(await outbox.keys(), clock.now()))
+    async def read() -> Mapping[str, Any]:
+        return jwks(published_keys(await outbox.keys(), clock.now()))
 
-        self._keys = CachedValue(read, ttl_seconds=2.0, now=clock.now)
+    keys = CachedValue(read, ttl_seconds=2.0, now=clock.now)
 
-    async def get(self, _: Request) -> Response:
-        return json_response(200, await self._keys.get(), _HEADERS)
+    async def get(_: Request) -> Response:
+        return json_response(200, await keys.get(), _HEADERS)
+
+    return get
 
 
 def jwks(keys: Sequence[WebhookKey]) -> dict[str, Any]:

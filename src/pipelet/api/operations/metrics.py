@@ -1,15 +1,18 @@
 """Metrics of the service. Durations come from the finished requests in the store: workers are not scraped."""
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
+from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from pipelet.domain.catalog import Catalog
+from pipelet.domain.errors import StoreError
 from pipelet.domain.jobs.job import Job, JobState
-from pipelet.domain.ports.clock import Clock
-from pipelet.domain.ports.store import Store
+from pipelet.domain.ports.store import QueueCounts, Store
 
 _LIMIT = 10_000
 _OVERLAP = 10.0
@@ -21,52 +24,41 @@ _RATIOS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10)
 class Metrics:
     """Counts since the start of this process."""
 
-    def __init__(self, store: Store, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, store: Store, catalog: Catalog) -> None:
         self._store = store
-        self._clock = clock
         self._apps = tuple(catalog.apps)
         self._scraping = asyncio.Lock()
-        self._since = clock.now()
+        self._since = store.clock.now()
         self._last = self._since
-        self._counted: deque[tuple[float, str]] = deque()
-        registry = self._registry = CollectorRegistry()
-        app = ["app"]
-        self._requests = Gauge("pipelet_requests", "Unfinished requests.", ["app", "state"], registry=registry)
-        self._oldest = Gauge(
-            "pipelet_queue_oldest_age_seconds", "Age of the oldest queued request.", app, registry=registry
-        )
-        self._workers = Gauge("pipelet_workers", "Live workers.", ["profile", "ready"], registry=registry)
-        self._submitted = Counter("pipelet_requests_submitted", "Accepted requests.", app, registry=registry)
-        self._rejected = Counter(
-            "pipelet_requests_rejected", "Submits refused with 429.", ["reason"], registry=registry
-        )
-        self._paused = Gauge("pipelet_app_paused", "1 while the app is paused.", app, registry=registry)
-        self._finished = Counter("pipelet_requests_finished", "Ended requests.", ["app", "state"], registry=registry)
-        self._pickup = self._seconds("pipelet_queue_wait_seconds", "From submit to the first attempt.")
-        self._inference = self._seconds("pipelet_generation_seconds", "Generation.")
-        self._total = self._seconds("pipelet_request_duration_seconds", "From submit to result.")
-        self._estimate_error = Histogram(
+        self._counted: dict[str, float] = {}
+        self._registry = registry = CollectorRegistry()
+        gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
+        histogram = partial(Histogram, labelnames=["app"], registry=registry)
+        seconds = partial(histogram, buckets=_SECONDS)
+        self._requests = gauge("pipelet_requests", "Unfinished requests.", ["app", "state"])
+        self._oldest = gauge("pipelet_queue_oldest_age_seconds", "Age of the oldest queued request.", ["app"])
+        self._workers = gauge("pipelet_workers", "Live workers.", ["profile", "ready"])
+        self._submitted = counter("pipelet_requests_submitted", "Accepted requests.", ["app"])
+        self._rejected = counter("pipelet_requests_rejected", "Submits refused with 429.", ["reason"])
+        self._paused = gauge("pipelet_app_paused", "1 while the app is paused.", ["app"])
+        self._finished = counter("pipelet_requests_finished", "Ended requests.", ["app", "state"])
+        self._pickup = seconds("pipelet_queue_wait_seconds", "From submit to the first attempt.")
+        self._inference = seconds("pipelet_generation_seconds", "Generation.")
+        self._total = seconds("pipelet_request_duration_seconds", "From submit to result.")
+        self._estimate_error = histogram(
             "pipelet_estimate_error_ratio",
             "Error of the estimate at submit, as a share of the real time.",
-            app,
             buckets=_RATIOS,
-            registry=registry,
         )
-
-        self._webhook_attempts = Counter(
-            "pipelet_webhook_attempts", "Attempts of this process to deliver a webhook.", ["outcome"], registry=registry
+        self._webhook_attempts = counter(
+            "pipelet_webhook_attempts", "Attempts of this process to deliver a webhook.", ["outcome"]
         )
         for outcome in ("delivered", "retrying", "failed"):
             self._webhook_attempts.labels(outcome)
-        self._pending_webhooks = Gauge("pipelet_webhooks_pending", "Webhooks that are due.", registry=registry)
-        self._oldest_webhook = Gauge(
-            "pipelet_webhooks_oldest_age_seconds",
-            "Seconds since the end of the request with the oldest due webhook.",
-            registry=registry,
+        self._pending_webhooks = gauge("pipelet_webhooks_pending", "Webhooks that are due.")
+        self._oldest_webhook = gauge(
+            "pipelet_webhooks_oldest_age_seconds", "Seconds since the end of the request with the oldest due webhook."
         )
-
-    def _seconds(self, name: str, documentation: str) -> Histogram:
-        return Histogram(name, documentation, ["app"], buckets=_SECONDS, registry=self._registry)
 
     def submitted(self, app: str) -> None:
         self._submitted.labels(app).inc()
@@ -77,34 +69,27 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         self._rejected.labels(reason).inc()
 
-    async def text(self) -> bytes:
+    async def scrape(self) -> Response:
         async with self._scraping:
             await self._count_finished()
             await self._read_gauges()
-            return generate_latest(self._registry)
+            return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _count_finished(self) -> None:
         since = max(self._since, self._last - _OVERLAP)
         while True:
             ended = await self._store.jobs.finished_since(since, _LIMIT)
-            known = {job_id for _, job_id in self._counted}
-            new = [job for job in ended if job.id not in known]
-            for job in new:
-                self._observe(job)
-            self._mark_counted(new)
+            for job in ended:
+                if job.id not in self._counted:
+                    self._observe(job)
+                    self._counted[job.id] = job.finished_at or self._last
+            self._last = max([self._last, *self._counted.values()])
+            self._counted = {job: at for job, at in self._counted.items() if at >= self._last - _OVERLAP}
             await asyncio.sleep(0)  # a long catch-up must not block requests
             last = ended[-1].finished_at if len(ended) == _LIMIT else None
             if last is None or last <= since:
                 return
             since = last
-
-    def _mark_counted(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
-            ended = job.finished_at or self._last
-            self._last = max(self._last, ended)
-            self._counted.append((ended, job.id))
-        while self._counted and self._counted[0][0] < self._last - _OVERLAP:
-            self._counted.popleft()
 
     def _observe(self, job: Job) -> None:
         self._finished.labels(job.app, job.state.value).inc()
@@ -119,20 +104,35 @@ class Metrics:
             self._estimate_error.labels(job.app).observe(abs(job.estimated_seconds - took) / took)
 
     async def _read_gauges(self) -> None:
-        now = self._clock.now()
+        now = self._store.clock.now()
         counts = await self._store.queue.counts()
         for app in {*self._apps, *counts}:
-            found = counts.get(app)
-            self._requests.labels(app, "queued").set(found.queued if found else 0)
-            self._requests.labels(app, "running").set(found.running if found else 0)
-            oldest = found.oldest_submitted_at if found else None
-            self._oldest.labels(app).set(0 if oldest is None else max(0.0, now - oldest))
+            found = counts.get(app, QueueCounts(0, 0, None))
+            self._requests.labels(app, "queued").set(found.queued)
+            self._requests.labels(app, "running").set(found.running)
+            self._oldest.labels(app).set(_age(found.oldest_submitted_at, now))
         webhooks = await self._store.outbox.pending()
         self._pending_webhooks.set(webhooks.count)
-        self._oldest_webhook.set(0 if webhooks.oldest is None else max(0.0, now - webhooks.oldest))
+        self._oldest_webhook.set(_age(webhooks.oldest, now))
         paused = await self._store.queue.paused()
         for app in {*self._apps, *paused}:
             self._paused.labels(app).set(app in paused)
         self._workers.clear()
         for worker in await self._store.workers.live(now):
             self._workers.labels(worker.profile, str(worker.ready).lower()).inc()
+
+
+def _age(since: float | None, now: float) -> float:
+    return 0.0 if since is None else max(0.0, now - since)
+
+
+def build_metrics_app(metrics: Metrics) -> Starlette:
+    """Serves the metrics without a key, for an address that only the monitoring system reaches."""
+
+    async def scrape(_: Request) -> Response:
+        try:
+            return await metrics.scrape()
+        except StoreError:  # the parts of the service that need it log the reason
+            return PlainTextResponse("The database is unavailable.\n", 503)
+
+    return Starlette(routes=[Route("/metrics", scrape)])

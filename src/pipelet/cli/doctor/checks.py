@@ -5,7 +5,6 @@ import contextlib
 import os
 import platform
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ from typing import Any
 import httpx2
 
 from pipelet import __version__, settings
-from pipelet.cli.doctor import engine_checks, proxy_checks
+from pipelet.cli.doctor import engine_checks
 from pipelet.cli.doctor.findings import Check, Finding, fail, ok, warn
-from pipelet.cli.metrics_server import listen_for_metrics
-from pipelet.cli.options import is_own_service
-from pipelet.client import (
+from pipelet.cli.listen import listen, listen_for_metrics
+from pipelet.cli.options import local_key
+from pipelet.client import Client
+from pipelet.client_types import (
     AuthenticationError,
-    Client,
     ClientError,
     Health,
     RequestNotFound,
@@ -29,7 +28,9 @@ from pipelet.client import (
 from pipelet.domain.accounts.api_keys import is_well_formed
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import OperationalError, PipeletError
+from pipelet.http_server.trusted_proxies import TrustedProxies
 from pipelet.settings import Settings
+from pipelet.settings.addresses import networks
 from pipelet.store.sqlite.connection.connect import free_bytes
 from pipelet.wiring.blobs import open_blobs
 from pipelet.wiring.catalog import model_of_workers, read_catalog
@@ -42,11 +43,18 @@ _MIN_GIGABYTES = 0.001
 """With less, an image cannot be stored."""
 _TIMEOUT = 5.0
 _NO_REQUEST = "0" * 20
+_FORWARDED = (
+    (b"x-forwarded-for", b"203.0.113.7"),
+    (b"x-forwarded-proto", b"https"),
+    (b"x-forwarded-host", b"proxy.example"),
+)
+_IGNORED_VARIABLE = "FORWARDED_ALLOW_IPS"
 
 
 def checks_of_machine() -> Iterator[tuple[str, Check]]:
     """Yield the checks that need no settings."""
-    yield "python", _python
+    python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield "python", lambda: ok(f"{python}, Pipelet {__version__}")
     yield "packages", engine_checks.packages
     yield "png", engine_checks.png
 
@@ -62,7 +70,7 @@ def checks_of_installation(chosen: Settings) -> Iterator[tuple[str, Check]]:
     yield "engine", lambda: _with_model(chosen, lambda model: engine_checks.engine_works(model, chosen))
     if chosen.metrics_address:
         yield "metrics", lambda: _metrics(chosen)
-    yield "proxies", lambda: proxy_checks.forwarded_headers(chosen)
+    yield "proxies", lambda: forwarded_headers(chosen)
     yield "service", lambda: _service(chosen)
 
 
@@ -72,10 +80,6 @@ def read_settings(**flags: object) -> tuple[Settings | None, Finding]:
     except OperationalError as error:
         return None, fail(str(error), "Change these; the other checks were skipped.")
     return chosen, ok(f"data directory {chosen.data_dir}, service {chosen.service_url}")
-
-
-def _python() -> Finding:
-    return ok(f"{platform.python_version()} on {platform.system()} {platform.machine()}, Pipelet {__version__}")
 
 
 def _data_dir(chosen: Settings) -> Finding:
@@ -138,23 +142,16 @@ async def _open_store(chosen: Settings) -> None:
 
 
 def _files(chosen: Settings) -> Finding:
+    place, fix = str(chosen.files_folder), "Fix that, or choose another folder: PIPELET_BLOBS_URL."
     if chosen.bucket:
-        return _files_on_s3(chosen)
-    if not chosen.files_folder.exists():
-        return ok(f"{chosen.files_folder} does not exist yet; the first start creates it")
+        place, fix = str(chosen.blobs_url), "Fix that; until then, requests are accepted and their files wait."
+    elif not chosen.files_folder.exists():
+        return ok(f"{place} does not exist yet; the first start creates it")
     try:
         asyncio.run(open_blobs(chosen).check())
     except (OperationalError, OSError) as error:
-        return fail(str(error), "Fix that, or choose another folder: PIPELET_BLOBS_URL.")
-    return ok(f"{chosen.files_folder} is writable")
-
-
-def _files_on_s3(chosen: Settings) -> Finding:
-    try:
-        asyncio.run(open_blobs(chosen).check())
-    except OperationalError as error:
-        return fail(str(error), "Fix that; until then, requests are accepted and their files wait.")
-    return ok(f"{chosen.blobs_url} is writable")
+        return fail(str(error), fix)
+    return ok(f"{place} is writable")
 
 
 def _local_key(chosen: Settings) -> Finding:
@@ -183,9 +180,10 @@ def _with_model(chosen: Settings, check: Callable[[ModelConfig], Finding]) -> Fi
 def _service(chosen: Settings) -> Finding:
     if not chosen.api_url and _is_free(chosen):
         return ok(f"not running; port {chosen.port} is free")
+    key = _key(chosen)
     try:
-        with Client(chosen.service_url, _key(chosen), timeout=_TIMEOUT) as client:
-            return _health(client, client.health(), has_key=_key(chosen) is not None)
+        with Client(chosen.service_url, key, timeout=_TIMEOUT) as client:
+            return _health(client, client.health(), has_key=key is not None)
     except ServiceUnavailable as error:
         if not isinstance(error, Unreachable):
             return fail(str(error), "Fix that, or give the URL of the service: --url or PIPELET_API_URL.")
@@ -219,9 +217,8 @@ def _serves_metrics(address: str) -> bool:
 def _key(chosen: Settings) -> str | None:
     if chosen.api_key:
         return chosen.api_key
-    with contextlib.suppress(OSError):
-        if is_own_service(chosen):
-            return chosen.local_key_file.read_text().strip()
+    with contextlib.suppress(OperationalError):
+        return local_key(chosen)
     return None
 
 
@@ -253,15 +250,34 @@ def _counted(workers: tuple[Any, ...]) -> str:
     return ", ".join(f"{kinds.count(kind)} × {kind}" for kind in dict.fromkeys(kinds))
 
 
+def forwarded_headers(chosen: Settings) -> Finding:
+    """Report how the service would read a request that a proxy forwards."""
+    trusted = networks(chosen.trusted_proxies)
+    if _IGNORED_VARIABLE in os.environ:
+        return warn(f"{_IGNORED_VARIABLE} is set, and Pipelet does not read it", "Set PIPELET_TRUSTED_PROXIES instead.")
+    if not trusted:
+        return ok("X-Forwarded-* headers are trusted from no address: the client is the address that connects")
+    if any(network.prefixlen == 0 for network in trusted):
+        return warn(
+            "X-Forwarded-* headers are trusted from every address, so any client can claim any address",
+            "Set PIPELET_TRUSTED_PROXIES to the addresses of your proxies only.",
+        )
+    proxy = trusted[0][min(1, trusted[0].num_addresses - 1)]
+    found = TrustedProxies(trusted).read(_FORWARDED)
+    base_url = chosen.public_url or f"{found.scheme}://{(found.host or b'').decode()}"
+    sent = ", ".join(f"{name.decode()}: {value.decode()}" for name, value in _FORWARDED)
+    return ok(
+        f"X-Forwarded-* headers are trusted from {chosen.trusted_proxies}. A request from {proxy} with {sent} "
+        f"counts as one of {found.client}; the URLs in the response begin with {base_url}"
+    )
+
+
 def _is_free(chosen: Settings) -> bool:
-    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((chosen.host, chosen.port))
-        except OSError:
-            return False
-        return True
+    try:
+        listen(chosen.host, chosen.port, backlog=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _nearest_existing(path: Path) -> Path:

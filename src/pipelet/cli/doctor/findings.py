@@ -2,32 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
-
-
-class FindingState(StrEnum):
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    state: FindingState
+    state: Literal["ok", "warn", "fail"]
     detail: str
     fix: str = ""
 
 
+Check = Callable[[], Finding]
+
+
 def ok(detail: str) -> Finding:
-    return Finding(FindingState.OK, detail)
+    return Finding("ok", detail)
 
 
 def warn(detail: str, fix: str) -> Finding:
-    return Finding(FindingState.WARN, detail, fix)
+    return Finding("warn", detail, fix)
 
 
 def fail(detail: str, fix: str) -> Finding:
-    return Finding(FindingState.FAIL, detail, fix)
-
-
-Check = Callable[[], Finding]
+    return Finding("fail", detail, fix)

@@ -1,9 +1,9 @@
-"""API keys: from the secret that a client sends to the key that it stands for."""
+"""API keys: from the hash of the secret that a client sends to the key that it stands for."""
 
-from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey, hash_secret
+from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
 from pipelet.domain.errors import InvalidKey
 from pipelet.domain.ports.clock import Clock
-from pipelet.domain.ports.store import Store
+from pipelet.domain.ports.store import ApiKeyStore
 
 _MAX_CACHED_KEYS = 10_000
 
@@ -14,33 +14,17 @@ class Authenticator:
     Only keys that exist are cached: a new key works at once, and guesses cannot fill the memory.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, api_keys: ApiKeyStore, clock: Clock) -> None:
+        self._api_keys = api_keys
         self._clock = clock
         self._cache: dict[bytes, tuple[ApiKey, float]] = {}
 
-    async def authenticate(self, secret: str) -> ApiKey:
-        """The key whose secret this is.
+    async def find(self, key_hash: bytes, *, refresh: bool = False) -> ApiKey:
+        """The valid key with this hash, as it was at most `KEY_CACHE_SECONDS` ago; with `refresh`, as the store has it.
 
         Raises:
             InvalidKey: the key is unknown, was revoked or has expired.
         """
-        return await self._find(hash_secret(secret))
-
-    async def recheck(self, key: ApiKey, *, refresh: bool = False) -> ApiKey:
-        """`key` as it is now, or was at most `KEY_CACHE_SECONDS` ago; with `refresh`, as the store has it.
-
-        Raises:
-            InvalidKey: the key was revoked or has expired.
-        """
-        return await self._find(key.hash, refresh=refresh)
-
-    def is_cached(self, secret: str) -> bool:
-        """Whether this key was valid when it was last looked up, however long ago, and has not expired since."""
-        cached = self._cache.get(hash_secret(secret))
-        return cached is not None and cached[0].invalid_reason(self._clock.now()) is None
-
-    async def _find(self, key_hash: bytes, *, refresh: bool = False) -> ApiKey:
         now = self._clock.now()
         cached = self._cache.get(key_hash)
         if not refresh and cached is not None and 0 <= now - cached[1] < KEY_CACHE_SECONDS:
@@ -52,8 +36,13 @@ class Authenticator:
             raise InvalidKey(reason)
         return key
 
+    def is_cached(self, key_hash: bytes) -> bool:
+        """Whether this key was valid when it was last looked up, however long ago, and has not expired since."""
+        cached = self._cache.get(key_hash)
+        return cached is not None and cached[0].invalid_reason(self._clock.now()) is None
+
     async def _load(self, key_hash: bytes, now: float) -> ApiKey:
-        key = await self._store.api_keys.find(key_hash)
+        key = await self._api_keys.find(key_hash)
         if key is None:
             self._cache.pop(key_hash, None)
             raise InvalidKey("This key is not known here. Ask the operator for one.")

@@ -70,12 +70,8 @@ def profile_of(image: Image.Image) -> Profile | None:
     return None if b"mpet" in data else Profile(data, data[16:20])
 
 
-def _colours() -> Image.Image:
-    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
-    return Image.fromarray(np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(27, 27, 3))
-
-
-_COLOURS = _colours()
+_LEVELS = np.linspace(0, 255, 9).round().astype(np.uint8)
+_COLOURS = Image.fromarray(np.stack(np.meshgrid(_LEVELS, _LEVELS, _LEVELS), axis=-1).reshape(27, 27, 3))
 _GREYS = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
 
 

@@ -4,14 +4,14 @@ Formats are those of the web, and HEIC if `pillow-heif` is installed. The first 
 pixels are kept, with their colour profile applied; the place where a photograph was taken is not.
 """
 
+import contextlib
 import hashlib
 import io
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from pipelet.domain.errors import InvalidImage
 from pipelet.services.input_images.color_profiles import profile_of
@@ -31,16 +31,6 @@ MAX_READS_OF_JPEG = 2_000
 """Maximum reads of a JPEG. A segment of 64 KiB before the first scan takes four reads: 20 MiB of profiles, notes and
 previews have 320 segments. Fewer than for other formats, because Pillow copies all Exif data for each segment of it."""
 
-_ORIENTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""The transformation that makes an image upright, by Exif's orientation."""
 _JPEG = b"\xff\xd8"
 _JPEG_FORMATS = ("JPEG", "MPO")
 _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")
@@ -92,7 +82,8 @@ def decode_image(data: bytes, *, max_side: int) -> DecodedImage:
                 image.draft(None, (max_side, max_side))
             image.load()
             _check_pixels(image)  # the decoded size of HEIC may differ
-            decoded = _apply_orientation(_to_rgb(image, max_side), image)
+            decoded = _to_rgb(image, max_side)
+            _turn_upright(decoded, image)
     except InvalidImage:
         raise
     except UnidentifiedImageError as error:
@@ -167,20 +158,15 @@ def _to_8bit(image: Image.Image) -> Image.Image:
     return image
 
 
-def _apply_orientation(decoded: Image.Image, image: Image.Image) -> Image.Image:
-    turn = _ORIENTATIONS.get(_orientation(image))
-    return decoded if turn is None else decoded.transpose(turn)
-
-
-def _orientation(image: Image.Image) -> Any:
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # noqa: BLE001 - damaged metadata does not make the image unusable
-        return None
+def _turn_upright(decoded: Image.Image, image: Image.Image) -> None:
+    """Turn `decoded` as the metadata of `image` says. Damaged metadata does not make the image unusable."""
+    decoded.info.clear()  # Pillow would write a part of it
+    with contextlib.suppress(Exception):
+        decoded.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation)
+        ImageOps.exif_transpose(decoded, in_place=True)
 
 
 def _png(decoded: Image.Image) -> bytes:
-    decoded.info.clear()  # Pillow would write a part of it
     file = io.BytesIO()
     decoded.save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -13,16 +13,12 @@ _HEIC = (
     "a HEIC photograph",
     "Export it as JPEG and send that; an iPhone takes JPEGs with Settings, Camera, Formats, Most Compatible.",
 )
-_BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
-    (b"II*\0", "a TIFF image or a camera's raw file", _AS_JPEG),
-    (b"MM\0*", "a TIFF image or a camera's raw file", _AS_JPEG),
-    (b"II+\0", "a TIFF image", _AS_JPEG),
-    (b"MM\0+", "a TIFF image", _AS_JPEG),
+_BEGINNINGS: tuple[tuple[bytes | tuple[bytes, ...], str, str], ...] = (
+    ((b"II*\0", b"MM\0*"), "a TIFF image or a camera's raw file", _AS_JPEG),
+    ((b"II+\0", b"MM\0+"), "a TIFF image", _AS_JPEG),
     (b"BM", "a BMP image", _AS_JPEG),
-    (b"\xff\x0a", "a JPEG XL image", _AS_JPEG),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL image", _AS_JPEG),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image", _AS_JPEG),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 image", _AS_JPEG),
+    ((b"\xff\x0a", b"\0\0\0\x0cJXL "), "a JPEG XL image", _AS_JPEG),
+    ((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), "a JPEG 2000 image", _AS_JPEG),
     (b"8BPS", "a Photoshop document", _AS_JPEG),
     (b"\0\0\1\0", "an icon (ICO)", _AS_JPEG),
     (b"qoif", "a QOI image", _AS_JPEG),
@@ -38,11 +34,7 @@ _BRANDS = {
     b"crx ": ("a Canon raw file", _AS_JPEG),
     b"jxl ": ("a JPEG XL image", _AS_JPEG),
 }
-_MARKUP = (
-    (b"<!doctype html", "a web page"),
-    (b"<html", "a web page"),
-    (b"{", "a JSON document"),
-)
+_MARKUP = (((b"<!doctype html", b"<html"), "a web page"), (b"{", "a JSON document"))
 _OF_A_LINK = "Give the URL of the image itself."
 
 

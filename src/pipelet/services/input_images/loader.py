@@ -7,10 +7,9 @@ worker waits for a remote web server.
 import asyncio
 import contextlib
 import warnings
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Any
 
 from pipelet.concurrency.fair_semaphore import FairSemaphore, FairThreadPool
 from pipelet.domain.catalog import App
@@ -19,7 +18,7 @@ from pipelet.domain.generation.image import InputImage
 from pipelet.domain.ids import new_token
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.clock import Clock
-from pipelet.domain.ports.store import Store
+from pipelet.domain.ports.store import FileStore
 from pipelet.services.input_images.decode import DecodedImage, decode_image, is_large
 from pipelet.services.input_images.fetch import ImageFetcher
 
@@ -35,47 +34,21 @@ _UNCLAIMED_TTL = 900.0
 """Seconds after which an image is deleted if its request was never queued; far longer than a submit takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """The images of one submit. Images with the same pixels are stored once."""
-
-    app: App
-    job_id: str
-    user: str
-    base_url: str
-    stored: dict[bytes, "asyncio.Task[InputImage]"] = field(default_factory=dict)
-
-    async def dedupe(self, image: DecodedImage, store: Callable[[], Coroutine[Any, Any, InputImage]]) -> InputImage:
-        task = self.stored.get(image.digest)
-        if task is None:
-            task = self.stored[image.digest] = asyncio.create_task(store())
-        return await asyncio.shield(task)  # a store that has started completes, and only then is the image deleted
-
-
+@dataclass
 class InputImageLoader:
-    def __init__(
-        self,
-        store: Store,
-        blobs: BlobStore,
-        fetcher: ImageFetcher,
-        clock: Clock,
-        *,
-        fetch_timeout: float = 20.0,
-        timeout: float = 80.0,
-    ) -> None:
-        """
-        Args:
-            fetch_timeout: Seconds for fetching one image, without the wait for a free slot.
-            timeout: Seconds for all images of a submit; fal's clients wait 120 for its response.
-        """
+    files: FileStore
+    blobs: BlobStore
+    fetcher: ImageFetcher
+    clock: Clock
+    _: KW_ONLY
+    fetch_timeout: float = 20.0
+    """Seconds for fetching one image, without the wait for a free slot."""
+    timeout: float = 80.0
+    """Seconds for all images of a submit; fal's clients wait 120 for its response."""
+
+    def __post_init__(self) -> None:
         # Pillow's warnings about damaged files contain numbers from the file, and Python keeps each distinct text.
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-        self._store = store
-        self._blobs = blobs
-        self._fetcher = fetcher
-        self._clock = clock
-        self._fetch_timeout = fetch_timeout
-        self._timeout = timeout
         self._slots = FairSemaphore(_MAX_CONCURRENT, _MAX_CONCURRENT_PER_USER)
         self._decoders = FairThreadPool(_MAX_DECODERS, _MAX_DECODERS_PER_USER, name="decode")
         self._large_decoders = FairThreadPool(_MAX_LARGE_DECODERS, _MAX_LARGE_DECODERS_PER_USER, name="decode-large")
@@ -90,13 +63,23 @@ class InputImageLoader:
             InvalidInputImages: the error of each image that cannot be used.
             TooBusy: too many images of other requests are being read.
         """
-        batch = _Batch(app, job_id, user, base_url)
+        stored: dict[bytes, asyncio.Task[InputImage]] = {}  # by digest: images with the same pixels are stored once
+
+        async def load(url: str) -> InputImage:
+            async with self._slots.acquire(user):
+                data = await self._fetch(url, user=user, base_url=base_url)
+                image = await self._decode(data, user=user, max_side=app.limits.max_side)
+                if image.digest not in stored:
+                    stored[image.digest] = asyncio.create_task(self._store_image(app, job_id, image))
+                # A store that has started completes, and only then is the image deleted.
+                return await asyncio.shield(stored[image.digest])
+
         distinct = dict.fromkeys(urls)  # a URL that is named twice is fetched once
         try:
-            async with asyncio.timeout(self._timeout):
-                found = await asyncio.gather(*(self._load_one(batch, url) for url in distinct), return_exceptions=True)
+            async with asyncio.timeout(self.timeout):
+                found = await asyncio.gather(*map(load, distinct), return_exceptions=True)
         except TimeoutError as error:
-            self._discard_later(batch)
+            self._discard_later(job_id, stored.values())
             raise TooBusy("Too many images of other requests are being read. Try again in a few seconds.") from error
         outcomes = dict(zip(distinct, found, strict=True))
         if any(isinstance(each, BaseException) for each in found):
@@ -107,44 +90,39 @@ class InputImageLoader:
     async def discard(self, job_id: str) -> None:
         """Delete the images of a request that is not queued. Maintenance deletes what cannot be deleted now."""
         with contextlib.suppress(StoreError, BlobStoreError):
-            keys = await self._store.files.release_input_files(job_id, self._clock.now())
-            await asyncio.gather(*map(self._blobs.delete, keys))
-            await self._store.files.delete_rows(keys)
+            keys = await self.files.release_input_files(job_id, self.clock.now())
+            await asyncio.gather(*map(self.blobs.delete, keys))
+            await self.files.delete_rows(keys)
 
-    def _discard_later(self, batch: _Batch) -> None:
+    def _discard_later(self, job_id: str, stored: Iterable["asyncio.Task[InputImage]"]) -> None:
         """Discard once the images that are being stored are stored; an earlier delete would miss them."""
 
         async def discard() -> None:
-            await asyncio.gather(*batch.stored.values(), return_exceptions=True)
-            await self.discard(batch.job_id)
+            await asyncio.gather(*stored, return_exceptions=True)
+            await self.discard(job_id)
 
         task = asyncio.create_task(discard())
         self._discarding.add(task)
         task.add_done_callback(self._discarding.discard)
 
-    async def _load_one(self, batch: _Batch, url: str) -> InputImage:
-        async with self._slots.acquire(batch.user):
-            try:
-                async with asyncio.timeout(self._fetch_timeout):
-                    data = await self._fetcher.read(url, user=batch.user, base_url=batch.base_url)
-            except TimeoutError as error:
-                message = f"The image did not arrive within {self._fetch_timeout:g} seconds."
-                raise InvalidImage("file_download_error", message) from error
-            image = await self._decode(batch, data)
-            return await batch.dedupe(image, partial(self._store_image, batch, image))
+    async def _fetch(self, url: str, *, user: str, base_url: str) -> bytes:
+        try:
+            async with asyncio.timeout(self.fetch_timeout):
+                return await self.fetcher.read(url, user=user, base_url=base_url)
+        except TimeoutError as error:
+            message = f"The image did not arrive within {self.fetch_timeout:g} seconds."
+            raise InvalidImage("file_download_error", message) from error
 
-    async def _decode(self, batch: _Batch, data: bytes) -> DecodedImage:
-        max_side = batch.app.limits.max_side
-        image = await self._decoders.run(batch.user, partial(_decode_small, data, max_side))
+    async def _decode(self, data: bytes, *, user: str, max_side: int) -> DecodedImage:
+        image = await self._decoders.run(user, partial(_decode_small, data, max_side))
         if image is None:
-            image = await self._large_decoders.run(batch.user, partial(decode_image, data, max_side=max_side))
+            image = await self._large_decoders.run(user, partial(decode_image, data, max_side=max_side))
         return image
 
-    async def _store_image(self, batch: _Batch, image: DecodedImage) -> InputImage:
-        name = batch.app.name.replace("-", "_")
-        key = f"inputs/{name}_api/{new_token()}.png"
-        await self._store.files.reserve_input_files(batch.job_id, [key], self._clock.now() + _UNCLAIMED_TTL)
-        await self._blobs.put(key, image.png, "image/png")
+    async def _store_image(self, app: App, job_id: str, image: DecodedImage) -> InputImage:
+        key = f"inputs/{app.name.replace('-', '_')}_api/{new_token()}.png"
+        await self.files.reserve_input_files(job_id, [key], self.clock.now() + _UNCLAIMED_TTL)
+        await self.blobs.put(key, image.png, "image/png")
         return InputImage(key=key, width=image.width, height=image.height)
 
 

@@ -85,7 +85,7 @@ async def retry(store: Store, catalog: Catalog, request_id: str) -> str:
     job = await get_job(store, request_id)
     if reason := _no_retry_reason(job):
         raise NotPossible(reason)
-    estimates = Estimates(store, catalog, store.clock)
+    estimates = Estimates(store, catalog)
     copy = job.clone_for_retry(new_request_id(), store.clock.now())
     backlog = await estimates.backlog(copy.app, copy.priority)
     estimated_seconds = await estimates.estimated_seconds(copy.app, copy.spec, copy.work, backlog)

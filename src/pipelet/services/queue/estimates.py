@@ -6,19 +6,20 @@ from pipelet.domain.capacity.forecast import LearnedCosts, QueueForecast, build_
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.generation.image import ImageSpec
 from pipelet.domain.jobs.job import MIN_PRIORITY, Job
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 
 
 class Estimates:
     """Caches forecasts for a fraction of a second, because every poll of every client needs one."""
 
-    def __init__(self, store: Store, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, store: Store, catalog: Catalog) -> None:
+        now = store.clock.now
         self._store = store
-        self._clock = clock
-        self._costs = CachedValue(self._read_costs, ttl_seconds=1.0, now=clock.now)
-        self._live = CachedValue(lambda: store.workers.live(clock.now()), ttl_seconds=0.5, now=clock.now)
-        self._sharing = {app: _apps_sharing_workers(catalog, app) for app in catalog.apps}
+        self._costs = CachedValue(self._read_costs, ttl_seconds=1.0, now=now)
+        self._live = CachedValue(lambda: store.workers.live(now()), ttl_seconds=0.5, now=now)
+        self._sharing = {
+            name: (name,) if app.model is None else catalog.apps_of(app.model) for name, app in catalog.apps.items()
+        }
         self._forecasts: dict[str, CachedValue[QueueForecast]] = {}
 
     def apps_sharing_workers(self, app: str) -> tuple[str, ...]:
@@ -67,7 +68,7 @@ class Estimates:
     async def _forecast(self, app: str) -> QueueForecast:
         cached = self._forecasts.get(app)
         if cached is None:
-            cached = CachedValue(lambda: self._read_forecast(app), ttl_seconds=0.25, now=self._clock.now)
+            cached = CachedValue(lambda: self._read_forecast(app), ttl_seconds=0.25, now=self._store.clock.now)
             self._forecasts[app] = cached
         return await cached.get()
 
@@ -77,7 +78,7 @@ class Estimates:
             live=await self._live.get(),
             costs=await self._costs.get(),
             running=await self._store.queue.running(self.apps_sharing_workers(app)),
-            now=self._clock.now(),
+            now=self._store.clock.now(),
         )
 
     async def _read_costs(self) -> LearnedCosts:
@@ -86,8 +87,3 @@ class Estimates:
 
 def _round_seconds(seconds: float) -> int:
     return max(1, round(seconds))
-
-
-def _apps_sharing_workers(catalog: Catalog, name: str) -> tuple[str, ...]:
-    model = catalog.apps[name].model
-    return (name,) if model is None else catalog.apps_of(model)

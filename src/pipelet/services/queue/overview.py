@@ -53,7 +53,7 @@ class Overview:
 
 async def load_overview(store: Store, catalog: Catalog) -> Overview:
     """Read the queues of all served apps and of all apps with requests, and the live workers."""
-    now, estimates = store.clock.now(), Estimates(store, catalog, store.clock)
+    now, estimates = store.clock.now(), Estimates(store, catalog)
     counts, paused = await store.queue.counts(), await store.queue.paused()
     completed = await store.queue.completed_since(now - 60 * RATE_MINUTES)
     queues = []

@@ -10,7 +10,6 @@ from pipelet.domain.generation.plan import plan_generation
 from pipelet.domain.ids import is_request_id
 from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.jobs.progress import Progress, tasks_per_job
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 from pipelet.services.queue.estimates import Estimates
 
@@ -29,11 +28,6 @@ class JobStatus:
     """What it waits for other than the requests ahead; empty if only for those."""
 
     @property
-    def is_unpredictable(self) -> bool:
-        """Whether it waits for something that may happen at any time, or never."""
-        return self.wait_reason in (_PAUSED, _NO_WORKER)
-
-    @property
     def position(self) -> int:
         """Number of requests that start before it."""
         return self.ahead.requests if self.ahead else 0
@@ -42,12 +36,11 @@ class JobStatus:
 class StatusReader:
     """Reads the status of requests."""
 
-    def __init__(self, store: Store, catalog: Catalog, estimates: Estimates, clock: Clock) -> None:
+    def __init__(self, store: Store, catalog: Catalog, estimates: Estimates) -> None:
         self._store = store
         self._catalog = catalog
         self._estimates = estimates
-        self._clock = clock
-        self._paused = CachedValue(store.queue.paused, ttl_seconds=0.5, now=clock.now)
+        self._paused = CachedValue(store.queue.paused, ttl_seconds=0.5, now=store.clock.now)
 
     async def get_job(self, job_id: str, *, user: str | None = None) -> Job:
         """The job of this id; with `user`, only if it belongs to that user.
@@ -56,7 +49,7 @@ class StatusReader:
             NotFound: the same error for an id of any shape, an unknown one, an expired one and another user's.
         """
         job = await self._store.jobs.get(job_id) if is_request_id(job_id) else None
-        if job is None or job.is_expired(self._clock.now()) or (user is not None and job.user != user):
+        if job is None or job.is_expired(self._store.clock.now()) or (user is not None and job.user != user):
             raise NotFound(NO_SUCH_REQUEST)
         return job
 
@@ -77,9 +70,9 @@ class StatusReader:
 
     async def total_seconds(self, status: JobStatus) -> int | None:
         """Estimated seconds from submit to result; None if nothing can be estimated."""
-        if status.is_unpredictable:
+        if status.wait_reason in (_PAUSED, _NO_WORKER):  # which may end at any time, or never
             return None
-        return await self._estimates.total_seconds(status.job, status.ahead, self._clock.now())
+        return await self._estimates.total_seconds(status.job, status.ahead, self._store.clock.now())
 
     def message(self, status: JobStatus) -> str:
         """The status in one line."""

@@ -11,19 +11,19 @@ import contextvars
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 import structlog
 
 from pipelet.concurrency.backoff import Backoff
-from pipelet.concurrency.cancel import raise_if_cancelled
+from pipelet.concurrency.cancel import raise_if_cancelled, wait_for_event
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.capacity.cost_model import WorkAhead
 from pipelet.domain.errors import PipeletError
 from pipelet.domain.jobs.job import Job, JobRevision, JobState
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 from pipelet.services.queue.estimates import Estimates
 from pipelet.services.requests.status import JobStatus, StatusReader
@@ -52,38 +52,31 @@ _CHUNK_SIZE = 500
 """Requests in one query. A read from SQLite blocks other work, for some 5 ms with this many."""
 
 
+@dataclass(slots=True, eq=False)
 class Subscription:
-    """One subscriber's view of its request.
+    """One subscriber's view of its request."""
 
-    Attributes:
-        job_status: the newest status.
-        lines: number of lines in the request's log, or -1 if not known yet.
-        exists: False once the request has been deleted.
-        is_admitted: False once `key` has been revoked or has expired.
-        updated: set when any of these has changed, and when the feed closes. The subscriber clears it.
-    """
-
-    __slots__ = ("exists", "is_admitted", "job_status", "key", "lines", "updated")
-
-    def __init__(self, job_status: JobStatus, key: ApiKey) -> None:
-        self.job_status = job_status
-        self.key = key
-        self.is_admitted = True
-        self.lines = -1
-        self.exists = True
-        self.updated = asyncio.Event()
+    job_status: JobStatus
+    """The newest status."""
+    key: ApiKey
+    lines: int = -1
+    """Number of lines in the request's log, or -1 if not known yet."""
+    exists: bool = True
+    """False once the request has been deleted."""
+    is_admitted: bool = True
+    """False once `key` has been revoked or has expired."""
+    updated: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when any of these has changed, and when the feed closes. The subscriber clears it."""
 
 
+@dataclass(slots=True, eq=False)
 class _Topic:
     """A request with subscribers."""
 
-    __slots__ = ("job_status", "revision", "subscriptions")
-
-    def __init__(self, job_status: JobStatus) -> None:
-        self.job_status = job_status
-        self.revision: JobRevision | None = None
-        """None if a subscriber has joined since the last poll."""
-        self.subscriptions: set[Subscription] = set()
+    job_status: JobStatus
+    revision: JobRevision | None = None
+    """None if a subscriber has joined since the last poll."""
+    subscriptions: set[Subscription] = field(default_factory=set)
 
     def publish(self, job_status: JobStatus, revision: JobRevision) -> int:
         """Update the subscribers if anything changed. Returns how many were updated."""
@@ -106,11 +99,10 @@ class _Topic:
 class StatusFeed:
     """The feed of one process."""
 
-    def __init__(self, store: Store, statuses: StatusReader, estimates: Estimates, clock: Clock) -> None:
+    def __init__(self, store: Store, statuses: StatusReader, estimates: Estimates) -> None:
         self._store = store
         self._statuses = statuses
         self._estimates = estimates
-        self._clock = clock
         self._keys_polled_at = 0.0
         self._topics: dict[str, _Topic] = {}
         self._wake_up = asyncio.Event()
@@ -163,9 +155,7 @@ class StatusFeed:
                 while self._topics:
                     self._wake_up.clear()
                     await asyncio.sleep(await self._poll_once())
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_MAX_INTERVAL):
-                            await self._wake_up.wait()
+                    await wait_for_event(self._wake_up, seconds=_MAX_INTERVAL)
 
     async def _poll_once(self) -> float:
         """Poll, and return the seconds until the next poll may start."""
@@ -186,7 +176,7 @@ class StatusFeed:
         """Mark the subscriptions whose key is no longer valid; one query for all."""
         if time.monotonic() - self._keys_polled_at < _KEYS_POLL_INTERVAL:
             return
-        now, self._keys_polled_at = self._clock.now(), time.monotonic()
+        now, self._keys_polled_at = self._store.clock.now(), time.monotonic()
         revoked = await self._store.api_keys.revoked_since(now - _REVOKED_WINDOW)
         for topic in self._topics.values():
             for subscription in topic.subscriptions:

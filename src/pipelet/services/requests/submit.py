@@ -16,14 +16,14 @@ from pipelet.domain.errors import NotFound, QueueFull, QuotaExceeded
 from pipelet.domain.generation.image import ImageSpec, InputImage
 from pipelet.domain.generation.plan import plan_generation
 from pipelet.domain.ids import new_request_id
+from pipelet.domain.jobs.idempotency import TTL_SECONDS, IdempotencyKey
 from pipelet.domain.jobs.job import MIN_PRIORITY, Job, JobState
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 from pipelet.domain.webhooks.delivery import Webhook
 from pipelet.services.accounts.authentication import Authenticator
 from pipelet.services.input_images.loader import InputImageLoader
 from pipelet.services.queue.estimates import Estimates
-from pipelet.services.requests.idempotency import IdempotentSubmit
+from pipelet.services.requests.idempotency import find_earlier, fingerprint, submit_once
 
 log = structlog.get_logger()
 
@@ -56,18 +56,25 @@ DEFAULT_OPTIONS = SubmitOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestInput:
+    """A valid input."""
+
+    fields: Mapping[str, Any]
+    """The input as the client sent it, which identifies a repeated submit."""
+    priority: int | None
+    image_urls: Sequence[str]
+    """Empty unless the request is an edit."""
+    values: Mapping[str, Any]
+    """The fields of `ImageSpec`. `seed` may be None, and so may `width` and `height` of an edit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
     """A valid submit."""
 
     app: App
     key: ApiKey
-    fields: Mapping[str, Any]
-    """The input as the client sent it, which identifies a repeated submit."""
-    priority: int | None
-    values: Mapping[str, Any]
-    """The fields of `ImageSpec`. `seed` may be None, and so may `width` and `height` of an edit."""
-    input_image_urls: Sequence[str] = ()
-    """Empty unless the request is an edit."""
+    input: RequestInput
     base_url: str
     """The address of this service, as the client knows it."""
     webhook: Webhook | None = None
@@ -75,14 +82,14 @@ class NewRequest:
 
     def effective_priority(self) -> int:
         """The priority that was sent, or else the default one that the key allows."""
-        if self.priority is not None:
-            return self.priority
+        if self.input.priority is not None:
+            return self.input.priority
         default = 0 if self.key.max_priority is None else min(0, self.key.max_priority)
         return max(default - 1, MIN_PRIORITY) if self.options.is_low else default
 
     def spec(self, images: tuple[InputImage, ...] = ()) -> ImageSpec:
-        """Complete `values`: with a random seed, and with the size of the first of `images` within the app's limits."""
-        values, limits = dict(self.values), self.app.limits
+        """Complete the values: with a random seed, and with the size of the first of `images` within the limits."""
+        values, limits = dict(self.input.values), self.app.limits
         if values["seed"] is None:
             values["seed"] = secrets.randbelow(MAX_SEED + 1 - values["batch_size"])
         if images and None in (values["width"], values["height"]):
@@ -110,27 +117,16 @@ class SubmitObserver(Protocol):
     def rejected(self, reason: str) -> None: ...
 
 
+@dataclass(slots=True, kw_only=True)
 class Submits:
     """Queues requests."""
 
-    def __init__(
-        self,
-        store: Store,
-        catalog: Catalog,
-        clock: Clock,
-        *,
-        authenticator: Authenticator,
-        estimates: Estimates,
-        input_images: InputImageLoader,
-        observer: SubmitObserver,
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._clock = clock
-        self._authenticator = authenticator
-        self._estimates = estimates
-        self._input_images = input_images
-        self._observer = observer
+    store: Store
+    catalog: Catalog
+    authenticator: Authenticator
+    estimates: Estimates
+    input_images: InputImageLoader
+    observer: SubmitObserver
 
     async def submit(self, new: NewRequest) -> SubmitResult:
         """Queue a request, or return the one that its idempotency key stands for.
@@ -138,46 +134,48 @@ class Submits:
         Raises:
             PipeletError: it is refused, and nothing was queued.
         """
-        started_at = self._clock.now()
-        once, key_id = await self._idempotent(new), new.key.id
+        started_at, job_id, urls = self.store.clock.now(), new_request_id(), new.input.image_urls
+        once = await self._idempotency_key(new, job_id)
         # Before the replay is looked for: the request of an earlier submit may have filled the quota.
         exceeded = await self._queued_quota_exceeded(new)
-        if once is not None and (earlier := await once.find_replay(self._store)) is not None:
+        if once is not None and (earlier := await find_earlier(self.store, once)) is not None:
             return await self._replay(earlier)
         if exceeded is not None:
-            raise await self._count_rejection(new.app.name, key_id, exceeded)
+            raise await self._count_rejection(new.app.name, new.key.id, exceeded)
         await self._check_queue_length(new)
-        job_id, urls = new_request_id(), new.input_image_urls
         images: tuple[InputImage, ...] = ()
         if urls:
-            images = await self._input_images.load_all(new.app, job_id, urls, user=new.key.user, base_url=new.base_url)
+            images = await self.input_images.load_all(new.app, job_id, urls, user=new.key.user, base_url=new.base_url)
         async with AsyncExitStack() as unless_queued:
             key = new.key
             if urls:
-                unless_queued.push_async_callback(self._input_images.discard, job_id)
-                key = await self._authenticator.recheck(key)  # loading took long, and the key may be revoked
-            backlog = await self._estimates.backlog(new.app.name, new.effective_priority())
+                unless_queued.push_async_callback(self.input_images.discard, job_id)
+                key = await self.authenticator.find(key.hash)  # loading took long, and the key may be revoked
+            backlog = await self.estimates.backlog(new.app.name, new.effective_priority())
             job = await self._build_job(new, key, job_id, new.spec(images), backlog)
             if (earlier := await self._enqueue(job, once)) is not None:
                 return await self._replay(earlier)
             unless_queued.pop_all()
         structlog.contextvars.bind_contextvars(request_id=job_id)  # now, because a refused submit has no request
-        self._observer.submitted(job.app)
+        self.observer.submitted(job.app)
         log.info("request.submitted", app=job.app, user=job.user, priority=job.priority)
-        now, count = self._clock.now(), job.spec.batch_size
+        now, count = self.store.clock.now(), job.spec.batch_size
         tracing.record_root("submit", job.id, start=started_at, end=now, app=job.app, images=count)
         return SubmitResult(job, backlog.requests)
 
-    async def _idempotent(self, new: NewRequest) -> IdempotentSubmit | None:
-        idempotency_key = new.options.idempotency_key
-        if idempotency_key is None:
+    async def _idempotency_key(self, new: NewRequest, job_id: str) -> IdempotencyKey | None:
+        if new.options.idempotency_key is None:
             return None
-        return await IdempotentSubmit.begin(
-            idempotency_key, new.app, new.key, new.fields, new.options.webhook, self._clock.now()
+        return IdempotencyKey(
+            user=new.key.user,
+            key=new.options.idempotency_key,
+            fingerprint=await fingerprint(new.app, new.input.fields, new.options.webhook),
+            job_id=job_id,
+            expires_at=self.store.clock.now() + TTL_SECONDS,
         )
 
     async def _replay(self, job: Job) -> SubmitResult:
-        ahead = await self._estimates.work_ahead(job) if job.state is JobState.QUEUED else None
+        ahead = await self.estimates.work_ahead(job) if job.state is JobState.QUEUED else None
         return SubmitResult(job, ahead.requests if ahead else 0, is_replay=True)
 
     async def _queued_quota_exceeded(self, new: NewRequest) -> QuotaExceeded | None:
@@ -185,9 +183,9 @@ class Submits:
 
         Other submits may exceed it later, so the submit itself checks again.
         """
-        if new.key.max_queued_images is None or not new.input_image_urls:
+        if new.key.max_queued_images is None or not new.input.image_urls:
             return None
-        return await self._store.queue.queued_quota_exceeded(new.key.id, new.values["batch_size"])
+        return await self.store.queue.queued_quota_exceeded(new.key.id, new.input.values["batch_size"])
 
     async def _check_queue_length(self, new: NewRequest) -> None:
         """Count the waiting requests of all users for this app. Others may arrive at the same moment.
@@ -198,7 +196,7 @@ class Submits:
         allowed = new.options.max_queue_length
         if allowed is None:
             return
-        queue = await self._store.queue.backlog(MIN_PRIORITY, [new.app.name])
+        queue = await self.store.queue.backlog(MIN_PRIORITY, [new.app.name])
         excess = queue.requests - allowed
         if excess > 0:
             message = (
@@ -206,16 +204,16 @@ class Submits:
                 "Submit it again later, or allow more."
             )
             error = QueueFull(message, excess=excess)
-            error.retry_after = await self._estimates.seconds_until_shorter(new.app.name, queue, excess)
+            error.retry_after = await self.estimates.seconds_until_shorter(new.app.name, queue, excess)
             raise error
 
-    async def _enqueue(self, job: Job, once: IdempotentSubmit | None) -> Job | None:
+    async def _enqueue(self, job: Job, once: IdempotencyKey | None) -> Job | None:
         """Queue `job` and return None, or return the earlier request that its idempotency key stands for."""
         try:
             if once is None:
-                await self._store.jobs.submit(job)
+                await self.store.jobs.submit(job)
                 return None
-            return await once.submit(self._store, job)
+            return await submit_once(self.store, job, once)
         except QuotaExceeded as error:
             if job.key_id is not None:
                 await self._count_rejection(job.app, job.key_id, error)
@@ -223,16 +221,13 @@ class Submits:
 
     async def _count_rejection(self, app: str, key_id: str, error: QuotaExceeded) -> QuotaExceeded:
         """Add to `error` when a retry may succeed."""
-        self._observer.rejected("queued_images")
-        error.retry_after = await self._estimates.seconds_until_quota_frees(app, key_id, error.excess)
+        self.observer.rejected("queued_images")
+        error.retry_after = await self.estimates.seconds_until_quota_frees(app, key_id, error.excess)
         return error
 
     async def _build_job(self, new: NewRequest, key: ApiKey, job_id: str, spec: ImageSpec, backlog: WorkAhead) -> Job:
-        now, work, options = (
-            self._clock.now(),
-            generation_work(plan_generation(spec, self._catalog.model_of(new.app))),
-            new.options,
-        )
+        now, options = self.store.clock.now(), new.options
+        work = generation_work(plan_generation(spec, self.catalog.model_of(new.app)))
         return Job(
             id=job_id,
             app=new.app.name,
@@ -241,7 +236,7 @@ class Submits:
             spec=spec,
             work=work,
             submitted_at=now,
-            estimated_seconds=await self._estimates.estimated_seconds(new.app.name, spec, work, backlog),
+            estimated_seconds=await self.estimates.estimated_seconds(new.app.name, spec, work, backlog),
             key_id=key.id,
             is_limited=key.has_limits,
             start_deadline=None if options.start_timeout is None else now + options.start_timeout,

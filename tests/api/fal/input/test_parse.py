@@ -24,6 +24,7 @@ MODEL = input_model(APP_ENTRY, CATALOG.model_of(APP_ENTRY))
 EDITING = input_model(
     replace(APP_ENTRY, task=EDIT), replace(CATALOG.model_of(APP_ENTRY), max_input_images=3, strength=0.5)
 )
+KEY = ApiKey(id="k", name="test", user="ada", hash=b"", created_at=0.0)
 FIELDS = sorted(EDITING.model_fields)
 IMAGE = InputImage(key="inputs/a.png", width=4096, height=64)
 
@@ -49,8 +50,9 @@ sensible = st.fixed_dictionaries(
 )
 def test_any_object(model: InputModel, fields: dict[str, Any], ceiling: int | None, largest_batch: int | None) -> None:
     """Any JSON object is a request within the limits, or faults that can be sent back as JSON."""
+    key = replace(KEY, max_priority=ceiling, max_queued_images=largest_batch)
     try:
-        parsed = parse_input(fields, model, max_priority=ceiling, max_batch=largest_batch)
+        parsed = parse_input(fields, model, key)
     except Problem as problem:
         assert problem.status == 422
         assert isinstance(problem.detail, list)
@@ -60,10 +62,9 @@ def test_any_object(model: InputModel, fields: dict[str, Any], ceiling: int | No
         assert len(sent.encode()) < 10_000
         return
 
-    assert (model is EDITING) == bool(parsed.input_image_urls)
-    key = ApiKey(id="k", name="test", user="ada", hash=b"", created_at=0.0, max_priority=ceiling)
-    new = NewRequest(app=APP_ENTRY, key=key, fields=fields, priority=parsed.priority, values=parsed.values, base_url="")
-    spec = new.spec((IMAGE,) * len(parsed.input_image_urls))
+    assert (model is EDITING) == bool(parsed.image_urls)
+    new = NewRequest(app=APP_ENTRY, key=key, input=parsed, base_url="")
+    spec = new.spec((IMAGE,) * len(parsed.image_urls))
     assert spec.strength is None if model is MODEL else 0 < (spec.strength or 0) <= 1
     assert all(type(side) is int and 64 <= side <= 4096 for side in (spec.width, spec.height))
     assert type(spec.batch_size) is int
@@ -120,6 +121,6 @@ def test_echo(value: Any) -> None:
 )
 def test_numbers_as_text(field: str, text: str, value: float) -> None:
     """A number may be sent as text of ASCII digits, with a sign and leading zeros."""
-    parsed = parse_input({"prompt": "a", field: text}, MODEL, max_priority=None, max_batch=None)
+    parsed = parse_input({"prompt": "a", field: text}, MODEL, KEY)
 
     assert value == {**parsed.values, "priority": parsed.priority}[field]

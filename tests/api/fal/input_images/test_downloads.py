@@ -77,8 +77,8 @@ def impatient(service: Service) -> Service:
 
 def wait_for(service: Service, **seconds: float) -> Service:
     submits = service.app.state.dependencies.submits
-    fetcher = submits._input_images._fetcher
-    submits._input_images = InputImageLoader(service.store, service.blobs, fetcher, service.clock, **seconds)
+    fetcher = submits.input_images.fetcher
+    submits.input_images = InputImageLoader(service.store.files, service.blobs, fetcher, service.clock, **seconds)
     return service
 
 
@@ -155,7 +155,7 @@ async def post_as(service: Service, key: str, *urls: str) -> Any:
 
 
 async def until_free(service: Service, slots: int) -> None:
-    await until(lambda: service.app.state.dependencies.submits._input_images._slots.free == slots)
+    await until(lambda: service.app.state.dependencies.submits.input_images._slots.free == slots)
 
 
 async def test_slow_servers_hold_up_their_own_user_alone(service: Service, address: str) -> None:
@@ -180,7 +180,7 @@ async def test_what_was_stored_of_a_submit_that_took_too_long_is_deleted(service
     wait_for(service, fetch_timeout=20.0, timeout=0.5)
 
     assert 503 == (await post(service, data_uri(PNG), f"{address}/silent")).status_code
-    await until(lambda: not service.app.state.dependencies.submits._input_images._discarding)
+    await until(lambda: not service.app.state.dependencies.submits.input_images._discarding)
     assert not stored_files(service)
     assert [] == await service.store.files.orphaned(service.clock.now() + 1e6, 10)
 
@@ -190,7 +190,7 @@ async def test_large_images_hold_up_their_own_user_alone(service: Service) -> No
     bob = await service.new_key("bob")
     large = [data_uri(png((2000, 1500), (number, 90, 30))) for number in range(8)]
     many = asyncio.create_task(post(service, *large))
-    await until(lambda: service.app.state.dependencies.submits._input_images._decoders.free < 3)
+    await until(lambda: service.app.state.dependencies.submits.input_images._decoders.free < 3)
 
     assert 200 == (await post_as(service, bob, data_uri(PNG))).status_code
     assert len(stored_files(service)) < 6

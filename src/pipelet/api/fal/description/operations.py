@@ -17,6 +17,7 @@ from pipelet.domain.ids import REQUEST_ID_PATTERN
 
 _Responses = dict[int | str, dict[str, Any]]
 
+_COMMON = {"tags": ["fal"], "security": SECURITY}
 _REQUEST_ID = {"type": "string", "pattern": REQUEST_ID_PATTERN}
 _HEADERS = {"x-fal-request-id": {"schema": _REQUEST_ID}}
 
@@ -184,15 +185,11 @@ def read_extra(operation: Operation, catalog: Catalog) -> dict[str, Any]:
             "schema": _REQUEST_ID | {"examples": ["rn5r12q9pdu6yvb3nxty"]},
         },
     ]
-    return {"security": SECURITY, "parameters": [*path_parameters, *operation.parameters]}
+    return _COMMON | {"parameters": [*path_parameters, *operation.parameters]}
 
 
 def submit_extra(operation: Operation, model: InputModel) -> dict[str, Any]:
     """OpenAPI fields of a route that takes the input of an app."""
     schema = model.model_json_schema()
     content = {"application/json": {"schema": schema, "example": schema["examples"][0]}}
-    return {
-        "security": SECURITY,
-        "parameters": list(operation.parameters),
-        "requestBody": {"required": True, "content": content},
-    }
+    return _COMMON | {"parameters": operation.parameters, "requestBody": {"required": True, "content": content}}

@@ -1,7 +1,6 @@
 """The body of a submit: parsed to a valid request, or to all of its errors at once. Headers are in `options.py`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,40 +8,19 @@ from pydantic import ValidationError
 from pipelet.api import suggestions
 from pipelet.api.errors import ErrorDetail, echo, error_detail, validation_problem
 from pipelet.api.fal.input.schema import IMAGE_URL, IMAGE_URLS, InputModel
+from pipelet.domain.accounts.api_keys import ApiKey
+from pipelet.services.requests.submit import RequestInput
 
 _MAX_UNKNOWN = 10
 """Number of unknown fields that are named; similar names for a hundred thousand of them would take seconds."""
 _NAME_CHARS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class InputImageUrl:
-    """URL of an input image, and its place in the body."""
-
-    loc: list[str | int]
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedInput:
-    priority: int | None
-    input_image_urls: tuple[InputImageUrl, ...]
-    """Empty unless the app is an edit."""
-    values: dict[str, Any]
-    """The fields of `ImageSpec`; `seed` may be None, and so may `width` and `height` of an edit."""
-
-
 def parse_input(
-    fields: Mapping[str, Any],
-    model: InputModel,
-    *,
-    max_priority: int | None,
-    max_batch: int | None,
-    edit_app: str | None = None,
-) -> ParsedInput:
+    fields: Mapping[str, Any], model: InputModel, key: ApiKey, *, edit_app: str | None = None
+) -> RequestInput:
     """
     Args:
-        max_priority: What the key allows; None for no limit. So is `max_batch`.
         edit_app: Named to clients that send an image to an app that takes none.
 
     Raises:
@@ -54,7 +32,7 @@ def parse_input(
     known = {name: value for name, value in given.items() if name in names}
     faults = _unknown_field_errors(unknown, given, sorted(names), edit_app) if unknown else []
     try:
-        values = model.model_validate(known, context={"max_priority": max_priority, "max_batch": max_batch})
+        values = model.model_validate(known, context={"max_priority": key.max_priority, "max_batch": key.max_batch})
     except ValidationError as error:
         refused = error.errors(include_url=False, include_context=False)
         faults = [_field_error(each["loc"], each["type"], each["msg"], known) for each in refused] + faults
@@ -63,14 +41,9 @@ def parse_input(
     if faults:
         raise validation_problem(*faults)
     found = {**vars(values)}
-    return ParsedInput(found.pop("priority"), _input_image_urls(found), found)
-
-
-def _input_image_urls(values: dict[str, Any]) -> tuple[InputImageUrl, ...]:
-    several, one = values.pop(IMAGE_URLS, None) or (), values.pop(IMAGE_URL, None)
-    if one is not None:
-        return (InputImageUrl(["body", IMAGE_URL], one),)
-    return tuple(InputImageUrl(["body", IMAGE_URLS, number], url) for number, url in enumerate(several))
+    priority, several, one = found.pop("priority"), found.pop(IMAGE_URLS, None), found.pop(IMAGE_URL, None)
+    urls = (several or []) if one is None else [one]
+    return RequestInput(fields=fields, priority=priority, image_urls=urls, values=found)
 
 
 def _input_image_errors(known: Mapping[str, Any]) -> list[ErrorDetail]:

@@ -85,32 +85,36 @@ def input_model(app: App, model: ModelConfig) -> InputModel:
 
     Whether an edit names images at all is for the caller to check: either of two fields may name them.
     """
-    fields, example, extra = _fields(app.limits, model), EXAMPLE, dict[str, Any]()
-    if app.task == EDIT:
-        fields |= _edit_fields(app.limits, model)
-        example, extra = EDIT_EXAMPLE, {"anyOf": [{"required": [IMAGE_URLS]}, {"required": [IMAGE_URL]}]}
+    is_edit = app.task == EDIT
+    extra = {"anyOf": [{"required": [IMAGE_URLS]}, {"required": [IMAGE_URL]}]} if is_edit else {}
+    extra["examples"] = [EDIT_EXAMPLE if is_edit else EXAMPLE]
 
     def complete(schema: dict[str, Any]) -> None:
-        schema |= extra | {"examples": [example]}
+        schema |= extra
         for field in schema["properties"].values():
             if field.get("default", ...) is None:  # null counts as absent
                 del field["default"]
 
-    title = "ImageEditInput" if app.task == EDIT else "TextToImageInput"
+    title = "ImageEditInput" if is_edit else "TextToImageInput"
     config = ConfigDict(title=title, extra="forbid", json_schema_extra=complete)
+    fields = _fields(app.limits, model, is_edit=is_edit) | (_image_fields(model) if is_edit else {})
     return create_model(title, __config__=config, **fields)
 
 
-def _fields(limits: AppLimits, model: ModelConfig) -> dict[str, Any]:
-    side, steps = _integer(limits.min_side, limits.max_side), _integer(1, limits.max_steps)
+def _fields(limits: AppLimits, model: ModelConfig, *, is_edit: bool) -> dict[str, Any]:
+    steps = _integer(1, limits.max_steps)
     priority = _integer(MIN_PRIORITY, MAX_PRIORITY, _ceiling("priority_ceiling", "max_priority"))
     # A larger batch would never be accepted, or never start: it is refused for good, not until there is room.
     batch = _integer(1, limits.max_batch, _ceiling("batch_ceiling", "max_batch"))
     prompt = f"What to generate: 1 to {limits.max_prompt_chars} characters, not blank, without NUL."
+    side, default_side = _integer(limits.min_side, limits.max_side) | None, None if is_edit else limits.default_side
+    about_side = "Pixels; honoured exactly."
+    if is_edit:
+        about_side += " If not given, as the first image's, or of its aspect ratio."
     return {
         "prompt": (_text(limits, model, blank=False), Field(description=prompt)),
-        "width": (side | None, Field(limits.default_side, description="Pixels; honoured exactly.")),
-        "height": (side | None, Field(limits.default_side, description="Pixels; honoured exactly.")),
+        "width": (side, Field(default_side, description=about_side)),
+        "height": (side, Field(default_side, description=about_side)),
         "priority": (
             priority | None,
             Field(None, description="Larger starts sooner; first come, first served within one."),
@@ -130,15 +134,11 @@ def _fields(limits: AppLimits, model: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _edit_fields(limits: AppLimits, model: ModelConfig) -> dict[str, Any]:
+def _image_fields(model: ModelConfig) -> dict[str, Any]:
     most = min(MAX_INPUT_IMAGES, model.max_input_images)
-    side = _integer(limits.min_side, limits.max_side)
-    size = "Pixels; honoured exactly. If not given, as the first image's, or of its aspect ratio."
     urls = Annotated[list[_URL], Field(min_length=1, max_length=most), BeforeValidator(_check_list(most))]
     about_urls = f"The images to edit, the first one first: 1 to {most}. https: URLs, or data: URIs."
     fields: dict[str, Any] = {
-        "width": (side | None, Field(None, description=size)),
-        "height": (side | None, Field(None, description=size)),
         IMAGE_URLS: (urls | None, Field(None, description=about_urls)),
         IMAGE_URL: (_URL | None, Field(None, description=f"In place of `{IMAGE_URLS}`, for a single image.")),
     }
@@ -197,14 +197,10 @@ def _ceiling(kind: str, name: str) -> BeforeValidator:
 
 
 def _text(limits: AppLimits, model: ModelConfig, *, blank: bool) -> Any:
-    schema: dict[str, Any] = {
-        "type": "string",
-        "minLength": 0 if blank else 1,
-        "maxLength": limits.max_prompt_chars,
-        "pattern": _TEXT if blank else _TEXT_NOT_BLANK,
-    }
+    schema: dict[str, Any] = {"pattern": _TEXT if blank else _TEXT_NOT_BLANK}
     if model.special_tokens:
         schema["not"] = {"pattern": "|".join(map(re.escape, model.special_tokens))}
+    length = Field(min_length=0 if blank else 1, max_length=limits.max_prompt_chars, json_schema_extra=schema)
 
     def check(value: object) -> str:
         if not isinstance(value, str):
@@ -220,7 +216,7 @@ def _text(limits: AppLimits, model: ModelConfig, *, blank: bool) -> Any:
                 raise _error("reserved_text", token=token)
         return value
 
-    return Annotated[str, BeforeValidator(check), WithJsonSchema(schema)]
+    return Annotated[str, length, BeforeValidator(check)]
 
 
 def _check_list(most: int) -> Any:

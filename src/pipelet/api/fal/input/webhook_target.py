@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import httpx2
 
-from pipelet.api.errors import Problem, error_detail, validation_problem
+from pipelet.api.errors import error_detail, validation_problem
 from pipelet.domain.webhooks.delivery import Webhook
 
 IsAllowedAddress = Callable[[IPv4Address | IPv6Address], bool]
@@ -25,13 +25,14 @@ def parse_webhook(text: str, *, is_allowed_address: IsAllowedAddress, base_url: 
     Raises:
         Problem: 422 with the error in `text`.
     """
-    url = _read(text)
-    address = _literal_address(url.host)
-    if address is not None and not is_allowed_address(address):
-        raise _webhook_problem(
-            text,
-            f"{url.host} is not on the public internet. The operator can allow its network (PIPELET_ALLOWED_NETWORKS).",
-        )
+    try:
+        url = _read(text)
+        address = _literal_address(url.host)
+        if address is not None and not is_allowed_address(address):
+            hint = "The operator can allow its network (PIPELET_ALLOWED_NETWORKS)."
+            raise ValueError(f"{url.host} is not on the public internet. {hint}")
+    except ValueError as error:
+        raise validation_problem(error_detail(["query", _NAME], str(error), sent=text)) from error
     endpoint = f"{url.raw_host.decode('ascii')}:{url.port or _PORTS[url.scheme]}"
     return Webhook(str(url), endpoint, base_url)
 
@@ -40,24 +41,20 @@ def _read(text: str) -> httpx2.URL:
     """Parse with the library that sends the webhook, so that both read the URL alike."""
     example = "Give an absolute URL such as https://example.com/hook, percent-encoded."
     if len(text) > _MAX_URL_CHARS:
-        raise _webhook_problem(text, f"The URL is too long: at most {_MAX_URL_CHARS} characters are allowed.")
+        raise ValueError(f"The URL is too long: at most {_MAX_URL_CHARS} characters are allowed.")
     try:
         url = httpx2.URL(text)
         httpx2.Request("POST", url)
     except (httpx2.InvalidURL, UnicodeError, ValueError) as error:
-        raise _webhook_problem(text, f"This is not a URL: {error} {example}") from error
+        raise ValueError(f"This is not a URL: {error} {example}") from error
     if url.scheme not in _PORTS or not url.host or " " in url.host or "%" in url.host:
-        raise _webhook_problem(text, f"This is not a URL of http or https. {example}")
+        raise ValueError(f"This is not a URL of http or https. {example}")
     if url.port is not None and not 0 < url.port < 65536:
-        raise _webhook_problem(text, "The port is out of range. Give one from 1 to 65535.")
+        raise ValueError("The port is out of range. Give one from 1 to 65535.")
     if url.userinfo:
-        raise _webhook_problem(
-            text, "The URL must not hold a user or a password: it is kept and shown to the operator."
-        )
+        raise ValueError("The URL must not hold a user or a password: it is kept and shown to the operator.")
     if url.fragment:
-        raise _webhook_problem(
-            text, "A fragment (#…) is never sent to the endpoint. Leave it out, or percent-encode the #."
-        )
+        raise ValueError("A fragment (#…) is never sent to the endpoint. Leave it out, or percent-encode the #.")
     return url
 
 
@@ -74,7 +71,3 @@ def _literal_address(host: str) -> IPv4Address | IPv6Address | None:
         return IPv4Address(socket.inet_aton(host))  # 2130706433, 0x7f.1, 0177.0.0.1
     except OSError:
         return None
-
-
-def _webhook_problem(given: str, detail: str) -> Problem:
-    return validation_problem(error_detail(["query", _NAME], detail, sent=given))

@@ -1,37 +1,30 @@
 """`pipelet doctor`: check the installation."""
 
+import asyncio
 import json
 import os
 import sys
 import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import Future
-from pathlib import Path
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.markup import escape
 
 from pipelet.cli.doctor import checks
-from pipelet.cli.doctor.findings import Check, Finding, FindingState, fail
-from pipelet.cli.options import AsJson, given_key
+from pipelet.cli.doctor.findings import Check, Finding, fail
+from pipelet.cli.options import DEFAULT_CONNECTION, AsJson, ConnectionOptions, ModelName, given_key
+from pipelet.concurrency.daemon_threads import DaemonThreadPool
 from pipelet.system.text import visible
 
 PROBLEMS_FOUND = 3
 _TIMEOUT = 7.0
 """Seconds for all checks together, but for the engine's, whose import depends on the disk."""
 _ENGINE_TIMEOUT = 65.0
-_COLOURS = {FindingState.OK: "green", FindingState.WARN: "yellow", FindingState.FAIL: "red"}
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def doctor(
-    *,
-    url: str | None = None,
-    key: str | None = None,
-    key_file: Path | None = None,
-    data_dir: Path | None = None,
-    model: str | None = None,
-    as_json: AsJson = False,
+    *, model: ModelName = None, as_json: AsJson = False, connection: ConnectionOptions = DEFAULT_CONNECTION
 ) -> int:
     """Check the installation and suggest fixes. The exit code is 3 if a check fails.
 
@@ -43,33 +36,21 @@ def doctor(
         pipelet doctor
 
         pipelet doctor --model z-image-turbo --json
-
-    Parameters
-    ----------
-    url
-        URL of the service; or PIPELET_API_URL. [default: this machine, port 8000]
-    key
-        API key; or PIPELET_API_KEY. Other users see a flag in the list of processes: prefer --key-file. [default: the
-        key in the data directory]
-    key_file
-        File that holds the API key, and nothing else.
-    data_dir
-        Directory of the database, the files and the first key. [default: .pipelet]
-    model
-        Model to check: a name in the catalog, a hub id or a folder. [default: the demo model]
-    as_json
-        Print one JSON object and nothing else.
     """
     chosen, finding = checks.read_settings(
-        api_url=url, api_key=given_key(key, key_file), data_dir=data_dir, model=model
+        api_url=connection.url, api_key=given_key(connection), data_dir=connection.data_dir, model=model
     )
     plan: list[tuple[str, Check]] = [("settings", lambda: finding), *checks.checks_of_machine()]
     if chosen is not None:
         plan += checks.checks_of_installation(chosen)
-    findings = dict(_run_checks(plan, console=None if as_json else Console(soft_wrap=True)))
-    failed = any(finding.state is FindingState.FAIL for finding in findings.values())
+    findings = asyncio.run(_run_checks(plan, console=None if as_json else Console(soft_wrap=True)))
+    failed = any(finding.state == "fail" for finding in findings.values())
     if as_json:
-        print(json.dumps({"ok": not failed, "checks": [_facts(name, found) for name, found in findings.items()]}))
+        print(
+            json.dumps(
+                {"ok": not failed, "checks": [{"name": name, **asdict(found)} for name, found in findings.items()]}
+            )
+        )
     code = PROBLEMS_FOUND if failed else 0
     if any(thread.daemon for thread in threading.enumerate()):
         sys.stdout.flush()
@@ -77,36 +58,25 @@ def doctor(
     return code
 
 
-def _run_checks(
-    plan: list[tuple[str, Check]], *, console: Console | None, timeout: float = _TIMEOUT
-) -> Iterator[tuple[str, Finding]]:
-    """Run all checks at the same time, so that several timeouts cost no more than one. Findings come in order."""
-    width = max(len(name) for name, _ in plan)
-    began = time.monotonic()
-    running = [(name, _in_background(check)) for name, check in plan]
-    for name, future in running:
-        limit = _ENGINE_TIMEOUT if name == "engine" else timeout
+async def _run_checks(
+    plan: list[tuple[str, Check]], *, console: Console | None, limit_seconds: float = _TIMEOUT
+) -> dict[str, Finding]:
+    """Run all checks at the same time, so that several timeouts cost no more than one. Show findings in order."""
+    width, began = max(len(name) for name, _ in plan), asyncio.get_running_loop().time()
+    threads = DaemonThreadPool(len(plan), name="check")  # a check that hangs must not block the others, or the exit
+    running = [(name, asyncio.create_task(threads.run(check))) for name, check in plan]
+    findings = {}
+    for name, check in running:
+        limit = _ENGINE_TIMEOUT if name == "engine" else limit_seconds
         try:
-            finding = future.result(max(0.0, began + limit - time.monotonic()))
+            async with asyncio.timeout_at(began + limit):
+                findings[name] = await check
         except TimeoutError:
-            finding = fail(f"no result within {limit:g} s", "Check for a server, a network or a disk that hangs.")
+            fix = "Check for a server, a network or a disk that hangs."
+            findings[name] = fail(f"no result within {limit:g} s", fix)
         if console is not None:
-            _show(console, name.ljust(width), finding)
-        yield name, finding
-
-
-def _in_background(check: Check) -> "Future[Finding]":
-    """Run a check in a daemon thread: a check that hangs must not block the others, or the exit."""
-    future: Future[Finding] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(check())
-        except BaseException as error:  # noqa: BLE001 - raised again by `result`
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
+            _show(console, name.ljust(width), findings[name])
+    return findings
 
 
 def _show(console: Console, name: str, finding: Finding) -> None:
@@ -115,7 +85,3 @@ def _show(console: Console, name: str, finding: Finding) -> None:
     console.print(f"[{colour}]{finding.state:<4}[/]  {name} {detail}", highlight=False)
     if finding.fix:
         console.print(f"{indent}→ {escape(visible(finding.fix))}", highlight=False)
-
-
-def _facts(name: str, finding: Finding) -> dict[str, str]:
-    return {"name": name, "state": finding.state, "detail": finding.detail, "fix": finding.fix}

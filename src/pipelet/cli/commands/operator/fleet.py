@@ -3,14 +3,13 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from pipelet import logs, settings
 from pipelet.cli.database import wait_for_database
-from pipelet.cli.options import Switch
+from pipelet.cli.options import DataDir, ModelName, Switch, WorkerApp
 from pipelet.cli.signals import on_stop_signals
 from pipelet.domain.errors import OperationalError
 from pipelet.fleet.policy import ScalingPolicy
@@ -29,9 +28,9 @@ def fleet(
     scale_down_delay_seconds: float = 300.0,
     resource: Annotated[Sequence[str], Parameter(negative=(), show_default=False)] = ("GPU=1",),
     shared_files: Switch = False,
-    model: str | None = None,
-    app: str | None = None,
-    data_dir: Path | None = None,
+    model: ModelName = None,
+    app: WorkerApp = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Scale workers over the machines of a Ray cluster: one on each GPU, as many as the queued work needs.
 
@@ -60,21 +59,15 @@ def fleet(
         What a worker needs of a node, as Ray counts it; repeat the flag for a second resource. [default: GPU=1]
     shared_files
         The folder of the files is the same on every machine, for example over NFS; S3 is not needed then.
-    model
-        Model to generate with: a name in the catalog, a hub id or a folder. [default: the demo model]
-    app
-        Needed only if the apps of the catalog use several models: load the model of this app, and serve every app
-        that uses it. [default: the only model]
-    data_dir
-        Directory for the local data of each machine. [default: .pipelet]
     """
     chosen = settings.load(model=model, worker_app=app, data_dir=data_dir)
-    policy = _policy(
+    policy = ScalingPolicy(
         minimum=minimum,
         maximum=maximum,
         target_drain_seconds=target_drain_seconds,
         scale_down_delay_seconds=scale_down_delay_seconds,
     )
+    _check(policy)
     resources = _resources(resource)
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     wait_for_database(chosen)
@@ -86,36 +79,27 @@ async def _run(
 ) -> None:
     catalog = read_catalog(chosen)
     async with open_store(chosen, writes=True) as store:
-        with (
-            open_fleet(
-                chosen,
-                address=address,
-                resources=resources,
-                policy=policy,
-                files_are_shared=files_are_shared,
-                store=store,
-                catalog=catalog,
-            ) as fleet,
-            on_stop_signals(fleet.stop),
-        ):
+        opened = open_fleet(
+            chosen,
+            address=address,
+            resources=resources,
+            policy=policy,
+            files_are_shared=files_are_shared,
+            store=store,
+            catalog=catalog,
+        )
+        with opened as fleet, on_stop_signals(fleet.stop):
             await fleet.run()
 
 
-def _policy(
-    *, minimum: int, maximum: int, target_drain_seconds: float, scale_down_delay_seconds: float
-) -> ScalingPolicy:
-    if not 0 <= minimum <= maximum or maximum < 1:
+def _check(policy: ScalingPolicy) -> None:
+    low, high = policy.minimum, policy.maximum
+    if not 0 <= low <= high or high < 1:
         raise OperationalError(
-            f"--min {minimum} and --max {maximum} are invalid: 0 <= min <= max must hold, and max must be at least 1."
+            f"--min {low} and --max {high} are invalid: 0 <= min <= max must hold, and max must be at least 1."
         )
-    if not 0 < target_drain_seconds < math.inf or not 0 <= scale_down_delay_seconds < math.inf:
+    if not 0 < policy.target_drain_seconds < math.inf or not 0 <= policy.scale_down_delay_seconds < math.inf:
         raise OperationalError("--target-drain-seconds must be positive, and --scale-down-delay-seconds not negative.")
-    return ScalingPolicy(
-        minimum=minimum,
-        maximum=maximum,
-        target_drain_seconds=target_drain_seconds,
-        scale_down_delay_seconds=scale_down_delay_seconds,
-    )
 
 
 def _resources(resources: Sequence[str]) -> dict[str, float]:

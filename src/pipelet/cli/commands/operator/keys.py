@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal, cast
 from cyclopts import App, Parameter
 
 from pipelet import settings
-from pipelet.cli.database import CommandError, find_key_by_name, run_with_store
+from pipelet.cli.database import CommandError, find_key_by_name
 from pipelet.cli.options import AsJson, DataDir, Switch
 from pipelet.cli.output import date, print_table, requests
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, LIMIT_NAMES, ApiKey, KeyLimits, hash_secret, new_secret
 from pipelet.domain.ids import new_token
 from pipelet.domain.ports.store import Store
+from pipelet.services.queue.admin import cancel_requests
+from pipelet.wiring.store import open_store
 
 _MAX_INTEGER = 2**31
 
@@ -41,20 +43,36 @@ def _require_name(_type: object, value: str | None) -> None:
         raise ValueError("give a name of printable characters")
 
 
+_MAX_PRIORITY = Parameter(validator=_require_priority, help="Highest priority that its requests may have.")
+_MAX_QUEUED = Parameter(
+    validator=_require_image_count,
+    help="Maximum number of queued images; a batch of 4 counts 4. Requests above it are rejected.",
+)
+_MAX_RUNNING = Parameter(
+    validator=_require_image_count, help="Maximum number of images that are generated at once; the others wait."
+)
+_KeyId = Annotated[
+    str,
+    Parameter(help="Id of the key, as in `pipelet keys list`; or its name or user, if only one valid key has it."),
+]
+
+
 @app.command
-def create(
+async def create(
     name: Annotated[str, Parameter(validator=_require_name)],
     /,
     *,
     user: Annotated[str | None, Parameter(validator=_require_name)] = None,
     expires: Annotated[timedelta | None, Parameter(validator=_require_positive_time)] = None,
-    max_priority: Annotated[int | None, Parameter(validator=_require_priority)] = None,
-    max_queued_images: Annotated[int | None, Parameter(validator=_require_image_count)] = None,
-    max_running_images: Annotated[int | None, Parameter(validator=_require_image_count)] = None,
+    max_priority: Annotated[int | None, _MAX_PRIORITY] = None,
+    max_queued_images: Annotated[int | None, _MAX_QUEUED] = None,
+    max_running_images: Annotated[int | None, _MAX_RUNNING] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Create a key and print it. This is the only time that it is shown: only its hash is stored.
+
+    By default it has no limits.
 
     For example:
 
@@ -70,18 +88,9 @@ def create(
         User of the key. A user sees only their own requests, with any of their keys. [default: a new user of that name]
     expires
         Time until the key expires: 30d, 12h, 90m. [default: never]
-    max_priority
-        Highest priority that its requests may have. [default: any]
-    max_queued_images
-        Maximum number of queued images; a batch of 4 counts 4. Requests above it are rejected. [default: any number]
-    max_running_images
-        Maximum number of images that are generated at once; the others wait. [default: any number]
-    as_json
-        Print one JSON object and nothing else.
     """
     secret = new_secret()
-
-    async def add(store: Store) -> tuple[ApiKey, float]:
+    async with open_store(settings.load(data_dir=data_dir)) as store:
         now = store.clock.now()
         if user is None:
             await _require_new_user(store, name)
@@ -97,9 +106,6 @@ def create(
             max_running_images=max_running_images,
         )
         await store.api_keys.add(key)
-        return key, now
-
-    key, now = run_with_store(settings.load(data_dir=data_dir), add)
     if as_json:
         print(json.dumps({**_facts(key, now), "key": secret}))
         return
@@ -122,27 +128,15 @@ async def _require_new_user(store: Store, name: str) -> None:
 
 
 @app.command(name="list")
-def list_keys(
-    *,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-) -> None:
+async def list_keys(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """List all keys with their users, states and limits. The secrets are not stored.
 
     For example:
 
         pipelet keys list
-
-    Parameters
-    ----------
-    as_json
-        Print one JSON list and nothing else.
     """
-
-    async def facts_of_keys(store: Store) -> list[dict[str, Any]]:
-        return [_facts(key, store.clock.now()) for key in await store.api_keys.list_keys()]
-
-    facts = run_with_store(settings.load(data_dir=data_dir), facts_of_keys)
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        facts = [_facts(key, store.clock.now()) for key in await store.api_keys.list_keys()]
     if as_json:
         print(json.dumps(facts))
         return
@@ -150,7 +144,7 @@ def list_keys(
 
 
 @app.command
-def revoke(key: str, /, *, cancel: Switch = False, data_dir: DataDir = None) -> None:
+async def revoke(key: _KeyId, /, *, cancel: Switch = False, data_dir: DataDir = None) -> None:
     """Revoke a key permanently: a running service stops accepting it within two seconds.
 
     Requests that were made with it continue, and its user's other keys can read them. URLs of files work until they
@@ -164,37 +158,28 @@ def revoke(key: str, /, *, cancel: Switch = False, data_dir: DataDir = None) -> 
 
     Parameters
     ----------
-    key
-        Id of the key, as in `pipelet keys list`; or its name or user, if only one valid key has it.
     cancel
         Also cancel its queued requests.
     """
-
-    async def revoke_one(store: Store) -> tuple[ApiKey, int]:
+    async with open_store(settings.load(data_dir=data_dir)) as store:
         found = await find_key_by_name(store, key)
         await store.api_keys.revoke(found.id, store.clock.now())
-        return found, await _cancel_requests_of(store, found) if cancel else 0
-
-    found, cancelled = run_with_store(settings.load(data_dir=data_dir), revoke_one)
-    print(f"Revoked: {found.id} ({found.name}, user {found.user}).")
-    if cancel:
-        print(f"Cancelled: {requests(cancelled)}.")
-
-
-async def _cancel_requests_of(store: Store, key: ApiKey) -> int:
-    cancelled = await store.queue.cancel_queued(await store.queue.list_queued(key_id=key.id), store.clock.now())
-    await asyncio.sleep(KEY_CACHE_SECONDS)  # until then a running service may accept another request
-    return cancelled + await store.queue.cancel_queued(await store.queue.list_queued(key_id=key.id), store.clock.now())
+        print(f"Revoked: {found.id} ({found.name}, user {found.user}).")
+        if cancel:
+            cancelled = await cancel_requests(store, key_id=found.id)
+            await asyncio.sleep(KEY_CACHE_SECONDS)  # until then a running service may accept another request
+            cancelled += await cancel_requests(store, key_id=found.id)
+            print(f"Cancelled: {requests(cancelled)}.")
 
 
 @app.command
-def limit(
-    key: str,
+async def limit(
+    key: _KeyId,
     /,
     *,
-    max_priority: Annotated[int | Literal["none"] | None, Parameter(validator=_require_priority)] = None,
-    max_queued_images: Annotated[int | Literal["none"] | None, Parameter(validator=_require_image_count)] = None,
-    max_running_images: Annotated[int | Literal["none"] | None, Parameter(validator=_require_image_count)] = None,
+    max_priority: Annotated[int | Literal["none"] | None, _MAX_PRIORITY] = None,
+    max_queued_images: Annotated[int | Literal["none"] | None, _MAX_QUEUED] = None,
+    max_running_images: Annotated[int | Literal["none"] | None, _MAX_RUNNING] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Change limits of a key. Limits that are not named stay; `none` removes one.
@@ -207,33 +192,15 @@ def limit(
         pipelet keys limit 0c94d2a7b1e3 --max-queued-images 40 --max-running-images 8
 
         pipelet keys limit laptop --max-priority none
-
-    Parameters
-    ----------
-    key
-        Id of the key, as in `pipelet keys list`; or its name or user, if only one valid key has it.
-    max_priority
-        Highest priority that its requests may have.
-    max_queued_images
-        Maximum number of queued images; a batch of 4 counts 4. Requests above it are rejected.
-    max_running_images
-        Maximum number of images that are generated at once; the others wait.
     """
     given = zip(LIMIT_NAMES, (max_priority, max_queued_images, max_running_images), strict=True)
-    changes: dict[str, int | None] = {name: _number(value) for name, value in given if value is not None}
-
-    async def change(store: Store) -> ApiKey:
-        found = await find_key_by_name(store, key)
-        return await store.api_keys.set_limits(found.id, cast(KeyLimits, changes)) or found
-
+    changes = {name: None if value == "none" else value for name, value in given if value is not None}
     if not changes:
         raise CommandError(f"No limit given. Give {', '.join(map(_flag, LIMIT_NAMES))}.")
-    found = run_with_store(settings.load(data_dir=data_dir), change)
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        found = await find_key_by_name(store, key)
+        found = await store.api_keys.set_limits(found.id, cast(KeyLimits, changes)) or found
     print(f"Limits of {found.id} ({found.name}, user {found.user}): {_limits(found)}.")
-
-
-def _number(value: int | Literal["none"]) -> int | None:
-    return None if value == "none" else value
 
 
 def _flag(name: str) -> str:

@@ -3,40 +3,38 @@
 import json
 import sys
 from dataclasses import asdict
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from pipelet import settings
 from pipelet.cli import overview
-from pipelet.cli.database import CommandError, find_key_by_name, run_with_store
-from pipelet.cli.options import AsJson, DataDir
+from pipelet.cli.database import CommandError, find_key_by_name
+from pipelet.cli.options import AsJson, DataDir, RequestId
 from pipelet.cli.output import requests
-from pipelet.domain.ports.store import Store
 from pipelet.services.queue import admin
 from pipelet.services.queue.overview import load_overview
 from pipelet.wiring.catalog import read_catalog
+from pipelet.wiring.store import open_store
 
 app = App(name="queue", help="Show the queue, and change its order.")
+AppName = Annotated[str, Parameter(help="Name of the app.")]
 
 
 @app.default
-def show(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Show the queued and running requests of each app, their rates, and the workers.
+async def show(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show the queued and running requests of each app, their rates, and the workers. In JSON, times are in seconds.
 
     For example:
 
         pipelet queue
 
         pipelet queue --json
-
-    Parameters
-    ----------
-    as_json
-        Print one JSON object and nothing else; times are in seconds.
     """
     chosen = settings.load(data_dir=data_dir)
     catalog = read_catalog(chosen)
-    found = run_with_store(chosen, lambda store: load_overview(store, catalog))
+    async with open_store(chosen) as store:
+        found = await load_overview(store, catalog)
     if as_json:
         print(json.dumps(asdict(found)))
     else:
@@ -44,7 +42,7 @@ def show(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
 
 @app.command
-def pause(app_name: str, /, *, data_dir: DataDir = None) -> None:
+async def pause(app_name: AppName, /, *, data_dir: DataDir = None) -> None:
     """Begin no request of an app any more, from now on and through restarts, until `pipelet queue resume`.
 
     Requests are still accepted; they wait. Running requests continue.
@@ -52,37 +50,29 @@ def pause(app_name: str, /, *, data_dir: DataDir = None) -> None:
     For example:
 
         pipelet queue pause z-image-text-to-image
-
-    Parameters
-    ----------
-    app_name
-        Name of the app.
     """
     chosen = settings.load(data_dir=data_dir)
     catalog = read_catalog(chosen)
-    run_with_store(chosen, lambda store: admin.pause(store, catalog, app_name))
+    async with open_store(chosen) as store:
+        await admin.pause(store, catalog, app_name)
     print(f"Paused: {app_name}. Its requests wait until `pipelet queue resume {app_name}`.")
 
 
 @app.command
-def resume(app_name: str, /, *, data_dir: DataDir = None) -> None:
+async def resume(app_name: AppName, /, *, data_dir: DataDir = None) -> None:
     """Resume an app that was paused.
 
     For example:
 
         pipelet queue resume z-image-text-to-image
-
-    Parameters
-    ----------
-    app_name
-        Name of the app.
     """
-    run_with_store(settings.load(data_dir=data_dir), lambda store: admin.resume(store, app_name))
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        await admin.resume(store, app_name)
     print(f"Resumed: {app_name}.")
 
 
 @app.command
-def drain(worker: str, /, *, data_dir: DataDir = None) -> None:
+async def drain(worker: str, /, *, data_dir: DataDir = None) -> None:
     """Stop a worker after its running requests: it claims no more, finishes them, and exits.
 
     It notices within a quarter of a lease (PIPELET_LEASE_SECONDS). `pipelet serve` does not replace a drained worker
@@ -97,29 +87,26 @@ def drain(worker: str, /, *, data_dir: DataDir = None) -> None:
     worker
         Name of the worker, as in `pipelet queue`.
     """
-    run_with_store(settings.load(data_dir=data_dir), lambda store: admin.drain(store, worker))
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        await admin.drain(store, worker)
     print(f"Draining: {worker} ends when it has finished what it generates.")
 
 
 @app.command
-def front(request_id: str, /, *, data_dir: DataDir = None) -> None:
+async def front(request_id: RequestId, /, *, data_dir: DataDir = None) -> None:
     """Move a queued request to the front: it starts next, whatever its priority.
 
     For example:
 
         pipelet queue front rn5r12q9pdu6yvb3nxty
-
-    Parameters
-    ----------
-    request_id
-        Id of a request of any user.
     """
-    run_with_store(settings.load(data_dir=data_dir), lambda store: admin.move_to_front(store, request_id))
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        await admin.move_to_front(store, request_id)
     print(f"Moved: {request_id} is next.")
 
 
 @app.command
-def cancel(
+async def cancel(
     request_id: str | None = None, /, *, user: str | None = None, key: str | None = None, data_dir: DataDir = None
 ) -> None:
     """Cancel a queued request, or all queued requests of a user or of a key.
@@ -146,19 +133,18 @@ def cancel(
     """
     if [request_id, user, key].count(None) != 2:
         raise CommandError("Give one of these: the id of a request, --user or --key.")
-
-    async def cancel_all(store: Store) -> int:
+    async with open_store(settings.load(data_dir=data_dir)) as store:
         if request_id is not None:
             await admin.cancel_request(store, request_id)
-            return 1
-        key_id = None if key is None else (await find_key_by_name(store, key)).id
-        return await admin.cancel_requests(store, user=user, key_id=key_id)
-
-    print(f"Cancelled: {requests(run_with_store(settings.load(data_dir=data_dir), cancel_all))}.")
+            cancelled = 1
+        else:
+            key_id = None if key is None else (await find_key_by_name(store, key)).id
+            cancelled = await admin.cancel_requests(store, user=user, key_id=key_id)
+    print(f"Cancelled: {requests(cancelled)}.")
 
 
 @app.command
-def retry(request_id: str, /, *, data_dir: DataDir = None) -> None:
+async def retry(request_id: RequestId, /, *, data_dir: DataDir = None) -> None:
     """Queue a failed or cancelled request again: the same images, with the same seed, for the same user.
 
     The new request gets a new id, which is printed; the old one stays as it is. The limits of its key apply.
@@ -166,13 +152,9 @@ def retry(request_id: str, /, *, data_dir: DataDir = None) -> None:
     For example:
 
         pipelet queue retry rn5r12q9pdu6yvb3nxty
-
-    Parameters
-    ----------
-    request_id
-        Id of a request of any user.
     """
     chosen = settings.load(data_dir=data_dir)
     catalog = read_catalog(chosen)
-    print(run_with_store(chosen, lambda store: admin.retry(store, catalog, request_id)))
+    async with open_store(chosen) as store:
+        print(await admin.retry(store, catalog, request_id))
     print(f"Queued again; the user of {request_id} finds it under this id.", file=sys.stderr)

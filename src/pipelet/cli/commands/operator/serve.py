@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
 import os
 import resource
@@ -10,24 +9,26 @@ import shlex
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import structlog
+from starlette.applications import Starlette
 
 from pipelet import logs, settings, tracing
 from pipelet.cli.database import wait_for_database
-from pipelet.cli.metrics_server import listen_for_metrics, serve_metrics
+from pipelet.cli.listen import listen_for_api, listen_for_metrics
+from pipelet.cli.options import DataDir, Device, ModelName, WorkerApp, setting
 from pipelet.cli.signals import on_stop_signals
 from pipelet.concurrency.background import background
 from pipelet.concurrency.periodic import run_forever, run_periodically
 from pipelet.domain.catalog import Catalog
-from pipelet.domain.errors import OperationalError, PipeletError
+from pipelet.domain.errors import PipeletError
+from pipelet.http_server.limits import Limits
 from pipelet.http_server.server import Server
 from pipelet.services.queue.maintenance import INTERVAL_SECONDS
 from pipelet.settings import Settings, local_url
 from pipelet.settings.addresses import networks
-from pipelet.wiring.api import Api, build_api, open_http_clients
+from pipelet.wiring.api import build_api, open_http_clients
 from pipelet.wiring.background import build_maintenance, build_sender
 from pipelet.wiring.blobs import open_blobs
 from pipelet.wiring.catalog import fetch_description, log_model, model_of_workers, read_catalog
@@ -42,41 +43,24 @@ _OPEN_FILES = (65_536, 61_440, 24_576, 10_240)
 """Limits of open files to ask for; the process takes the first that the system grants."""
 _RETENTION_INTERVAL = 60.0
 _SENDER_RESTART_DELAY = 1.0
+_MAX_METRICS_CONNECTIONS = 50
 
 
 def serve(
     *,
-    host: str | None = None,
-    port: int | None = None,
-    data_dir: Path | None = None,
-    workers: int | Literal["auto"] | None = None,
-    model: str | None = None,
-    app: str | None = None,
-    device: str | None = None,
+    host: Annotated[str | None, setting("host")] = None,
+    port: Annotated[int | None, setting("port")] = None,
+    data_dir: DataDir = None,
+    workers: Annotated[int | Literal["auto"] | None, setting("workers")] = None,
+    model: ModelName = None,
+    app: WorkerApp = None,
+    device: Device = None,
 ) -> None:
     """Run the service: the API and one worker for each GPU, or one on the CPU.
 
     It stores everything in the data directory. The first start makes a key for the user `local` and stores it there,
     so that `pipelet generate` on this machine needs no flags; on PostgreSQL, `pipelet keys create` makes the first key.
     Stop it with Ctrl-C: running requests may finish first, within a grace period.
-
-    Parameters
-    ----------
-    host
-        Address to listen on; 0.0.0.0 for every interface. [default: 127.0.0.1]
-    port
-        Port to listen on; 0 takes a free one. [default: 8000]
-    data_dir
-        Directory of the database, the files and the first key. [default: .pipelet]
-    workers
-        Number of workers; 0 runs the API alone, auto one worker for each GPU or one on the CPU. [default: auto]
-    model
-        Model to generate with: a name in the catalog, a hub id or a folder. [default: the demo model]
-    app
-        Needed only if the apps of the catalog use several models: load the model of this app, and serve every app
-        that uses it. [default: the only model]
-    device
-        Device that the model runs on: auto, cpu, cuda, cuda:1, mps. [default: auto]
     """
     chosen = settings.load(
         host=host, port=port, data_dir=data_dir, workers=workers, model=model, worker_app=app, device=device
@@ -89,7 +73,7 @@ def serve(
         model_of_workers(chosen, catalog)  # fail here, where the operator sees it, instead of in each worker
     prepare_data_dir(chosen)
     wait_for_database(chosen)  # before listening: clients are better refused than kept waiting
-    listener = _listen(chosen)
+    listener = listen_for_api(chosen)
     metrics_listener = listen_for_metrics(chosen)
     migrate(chosen)
     _allow_many_connections()
@@ -121,7 +105,7 @@ async def _serve(
             run_forever(sender.run, name="webhooks", expected=PipeletError, restart_delay=_SENDER_RESTART_DELAY),
         ]
         if metrics_listener is not None:
-            loops.append(_serve_metrics(api, metrics_listener))
+            loops.append(_serve_metrics(api.build_metrics_app(), metrics_listener))
 
         def stop() -> None:
             server.should_exit = True
@@ -137,12 +121,23 @@ async def _serve(
                     group.create_task(supervisor.run())
 
 
-async def _serve_metrics(api: Api, listener: socket.socket) -> None:
+async def _serve_metrics(app: Starlette, listener: socket.socket) -> None:
     """Serve the metrics until cancelled. The API continues without them if they fail."""
+    url = f"{local_url(*listener.getsockname()[:2])}/metrics"
+    server = Server(
+        app,
+        on_ready=lambda: log.info("metrics.ready", url=url),
+        on_stop=lambda: None,
+        limits=Limits(max_connections=_MAX_METRICS_CONNECTIONS),
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        await serve_metrics(api.build_metrics_app(), listener)
+        await asyncio.shield(serving)
     except Exception:  # they are a side task
         log.exception("metrics.failed")
+    finally:
+        server.should_exit = True
+        await asyncio.wait([serving])
 
 
 def _allow_many_connections(
@@ -158,27 +153,6 @@ def _allow_many_connections(
         with contextlib.suppress(ValueError, OSError):
             set_limit(resource.RLIMIT_NOFILE, (wanted, most))
             return
-
-
-def _listen(chosen: Settings) -> socket.socket:
-    """Bind the port before anything else starts: a second service on this port stops here and changes nothing."""
-    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
-    # Without the protocol, asyncio leaves Nagle's algorithm on, and kept-alive responses wait 40 ms for an ACK.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((chosen.host, chosen.port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            other = chosen.port + 1 if chosen.port < 65_535 else 8000
-            taken = f"Port {chosen.port} is taken, perhaps by another Pipelet."
-            reason = f"{taken} Stop it, or choose another port: --port {other}."
-        else:
-            reason = f"Listening on {chosen.host}:{chosen.port} failed: {error.strerror}. Choose --host and --port."
-        raise OperationalError(reason) from error
-    return listener
 
 
 def _print_banner(chosen: Settings, listener: socket.socket, secret: str | None) -> None:

@@ -1,33 +1,30 @@
 """`pipelet webhooks`: deliveries, their replay, and the signing keys."""
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
+from cyclopts.types import PositiveInt
 
 from pipelet import settings
-from pipelet.cli.database import CommandError, get_job, run_with_store
-from pipelet.cli.options import AsJson, DataDir
+from pipelet.cli.database import CommandError
+from pipelet.cli.options import AsJson, DataDir, RequestId
 from pipelet.cli.output import date, print_table
 from pipelet.domain.jobs.job import Job
-from pipelet.domain.ports.store import Store
 from pipelet.domain.webhooks.delivery import DeliveryReport, DeliveryState
 from pipelet.domain.webhooks.signing_keys import replace_all
 from pipelet.domain.webhooks.signing_keys import rotate as rotate_keys
+from pipelet.services.queue.admin import get_job
+from pipelet.wiring.store import open_store
 
 app = App(name="webhooks", help="List webhook deliveries, replay them, and rotate the signing keys.")
 
 
-def _positive(_type: object, value: int) -> None:
-    if value < 1:
-        raise ValueError("give a number, 1 or more")
-
-
 @app.command(name="list")
-def list_deliveries(
+async def list_deliveries(
     *,
     failed: bool = False,
-    limit: Annotated[int, Parameter(validator=_positive)] = 50,
+    limit: PositiveInt = 50,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -45,11 +42,9 @@ def list_deliveries(
         Only deliveries that have failed for good.
     limit
         Maximum number of deliveries.
-    as_json
-        Print one JSON list and nothing else.
     """
-    state = DeliveryState.FAILED if failed else None
-    reports = run_with_store(settings.load(data_dir=data_dir), lambda store: store.outbox.list_deliveries(state, limit))
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        reports = await store.outbox.list_deliveries(DeliveryState.FAILED if failed else None, limit)
     if as_json:
         print(json.dumps([_facts(report) for report in reports]))
         return
@@ -57,7 +52,7 @@ def list_deliveries(
 
 
 @app.command
-def replay(request_id: str, /, *, data_dir: DataDir = None) -> None:
+async def replay(request_id: RequestId, /, *, data_dir: DataDir = None) -> None:
     """Deliver the webhook of a request again, whether it was delivered before or not.
 
     A running service sends it at once; otherwise the next service does.
@@ -65,23 +60,15 @@ def replay(request_id: str, /, *, data_dir: DataDir = None) -> None:
     For example:
 
         pipelet webhooks replay rn5r12q9pdu6yvb3nxty
-
-    Parameters
-    ----------
-    request_id
-        Id of a request of any user.
     """
-
-    async def make_due(store: Store) -> None:
+    async with open_store(settings.load(data_dir=data_dir)) as store:
         if not await store.outbox.replay(request_id, store.clock.now()):
             raise CommandError(_not_replayable_reason(await get_job(store, request_id)))
-
-    run_with_store(settings.load(data_dir=data_dir), make_due)
     print(f"Due: the running service, or the next that starts, delivers the webhook of {request_id}.")
 
 
 @app.command
-def rotate(*, leaked: bool = False, data_dir: DataDir = None) -> None:
+async def rotate(*, leaked: bool = False, data_dir: DataDir = None) -> None:
     """Sign webhooks with the next key from now on.
 
     The next key has been published (/.well-known/jwks.json) for at least a day, and the previous key stays published
@@ -99,13 +86,11 @@ def rotate(*, leaked: bool = False, data_dir: DataDir = None) -> None:
     """
     from pipelet.webhooks.signing import generate_keypair  # the other commands do not need its library
 
-    async def change(store: Store) -> None:
+    async with open_store(settings.load(data_dir=data_dir)) as store:
         now = store.clock.now()
         await store.outbox.update_keys(
             lambda keys: replace_all(generate_keypair, now) if leaked else rotate_keys(keys, generate_keypair, now)
         )
-
-    run_with_store(settings.load(data_dir=data_dir), change)
     print("Replaced: all keys are new." if leaked else "Rotated: the next key signs webhooks from now on.")
 
 

@@ -3,13 +3,12 @@
 import asyncio
 import os
 import sys
-from pathlib import Path
 
 import structlog
 
 from pipelet import logs, settings, tracing
 from pipelet.cli.database import wait_for_database
-from pipelet.cli.options import Internal
+from pipelet.cli.options import DataDir, Device, Internal, ModelName, WorkerApp
 from pipelet.cli.signals import on_stop_signals
 from pipelet.concurrency.background import background
 from pipelet.concurrency.periodic import run_periodically
@@ -31,10 +30,10 @@ log = structlog.get_logger()
 def worker(
     *,
     name: str | None = None,
-    device: str | None = None,
-    model: str | None = None,
-    app: str | None = None,
-    data_dir: Path | None = None,
+    device: Device = None,
+    model: ModelName = None,
+    app: WorkerApp = None,
+    data_dir: DataDir = None,
     until_stdin_closes: Internal = False,
 ) -> int:
     """Run one worker: it claims requests from the queue and generates their images, until SIGTERM, Ctrl-C or a drain.
@@ -46,15 +45,6 @@ def worker(
     ----------
     name
         Unique name in logs and reports. [default: the host name and random letters]
-    device
-        Device that the model runs on: auto, cpu, cuda, cuda:1, mps. [default: auto]
-    model
-        Model to generate with: a name in the catalog, a hub id or a folder. [default: the demo model]
-    app
-        Needed only if the apps of the catalog use several models: load the model of this app, and serve every app
-        that uses it. [default: the only model]
-    data_dir
-        Directory of the database and the files. [default: .pipelet]
     until_stdin_closes
         Stop when standard input ends, so that the worker never outlives the process that started it.
     """

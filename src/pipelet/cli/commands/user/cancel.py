@@ -1,7 +1,7 @@
 """`pipelet cancel`: remove a request from the queue, or stop it."""
 
 from pipelet.cli.options import DEFAULT_CONNECTION, ConnectionOptions, connect
-from pipelet.client import NotCancellable
+from pipelet.client_types import NotCancellable
 
 
 def cancel(request_id: str, /, *, running: bool = False, connection: ConnectionOptions = DEFAULT_CONNECTION) -> None:

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 from pipelet.cli.download import prepare, save
 from pipelet.cli.options import DEFAULT_CONNECTION, AsJson, ConnectionOptions, connect
 from pipelet.cli.progress import follow
-from pipelet.client import ANY_APP, Client, NotCancellable, Submitted
+from pipelet.client import ANY_APP, Client
+from pipelet.client_types import NotCancellable, Submitted
 from pipelet.system.text import visible
 
 INTERRUPTED = 130
@@ -51,6 +52,8 @@ def generate(
     Ctrl-C cancels a queued request. A running request continues: `pipelet status ID --out .` fetches it later, and
     `pipelet cancel ID --running` stops it.
 
+    With --json it prints the id of the request, the files and the response of the service.
+
     Parameters
     ----------
     prompt
@@ -77,8 +80,6 @@ def generate(
         App that the request is sent to.
     out
         Folder for the files; created if missing.
-    as_json
-        Print one JSON object and nothing else: the id of the request, the files and the response of the service.
     wait
         Wait for the end; --no-wait prints the id of the request at once.
     """

@@ -7,7 +7,8 @@ from typing import Any
 from pipelet.cli.download import prepare, save
 from pipelet.cli.options import DEFAULT_CONNECTION, AsJson, ConnectionOptions, Switch, connect
 from pipelet.cli.progress import follow
-from pipelet.client import Client, Status
+from pipelet.client import Client
+from pipelet.client_types import Status
 from pipelet.system.text import visible
 
 FAILED = 1
@@ -24,6 +25,8 @@ def status(
 ) -> int:
     """Show the status of a request; when it has ended, its files, or why it failed (the exit code is then 1).
 
+    With --json it prints the response of the service, with the result if there is one.
+
     For example:
 
         pipelet status rn5r12q9pdu6yvb3nxty
@@ -38,8 +41,6 @@ def status(
         Wait for its end, and show the progress.
     out
         Folder for the files of a finished request; prints their paths.
-    as_json
-        Print one JSON object and nothing else: the response of the service, with the result if there is one.
     """
     if out is not None:
         prepare(out)
