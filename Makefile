@@ -8,7 +8,7 @@ export PYTHONPATH := $(CURDIR)/src
 SLOW = $(addprefix tests/,acceptance benchmarks cli clients engine fleet training api/test_openapi.py)
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-fast check bench docs train clean
+.PHONY: help demo serve test all-tests test-fast check bench docs train clean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +19,10 @@ demo: $(VENV)/.engine ## Start the service, generate images into demo-output/, s
 serve: $(VENV)/.engine ## Run the service until Ctrl-C (ARGS="--model z-image-turbo" for a real model)
 	$(VENV)/bin/python -m pipelet serve $(ARGS)
 
-test: check ## Check, then run all tests (ARGS="tests/cli -x" for some)
+test: $(VENV)/.dev ## Check, and run all tests at the same time (ARGS="tests/cli -x" for some)
+	@$(MAKE) --no-print-directory --jobs 2 check all-tests
+
+all-tests: $(VENV)/.dev
 	$(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that take no whole service and no torch, in a minute

@@ -12,6 +12,7 @@ import pytest
 from tests.support import fork_server
 from tests.support.servers import postgres as postgres_servers
 from tests.support.servers.s3 import S3Server
+from tests.support.servers.tcp import NO_AUTHORITY
 
 # A shell that runs us in the background has Ctrl-C ignored, and processes that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,6 +24,8 @@ sys.dont_write_bytecode = False
 # Engines generate with classes of the tests. They do not find them by being started in the repository.
 _PATHS = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _PATHS))
+# All servers are on this machine. To read the hundred authorities that it trusts takes a third of each start of an API.
+os.environ.setdefault("SSL_CERT_FILE", str(NO_AUTHORITY))
 # The user who runs the tests may have an account at AWS: no test should reach it.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
@@ -48,23 +51,35 @@ _FIRST = (
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Many tests wait for processes of their own, so two cores have time for three tests."""
-    return (os.cpu_count() or 1) * 3 // 2
+    """Many tests wait for processes of their own, so two cores have time for four tests."""
+    return (os.cpu_count() or 1) * 2
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the server of forked commands while workers of pytest collect: all use the same one."""
-    if config.getoption("numprocesses", None):
-        fork_server.address()
+    """Fork the workers of pytest from a process that has made their imports, and let all use one server of those."""
+    if config.getoption("numprocesses", None) and hasattr(os, "pidfd_open"):
+        python = fork_server.python(with_torch=_takes(config, "tests/engine"))
+        config.option.tx = [f"popen//python={python}"] * len(config.option.tx)
+
+
+def _takes(config: pytest.Config, folder: str) -> bool:
+    """Whether tests of this folder, or some of them, are to run."""
+    path = config.rootpath / folder
+    asked = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
+    is_ignored = any(path.is_relative_to(Path(each).absolute()) for each in config.getoption("ignore") or [])
+    return not is_ignored and any(path.is_relative_to(each) or each.is_relative_to(path) for each in asked)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put tests that share an expensive fixture, or at least their file, into one group: one worker runs that."""
     items.sort(key=_place)
     for item in items:
         if group := _group(item):
             item.add_marker(pytest.mark.xdist_group(group))
+            if hasattr(config, "workerinput") and hasattr(item, "_id"):
+                # pytest-xdist 3.8 appends the group in an attribute that pytest 9.2 no longer reads.
+                item._id = type(item._id).parse(f"{item.nodeid}@{group}")
 
 
 def _place(item: pytest.Item) -> int:

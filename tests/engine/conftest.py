@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from pipelet.domain.generation.image import ImageSpec, OutputFormat
 from pipelet.domain.ports.engine import MicroBatch
 from pipelet.engine.process import EngineProcess
 from tests.engine.calls import EngineOf, MakePart, MakeSpec, Pixels
+from tests.support.fork_server import children
 
 BACKENDS = "tests.support.backends"
 
@@ -53,20 +54,39 @@ def make_part(make_spec: MakeSpec) -> MakePart:
 
 
 @pytest.fixture
-def engine_of() -> EngineOf:
+def forked() -> Iterator[None]:
+    """Engines are forked from a process that has made their imports."""
+    with children.installed():
+        yield
+
+
+@pytest.fixture
+def forked_with_torch(forked: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of torch and diffusers, too."""
+    monkeypatch.setenv(children.WITH_TORCH, "1")
+
+
+@pytest.fixture
+def engine_of(forked: None) -> EngineOf:
     """An engine with a backend of `tests.support.backends`; its process is gone after the test."""
+    return _opened
 
-    @asynccontextmanager
-    async def opened(backend: str, **options: float) -> AsyncIterator[EngineProcess]:
-        engine = EngineProcess(
-            model=ModelConfig(name="zoo", source="zoo", backend=f"{BACKENDS}.{backend}"),
-            source="zoo",
-            load_timeout=options.get("load_timeout", 20.0),
-            stall_timeout=options.get("stall_timeout", 20.0),
-        )
-        try:
-            yield engine
-        finally:
-            await engine.stop()
 
-    return opened
+@pytest.fixture
+def cold_engine_of() -> EngineOf:
+    """An `engine_of` whose process is a new interpreter, as outside of tests."""
+    return _opened
+
+
+@asynccontextmanager
+async def _opened(backend: str, **options: float) -> AsyncIterator[EngineProcess]:
+    engine = EngineProcess(
+        model=ModelConfig(name="zoo", source="zoo", backend=f"{BACKENDS}.{backend}"),
+        source="zoo",
+        load_timeout=options.get("load_timeout", 20.0),
+        stall_timeout=options.get("stall_timeout", 20.0),
+    )
+    try:
+        yield engine
+    finally:
+        await engine.stop()

@@ -24,9 +24,9 @@ def open_files():
     return len(os.listdir("/proc/self/fd"))
 
 
-async def test_start_tells_what_was_loaded(engine_of: EngineOf) -> None:
+async def test_start_tells_what_was_loaded(cold_engine_of: EngineOf) -> None:
     """start returns model, device and load time; a second start of a running engine changes nothing."""
-    async with engine_of("gradient:Gradient") as engine:
+    async with cold_engine_of("gradient:Gradient") as engine:
         assert not engine.is_running
         info = await engine.start()
         pid = engine.pid
@@ -166,9 +166,9 @@ async def test_a_model_that_cannot_be_loaded(
             await engine.generate(make_part(), ignore)
 
 
-async def test_what_a_library_prints_does_not_disturb(engine_of: EngineOf, make_part: MakePart) -> None:
+async def test_what_a_library_prints_does_not_disturb(cold_engine_of: EngineOf, make_part: MakePart) -> None:
     """Messages on stdout, endless progress bars and broken text on stderr change nothing."""
-    async with engine_of("prints_to_stdout:Backend") as engine:
+    async with cold_engine_of("prints_to_stdout:Backend") as engine:
         await engine.start()
 
         pixels = await generated(engine, make_part())
@@ -191,9 +191,9 @@ async def test_a_process_that_dies_while_idle_is_noticed(engine_of: EngineOf, ma
         assert (await generated(engine, make_part())).any()
 
 
-async def test_deaths_leak_neither_files_nor_processes(engine_of: EngineOf, make_part: MakePart) -> None:
+async def test_deaths_leak_neither_files_nor_processes(cold_engine_of: EngineOf, make_part: MakePart) -> None:
     """After many deaths this process has as many open files as after the first."""
-    async with engine_of("while_generating.killed:Backend") as engine:
+    async with cold_engine_of("while_generating.killed:Backend") as engine:
         files = []
         for _ in range(6):
             await engine.start()

@@ -140,10 +140,10 @@ async def test_a_cancelled_start_leaves_no_process(engine_of: EngineOf) -> None:
 
 @pytest.mark.parametrize("moment", [0.0, 0.001, 0.01, 0.03, 0.1, 0.3])
 async def test_a_start_that_is_cancelled_leaves_nothing_behind(
-    engine_of: EngineOf, make_part: MakePart, moment: float
+    cold_engine_of: EngineOf, make_part: MakePart, moment: float
 ) -> None:
     """Whenever the start is given up, no process and no socket is left, and the next start works."""
-    async with engine_of("gradient:Gradient") as engine:
+    async with cold_engine_of("gradient:Gradient") as engine:
         before = descriptors()
         starting = asyncio.create_task(engine.start())
         await asyncio.wait([starting], timeout=moment)

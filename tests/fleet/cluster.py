@@ -3,19 +3,14 @@
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support import fork_server
 from tests.support.service import Service, environment, kill_any, stopped
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it speaks of its own next versions
-    from ray.cluster_utils import Cluster
 
 HEALTH = {
     "health_check_initial_delay_ms": 0,
@@ -27,7 +22,7 @@ HEALTH = {
 
 
 class Machines:
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Any) -> None:
         self._cluster = cluster
         self._nodes: list[Any] = []
         self.address: str = cluster.address
@@ -56,7 +51,11 @@ class Machines:
 
 @contextlib.contextmanager
 def three_machines() -> Iterator[Machines]:
-    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it speaks of its own next versions
+        from ray.cluster_utils import Cluster  # only here: each worker of pytest imports this module
+    unused = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    head = {"num_cpus": 0, "_system_config": HEALTH, **unused}
     with (
         tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
         _environment(environment({"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder})),
@@ -77,16 +76,15 @@ class Fleet:
     def __init__(
         self, machines: Machines, service: Service, *arguments: str, variables: Mapping[str, str] | None = None
     ) -> None:
-        command = [sys.executable, "-m", "pipelet", "fleet", "--address", machines.address, "--resource", "gpu=1"]
+        command = ["fleet", "--address", machines.address, "--resource", "gpu=1", *arguments]
         self._log_file = service.folder / f"fleet-{len(list(service.folder.glob('fleet-*')))}.log"
         with self._log_file.open("w") as log:
-            self.process = subprocess.Popen(
-                [*command, *arguments],
+            self.process = fork_server.start(
+                command,
                 cwd=service.folder,
                 env=environment(variables, **service.settings),
-                stdin=subprocess.DEVNULL,
-                stderr=log,
-                start_new_session=True,
+                stdout=log.fileno(),
+                stderr=log.fileno(),
             )
 
     def __enter__(self) -> "Fleet":

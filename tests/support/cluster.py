@@ -4,7 +4,7 @@ Every process is real. A supervisor starts again what dies, as systemd or Kubern
 """
 
 import contextlib
-import subprocess
+import secrets
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +20,8 @@ from tests.support.waiting import eventually
 
 LEASE_SECONDS = 2
 PREFIX = "chaos"
+_NAME = "WORKER_OF_TEST"
+"""Environment variable: tells the engines of one worker from those of another."""
 
 
 class Worker:
@@ -27,7 +29,8 @@ class Worker:
 
     def __init__(self, service: Service, variables: Mapping[str, str]) -> None:
         self._service = service
-        self._variables = variables
+        self._name = secrets.token_hex(8)
+        self._variables = {**variables, _NAME: self._name}
         self._is_wanted = True
         self._starting = threading.Lock()
         self._process = self._start()
@@ -45,10 +48,7 @@ class Worker:
                 self._process = self._start()
 
     def engine_pids(self) -> list[int]:
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-            return [int(child) for child in children]
-        return []
+        return self._service.engine_pids(variable=f"{_NAME}={self._name}")
 
     def send(self, number: Signals) -> None:
         if self._process.poll() is None:

@@ -17,8 +17,9 @@ from typing import Any, Self, TextIO
 
 import pytest
 
-from tests.support import fork_server
+from tests.support import fork_server, processes
 from tests.support.databases import empty_sqlite
+from tests.support.fork_server.children import WITH_TORCH
 from tests.support.jobs import APP
 from tests.support.waiting import eventually
 
@@ -74,7 +75,7 @@ class Service:
         folder: for the data directory, the catalog and the log.
         arguments: further ones for `pipelet serve`.
         backend: what generates, `module:Class`.
-        settings: by name without `PIPELET_`, in any case; they also apply to `run`.
+        settings: by name without `PIPELET_`, in any case; they also apply to `run`. A model among them needs torch.
         variables: others of the environment, by their whole names; they do, too.
     """
 
@@ -94,7 +95,8 @@ class Service:
         self._arguments = arguments
         self._output: TextIO | None = None
         self._workers: list[fork_server.Process] = []
-        self.variables = dict(variables or {})
+        with_torch = {WITH_TORCH: "1"} if settings and settings.get("model") else {}
+        self.variables = with_torch | dict(variables or {})
         self._token = secrets.token_hex(8)
         self.port = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +118,7 @@ class Service:
             self.kill()
 
     def _left_over(self) -> str:
-        return f"nothing is left after a stop; there is {[*map(_arguments, self.pids())]}\n{self.log()}"
+        return f"nothing is left after a stop; there is {[*map(processes.arguments, self.pids())]}\n{self.log()}"
 
     def start(self, *, within: float = 60.0) -> None:
         """Returns when it listens; see `wait_for_worker`."""
@@ -190,14 +192,16 @@ class Service:
     def pids(self) -> list[int]:
         """All living processes of this service: those that we started, and all that have inherited our mark."""
         started = _pids_of(self.process, *self._workers)
-        return [*started, *(set(_marked(f"{_MARK}={self._token}".encode())) - set(started))]
+        return [*started, *(set(processes.marked(f"{_MARK}={self._token}")) - set(started))]
 
     def worker_pids(self) -> list[int]:
         started = _pids_of(*self._workers)
-        return [pid for pid in self.pids() if pid in started or b"worker" in _arguments(pid)]
+        return [pid for pid in self.pids() if pid in started or b"worker" in processes.arguments(pid)]
 
-    def engine_pids(self) -> list[int]:
-        return [pid for pid in self.pids() if b"pipelet.engine.child" in _arguments(pid)]
+    def engine_pids(self, *, variable: str = "") -> list[int]:
+        """All, or those of workers that were started with a `variable`, as `NAME=value`."""
+        pids = processes.marked(variable) if variable else self.pids()
+        return [pid for pid in pids if b"pipelet.engine.child" in processes.arguments(pid)]
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -303,29 +307,6 @@ def _first_line(output: TextIO, process: fork_server.Process, within: float) -> 
 def _pids_of(*processes: fork_server.Process | None) -> list[int]:
     """Of those that live."""
     return [process.pid for process in processes if process is not None and process.poll() is None]
-
-
-def _marked(mark: bytes) -> list[int]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            try:
-                if mark in (folder / "environ").read_bytes().split(b"\0") and not _is_zombie(folder):
-                    found.append(int(folder.name))
-            except OSError:  # it has just ended
-                continue
-    return found
-
-
-def _is_zombie(folder: Path) -> bool:
-    return (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
-def _arguments(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return []
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from pipelet.store.sqlite import open_sqlite
 from pipelet.worker.config import WorkerConfig
 from pipelet.worker.worker import Worker
 from tests.support.databases import empty_sqlite
+from tests.support.fork_server import children
 from tests.support.jobs import APP
 from tests.support.waiting import until
 
@@ -116,5 +117,6 @@ class WorkerHarness:
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[WorkerHarness]:
     harness = WorkerHarness(tmp_path)
-    yield harness
+    with children.installed():
+        yield harness
     harness.store.close()

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from pipelet.worker.supervisor import Supervisor
+from tests.support.fork_server.children import COLD
 from tests.support.waiting import until
 from tests.worker.conftest import WorkerHarness
 
@@ -29,7 +30,7 @@ async def test_a_process_that_cannot_be_started_is_tried_again(harness: WorkerHa
     supervisor = Supervisor(
         ["cpu"],
         host="here",
-        environment={"TOO_LONG": "x" * 200_000},  # Linux takes half of that
+        environment={COLD: "1", "TOO_LONG": "x" * 200_000},  # Linux takes half of that
         grace_seconds=1.0,
         store=harness.store,
         clock=harness.clock,

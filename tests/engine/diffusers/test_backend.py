@@ -117,6 +117,7 @@ def test_what_would_break_inside_is_refused(tiny: DiffusersBackend, make_spec: M
         generate_images(tiny, make_spec(num_inference_steps=0))
 
 
+@pytest.mark.usefixtures("forked_with_torch")
 async def test_memory_that_is_not_there_is_out_of_memory(tiny_z_image: str, make_part: MakePart) -> None:
     """An image that the machine cannot hold raises OutOfMemory, and the same process generates a smaller one."""
     engine = EngineProcess(
@@ -134,6 +135,7 @@ async def test_memory_that_is_not_there_is_out_of_memory(tiny_z_image: str, make
     await engine.stop()
 
 
+@pytest.mark.usefixtures("forked_with_torch")
 async def test_a_checkpoint_through_its_own_process(
     tiny: DiffusersBackend, tiny_z_image: str, make_spec: MakeSpec, make_part: MakePart
 ) -> None:

@@ -192,6 +192,7 @@ def test_text_alone_is_still_generated_by_models_that_edit(edits_of: EditsOf, ma
         generate_images(plain, make_spec(), input_images=[FIRST])
 
 
+@pytest.mark.usefixtures("forked_with_torch")
 async def test_an_edit_through_its_own_process(edits_of: EditsOf, make_edit: MakeSpec, make_part: MakePart) -> None:
     """The same bytes, with images that travelled through shared memory."""
     edits = edits_of("omni")
