@@ -1,6 +1,7 @@
 """The application: services, middleware and the routes of every API."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -13,7 +14,7 @@ from pipelet.api.dependencies import Dependencies, StreamTimeouts
 from pipelet.api.fal.fast_path import FastPath
 from pipelet.api.fal.input.schema import input_model
 from pipelet.api.fal.input.webhook_target import IsAllowedAddress
-from pipelet.api.fal.routes import STATUS, fal_routes
+from pipelet.api.fal.routes import STATUS, describe_routes, fal_routes
 from pipelet.api.fal.submit import SubmitSchema, submit
 from pipelet.api.middleware.access_log import AccessLog, AccessLogLevel
 from pipelet.api.middleware.cors import SelectiveCORS
@@ -85,7 +86,6 @@ def build_api(
     app.router.routes += operations_routes(store, health=health, metrics=metrics, signed_files=signed_files)
     error_handlers.add_handlers(app)
     _add_middleware(app, allowed_origins, access_log)
-    openapi.add_security(app)
     return app
 
 
@@ -112,7 +112,8 @@ def _add_fal(app: FastAPI, catalog: Catalog, is_allowed_address: IsAllowedAddres
     models = {each.name: input_model(each, catalog.model_of(each)) for each in served}
     edit_app = next((each.name for each in served if each.task == EDIT), None)
     app.state.fal = SubmitSchema(input_models=models, edit_app=edit_app, is_allowed_address=is_allowed_address)
-    app.router.routes += fal_routes(catalog, models)
+    app.router.routes += fal_routes(models)
+    openapi.describe(app, partial(describe_routes, catalog, models))
     app.add_middleware(FastPath, submit=submit, status=STATUS, served=models)
 
 

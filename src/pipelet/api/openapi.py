@@ -1,8 +1,10 @@
 """The OpenAPI document: its introduction, and the ways to send a key."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 ABOUT = """Image generation behind fal's queue API: submit, poll `status_url` until `COMPLETED`, read `response_url`.
 
@@ -20,11 +22,16 @@ _SCHEMES = {
 }
 
 
-def add_security(app: FastAPI) -> None:
-    """Name the security schemes in the document, once it is generated."""
+def describe(app: FastAPI, routes: Callable[[], Iterable[APIRoute]]) -> None:
+    """Generate the document of `routes` when it is first read: it takes a tenth of the time of a start.
+
+    It names the security schemes, too.
+    """
     generate = app.openapi
 
     def with_security() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.router.routes += routes()  # after all others, so that no request reaches them
         document = generate()
         document["components"]["securitySchemes"] = _SCHEMES
         # In the order of use; the routes themselves are in the order of traffic.

@@ -34,6 +34,8 @@ class Route(routing.Route):
     GET route also takes HEAD, which monitors send.
     """
 
+    endpoint: Handler
+
     def __init__(
         self, method: str, path: str, handler: Handler, operation: Operation | None = None, *, is_exact: bool = False
     ) -> None:
@@ -49,7 +51,7 @@ class Route(routing.Route):
 
 
 def described(route: Route, path: str, operation: Operation, extra: dict[str, Any]) -> APIRoute:
-    """What FastAPI describes in OpenAPI, with `extra`. It comes after the route itself, so no request reaches it."""
+    """What FastAPI describes in OpenAPI, with `extra`. It serves no request."""
     return APIRoute(
         path,
         route.endpoint,

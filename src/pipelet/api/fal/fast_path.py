@@ -47,5 +47,5 @@ class FastPath:
             case ["", "fal", "queue", app, "requests", request_id, "status"] if app and request_id:
                 scope["path_params"] = {"app": app, "request_id": request_id}
                 scope["route"] = self._status  # for the access log
-                return self._status.handler
+                return self._status.endpoint
         return None

@@ -1,6 +1,6 @@
 """Every path of fal's protocol, in one table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
@@ -43,17 +43,21 @@ PROXY = "/fal/proxy"
 """All methods; see `proxy`."""
 
 
-def fal_routes(catalog: Catalog, input_models: Mapping[str, InputModel]) -> Iterator[BaseRoute]:
-    """The table, then its description. Submits have a path for each app, which is described with the app's input."""
-    documented: list[APIRoute] = []
+def fal_routes(served: Iterable[str]) -> Iterator[BaseRoute]:
+    """The table. Submits to the apps that are `served` have paths of their own."""
     for route in ROUTES:
         if route.operation is not None and route.method == "POST":
-            for app, model in input_models.items():
-                path = route.path.format(app=app)
-                yield Route(route.method, path, route.endpoint)
-                documented.append(described(route, path, route.operation, submit_extra(route.operation, model)))
-        elif route.operation is not None:
-            documented.append(described(route, route.path, route.operation, read_extra(route.operation, catalog)))
+            yield from (Route(route.method, route.path.format(app=app), route.endpoint) for app in served)
         yield route
     yield from (AsgiRoute(path, Proxy(), include_in_schema=False) for path in (PROXY, f"{PROXY}/"))
-    yield from documented
+
+
+def describe_routes(catalog: Catalog, input_models: Mapping[str, InputModel]) -> Iterator[APIRoute]:
+    """The table as OpenAPI has it: a submit for each app, with the app's input."""
+    for route in ROUTES:
+        about = route.operation
+        if about is not None and route.method == "POST":
+            for app, model in input_models.items():
+                yield described(route, route.path.format(app=app), about, submit_extra(about, model))
+        elif about is not None:
+            yield described(route, route.path, about, read_extra(about, catalog))
