@@ -21,7 +21,7 @@ from benchmarks.lib.service import APP, Service, scratch, serving
 from benchmarks.lib.table import Line, Ratio, in_us, load_now, median, show
 from pipelet.domain.accounts.api_keys import hash_secret
 from pipelet.domain.jobs.job import Job
-from pipelet.store.rows.jobs import job_columns
+from pipelet.store.rows import job_columns
 from pipelet.store.sqlite import SqliteStore, open_sqlite
 from pipelet.store.sqlite.connection.queries import SQL
 

@@ -21,9 +21,9 @@ from benchmarks.lib.service import scratch, serving
 from benchmarks.lib.table import Line, Ratio, in_us, load_now, median, percentile, show
 from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, new_secret
 from pipelet.domain.jobs.job import Job
+from pipelet.store import rows
 from pipelet.store.postgres import PostgresStore, open_postgres
 from pipelet.store.postgres.connection.queries import SQL
-from pipelet.store.rows import jobs as rows
 
 _MOST_TIMES = 2.0
 _SUBMITTERS = 16

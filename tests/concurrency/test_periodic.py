@@ -1,19 +1,17 @@
 """Loops that survive a failing run."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from pipelet.concurrency.periodic import run_forever, run_periodically
-
-Loop = Callable[..., Coroutine[Any, Any, None]]
+from pipelet.concurrency.periodic import run_periodically
 
 
-async def _runs(loop: Loop, failures: list[Exception], **options: Any) -> list[Any]:
-    """Run `loop` until a run succeeds after `failures`; returns what it logged."""
+async def _runs(seconds: float, failures: list[Exception]) -> list[MutableMapping[str, Any]]:
+    """Run a loop until a run succeeds after `failures`; returns what it logged."""
     succeeded = asyncio.Event()
     left = list(failures)
 
@@ -23,7 +21,8 @@ async def _runs(loop: Loop, failures: list[Exception], **options: Any) -> list[A
         succeeded.set()
 
     with capture_logs() as lines:
-        task = asyncio.create_task(loop(run, name="x", expected=ConnectionError, max_backoff=0.001, **options))
+        loop = run_periodically(seconds, run, name="x", expected=ConnectionError, max_backoff=0.001)
+        task = asyncio.create_task(loop)
         async with asyncio.timeout(20):
             await succeeded.wait()
         task.cancel()
@@ -32,11 +31,11 @@ async def _runs(loop: Loop, failures: list[Exception], **options: Any) -> list[A
     return list(lines)
 
 
-@pytest.mark.parametrize("loop", [lambda run, **options: run_periodically(0.001, run, **options), run_forever])
-async def test_a_failed_run_is_logged_and_the_loop_continues(loop: Loop) -> None:
+@pytest.mark.parametrize("seconds", [0.001, 0])
+async def test_a_failed_run_is_logged_and_the_loop_continues(seconds: float) -> None:
     """An expected error is a warning with its message; any other is a crash, logged with its traceback."""
     error = ZeroDivisionError("bug")
-    lines = await _runs(loop, [ConnectionError("gone"), error])
+    lines = await _runs(seconds, [ConnectionError("gone"), error])
 
     assert [("loop.failed", "warning", "gone"), ("loop.crashed", "error", repr(error))] == [
         (line["event"], line["log_level"], line["reason"]) for line in lines
@@ -45,13 +44,13 @@ async def test_a_failed_run_is_logged_and_the_loop_continues(loop: Loop) -> None
 
 
 async def test_work_that_returns_is_started_again() -> None:
-    """`run_forever` starts the next run as soon as one returns, where it has no restart delay."""
+    """With a wait of 0, the next run starts as soon as one returns."""
     runs = asyncio.Semaphore(0)
 
     async def run() -> None:
         runs.release()
 
-    task = asyncio.create_task(run_forever(run, name="x", expected=()))
+    task = asyncio.create_task(run_periodically(0, run, name="x", expected=()))
     async with asyncio.timeout(20):
         for _ in range(3):
             await runs.acquire()
@@ -69,7 +68,7 @@ async def test_a_cancelled_loop_ends_although_its_cleanup_fails() -> None:
         finally:
             raise ConnectionError("closing failed")
 
-    task = asyncio.create_task(run_forever(run, name="x", expected=ConnectionError))
+    task = asyncio.create_task(run_periodically(0, run, name="x", expected=ConnectionError))
     await started.wait()
     task.cancel()
 

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.generation.image import ImageSpec, InputImage, OutputFormat
 from pipelet.domain.ports.engine import EffectiveParameters
+from pipelet.engine.backend import GenerationReport
 from pipelet.engine.messages import (
     Cancel,
     Generate,
@@ -48,15 +49,16 @@ def test_a_micro_batch_arrives_as_it_was_sent_and_is_one_line(prompt, negative, 
 def test_every_other_message_arrives_as_it_was_sent() -> None:
     """Load keeps its model's tuples, and the small messages their fields."""
     model = ModelConfig(name="demo", source="package:demo", special_tokens=("<think>",), max_prompt_tokens=1504)
+    used = EffectiveParameters(prompt="ä", negative_prompt=None, sampler="Euler")
     sent: list[Message] = [
         Load(model=model, source="/models/x y", device="cpu"),
         Cancel(number=4),
         Ready(device="cpu", seconds=0.5),
         LoadFailed(message="No\nweights"),
         TasksDone(number=4, done=2),
-        Generated(number=4, seconds=1.5),
-        Generated(number=5, seconds=1.5, used=EffectiveParameters(prompt="ä", negative_prompt=None, sampler="Euler")),
-        Generated(number=4, seconds=1.5, has_nsfw_concepts=(True, False), notes=("cut",)),
+        Generated(number=4, seconds=1.5, report=GenerationReport()),
+        Generated(number=5, seconds=1.5, report=GenerationReport(used=used)),
+        Generated(number=4, seconds=1.5, report=GenerationReport(has_nsfw_concepts=(True, False), notes=("cut",))),
         GenerateFailed(number=4, kind="refused", message="Zu groß"),
     ]
 

@@ -6,7 +6,7 @@ from pipelet.domain.capacity.cost_model import PRIOR_GENERATE, CostCoefficients,
 from pipelet.domain.capacity.workers import WorkerHeartbeat
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.ports.store import Store
-from pipelet.fleet.demand import read_demand
+from pipelet.fleet.policy import read_demand
 from tests.support.jobs import APP, claim_request, make_job, make_spec
 
 NOW = 1_000_000.0

@@ -62,10 +62,9 @@ def test_more_work_never_asks_for_fewer_workers(
 
 def test_up_at_once_and_down_with_patience() -> None:
     """More is wanted as soon as it is needed; less when nothing more was needed for as long as the goal says."""
-    wanted, needs = [], StabilizationWindow()
+    wanted, needs = [], StabilizationWindow(300.0)
     for now, need in [(0, 1), (10, 5), (20, 2), (150, 3), (309, 2), (310, 2), (449, 2), (450, 2)]:
-        needs = needs.add(need, now=now, scale_down_delay_seconds=300.0)
-        wanted.append(needs.max)
+        wanted.append(needs.add(need, now=now))
 
     assert [1, 5, 5, 5, 5, 3, 3, 2] == wanted
 
@@ -73,13 +72,12 @@ def test_up_at_once_and_down_with_patience() -> None:
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 9)), min_size=1))
 def test_needs_that_swing_do_not_move_workers(steps: list[tuple[int, int]]) -> None:
     """Whatever was needed within the goal's patience is still there."""
-    now, needs, history = 0, StabilizationWindow(), []
+    now, needs, history = 0, StabilizationWindow(300.0), []
     for seconds, need in steps:
         now += seconds
         history.append((now, need))
-        needs = needs.add(need, now=now, scale_down_delay_seconds=300.0)
 
-        assert max(need for at, need in history if now - at < 300) == needs.max
+        assert max(need for at, need in history if now - at < 300) == needs.add(need, now=now)
 
 
 def replica(number: int, state: ReplicaState = RUNNING, config_hash: str = "new") -> Replica:

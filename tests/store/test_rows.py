@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelet.domain.generation.image import InputImage, OutputFormat
 from pipelet.domain.jobs.outcome import FailureKind
-from pipelet.store.rows import jobs as rows
+from pipelet.store import rows
 from tests.support.jobs import make_job, success
 
 

@@ -78,8 +78,8 @@ class SenderHarness:
         """What is known once so many attempts have ended."""
 
         async def ended() -> DeliveryReport | None:
-            report = await self.store.outbox.get_delivery(job.id)
-            return report if report is not None and len(report.attempts) >= times else None
+            reports = await self.store.outbox.list_deliveries(None, 100)
+            return next((each for each in reports if each.job_id == job.id and len(each.attempts) >= times), None)
 
         return await until(ended)
 

@@ -12,7 +12,6 @@ import pytest
 from pipelet.blobs.disk import DiskBlobStore
 from pipelet.domain.capacity.workers import WorkerHeartbeat
 from pipelet.domain.catalog import ModelConfig
-from pipelet.domain.clock import SystemClock
 from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.engine.process import EngineProcess
@@ -34,7 +33,6 @@ class WorkerHarness:
         self.store = open_sqlite(path)
         self.files = folder / "files"
         self.blobs = DiskBlobStore(self.files, signing_key=b"k", url_ttl_seconds=60)
-        self.clock = SystemClock()
         self.engines: list[EngineProcess] = []
 
     def build(
@@ -68,7 +66,7 @@ class WorkerHarness:
             stall_timeout=stall_timeout_seconds,
         )
         self.engines.append(engine)
-        return Worker(config, store=self.store, blobs=blobs or self.blobs, engine=engine, clock=self.clock)
+        return Worker(config, store=self.store, blobs=blobs or self.blobs, engine=engine)
 
     @asynccontextmanager
     async def worker(self, backend: str = "gradient:Gradient", **options: Any) -> AsyncIterator[Worker]:

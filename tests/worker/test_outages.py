@@ -33,7 +33,6 @@ async def test_a_process_that_cannot_be_started_is_tried_again(harness: WorkerHa
         environment={COLD: "1", "TOO_LONG": "x" * 200_000},  # Linux takes half of that
         grace_seconds=1.0,
         store=harness.store,
-        clock=harness.clock,
     )
     with structlog.testing.capture_logs() as logs:
         running = asyncio.create_task(supervisor.run())

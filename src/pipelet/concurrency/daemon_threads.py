@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
-from weakref import WeakValueDictionary
+
+from pipelet.concurrency.fair_semaphore import FairSemaphore
 
 T = TypeVar("T")
 
@@ -19,7 +20,7 @@ class NoFreeThread(Exception):
 
 
 class DaemonThreadPool:
-    """Runs functions in daemon threads, each in a new one.
+    """Runs functions in daemon threads, each in a new one. Waiting users take turns, as in `FairSemaphore`.
 
     Args:
         max_workers: maximum number of threads at a time.
@@ -28,11 +29,12 @@ class DaemonThreadPool:
     """
 
     def __init__(self, max_workers: int, *, name: str, per_user: int | None = None) -> None:
-        self._free = asyncio.Semaphore(max_workers)
-        self._per_user = per_user or max_workers
-        # Weak: a user without a thread and without a waiter is dropped.
-        self._free_of_user: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._turns = FairSemaphore(max_workers, per_user or max_workers)
         self._name = name
+
+    @property
+    def free(self) -> int:
+        return self._turns.free
 
     async def run(self, work: Callable[[], T], *, user: str = "", max_wait_seconds: float | None = None) -> T:
         """Return what `work` returns, or raise what it raises.
@@ -42,10 +44,9 @@ class DaemonThreadPool:
         Raises:
             NoFreeThread: no thread was free for `max_wait_seconds`.
         """
-        of_user = self._free_of_user.setdefault(user, asyncio.Semaphore(self._per_user))
         try:
             async with asyncio.timeout(max_wait_seconds):
-                await self._acquire(of_user)
+                await self._turns.take(user)
         except TimeoutError as error:
             raise NoFreeThread from error
         loop = asyncio.get_running_loop()
@@ -58,19 +59,7 @@ class DaemonThreadPool:
             except BaseException as error:  # noqa: BLE001 - raised in the caller
                 outcome.set_exception(error)
             with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
-                loop.call_soon_threadsafe(self._release, of_user)
+                loop.call_soon_threadsafe(self._turns.release, user)
 
         threading.Thread(target=run, name=self._name, daemon=True).start()
         return await asyncio.wrap_future(outcome)
-
-    async def _acquire(self, of_user: asyncio.Semaphore) -> None:
-        await of_user.acquire()
-        try:
-            await self._free.acquire()
-        except BaseException:
-            of_user.release()
-            raise
-
-    def _release(self, of_user: asyncio.Semaphore) -> None:
-        self._free.release()
-        of_user.release()

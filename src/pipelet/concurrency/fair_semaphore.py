@@ -3,12 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
-
-from pipelet.concurrency.daemon_threads import DaemonThreadPool
-
-T = TypeVar("T")
+from collections.abc import AsyncIterator
 
 
 class FairSemaphore:
@@ -35,13 +30,14 @@ class FairSemaphore:
     async def acquire(self, user: str, units: int = 1) -> AsyncIterator[None]:
         """Hold `units`, at most `per_user`, while inside. A timeout is the caller's to set."""
         units = min(units, self._per_user)
-        await self._wait_for_turn(user, units)
+        await self.take(user, units)
         try:
             yield
         finally:
-            self._release(user, units)
+            self.release(user, units)
 
-    async def _wait_for_turn(self, user: str, units: int) -> None:
+    async def take(self, user: str, units: int = 1) -> None:
+        """Wait for a turn, and hold `units` until `release`."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[turn] = (user, units)
         self._admit()
@@ -49,12 +45,12 @@ class FairSemaphore:
             await turn
         except asyncio.CancelledError:
             if self._waiting.pop(turn, None) is None:  # admitted in the same moment
-                self._release(user, units)
+                self.release(user, units)
             else:
                 self._admit()  # it may have blocked others
             raise
 
-    def _release(self, user: str, units: int) -> None:
+    def release(self, user: str, units: int = 1) -> None:
         self._free += units
         self._held[user] -= units
         if not self._held[user]:
@@ -74,26 +70,3 @@ class FairSemaphore:
 
     def _is_eligible(self, turn: asyncio.Future[None], user: str, units: int) -> bool:
         return not turn.done() and self._held[user] + units <= self._per_user  # done: just cancelled
-
-
-class FairThreadPool:
-    """Daemon threads with a cap per user."""
-
-    def __init__(self, total: int, per_user: int, *, name: str) -> None:
-        self._threads = DaemonThreadPool(total, name=name)
-        self._turns = FairSemaphore(total, per_user)
-
-    @property
-    def free(self) -> int:
-        return self._turns.free
-
-    async def run(self, user: str, work: Callable[[], T]) -> T:
-        async with contextlib.AsyncExitStack() as turn:
-            await turn.enter_async_context(self._turns.acquire(user))
-            running = asyncio.ensure_future(self._threads.run(work))
-            try:
-                return await asyncio.shield(running)
-            except asyncio.CancelledError:
-                kept = turn.pop_all()  # a thread cannot be stopped: it counts until it ends
-                running.add_done_callback(lambda _: asyncio.ensure_future(kept.aclose()))
-                raise

@@ -26,6 +26,7 @@ async def run_periodically(
     """Await `run`, wait `seconds`, and repeat, until cancelled. A failed run is logged and retried with backoff.
 
     Args:
+        seconds: wait between runs; 0 for work that waits by itself.
         expected: errors that are logged as a warning with their message; any other is a bug, logged with its traceback.
         max_backoff: maximum seconds between failing runs; by default 5, or `seconds` where that is longer.
     """
@@ -44,23 +45,3 @@ async def run_periodically(
         else:
             backoff.reset()
             await asyncio.sleep(seconds)
-
-
-async def run_forever(
-    run: Callable[[], Awaitable[object]],
-    *,
-    name: str,
-    expected: type[Exception] | tuple[type[Exception], ...],
-    restart_delay: float = 0.0,
-    max_backoff: float | None = None,
-) -> None:
-    """Await `run` and start it again whenever it returns or fails, until cancelled.
-
-    For work that waits by itself: a loop that should never end, or a run that returns when the next one is due.
-
-    Args:
-        expected: as in `run_periodically`.
-        restart_delay: seconds before the next start.
-        max_backoff: as in `run_periodically`.
-    """
-    await run_periodically(restart_delay, run, name=name, expected=expected, max_backoff=max_backoff)

@@ -11,6 +11,8 @@ _ENCODE = (
     "as %3F, : as %3A, [ as %5B, ] as %5D"
 )
 _LOOKS_LIKE = "must look like postgresql://user:password@host:5432/database"
+_HOSTS_LOOK_LIKE = f"{_LOOKS_LIKE}; several hosts as a:5432,b:5432, and an IPv6 address in brackets"
+_QUERY_LOOKS_LIKE = f"{_LOOKS_LIKE}, and what follows a ? like sslmode=require&application_name=pipelet"
 
 
 def fault_of(url: str) -> str | None:
@@ -22,20 +24,12 @@ def fault_of(url: str) -> str | None:
     if "#" in url or "@" in hosts + path or _ESCAPE.search(user) or set("[]") & set(user):
         return _ENCODE
     if hosts and not all(map(_is_host, hosts.split(","))):
-        return (
-            _ENCODE
-            if "@" in query
-            else f"{_LOOKS_LIKE}; several hosts as a:5432,b:5432, and an IPv6 address in brackets"
-        )
+        return _ENCODE if "@" in query else _HOSTS_LOOK_LIKE
     try:
         urlsplit(url)
         values = parse_qs(query, strict_parsing=True) if query else {}
     except ValueError:
-        return (
-            _ENCODE
-            if "@" in query
-            else f"{_LOOKS_LIKE}, and what follows a ? like sslmode=require&application_name=pipelet"
-        )
+        return _ENCODE if "@" in query else _QUERY_LOOKS_LIKE
     if not all(map(_is_port, values.get("port", ["1"])[-1].split(","))):
         return "has a port in its query that is none"
     if "," in values.get("host", [""])[-1] and "" in values["host"][-1].split(","):
@@ -50,9 +44,9 @@ def name_of(url: str) -> str:
     _, _, path, _ = _split(url)
     values = _query(url)
     database = path.removeprefix("/") or values.get("dbname") or values.get("database") or ""
-    return ",".join(f"{_bracketed(host)}:{port}" for host, port in hosts_of(url) or [("localhost", _DEFAULT_PORT)]) + (
-        f"/{database}" if database else ""
-    )
+    hosts = hosts_of(url) or [("localhost", _DEFAULT_PORT)]
+    named = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in hosts)
+    return f"{named}/{database}" if database else named
 
 
 def hosts_of(url: str) -> list[tuple[str, int]]:
@@ -97,7 +91,3 @@ def _is_host(text: str) -> bool:
 
 def _is_port(text: str) -> bool:
     return text.isdecimal() and 0 < int(text) < 65536
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -65,12 +65,12 @@ class Parent:
             os._exit(0)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelet.engine.child", description=__doc__)
     parser.add_argument("--control", type=int, required=True, help="descriptor of the socket to the parent")
     parser.add_argument("--inbox", type=int, required=True, help="descriptor of the file for input images")
     parser.add_argument("--slots", required=True, help="descriptors of the files for pixels, comma separated")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     slots = [int(slot) for slot in options.slots.split(",")]
     for descriptor in (options.control, options.inbox, *slots):
         os.set_inheritable(descriptor, False)
@@ -135,14 +135,7 @@ def generate(
         )
     except Exception as error:  # noqa: BLE001 - the edge of the process: reported, and the next can come
         return _failed(number, error)
-    report = report or GenerationReport()
-    return Generated(
-        number=number,
-        seconds=time.perf_counter() - started,
-        used=report.used,
-        has_nsfw_concepts=report.has_nsfw_concepts,
-        notes=report.notes,
-    )
+    return Generated(number=number, seconds=time.perf_counter() - started, report=report or GenerationReport())
 
 
 def _backend_factory(name: str) -> BackendFactory:

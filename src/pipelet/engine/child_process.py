@@ -7,6 +7,7 @@ import socket
 import sys
 from collections import deque
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import cast
 
 import structlog
@@ -25,37 +26,30 @@ _MAX_LINES = 20
 _MAX_LINE_BYTES = 500
 
 
+@dataclass(kw_only=True, eq=False)
 class ChildProcess:
     """Everything that belongs to one child process."""
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        output: "OutputReader",
-        slots: Slots,
-        inbox: InputBuffer,
-    ) -> None:
-        self.process = process
-        self.slots = slots
-        self.inbox = inbox
-        self._reader = reader
-        self._writer = writer
-        self._output = output
-        self._closed = False
-        self._killed_by_us = False
+    process: asyncio.subprocess.Process
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    output: "OutputReader"
+    slots: Slots
+    inbox: InputBuffer
+    is_closed: bool = False
+    was_killed: bool = False
+    """Whether `kill` ended it."""
 
     @property
     def is_alive(self) -> bool:
-        return self.process.returncode is None and not self._closed and not self._reader.at_eof()
+        return self.process.returncode is None and not self.is_closed and not self.reader.at_eof()
 
     def send(self, message: messages.FromParent) -> None:
         """Send without waiting: messages are small, and the child reads them even while it generates.
 
         If the child is gone, the next `receive` says how it exited.
         """
-        self._writer.write(messages.encode(message))
+        self.writer.write(messages.encode(message))
 
     async def receive(self, within: float) -> messages.FromChild:
         """Return the next message.
@@ -66,7 +60,7 @@ class ChildProcess:
         """
         try:
             async with asyncio.timeout(within):
-                line = await self._reader.readline()
+                line = await self.reader.readline()
         except ConnectionError:
             line = b""
         if not line.endswith(b"\n"):
@@ -80,26 +74,26 @@ class ChildProcess:
 
     def stderr_tail(self) -> str:
         """Return the last line of the process's output as a sentence."""
-        line = self._output.last_line()
+        line = self.output.last_line()
         return f"Its last output: {line}" if line else ""
 
     async def close(self) -> None:
         """End the process, killing it after five seconds, and release its resources."""
-        self._closed = True
-        self._writer.close()
+        self.is_closed = True
+        self.writer.close()
         try:
             async with asyncio.timeout(_EXIT_SECONDS):
                 await self.process.wait()
         except TimeoutError:
             await self.kill()
-        await self._output.finish()
+        await self.output.finish()
         self.slots.close()
         self.inbox.close()
 
     async def kill(self) -> None:
         """Kill the process and its children."""
         if self.process.returncode is None:
-            self._killed_by_us = True
+            self.was_killed = True
             # It may have exited already, unnoticed. (macOS reports that as a lack of permission.)
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -108,7 +102,7 @@ class ChildProcess:
 
     def _exit_reason(self) -> str:
         code = self.process.returncode or 0
-        if code == -signal.SIGKILL and not self._killed_by_us:
+        if code == -signal.SIGKILL and not self.was_killed:
             return (
                 "The engine process was killed (SIGKILL): by hand, or by the kernel because the machine ran out of "
                 "memory."
@@ -180,7 +174,7 @@ async def spawn(*, hub: bool = False) -> ChildProcess:
         child_control.close()
         child_printed.close()
         undo.pop_all()
-    return ChildProcess(process, reader, writer, output, slots, inbox)
+    return ChildProcess(process=process, reader=reader, writer=writer, output=output, slots=slots, inbox=inbox)
 
 
 def _environment(*, hub: bool) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import EngineError, GenerationCancelled, GenerationFailed, InvalidInput, OutOfMemory
 from pipelet.domain.generation.image import ImageSpec, InputImage, OutputFormat
 from pipelet.domain.ports.engine import EffectiveParameters
+from pipelet.engine.backend import GenerationReport
 
 # -- from the parent ---------------------------------------------------------------------------------------------------
 
@@ -73,11 +74,7 @@ class TasksDone:
 class Generated:
     number: int
     seconds: float
-    used: EffectiveParameters | None = None
-    has_nsfw_concepts: tuple[bool, ...] = ()
-    """Per image; empty where the model has no safety checker."""
-    notes: tuple[str, ...] = ()
-    """Lines for the operator's log."""
+    report: GenerationReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,28 +112,25 @@ def decode(line: bytes) -> Message:
     name, content = json.loads(line)
     kind = _KINDS[name]
     if kind is Load:
-        content["model"] = _model(content["model"])
+        content["model"] = ModelConfig(**_with_tuples(content["model"]))
     if kind is Generate:
         content["spec"] = _spec(content["spec"])
         content["input_images"] = tuple(map(tuple, content["input_images"]))
-    if kind is Generated and content["used"] is not None:
-        content["used"] = EffectiveParameters(**content["used"])
-    for name in ("has_nsfw_concepts", "notes"):
-        if name in content:
-            content[name] = tuple(content[name])
-    return kind(**content)
+    if kind is Generated:
+        used = content["report"].pop("used")
+        report = _with_tuples(content["report"])
+        content["report"] = GenerationReport(used=used and EffectiveParameters(**used), **report)
+    return kind(**_with_tuples(content))
 
 
-def _model(content: dict[str, Any]) -> ModelConfig:
-    # JSON has no tuples, and a model has no lists.
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    return ModelConfig(**fields)
+def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
+    """Undo what JSON did to tuples; no message has a list."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
 
 
 def _spec(content: dict[str, Any]) -> ImageSpec:
     changes = {
         "output_format": OutputFormat(content["output_format"]),
         "input_images": tuple(InputImage(**each) for each in content["input_images"]),
-        "unknown_fields": tuple(content["unknown_fields"]),
     }
-    return ImageSpec(**{**content, **changes})
+    return ImageSpec(**{**_with_tuples(content), **changes})

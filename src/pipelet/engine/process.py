@@ -135,7 +135,6 @@ class EngineProcess:
         self, child: ChildProcess, slot: int, batch: MicroBatch, on_progress: Callable[[int], None], release: Release
     ) -> GeneratedBatch:
         shape = (batch.count, batch.spec.height, batch.spec.width, 3)
-        child.slots.ensure_size(slot, shape)
         pixels = child.slots.view(slot, shape)
         await child.inbox.fill(batch.input_images)
         self._number += 1
@@ -158,7 +157,7 @@ class EngineProcess:
             # Cancelled, or `on_progress` raised: the child is still generating.
             await shielded(self._cancel_generation(child, number, batch.job_id))
             raise
-        return GeneratedBatch(pixels, done.seconds, release, done.used, done.has_nsfw_concepts)
+        return GeneratedBatch(pixels, done.seconds, release, done.report.used, done.report.has_nsfw_concepts)
 
     async def _await_result(
         self, child: ChildProcess, batch: MicroBatch, on_progress: Callable[[int], None]
@@ -178,7 +177,7 @@ class EngineProcess:
                 case TasksDone(done=done):
                     on_progress(done)
                 case Generated():
-                    for note in message.notes:
+                    for note in message.report.notes:
                         log.warning("engine.note", request_id=batch.job_id, note=note)
                     return message
                 case GenerateFailed(kind=kind, message=reason):

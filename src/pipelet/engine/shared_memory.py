@@ -34,16 +34,14 @@ class Slots:
     def release(self, slot: int) -> None:
         self._free.put_nowait(slot)
 
-    def ensure_size(self, slot: int, shape: Shape) -> None:
+    def view(self, slot: int, shape: Shape) -> memoryview:
+        """Make room for the pixels and map them, read-only. They stay readable after `close`."""
+        descriptor = self.descriptors[slot]
         # A slot never shrinks: reading a mapped page beyond the end kills the reader, and a view of a released batch
         # may still exist.
-        descriptor = self.descriptors[slot]
-        if os.fstat(descriptor).st_size < _size(shape):
-            os.ftruncate(descriptor, _size(shape))
-
-    def view(self, slot: int, shape: Shape) -> memoryview:
-        """Map the pixels, read-only. They stay readable after `close`."""
-        mapped = mmap.mmap(self.descriptors[slot], _size(shape), prot=mmap.PROT_READ)
+        if os.fstat(descriptor).st_size < math.prod(shape):
+            os.ftruncate(descriptor, math.prod(shape))
+        mapped = mmap.mmap(descriptor, math.prod(shape), prot=mmap.PROT_READ)
         return memoryview(mapped).cast("B", shape)
 
     def close(self) -> None:
@@ -90,7 +88,7 @@ class Release:
 
 def map_output(descriptor: int, shape: Shape) -> NDArray[np.uint8]:
     """Map a slot in the child."""
-    return np.frombuffer(mmap.mmap(descriptor, _size(shape)), np.uint8).reshape(shape)
+    return np.frombuffer(mmap.mmap(descriptor, math.prod(shape)), np.uint8).reshape(shape)
 
 
 def map_inputs(descriptor: int, shapes: Sequence[tuple[int, int, int]]) -> list[NDArray[np.uint8]]:
@@ -103,11 +101,6 @@ def map_inputs(descriptor: int, shapes: Sequence[tuple[int, int, int]]) -> list[
         images.append(pixels.reshape(shape))
         offset += pixels.nbytes
     return images
-
-
-def _size(shape: Shape) -> int:
-    images, height, width, channels = shape
-    return images * height * width * channels
 
 
 def _open_unnamed() -> int:

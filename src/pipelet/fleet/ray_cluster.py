@@ -25,8 +25,6 @@ log = structlog.get_logger()
 
 _PING_TIMEOUT = 2.0
 """Seconds after which an actor that does not respond counts as not started."""
-_INITIAL_BACKOFF = 1.0
-_MAX_BACKOFF = 15.0
 
 
 class WorkerSupervisor(Protocol):
@@ -61,7 +59,7 @@ class WorkerActor:
         self._supervising = asyncio.create_task(self._supervise())
 
     async def _supervise(self) -> None:
-        backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
+        backoff, throttle = Backoff(initial=1.0, maximum=15.0), LogThrottle()
         while not self._stopping.is_set():
             try:
                 async with self._open_supervisor() as self._supervisor:
@@ -94,6 +92,16 @@ class WorkerActor:
             self._supervisor.stop()
 
 
+@dataclass(slots=True)
+class _Actor:
+    handle: Any
+    ping: asyncio.Future[_Ping] | None = None
+    """The ping that is under way. There is one at a time: an actor that waits for a GPU all night must not find a
+    thousand of them in the morning."""
+    has_responded: bool = False
+    was_stopped: bool = False
+
+
 class RayCluster:
     """All worker actors of one fleet, found by their names in a Ray namespace.
 
@@ -105,19 +113,16 @@ class RayCluster:
         self.config_hash = config_hash
         self._open_supervisor = open_supervisor
         self._resources = resources
-        self._handles: dict[str, Any] = {}
-        self._pings: dict[str, asyncio.Future[_Ping]] = {}
-        self._responded: set[str] = set()
-        self._stopped: set[str] = set()
+        self._actors: dict[str, _Actor] = {}
         self._lost: list[tuple[int, str]] = []
 
     async def list_replicas(self) -> list[Replica]:
         """Return every replica in the cluster, whatever its configuration."""
         for name in await asyncio.to_thread(ray.util.list_named_actors):
-            if name not in self._handles:
+            if name not in self._actors:
                 with contextlib.suppress(ValueError):  # it has just exited
-                    self._handles[name] = await asyncio.to_thread(ray.get_actor, name)
-        found = await asyncio.gather(*map(self._read_replica, list(self._handles)))
+                    self._actors[name] = _Actor(await asyncio.to_thread(ray.get_actor, name))
+        found = await asyncio.gather(*map(self._read_replica, list(self._actors)))
         return [replica for replica in found if replica is not None]
 
     def lost(self) -> list[tuple[int, str]]:
@@ -126,41 +131,28 @@ class RayCluster:
         return lost
 
     async def _read_replica(self, name: str) -> Replica | None:
+        actor = self._actors[name]
         config_hash, _, number = name.rpartition("/")
         state, problem = ReplicaState.RUNNING, None
         try:
-            ping = await self._ping(name)
+            ping = await _ping(actor)
         except ActorUnavailableError:
-            self._responded.discard(name)
+            actor.has_responded = False
             state = ReplicaState.STARTING
         except ActorDiedError as error:
-            self._remove(name, str(error))
+            del self._actors[name]
+            if not actor.was_stopped:
+                self._lost.append((int(number), str(error)))
             return None
         except RayError as error:
             state, problem = ReplicaState.FAILED, str(error)
         else:
             if ping is not None:
-                self._responded.add(name)
+                actor.has_responded = True
                 state, problem = ReplicaState.STOPPING if ping.stopping else state, ping.problem
-            elif name not in self._responded:  # one that has responded before is busy, not missing
+            elif not actor.has_responded:  # one that has responded before is busy, not missing
                 state = ReplicaState.STARTING
         return Replica(int(number), config_hash, state, problem)
-
-    async def _ping(self, name: str) -> _Ping | None:
-        """Return None if it does not respond yet. There is one ping at a time: an actor that waits for a GPU all night
-        must not find a thousand of them in the morning."""
-        ping = self._pings.pop(name, None) or asyncio.ensure_future(self._handles[name].ping.remote())
-        if not (await asyncio.wait([ping], timeout=_PING_TIMEOUT))[0]:
-            self._pings[name] = ping
-            return None
-        return ping.result()
-
-    def _remove(self, name: str, reason: str) -> None:
-        del self._handles[name]
-        self._responded.discard(name)
-        if name not in self._stopped:
-            self._lost.append((int(name.rpartition("/")[2]), reason))
-        self._stopped.discard(name)
 
     async def start_replica(self, number: int) -> None:
         """Start a worker. If no GPU is free it waits for one, which Ray's autoscaler notices."""
@@ -174,22 +166,22 @@ class RayCluster:
             resources=amounts,
         )
         try:
-            self._handles[name] = await asyncio.to_thread(actor.remote, self._open_supervisor)
+            self._actors[name] = _Actor(await asyncio.to_thread(actor.remote, self._open_supervisor))
         except ValueError:
             log.warning("fleet.replica_exists", replica=number)
 
     async def stop_replica(self, replica: Replica) -> None:
         """Let its worker finish and exit. If it has not started, Ray stops looking for a node."""
-        name = f"{replica.config_hash}/{replica.number}"
-        self._stopped.add(name)
+        actor = self._actors[f"{replica.config_hash}/{replica.number}"]
+        actor.was_stopped = True
         if replica.state in (ReplicaState.STARTING, ReplicaState.FAILED):
-            await asyncio.to_thread(ray.kill, self._handles[name], no_restart=True)
+            await asyncio.to_thread(ray.kill, actor.handle, no_restart=True)
         else:
-            self._handles[name].stop.remote()
+            actor.handle.stop.remote()
 
     def force_stop(self) -> None:
-        for handle in self._handles.values():
-            handle.force_stop.remote()
+        for actor in self._actors.values():
+            actor.handle.force_stop.remote()
 
     async def other_machines(self) -> list[str]:
         """Return the addresses of other machines on which Ray could place a worker."""
@@ -199,6 +191,14 @@ class RayCluster:
 
     def _could_take(self, node: Mapping[str, Any]) -> bool:
         return bool(node["Alive"]) and self._resources.keys() <= node["Resources"].keys()
+
+
+async def _ping(actor: _Actor) -> _Ping | None:
+    """Return None if it does not respond yet."""
+    ping = actor.ping or asyncio.ensure_future(actor.handle.ping.remote())
+    responded, _ = await asyncio.wait([ping], timeout=_PING_TIMEOUT)
+    actor.ping = None if responded else ping
+    return ping.result() if responded else None
 
 
 @contextlib.contextmanager

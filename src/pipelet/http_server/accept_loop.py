@@ -5,6 +5,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 
 import structlog
 
@@ -17,30 +18,23 @@ _ACCEPT_BATCH = 100
 _NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
+@dataclass(eq=False)
 class AcceptLoop:
     """Replaces asyncio's loop, which retries and logs once per entry of the backlog when no file descriptor is left.
 
     https://github.com/python/cpython/issues/151615
     """
 
-    def __init__(
-        self,
-        listener: socket.socket,
-        make_protocol: Callable[[], asyncio.Protocol],
-        *,
-        log_throttle: LogThrottle,
-        pause_seconds: float,
-    ) -> None:
-        """Start accepting.
+    listener: socket.socket
+    make_protocol: Callable[[], asyncio.Protocol]
+    _: KW_ONLY
+    log_throttle: LogThrottle
+    pause_seconds: float
+    """Wait before the next attempt when no file descriptor is left."""
 
-        Args:
-            pause_seconds: wait before the next attempt when no file descriptor is left.
-        """
-        listener.setblocking(False)
-        self._pause_seconds = pause_seconds
-        self._listener = listener
-        self._make_protocol = make_protocol
-        self._log_throttle = log_throttle
+    def __post_init__(self) -> None:
+        """Start accepting."""
+        self.listener.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._paused: asyncio.TimerHandle | None = None
         self._connecting: set[asyncio.Task[object]] = set()
@@ -48,12 +42,12 @@ class AcceptLoop:
 
     def _begin(self) -> None:
         self._paused = None
-        self._loop.add_reader(self._listener.fileno(), self._accept)
+        self._loop.add_reader(self.listener.fileno(), self._accept)
 
     def _accept(self, limit: int = _ACCEPT_BATCH) -> None:
         for _ in range(limit):
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = self.listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionAbortedError:  # the client has disconnected
@@ -67,10 +61,10 @@ class AcceptLoop:
 
     def _pause(self, error: OSError) -> None:
         reason = error.strerror or str(error)
-        self._log_throttle.write(log.warning, "http.accept_failed", reason=reason, pause_seconds=self._pause_seconds)
-        self._loop.remove_reader(self._listener.fileno())
+        self.log_throttle.write(log.warning, "http.accept_failed", reason=reason, pause_seconds=self.pause_seconds)
+        self._loop.remove_reader(self.listener.fileno())
         if self._paused is None:
-            self._paused = self._loop.call_later(self._pause_seconds, self._begin)
+            self._paused = self._loop.call_later(self.pause_seconds, self._begin)
 
     def _connect(self, connection: socket.socket) -> None:
         task = self._loop.create_task(self._connected(connection))
@@ -79,19 +73,19 @@ class AcceptLoop:
 
     async def _connected(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):  # the client has disconnected
-            await self._loop.connect_accepted_socket(self._make_protocol, connection)
+            await self._loop.connect_accepted_socket(self.make_protocol, connection)
 
     def close(self) -> None:
         """Stop listening. Clients that have connected by then are still accepted."""
-        if self._listener.fileno() < 0:
+        if self.listener.fileno() < 0:
             return
         if self._paused is not None:
             self._paused.cancel()
         self._accept(limit=10_000)
         if self._paused is not None:
             self._paused.cancel()
-        self._loop.remove_reader(self._listener.fileno())
-        self._listener.close()
+        self._loop.remove_reader(self.listener.fileno())
+        self.listener.close()
 
     async def wait_closed(self) -> None:
         await asyncio.gather(*self._connecting, return_exceptions=True)

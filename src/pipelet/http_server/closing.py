@@ -14,7 +14,6 @@ from pipelet.http_server.connections import Connections
 from pipelet.http_server.drain import Drain
 from pipelet.http_server.limits import Limits
 from pipelet.http_server.refusals import BUSY, Refusal, response_bytes
-from pipelet.http_server.transport import ClosingTransport
 from pipelet.http_server.trusted_proxies import TrustedProxies, normalized
 
 log = structlog.get_logger()
@@ -32,6 +31,34 @@ class Shared:
     proxies: TrustedProxies
     log_throttle: LogThrottle
     is_stopping: Callable[[], bool]
+
+
+class ClosingTransport:
+    """A transport that delegates `close` to a callback, and everything else to the connection."""
+
+    def __init__(self, transport: asyncio.Transport, on_close: Callable[[], None]) -> None:
+        self._transport = transport
+        self._on_close = on_close
+        self._is_closing = False
+        self.write = transport.write  # attributes, because each response uses them
+        self.abort = transport.abort
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._is_closing or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Call the callback, once."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._on_close()
+
+    def forget(self) -> None:
+        """Drop the callback, so that connection and protocol are freed without the garbage collector."""
+        self._is_closing = True
+        self._on_close = lambda: None
 
 
 class ClosingProtocol(HttpToolsProtocol):
@@ -64,14 +91,14 @@ class ClosingProtocol(HttpToolsProtocol):
             self.client = (normalized(self.client[0]), self.client[1])
             self._address = self.client[0]
         self._is_proxy = self._address in self._shared.proxies
-        self._is_counted = self._shared.connections.open(self._address, is_proxy=self._is_proxy)
+        self._is_counted = self._shared.connections.open.add(self._address, is_proxy=self._is_proxy)
         if not self._is_counted:
             self._shared.log_throttle.write(
                 log.warning,
                 "http.connections_exhausted",
                 reason=BUSY.message,
                 client=self._address,
-                max_connections=self._shared.connections.max,
+                max_connections=self._shared.connections.open.max,
             )
             self._answer_and_close(BUSY)
 
@@ -81,7 +108,7 @@ class ClosingProtocol(HttpToolsProtocol):
         self._stop_watching_writes()
         if self._is_counted:
             self._is_counted = False
-            self._shared.connections.close(self._address)
+            self._shared.connections.open.remove(self._address)
         if self._active is not None and not self._active.response_complete:
             # uvicorn notifies only the request that was read last, which may be a later one than this.
             self._active.disconnected = True
@@ -147,7 +174,7 @@ class ClosingProtocol(HttpToolsProtocol):
 
     def _begin_drain(self) -> bool:
         """Begin a drain if one more is allowed. Return whether one is active."""
-        if self._drain is None and self._shared.connections.begin_drain(self._address, is_proxy=self._is_proxy):
+        if self._drain is None and self._shared.connections.draining.add(self._address, is_proxy=self._is_proxy):
             self._drain = Drain(self.loop, self._limits, self._finish)
         return self._drain is not None
 
@@ -155,7 +182,7 @@ class ClosingProtocol(HttpToolsProtocol):
         if self._drain is not None:
             self._drain.stop()
             self._drain = None
-            self._shared.connections.end_drain(self._address)
+            self._shared.connections.draining.remove(self._address)
 
     def _finish(self) -> None:
         """Close after the buffered data has been sent."""

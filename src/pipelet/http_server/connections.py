@@ -9,61 +9,19 @@ _SHARE = 4
 """One address may have a quarter of all connections."""
 
 
-class Connections:
-    """Counts open connections, draining connections, and the bytes of unfinished heads of one server."""
+class CappedCounter:
+    """Counts what is open, in total and per address."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._max = limits.connection_limit()
-        self._open = _Counted(self._max)
-        self._draining = _Counted(limits.draining_connections)
-        self._unfinished_heads: Counter[str] = Counter()
-
-    @property
-    def max(self) -> int:
-        return self._max
-
-    def open(self, address: str, *, is_proxy: bool) -> bool:
-        """Count one more connection. Return False if that is too many. `close` removes it."""
-        return self._open.add(address, is_proxy=is_proxy)
-
-    def close(self, address: str) -> None:
-        self._open.remove(address)
-
-    def begin_drain(self, address: str, *, is_proxy: bool) -> bool:
-        """Count one more drain. Return False if that is too many. `end_drain` removes it."""
-        return self._draining.add(address, is_proxy=is_proxy)
-
-    def end_drain(self, address: str) -> None:
-        self._draining.remove(address)
-
-    def hold_head(self, address: str, size: int, *, is_proxy: bool) -> bool:
-        """Add bytes of an unfinished head. Return False if all heads, or those of one address, are too large together.
-
-        `size` is added in either case.
-        """
-        key, maximum = network_of(address), self._limits.unfinished_heads_bytes
-        self._unfinished_heads[key] += size
-        is_within_share = is_proxy or self._unfinished_heads[key] <= maximum // _SHARE
-        return is_within_share and self._unfinished_heads.total() <= maximum
-
-    def release_head(self, address: str, size: int) -> None:
-        key = network_of(address)
-        self._unfinished_heads[key] -= size
-        if not self._unfinished_heads[key]:
-            del self._unfinished_heads[key]
-
-
-class _Counted:
     def __init__(self, maximum: int) -> None:
-        self._max = maximum
+        self.max = maximum
         self._max_per_address = max(1, maximum // _SHARE)
         self._all = 0
         self._by_address: Counter[str] = Counter()
 
     def add(self, address: str, *, is_proxy: bool) -> bool:
+        """Count one more. Return False if that is too many."""
         key = network_of(address)
-        if self._all >= self._max or (not is_proxy and self._by_address[key] >= self._max_per_address):
+        if self._all >= self.max or (not is_proxy and self._by_address[key] >= self._max_per_address):
             return False
         self._all += 1
         self._by_address[key] += 1
@@ -75,6 +33,32 @@ class _Counted:
         self._by_address[key] -= 1
         if not self._by_address[key]:
             del self._by_address[key]
+
+
+class Connections:
+    """Counts open connections, draining connections, and the bytes of unfinished heads of one server."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.open = CappedCounter(limits.connection_limit())
+        self.draining = CappedCounter(limits.draining_connections)
+        self._max_head_bytes = limits.unfinished_heads_bytes
+        self._head_bytes: Counter[str] = Counter()
+
+    def hold_head(self, address: str, size: int, *, is_proxy: bool) -> bool:
+        """Add bytes of an unfinished head. Return False if all heads, or those of one address, are too large together.
+
+        `size` is added in either case.
+        """
+        key = network_of(address)
+        self._head_bytes[key] += size
+        is_within_share = is_proxy or self._head_bytes[key] <= self._max_head_bytes // _SHARE
+        return is_within_share and self._head_bytes.total() <= self._max_head_bytes
+
+    def release_head(self, address: str, size: int) -> None:
+        key = network_of(address)
+        self._head_bytes[key] -= size
+        if not self._head_bytes[key]:
+            del self._head_bytes[key]
 
 
 def network_of(address: str) -> str:

@@ -1,6 +1,6 @@
 """What the end of a job or of an attempt writes, whatever the database."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelet.domain.errors import InputImagesExpired
@@ -17,7 +17,7 @@ from pipelet.domain.jobs.outcome import (
     Succeeded,
     verdict,
 )
-from pipelet.store.rows.jobs import images_column
+from pipelet.store.rows import images_column
 
 ORPHAN_GRACE = 600.0
 """Seconds before files of an interrupted attempt are deleted: longer than an attempt runs after it lost its lease."""
@@ -51,33 +51,32 @@ class QueuedEnd:
     """
 
     state: JobState
-    failure: Failure
+    failure_kind: FailureKind
+    failure_message: str
     level: str
     message: str
 
     def columns(self, job_id: str, now: float) -> dict[str, Any]:
         """Return the parameters of `end_queued_job`, and of the log entry that goes with it."""
-        failure = {"failure_kind": self.failure.kind, "failure_message": self.failure.message}
-        return {"id": job_id, "now": now, "state": self.state, **failure, "level": self.level, "message": self.message}
+        return {"id": job_id, "now": now, **asdict(self)}
 
 
 CANCELLED = QueuedEnd(
     JobState.CANCELLED,
-    Failure(FailureKind.CANCELLED, "Request cancelled by the client."),
+    FailureKind.CANCELLED,
+    "Request cancelled by the client.",
     "INFO",
     "Cancelled before it started.",
 )
 CANCELLED_BY_OPERATOR = QueuedEnd(
     JobState.CANCELLED,
-    Failure(FailureKind.CANCELLED, "Request cancelled by the operator."),
+    FailureKind.CANCELLED,
+    "Request cancelled by the operator.",
     "INFO",
     "Cancelled by the operator before it started.",
 )
 TIMED_OUT = QueuedEnd(
-    JobState.FAILED,
-    Failure(FailureKind.REQUEST_TIMEOUT, "Request timed out"),
-    "ERROR",
-    "Not started before its deadline.",
+    JobState.FAILED, FailureKind.REQUEST_TIMEOUT, "Request timed out", "ERROR", "Not started before its deadline."
 )
 
 
@@ -86,103 +85,53 @@ def overdue_end(cancel_requested_at: float | None) -> QueuedEnd:
     return TIMED_OUT if cancel_requested_at is None else CANCELLED
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """What `domain.jobs.outcome.verdict` decides, as the values of `finish_attempt`.
-
-    Attributes:
-        kept: Keys of the files that belong to the result.
-        level, message: The entry for the job's log.
-    """
-
-    state: JobState
-    attempt: int
-    level: str
-    message: str
-    images: str | None = None
-    finished_images: str | None = None
-    inference_seconds: float | None = None
-    failure: Failure | None = None
-    kept: tuple[str, ...] = ()
-
-    def columns(self, job_id: str, token: str, now: float) -> dict[str, Any]:
-        """Return the parameters of `finish_attempt`, and of the files and the log entry that go with it."""
-        failure = self.failure
-        return {
-            "id": job_id,
-            "token": token,
-            "now": now,
-            "state": self.state,
-            "attempt": self.attempt,
-            "finished_at": now if self.state.is_final else None,
-            "images": self.images,
-            "finished_images": self.finished_images,
-            "inference_seconds": self.inference_seconds,
-            "failure_kind": None if failure is None else failure.kind,
-            "failure_message": None if failure is None else failure.message,
-            "delete_after": now + ORPHAN_GRACE,
-            "level": self.level,
-            "message": self.message,
-        }
-
-
-def transition_for(job: Job, outcome: Outcome) -> Transition:
-    """Return what the end of `job`'s running attempt writes."""
-    match verdict(outcome, job.attempt, max_attempts=1 if job.no_retry else MAX_ATTEMPTS):
-        case Succeeded(images, inference_seconds):
-            return Transition(
-                JobState.SUCCEEDED,
-                job.attempt,
-                "INFO",
-                f"Finished: {len(images)} image(s), {inference_seconds:.2f} s of inference.",
-                images=images_column(images),
-                inference_seconds=inference_seconds,
-                kept=tuple(image.key for image in images),
-            )
+def attempt_end(job: Job, token: str, outcome: Outcome, now: float) -> dict[str, Any]:
+    """Return what the end of `job`'s running attempt writes, as `domain.jobs.outcome.verdict` decides: the parameters
+    of `finish_attempt`, and of the files and the log entry that go with it."""
+    columns: dict[str, Any] = {
+        "id": job.id,
+        "token": token,
+        "now": now,
+        "attempt": job.attempt,
+        "finished_at": now,
+        "images": None,
+        "finished_images": None,
+        "inference_seconds": None,
+        "kept": [],  # keys of the files that belong to the result
+        "delete_after": now + ORPHAN_GRACE,
+        "failure_kind": None,
+        "failure_message": None,
+    }
+    match verdict(outcome, job.attempt, max_attempts=1 if job.no_retry else MAX_ATTEMPTS) or outcome:
+        case Succeeded(images, seconds):
+            columns |= {"state": JobState.SUCCEEDED, "images": images_column(images), "inference_seconds": seconds}
+            columns |= {"kept": [image.key for image in images], "level": "INFO"}
+            columns["message"] = f"Finished: {len(images)} image(s), {seconds:.2f} s of inference."
         case Failed(failure):
-            return Transition(JobState.FAILED, job.attempt, "ERROR", failure.message, failure=failure)
+            columns |= {"state": JobState.FAILED, "failure_kind": failure.kind, "failure_message": failure.message}
+            columns |= {"level": "ERROR", "message": failure.message}
         case Cancelled(images):
-            return Transition(
-                JobState.CANCELLED,
-                job.attempt,
-                "INFO",
-                f"Cancelled while it ran; {len(images)} image(s) were finished.",
-                finished_images=images_column(images),
-                failure=CANCELLED.failure,
-                kept=tuple(image.key for image in images),
-            )
-        case None:
+            columns |= {"state": JobState.CANCELLED, "finished_images": images_column(images)}
+            columns |= {"kept": [image.key for image in images], "level": "INFO"}
+            columns |= {"failure_kind": CANCELLED.failure_kind, "failure_message": CANCELLED.failure_message}
+            columns["message"] = f"Cancelled while it ran; {len(images)} image(s) were finished."
+        case Interrupted(Failure(message=reason)) | Released(reason):
             attempt = job.attempt - 1 if isinstance(outcome, Released) else job.attempt
-            reason = _reason(outcome).rstrip(".")
-            message = f"Attempt {job.attempt} was cut short ({reason}). The request waits for another."
-            return Transition(JobState.QUEUED, attempt, "WARN", message)
+            columns |= {"state": JobState.QUEUED, "attempt": attempt, "finished_at": None, "level": "WARN"}
+            reason = reason.rstrip(".")
+            columns["message"] = f"Attempt {job.attempt} was cut short ({reason}). The request waits for another."
+    return columns
 
 
-def _reason(outcome: Outcome) -> str:
-    match outcome:
-        case Interrupted(failure):
-            return failure.message
-        case Released(reason):
-            return reason
-    return ""
+def input_file_claim(job: Job) -> dict[str, Any] | None:
+    """Return the parameters of `claim_input_files` for a new job; None for a job without input images.
 
-
-@dataclass(frozen=True, slots=True)
-class InputFileClaim:
-    """The input files that a submit makes part of its job."""
-
-    job_id: str
-    keys: list[str]
-    claimable_until: float
-    """Seconds since the epoch: a file that is deleted before this time cannot be claimed."""
-
-
-def input_file_claim(job: Job) -> InputFileClaim | None:
-    """Return the claim of a new job; None for a job without input images."""
+    A file that is deleted before `claimable_until` cannot be claimed.
+    """
     if not job.spec.input_images:
         return None
     keys = sorted({each.key for each in job.spec.input_images})
-    return InputFileClaim(job.id, keys, job.submitted_at + _CLAIM_MARGIN)
+    return {"job_id": job.id, "keys": keys, "claimable_until": job.submitted_at + _CLAIM_MARGIN}
 
 
 def expired_input_error() -> InputImagesExpired:

@@ -48,7 +48,7 @@ def open_fleet(
     environment = settings.to_environment() | {"PIPELET_WORKERS": "1"}
     if settings.bucket is not None:
         environment |= AwsSettings().to_environment()
-    replicas = ray_cluster.RayCluster(
+    cluster = ray_cluster.RayCluster(
         partial(open_remote_supervisor, environment),
         resources=resources,
         config_hash=_short_hash(__version__, *sorted(environment.items()), *sorted(resources.items())),
@@ -58,7 +58,7 @@ def open_fleet(
     namespace = f"pipelet-{_short_hash(database, settings.worker_app)}"
     with ray_cluster.connected(address, namespace=namespace):
         yield Autoscaler(
-            replicas,
+            cluster=cluster,
             store=store,
             apps=catalog.apps_of(model_of_workers(settings, catalog).name),
             policy=policy,

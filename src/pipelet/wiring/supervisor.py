@@ -1,19 +1,35 @@
-"""The worker processes next to an API."""
+"""The worker processes next to an API, and the devices of this machine that they run on."""
 
+import shutil
 import socket
+import subprocess
 
 from pipelet.domain.ports.store import Store
-from pipelet.settings import Settings
-from pipelet.wiring.devices import worker_devices
+from pipelet.settings import Settings, visible_gpus
+from pipelet.system.processes import environment_without_secrets
 from pipelet.worker.supervisor import Supervisor
 
 
 def build_supervisor(settings: Settings, *, store: Store) -> Supervisor:
+    gpus = count_gpus() if settings.device == "auto" else 0
+    workers = max(gpus, 1) if settings.workers == "auto" else settings.workers
     return Supervisor(
-        worker_devices(settings),
+        [f"cuda:{number % gpus}" if gpus else settings.device for number in range(workers)],
         host=socket.gethostname(),
         environment=settings.to_environment(),
         grace_seconds=settings.shutdown_grace_seconds,
         store=store,
-        clock=store.clock,
     )
+
+
+def count_gpus() -> int:
+    """Return the number of visible GPUs, from NVIDIA's own tool, because this process does without torch."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    listing = subprocess.run(  # noqa: S603
+        [tool, "--list-gpus"], capture_output=True, text=True, timeout=30, env=environment_without_secrets()
+    )
+    there = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+    visible = visible_gpus()
+    return there if visible is None else min(there, visible)

@@ -3,7 +3,7 @@
 import socket
 
 from pipelet import __version__
-from pipelet.domain.catalog import Catalog, ModelConfig
+from pipelet.domain.catalog import Catalog
 from pipelet.domain.ids import new_token
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
@@ -26,14 +26,11 @@ def build_worker(settings: Settings, *, name: str | None, store: Store, blobs: B
         grace_seconds=settings.shutdown_grace_seconds,
         writes_metadata=settings.image_metadata == "full",
     )
-    return Worker(config, store=store, blobs=blobs, engine=build_engine(settings, model), clock=store.clock)
-
-
-def build_engine(settings: Settings, model: ModelConfig) -> EngineProcess:
-    return EngineProcess(
+    engine = EngineProcess(
         model=model,
         source=resolve(model.source),
         device=settings.device,
         load_timeout=settings.model_load_timeout_seconds,
         stall_timeout=settings.engine_stall_timeout_seconds,
     )
+    return Worker(config, store=store, blobs=blobs, engine=engine)

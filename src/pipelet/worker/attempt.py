@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -41,36 +41,28 @@ class LeaseLost(Exception):
     """Another worker has the job."""
 
 
+@dataclass(eq=False)
 class Attempt:
-    """`generate` needs the engine, `store` does not: the next attempt generates while this one is stored.
+    """`generate` needs the engine, `store_files` does not: the next attempt generates while this one is stored."""
 
-    Args:
-        max_megapixels_per_batch: maximum memory of a micro-batch.
-        details: what the files say about how they were generated; None for nothing.
-    """
+    lease: Lease
+    _: KW_ONLY
+    store: Store
+    blobs: BlobStore
+    engine: Engine
+    plan: GenerationPlan
+    max_megapixels_per_batch: float
+    """Maximum memory of a micro-batch."""
+    details: Mapping[str, Any] | None
+    """What the files say about how they were generated; None for nothing."""
 
-    def __init__(
-        self,
-        lease: Lease,
-        *,
-        store: Store,
-        blobs: BlobStore,
-        engine: Engine,
-        plan: GenerationPlan,
-        max_megapixels_per_batch: float,
-        details: Mapping[str, Any] | None,
-    ) -> None:
-        self.plan = plan
+    def __post_init__(self) -> None:
         self.generation_seconds = 0.0
-        self._lease = lease
-        self._job = lease.job
-        self._store = store
-        self._blobs = blobs
-        self._engine = engine
-        self._details = details
-        self._batches = _split(lease.job.id, plan, max_megapixels_per_batch)
+        self._job = self.lease.job
+        self._batches = _split(self._job.id, self.plan, self.max_megapixels_per_batch)
         batches = len(self._batches)
-        self._progress = ProgressReporter(lease, total=tasks_per_job(plan, batches), batches=batches, store=store)
+        total = tasks_per_job(self.plan, batches)
+        self._progress = ProgressReporter(self.lease, total=total, batches=batches, leases=self.store.leases)
         self._reporting = asyncio.create_task(self._progress.run())
         # Now, while the engine generates: afterwards this write would go ahead of the claim of the next job.
         self._keys = asyncio.create_task(self._reserve_keys())
@@ -89,17 +81,17 @@ class Attempt:
             EngineError: raised by the engine.
         """
         spec = self._job.spec
-        input_images = tuple(await load_input_images(self.plan, self._blobs))
+        input_images = tuple(await load_input_images(self.plan, self.blobs))
         for number, batch in enumerate(replace(batch, input_images=input_images) for batch in self._batches):
             with tracing.span("generate", images=batch.count):
-                generated = await self._engine.generate(batch, partial(self._progress.generated, number))
+                generated = await self.engine.generate(batch, partial(self._progress.generated, number))
             self.generation_seconds += generated.seconds
             if number == 0 and generated.used is not None and generated.used.prompt != spec.prompt:
                 kept, sent = len(generated.used.prompt), len(spec.prompt)
                 log.warning("prompt.truncated", characters=kept, characters_sent=sent)
             self._store_tasks.append(asyncio.create_task(self._store_batch(batch, generated)))
 
-    async def store(self) -> Succeeded | Cancelled:
+    async def store_files(self) -> Succeeded | Cancelled:
         """Wait until every file is stored. Returns Cancelled where `generate` was stopped before its end.
 
         Raises:
@@ -128,9 +120,18 @@ class Attempt:
             await asyncio.gather(*map(self._store_file, keys, files))
         self._progress.stored()
         found = generated.has_nsfw_concepts or (False,) * batch.count
+        spec = self._job.spec
         return [
-            self._stored(key, file, batch.first + k, has_nsfw_concepts=flagged)
-            for k, (key, file, flagged) in enumerate(zip(keys, files, found, strict=True))
+            StoredImage(
+                key=key,
+                content_type=spec.output_format.content_type,
+                file_size=len(file),
+                width=spec.width,
+                height=spec.height,
+                seed=spec.seed + number,
+                has_nsfw_concepts=flagged,
+            )
+            for number, (key, file, flagged) in enumerate(zip(keys, files, found, strict=True), batch.first)
         ]
 
     def _encode(self, batch: MicroBatch, generated: GeneratedBatch) -> list[bytes]:
@@ -141,9 +142,9 @@ class Attempt:
         ]
 
     def _metadata(self, seed: int, used: EffectiveParameters | None) -> Metadata | None:
-        if self._details is None:
+        if self.details is None:
             return None
-        return build_metadata(self._details, used, seed=seed, output_format=self._job.spec.output_format)
+        return build_metadata(self.details, used, seed=seed, output_format=self._job.spec.output_format)
 
     async def _reserve_keys(self) -> list[str]:
         spec = self._job.spec
@@ -152,7 +153,7 @@ class Attempt:
             numbers = range(1, spec.batch_size + 1)
             keys = [file_key(self._job.app, prefix, number, spec.output_format.extension) for number in numbers]
             try:
-                reserved = await retry_until_stored(partial(self._store.files.reserve, self._lease, keys))
+                reserved = await retry_until_stored(partial(self.store.files.reserve, self.lease, keys))
             except KeyError:  # one of 57 billion prefixes, twice
                 continue
             if not reserved:
@@ -161,19 +162,7 @@ class Attempt:
 
     async def _store_file(self, key: str, data: bytes) -> None:
         content_type = self._job.spec.output_format.content_type
-        await retry_until_stored(partial(self._blobs.put, key, data, content_type))
-
-    def _stored(self, key: str, data: bytes, number: int, *, has_nsfw_concepts: bool) -> StoredImage:
-        spec = self._job.spec
-        return StoredImage(
-            key=key,
-            content_type=spec.output_format.content_type,
-            file_size=len(data),
-            width=spec.width,
-            height=spec.height,
-            seed=spec.seed + number,
-            has_nsfw_concepts=has_nsfw_concepts,
-        )
+        await retry_until_stored(partial(self.blobs.put, key, data, content_type))
 
 
 def _split(job_id: str, plan: GenerationPlan, max_megapixels_per_batch: float) -> list[MicroBatch]:

@@ -1,6 +1,7 @@
 """Runs one attempt from claim to verdict."""
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -15,7 +16,6 @@ from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.engine import Engine
 from pipelet.domain.ports.store import Store
 from pipelet.worker.attempt import Attempt, LeaseLost
-from pipelet.worker.cancel_watcher import CancelWatcher
 from pipelet.worker.config import WorkerConfig
 from pipelet.worker.finish import Finisher, outcome_from_error
 from pipelet.worker.images.input_images import InputImageLost
@@ -25,33 +25,19 @@ from pipelet.worker.lease_keeper import LeaseKeeper
 log = structlog.get_logger()
 
 
+@dataclass(kw_only=True, eq=False)
 class AttemptRunner:
-    """
-    Args:
-        force_stop: releases running attempts.
-    """
+    config: WorkerConfig
+    store: Store
+    blobs: BlobStore
+    engine: Engine
+    leases: LeaseKeeper
+    finisher: Finisher
+    force_stop: asyncio.Event
+    """Releases running attempts."""
 
-    def __init__(
-        self,
-        config: WorkerConfig,
-        *,
-        store: Store,
-        blobs: BlobStore,
-        engine: Engine,
-        leases: LeaseKeeper,
-        cancels: CancelWatcher,
-        finisher: Finisher,
-        force_stop: asyncio.Event,
-    ) -> None:
-        self._config = config
-        self._store = store
-        self._blobs = blobs
-        self._engine = engine
-        self._leases = leases
-        self._cancels = cancels
-        self._finisher = finisher
-        self._force_stop = force_stop
-        self._max_megapixels_per_batch = config.model.max_megapixels_per_batch
+    def __post_init__(self) -> None:
+        self._max_megapixels_per_batch = self.config.model.max_megapixels_per_batch
 
     async def run(self, lease: Lease, engine_is_free: asyncio.Event) -> None:
         """Run an attempt and store its outcome. Never raises: the store and the log have what happened.
@@ -62,58 +48,47 @@ class AttemptRunner:
         with (
             structlog.contextvars.bound_contextvars(request_id=job.id),
             tracing.request_span("attempt", job.id, app=job.app, attempt=job.attempt, worker=lease.worker),
-            self._leases.hold(lease) as lost,
-            self._cancels.watch(lease) as cancelled,
+            self.leases.hold(lease) as held,
         ):
-            plan = plan_generation(lease.job.spec, self._config.model)
+            config, plan = self.config, plan_generation(job.spec, self.config.model)
             self._log_start(lease, plan)
             if job.attempt == 1:
                 tracing.record("wait", start=job.submitted_at, end=job.started_at or job.submitted_at)
-            attempt = self._build(lease, plan)
+            attempt = Attempt(
+                lease,
+                store=self.store,
+                blobs=self.blobs,
+                engine=self.engine,
+                plan=plan,
+                max_megapixels_per_batch=self._max_megapixels_per_batch,
+                details=request_details(job, plan, version=config.version) if config.writes_metadata else None,
+            )
             try:
-                outcome = await cancel_on(self._outcome(attempt, engine_is_free, cancelled), lost, self._force_stop)
-                if not lost.is_set():
-                    self._leases.mark_finishing(lease)
-                    if not await self._finisher.finish(lease, plan, outcome or Released("the worker is shutting down")):
-                        lost.set()
+                work = self._outcome(attempt, engine_is_free, held.cancelled)
+                outcome = await cancel_on(work, held.lost, self.force_stop)
+                if not held.lost.is_set():
+                    held.is_finishing = True
+                    if not await self.finisher.finish(lease, plan, outcome or Released("the worker is shutting down")):
+                        held.lost.set()
             except LeaseLost:
-                lost.set()
+                held.lost.set()
             finally:
                 engine_is_free.set()
                 await attempt.close()
-            if lost.is_set():
+            if held.lost.is_set():
                 log.warning("attempt.lease_lost", attempt=job.attempt)
 
     def _log_start(self, lease: Lease, plan: GenerationPlan) -> None:
         """Log in the next pass of the event loop: in this one the engine, idle until then, gets the job."""
-        job = lease.job
-        write = partial(
-            log.info,
-            "attempt.started",
-            attempt=job.attempt,
-            app=job.app,
-            size=str(job.spec.size),
-            native_size=str(plan.native.size),
-        )
-        asyncio.get_running_loop().call_soon(write)
-
-    def _build(self, lease: Lease, plan: GenerationPlan) -> Attempt:
-        config = self._config
-        return Attempt(
-            lease,
-            store=self._store,
-            blobs=self._blobs,
-            engine=self._engine,
-            plan=plan,
-            max_megapixels_per_batch=self._max_megapixels_per_batch,
-            details=request_details(lease.job, plan, version=config.version) if config.writes_metadata else None,
-        )
+        job, native_size = lease.job, str(plan.native.size)
+        fields = {"attempt": job.attempt, "app": job.app, "size": str(job.spec.size), "native_size": native_size}
+        asyncio.get_running_loop().call_soon(partial(log.info, "attempt.started", **fields))
 
     async def _outcome(self, attempt: Attempt, engine_is_free: asyncio.Event, cancelled: asyncio.Event) -> Outcome:
         try:
             await cancel_on(attempt.generate(), cancelled)
             engine_is_free.set()
-            return await attempt.store()
+            return await attempt.store_files()
         except EngineError as error:
             if isinstance(error, OutOfMemory):
                 # Generate such sizes one by one from now on; the next attempt shows whether that fits.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 
 import structlog
 
@@ -12,7 +13,6 @@ from pipelet.domain.errors import StoreError
 from pipelet.domain.ids import new_token
 from pipelet.domain.jobs.job import ClaimRequest, Lease
 from pipelet.domain.jobs.outcome import Released
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 from pipelet.worker.config import WorkerConfig
 from pipelet.worker.finish import Finisher
@@ -22,67 +22,53 @@ log = structlog.get_logger()
 
 _POLL_INTERVAL = 0.5
 """Seconds after which an idle worker polls, should it have missed a notification."""
-_MAX_BACKOFF = 5.0
 _MAX_EXCLUDED_IDS = 1000
 """Maximum jobs to remember that need a newer worker. With that many queued, the workers should be upgraded."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Claimer:
-    """
-    Args:
-        stopping: ends a wait for work.
-        force_stop: ends the release of a job.
-    """
+    config: WorkerConfig
+    store: Store
+    leases: LeaseKeeper
+    finisher: Finisher
+    stopping: asyncio.Event
+    """Ends a wait for work."""
+    force_stop: asyncio.Event
+    """Ends the release of a job."""
 
-    def __init__(
-        self,
-        config: WorkerConfig,
-        *,
-        store: Store,
-        clock: Clock,
-        leases: LeaseKeeper,
-        finisher: Finisher,
-        stopping: asyncio.Event,
-        force_stop: asyncio.Event,
-    ) -> None:
+    def __post_init__(self) -> None:
         self.work_available = asyncio.Event()
         """Set it when a job may have been queued."""
-        self._config = config
-        self._store = store
-        self._clock = clock
-        self._leases = leases
-        self._finisher = finisher
-        self._stopping = stopping
-        self._force_stop = force_stop
         self._excluded_ids: deque[str] = deque(maxlen=_MAX_EXCLUDED_IDS)
-        self._backoff = Backoff(initial=_POLL_INTERVAL, maximum=_MAX_BACKOFF)
+        self._backoff = Backoff(initial=_POLL_INTERVAL, maximum=5.0)
         self._throttle = LogThrottle()
 
     async def claim(self) -> Lease | None:
         """Claim a job, or wait until it is time to try again and return None."""
         self.work_available.clear()  # before the claim: a job that arrives from now on sets it again
         try:
-            lease = await self._store.leases.claim(self._request())
+            lease = await self.store.leases.claim(self._request())
         except StoreError as error:
             self._throttle.write(log.error, "claim.failed", reason=str(error))
-            await wait_for_event(self._stopping, seconds=self._backoff.next())
+            await wait_for_event(self.stopping, seconds=self._backoff.next())
             return None
         self._backoff.reset()
         if lease is None:
-            await wait_for_event(self._stopping, self.work_available, seconds=_POLL_INTERVAL)
+            await wait_for_event(self.stopping, self.work_available, seconds=_POLL_INTERVAL)
         elif lease.job.spec.unknown_fields:
-            await cancel_on(self._release_to_newer_worker(lease), self._force_stop)
+            await cancel_on(self._release_to_newer_worker(lease), self.force_stop)
             return None
         return lease
 
     def _request(self) -> ClaimRequest:
-        now = self._clock.now()
+        now = self.store.clock.now()
         return ClaimRequest(
-            worker=self._config.name,
-            apps=self._config.apps,
+            worker=self.config.name,
+            apps=self.config.apps,
             token=new_token(),
             now=now,
-            expires_at=now + self._config.lease_seconds,
+            expires_at=now + self.config.lease_seconds,
             exclude_ids=tuple(self._excluded_ids),
         )
 
@@ -92,10 +78,10 @@ class Claimer:
         log.error(
             "request.worker_too_old",
             request_id=job.id,
-            version=self._config.version,
+            version=self.config.version,
             unknown_fields=job.spec.unknown_fields,
             reason="It was submitted to a newer version of Pipelet. Upgrade this worker.",
         )
         self._excluded_ids.append(job.id)
-        with self._leases.hold(lease):
-            await self._finisher.write(lease, Released("this worker's version is too old for it"))
+        with self.leases.hold(lease):
+            await self.finisher.write(lease, Released("this worker's version is too old for it"))

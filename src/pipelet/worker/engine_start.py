@@ -14,8 +14,6 @@ from pipelet.worker.heartbeat import Heartbeat
 
 log = structlog.get_logger()
 
-_INITIAL_BACKOFF = 1.0
-_MAX_BACKOFF = 60.0
 _HEALTHY_SECONDS = 10.0
 """Seconds after which an exit has nothing to do with the start: the next start is immediate."""
 _INITIAL_RESTART_BACKOFF = 0.2
@@ -47,7 +45,7 @@ class EngineStart:
         info = await retry_until_success(
             self._engine.start,
             retry_on=(ModelLoadError, EngineError),
-            backoff=Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF),
+            backoff=Backoff(initial=1.0, maximum=60.0),
             on_failure=self._report,
         )
         self._started_at = time.monotonic()

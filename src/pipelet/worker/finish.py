@@ -17,7 +17,6 @@ from pipelet.domain.jobs.outcome import (
     Released,
     Succeeded,
 )
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 from pipelet.worker.heartbeat import Heartbeat
 from pipelet.worker.storage_retry import retry_until_stored
@@ -26,14 +25,13 @@ log = structlog.get_logger()
 
 
 class Finisher:
-    def __init__(self, store: Store, clock: Clock, heartbeat: Heartbeat) -> None:
+    def __init__(self, store: Store, heartbeat: Heartbeat) -> None:
         self._store = store
-        self._clock = clock
         self._heartbeat = heartbeat
 
     async def finish(self, lease: Lease, plan: GenerationPlan, outcome: Outcome) -> bool:
         """Store and log the outcome of an attempt. Returns False where the lease was lost."""
-        finished_at = self._clock.now()
+        finished_at = self._store.clock.now()
         tracing.set_attributes(outcome=type(outcome).__name__.lower())
         with tracing.span("finish"):
             if not await self.write(lease, outcome):
@@ -45,7 +43,7 @@ class Finisher:
 
     async def write(self, lease: Lease, outcome: Outcome) -> bool:
         """Retry until the store has the outcome. Returns False where the lease was lost."""
-        return await retry_until_stored(lambda: self._store.leases.finish(lease, outcome, self._clock.now()))
+        return await retry_until_stored(lambda: self._store.leases.finish(lease, outcome, self._store.clock.now()))
 
     async def _observe_costs(self, job: Job, plan: GenerationPlan, generation: float, finished_at: float) -> None:
         storing = max(finished_at - (job.started_at or finished_at) - generation, 0.0)

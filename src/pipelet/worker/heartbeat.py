@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
 from pipelet.concurrency.cancel import wait_for_event
-from pipelet.concurrency.periodic import run_forever
+from pipelet.concurrency.periodic import run_periodically
 from pipelet.domain.capacity.workers import HeartbeatReply, WorkerHeartbeat
 from pipelet.domain.errors import OperationalError, PipeletError, StoreError
 from pipelet.domain.ids import new_token
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 from pipelet.worker.config import WorkerConfig
 
@@ -20,31 +20,20 @@ NAME_HINT = "Give each worker its own --name, or none: the default is the host's
 _RETRY_SECONDS = 0.1
 
 
+@dataclass(kw_only=True, eq=False)
 class Heartbeat:
-    """
-    Args:
-        on_drain: called when an operator has the worker drained.
-        on_name_lost: called when another worker has taken the name.
-    """
+    config: WorkerConfig
+    store: Store
+    on_drain: Callable[[], None]
+    """Called when an operator has the worker drained."""
+    on_name_lost: Callable[[], None]
+    """Called when another worker has taken the name."""
 
-    def __init__(
-        self,
-        config: WorkerConfig,
-        *,
-        store: Store,
-        clock: Clock,
-        on_drain: Callable[[], None],
-        on_name_lost: Callable[[], None],
-    ) -> None:
-        self.profile = config.model.name
+    def __post_init__(self) -> None:
+        self.profile = self.config.model.name
         """Model and device: the costs of jobs are learned per profile."""
         self.name_lost = False
-        self._config = config
-        self._interval = config.lease_seconds / 4
-        self._store = store
-        self._clock = clock
-        self._on_drain = on_drain
-        self._on_name_lost = on_name_lost
+        self._interval = self.config.lease_seconds / 4
         self._incarnation = new_token()
         self._problem: str | None = "The model is loading."
         self._send_now = asyncio.Event()
@@ -65,7 +54,7 @@ class Heartbeat:
         """
         seen: WorkerHeartbeat | None = None
         give_up_at = 0.0
-        while await self._store.workers.heartbeat(mine := self._payload()) is HeartbeatReply.NAME_TAKEN:
+        while await self.store.workers.heartbeat(mine := self._payload()) is HeartbeatReply.NAME_TAKEN:
             other = await self._name_holder(mine)
             if other is None:  # its heartbeat has just expired
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -77,46 +66,48 @@ class Heartbeat:
             if (other.incarnation, other.seen_at) != (seen.incarnation, seen.seen_at):
                 raise OperationalError(f"Another worker named {mine.name} is running ({other.profile}). {NAME_HINT}")
             if now > give_up_at:  # the database clock has been set back
-                await self._store.workers.deregister(other.name, other.incarnation)
+                await self.store.workers.deregister(other.name, other.incarnation)
             await asyncio.sleep(self._interval / 2)
         return True
 
     async def run(self) -> None:
-        await run_forever(self._send_and_wait, name="worker_report", expected=PipeletError, max_backoff=self._interval)
+        await run_periodically(
+            0, self._send_and_wait, name="worker_report", expected=PipeletError, max_backoff=self._interval
+        )
 
     async def deregister(self) -> None:
         try:
-            await self._store.workers.deregister(self._config.name, self._incarnation)
+            await self.store.workers.deregister(self.config.name, self._incarnation)
         except StoreError as error:  # the last heartbeat expires
             log.warning("worker.deregister_failed", reason=str(error))
 
     async def _send_and_wait(self) -> None:
         """Send a heartbeat, and return when the next is due, or at once when there is something to report."""
         self._send_now.clear()
-        match await self._store.workers.heartbeat(self._payload()):
+        match await self.store.workers.heartbeat(self._payload()):
             case HeartbeatReply.DRAIN:
-                self._on_drain()
+                self.on_drain()
             case HeartbeatReply.NAME_TAKEN if not self.name_lost:
                 log.error("worker.name_conflict")
                 self.name_lost = True  # running attempts belong to this worker by their leases, and are finished
-                self._on_name_lost()
+                self.on_name_lost()
         await wait_for_event(self._send_now, seconds=self._interval)
 
     async def _name_holder(self, mine: WorkerHeartbeat) -> WorkerHeartbeat | None:
-        workers = await self._store.workers.live(mine.seen_at)
+        workers = await self.store.workers.live(mine.seen_at)
         return next((worker for worker in workers if worker.name == mine.name), None)
 
     def _payload(self) -> WorkerHeartbeat:
-        now = self._clock.now()
+        now = self.store.clock.now()
         return WorkerHeartbeat(
-            name=self._config.name,
-            model=self._config.model.name,
+            name=self.config.name,
+            model=self.config.model.name,
             profile=self.profile,
-            apps=self._config.apps,
-            version=self._config.version,
+            apps=self.config.apps,
+            version=self.config.version,
             ready=self._problem is None,
             problem=self._problem,
             seen_at=now,
-            expires_at=now + self._config.lease_seconds,
+            expires_at=now + self.config.lease_seconds,
             incarnation=self._incarnation,
         )

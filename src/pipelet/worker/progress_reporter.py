@@ -10,13 +10,11 @@ from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import StoreError
 from pipelet.domain.jobs.job import Lease
 from pipelet.domain.jobs.progress import Progress
-from pipelet.domain.ports.store import Store
+from pipelet.domain.ports.store import LeaseStore
 
 log = structlog.get_logger()
 
 _REPORT_INTERVAL = 0.1
-_INITIAL_BACKOFF = 0.2
-_MAX_BACKOFF = 5.0
 
 
 class ProgressReporter:
@@ -27,9 +25,9 @@ class ProgressReporter:
         batches: number of its micro-batches.
     """
 
-    def __init__(self, lease: Lease, *, total: int, batches: int, store: Store) -> None:
+    def __init__(self, lease: Lease, *, total: int, batches: int, leases: LeaseStore) -> None:
         self._lease = lease
-        self._store = store
+        self._leases = leases
         self._total = total
         self._generated = [0] * batches
         self._stored = 0
@@ -48,13 +46,13 @@ class ProgressReporter:
 
     async def run(self) -> None:
         """Report until cancelled. The lease keeper notices a lost lease."""
-        backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
+        backoff, throttle = Backoff(initial=0.2, maximum=5.0), LogThrottle()
         while True:
             await self._changed.wait()
             self._changed.clear()
             try:
                 progress = Progress(sum(self._generated) + self._stored, self._total)
-                await self._store.leases.report_progress(self._lease, progress)
+                await self._leases.report_progress(self._lease, progress)
             except StoreError as error:
                 throttle.write(log.warning, "progress.report_failed", reason=str(error))
                 self._changed.set()

@@ -14,9 +14,6 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
-_INITIAL_BACKOFF = 0.2
-_MAX_BACKOFF = 15.0
-
 
 async def retry_until_stored(run: Callable[[], Awaitable[Result]], *, operation: str = "storing") -> Result:
     """Await `run` until it succeeds; the log names the `operation`.
@@ -28,6 +25,6 @@ async def retry_until_stored(run: Callable[[], Awaitable[Result]], *, operation:
     return await retry_until_success(
         run,
         retry_on=(BlobStoreError, StoreError),
-        backoff=Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF),
+        backoff=Backoff(initial=0.2, maximum=15.0),
         on_failure=lambda error: report(reason=str(error)),
     )

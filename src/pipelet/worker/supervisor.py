@@ -6,22 +6,20 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 
 import structlog
 
 from pipelet.concurrency.backoff import Backoff
-from pipelet.concurrency.cancel import wait_for_event
+from pipelet.concurrency.cancel import cancel_on, wait_for_event
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import StoreError
 from pipelet.domain.ids import new_token
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 from pipelet.system.processes import module_path
 
 log = structlog.get_logger()
 
-_INITIAL_BACKOFF = 0.4
-_MAX_BACKOFF = 30.0
 _HEALTHY_SECONDS = 10.0
 """Seconds after which a worker counts as healthy: if it exits later, the next one starts at once."""
 _KILL_AFTER_GRACE_SECONDS = 10.0
@@ -33,32 +31,24 @@ DRAINED = 10
 """Exit status of a supervised worker that was drained: not 0, which a stopped one has, too."""
 
 
+@dataclass(eq=False)
 class Supervisor:
     """One process for each of `devices`. Their names begin with `host`, which tells two machines apart."""
 
-    def __init__(
-        self,
-        devices: Sequence[str],
-        *,
-        host: str,
-        environment: Mapping[str, str],
-        grace_seconds: float,
-        store: Store,
-        clock: Clock,
-    ) -> None:
-        self._devices = devices
-        self._host = host
-        inherited = {name: value for name, value in os.environ.items() if name not in _CLIENT_SETTINGS}
-        self._environment = {**inherited, **environment, "PYTHONPATH": module_path()}
-        self._grace_seconds = grace_seconds
-        self._store = store
-        self._clock = clock
+    devices: Sequence[str]
+    _: KW_ONLY
+    host: str
+    environment: Mapping[str, str]
+    grace_seconds: float
+    store: Store
+
+    def __post_init__(self) -> None:
         self._stopping = asyncio.Event()
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
     async def run(self) -> None:
         """Keep every place filled until `stop`, but for those of drained workers; returns when all have ended."""
-        await asyncio.gather(*map(self._supervise, self._devices))
+        await asyncio.gather(*map(self._supervise, self.devices))
 
     def stop(self) -> None:
         """Ask all to finish, and kill those that exceed the grace time. A second call makes them release what runs."""
@@ -68,10 +58,10 @@ class Supervisor:
                 process.terminate()
 
     async def _supervise(self, device: str) -> None:
-        backoff, throttle = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF), LogThrottle()
+        backoff, throttle = Backoff(initial=0.4, maximum=30.0), LogThrottle()
         while not self._stopping.is_set():
-            name = f"{self._host}-{device}-{new_token()[:8]}"
-            started_at = self._clock.now()
+            name = f"{self.host}-{device}-{new_token()[:8]}"
+            started_at = self.store.clock.now()
             try:
                 status = await self._run_process(name, device)
             except OSError as error:  # no process, no memory or no open file is left for it
@@ -85,7 +75,7 @@ class Supervisor:
                 return
             log.error("worker.died", worker=name, exit_status=status)
             await self._requeue_jobs(name)
-            if self._clock.now() - started_at > _HEALTHY_SECONDS:
+            if self.store.clock.now() - started_at > _HEALTHY_SECONDS:
                 backoff.reset()
             await wait_for_event(self._stopping, seconds=backoff.next())
 
@@ -95,42 +85,39 @@ class Supervisor:
         Its standard input ends when we do, however we end: then it stops. It is in a session of its own, so that Ctrl-C
         reaches it through us, once.
         """
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "pipelet",
-            "worker",
-            "--name",
-            name,
-            "--device",
-            device,
-            "--until-stdin-closes",
-        ]
+        inherited = {name: value for name, value in os.environ.items() if name not in _CLIENT_SETTINGS}
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, env=self._environment, start_new_session=True
+            *(sys.executable, "-P", "-m", "pipelet", "worker"),
+            *("--name", name, "--device", device, "--until-stdin-closes"),
+            stdin=asyncio.subprocess.PIPE,
+            env={**inherited, **self.environment, "PYTHONPATH": module_path()},
+            start_new_session=True,
         )
         self._processes[name] = process
         if self._stopping.is_set():  # the stop was requested while the process started
             process.terminate()
         log.info("worker.started", worker=name, pid=process.pid)
-        exited = asyncio.create_task(process.wait())
-        stopped = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([exited, stopped], return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait([exited], timeout=self._grace_seconds + _KILL_AFTER_GRACE_SECONDS)
-            if not exited.done():
-                log.error("worker.killed", worker=name, reason="It did not stop within the grace time.")
-                process.kill()
-            return await exited
+            status = await cancel_on(process.wait(), self._stopping)
+            if status is None:
+                status = await self._wait_or_kill(name, process)
+            return status
         finally:
-            stopped.cancel()
             del self._processes[name]
+
+    async def _wait_or_kill(self, name: str, process: asyncio.subprocess.Process) -> int:
+        """Return the exit status of a process that was asked to stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.grace_seconds + _KILL_AFTER_GRACE_SECONDS):
+                return await process.wait()
+        log.error("worker.killed", worker=name, reason="It did not stop within the grace time.")
+        process.kill()
+        return await process.wait()
 
     async def _requeue_jobs(self, name: str) -> None:
         """Requeue the jobs of a dead worker now instead of waiting for its leases to expire."""
         try:
-            for job in await self._store.leases.requeue_of_worker(name, self._clock.now()):
+            for job in await self.store.leases.requeue_of_worker(name, self.store.clock.now()):
                 log.warning("worker.job_requeued", worker=name, request_id=job.id, state=job.state)
         except StoreError as error:  # then the leases do run out
             log.warning("worker.cleanup_failed", worker=name, reason=str(error))

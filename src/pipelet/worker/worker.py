@@ -6,14 +6,11 @@ import structlog
 
 from pipelet.concurrency.background import background
 from pipelet.concurrency.cancel import cancel_on
-from pipelet.concurrency.periodic import run_periodically
-from pipelet.domain.errors import OperationalError, PipeletError
+from pipelet.domain.errors import OperationalError
 from pipelet.domain.ports.blobs import BlobStore
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.engine import Engine
 from pipelet.domain.ports.store import Store
 from pipelet.worker.attempt_runner import AttemptRunner
-from pipelet.worker.cancel_watcher import CancelWatcher
 from pipelet.worker.claimer import Claimer
 from pipelet.worker.config import WorkerConfig
 from pipelet.worker.engine_start import EngineStart
@@ -28,39 +25,33 @@ _MAX_CONCURRENT_ATTEMPTS = 3
 
 
 class Worker:
-    def __init__(self, config: WorkerConfig, *, store: Store, blobs: BlobStore, engine: Engine, clock: Clock) -> None:
+    def __init__(self, config: WorkerConfig, *, store: Store, blobs: BlobStore, engine: Engine) -> None:
         self._config = config
         self._store = store
-        self._clock = clock
         self._engine = engine
         self._stopping = asyncio.Event()
         self._force_stop = asyncio.Event()
         self._stop_requested = False
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT_ATTEMPTS)
         self._attempts: set[asyncio.Task[None]] = set()
-        self._heartbeat = Heartbeat(
-            config, store=store, clock=clock, on_drain=self._drain, on_name_lost=self._stopping.set
-        )
+        self._heartbeat = Heartbeat(config=config, store=store, on_drain=self._drain, on_name_lost=self._stopping.set)
         self._engine_start = EngineStart(engine, heartbeat=self._heartbeat)
-        self._leases = LeaseKeeper(store, clock, config.lease_seconds)
-        self._cancels = CancelWatcher(store, config.name)
-        finisher = Finisher(store, clock, self._heartbeat)
+        self._leases = LeaseKeeper(config, store)
+        finisher = Finisher(store, self._heartbeat)
         self._claimer = Claimer(
-            config,
+            config=config,
             store=store,
-            clock=clock,
             leases=self._leases,
             finisher=finisher,
             stopping=self._stopping,
             force_stop=self._force_stop,
         )
         self._runner = AttemptRunner(
-            config,
+            config=config,
             store=store,
             blobs=blobs,
             engine=engine,
             leases=self._leases,
-            cancels=self._cancels,
             finisher=finisher,
             force_stop=self._force_stop,
         )
@@ -111,16 +102,10 @@ class Worker:
                 )
 
     async def _run_registered(self) -> None:
-        renew = self._config.lease_seconds / 4
         async with (
-            background(
-                run_periodically(
-                    renew, self._leases.renew_all, name="leases", expected=PipeletError, max_backoff=renew
-                ),
-                self._heartbeat.run(),
-            ),
+            background(self._leases.renew_leases(), self._heartbeat.run(), self._leases.watch_cancels()),
             self._store.subscribe_work() as notified,
-            background(_fan_out(notified, self._claimer.work_available, self._cancels.poll_now), self._cancels.run()),
+            background(_fan_out(notified, self._claimer.work_available, self._leases.poll_now)),
         ):
             await self._loop()
             await asyncio.gather(*self._attempts)
@@ -145,7 +130,7 @@ class Worker:
     async def _require_same_model(self) -> None:
         """All workers of an app must use the same model."""
         mine = self._config.model.name
-        for other in await self._store.workers.live(self._clock.now()):
+        for other in await self._store.workers.live(self._store.clock.now()):
             if other.model != mine and other.name != self._config.name and set(other.apps) & set(self._config.apps):
                 raise OperationalError(
                     f"The worker {other.name} serves the same apps with the model {other.model}, and this one has "

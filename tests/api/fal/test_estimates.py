@@ -13,11 +13,10 @@ from pipelet.domain.capacity.cost_model import (
     prior_costs,
     spec_work,
 )
-from pipelet.domain.capacity.forecast import LearnedCosts, QueueForecast, build_forecast, expected_total
+from pipelet.domain.capacity.forecast import LearnedCosts, QueueForecast, RunningJob, build_forecast, expected_total
 from pipelet.domain.capacity.workers import WorkerHeartbeat
 from pipelet.domain.jobs.job import JobState
 from pipelet.domain.jobs.progress import Progress
-from pipelet.domain.ports.store import RunningJob
 from tests.api.service import Service
 from tests.support.jobs import APP, make_job, make_spec
 

@@ -10,7 +10,14 @@ from pipelet.domain.ids import new_token
 from pipelet.domain.jobs.job import Job, Lease
 from pipelet.domain.jobs.outcome import MAX_ATTEMPTS, Cancelled, Failed, Failure, FailureKind, Released
 from pipelet.domain.ports.store import Store
-from pipelet.domain.webhooks.delivery import Delivery, DeliveryAttempt, DeliveryState, Webhook, next_state
+from pipelet.domain.webhooks.delivery import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryReport,
+    DeliveryState,
+    Webhook,
+    next_state,
+)
 from tests.support.jobs import claim_request, make_job, success
 
 NOW = 1_000_000.0
@@ -20,6 +27,10 @@ HOOK = Webhook("https://example.com/hook?a=1", "example.com:443", "http://127.0.
 OTHER = Webhook("https://other.example/hook", "other.example:443", "http://127.0.0.1:8000")
 
 DAY = 86400.0
+
+
+async def report_of(store: Store, job_id: str) -> DeliveryReport | None:
+    return next((each for each in await store.outbox.list_deliveries(None, 100) if each.job_id == job_id), None)
 
 
 async def claimed(store: Store, job: Job, *, now: float = NOW) -> Lease:
@@ -139,7 +150,7 @@ async def test_a_request_without_webhook_has_no_delivery(store: Store) -> None:
     await succeed(store, lease)
 
     assert await due(store, NOW + 1000) is None
-    assert await store.outbox.get_delivery(lease.job.id) is None
+    assert await report_of(store, lease.job.id) is None
     assert not await store.outbox.replay(lease.job.id, NOW)
 
 
@@ -190,7 +201,7 @@ async def test_a_failed_attempt_is_retried_later(store: Store) -> None:
     first = await due(store)
     assert first is not None
     assert await record(store, first, 500)
-    waiting = await store.outbox.get_delivery(job.id)
+    waiting = await report_of(store, job.id)
     assert waiting is not None
     assert waiting.due_at is not None
     assert waiting.due_at > NOW
@@ -200,7 +211,7 @@ async def test_a_failed_attempt_is_retried_later(store: Store) -> None:
     assert second is not None
     assert await record(store, second, 200, waiting.due_at)
 
-    report = await store.outbox.get_delivery(job.id)
+    report = await report_of(store, job.id)
     assert report is not None
     assert (DeliveryState.DELIVERED, HOOK.url, None) == (report.state, report.url, report.due_at)
     assert [(500, "responded with 500"), (200, None)] == [(each.code, each.error) for each in report.attempts]
@@ -291,7 +302,7 @@ async def test_a_delivery_is_deleted_with_its_request(store: Store) -> None:
     assert 1 == await store.jobs.delete_finished(NOW + 1, NOW + 1, 10)
 
     assert not await record(store, again, 200)
-    assert await store.outbox.get_delivery(job.id) is None
+    assert await report_of(store, job.id) is None
     assert 0 == (await store.outbox.pending()).count
 
 

@@ -105,7 +105,7 @@ async def test_a_silent_network_times_out(postgres_server: Server, url: str) -> 
             assert again == await store.jobs.get(again.id)
         finally:
             await store.close()
-            await connections.close()
+            await connections.aclose()
 
 
 # -- TLS -------------------------------------------------------------------------------------------------------------

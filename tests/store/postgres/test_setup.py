@@ -152,7 +152,7 @@ async def test_several_hosts_are_tried_in_turn(postgres_server: Server, url: str
             await store.jobs.submit(make_job())
             await asyncio.wait_for(event.wait(), timeout=20)
         await store.close()
-        await connections.close()
+        await connections.aclose()
 
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1,127\.0\.0\.1:2/nothing"):
         await schema_version("postgresql://postgres:secret@127.0.0.1:1,127.0.0.1:2/nothing")

@@ -16,7 +16,7 @@ from pipelet.domain.catalog import ModelConfig
 from pipelet.settings import Settings
 from pipelet.system.processes import environment_without_secrets, module_path
 from pipelet.wiring.catalog import find_model
-from pipelet.wiring.devices import count_gpus
+from pipelet.wiring.supervisor import count_gpus
 
 _IMPORT_TIMEOUT = 60.0
 _INSTALL = "Install the engine: pip install 'pipelet-server[engine]'."

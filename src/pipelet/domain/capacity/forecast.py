@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 from pipelet.domain.capacity.cost_model import (
     PRIOR_GENERATE,
@@ -52,17 +52,14 @@ class LearnedCosts:
         return _mean(known or [(self.default.generate, 1)])
 
 
-class RunningWork(Protocol):
+@dataclass(frozen=True, slots=True)
+class RunningJob:
     """A running job, as far as the forecast needs it."""
 
-    @property
-    def work(self) -> Work: ...
-
-    @property
-    def started_at(self) -> float: ...
-
-    @property
-    def progress(self) -> Progress | None: ...
+    app: str
+    work: Work
+    started_at: float
+    progress: Progress | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,7 @@ def build_forecast(
     *,
     live: Sequence[WorkerHeartbeat],
     costs: LearnedCosts,
-    running: Sequence[RunningWork],
+    running: Sequence[RunningJob],
     now: float,
 ) -> QueueForecast:
     """Forecast from the `live` workers and the requests that they run; without workers, from one with default costs."""
@@ -123,7 +120,7 @@ def build_forecast(
     )
 
 
-def busy_seconds(generate: CostCoefficients, running: Iterable[RunningWork], now: float) -> float:
+def busy_seconds(generate: CostCoefficients, running: Iterable[RunningJob], now: float) -> float:
     """Seconds that the `running` requests still occupy devices, added up."""
     return sum(
         remaining_seconds(generate.predict(job.work), now - job.started_at, _fraction_done(job.progress))

@@ -35,8 +35,6 @@ class Outbox(Protocol):
     async def list_deliveries(self, state: DeliveryState | None, limit: int) -> list[DeliveryReport]:
         """Return deliveries; that of the job that ended last comes first."""
 
-    async def get_delivery(self, job_id: str) -> DeliveryReport | None: ...
-
     async def pending(self) -> PendingDeliveries: ...
 
     async def keys(self) -> list[WebhookKey]:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pipelet.domain.accounts.api_keys import ApiKey, KeyLimits
 from pipelet.domain.capacity.cost_model import CostModel, Work, WorkAhead
+from pipelet.domain.capacity.forecast import RunningJob
 from pipelet.domain.capacity.workers import HeartbeatReply, WorkerHeartbeat
 from pipelet.domain.errors import QuotaExceeded
 from pipelet.domain.jobs.idempotency import IdempotencyKey
@@ -19,16 +20,6 @@ from pipelet.domain.jobs.outcome import Outcome
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.outbox import Outbox
-
-
-@dataclass(frozen=True, slots=True)
-class RunningJob:
-    """A running job, as far as the forecast needs it."""
-
-    app: str
-    work: Work
-    started_at: float
-    progress: Progress | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,27 +263,13 @@ class Store(Protocol):
 
     clock: Clock
     """The source of all times that are passed in: all processes that share the store have the same clock."""
-
-    @property
-    def jobs(self) -> JobStore: ...
-
-    @property
-    def files(self) -> FileStore: ...
-
-    @property
-    def queue(self) -> QueueStore: ...
-
-    @property
-    def leases(self) -> LeaseStore: ...
-
-    @property
-    def api_keys(self) -> ApiKeyStore: ...
-
-    @property
-    def workers(self) -> WorkerStore: ...
-
-    @property
-    def outbox(self) -> Outbox: ...
+    jobs: JobStore
+    files: FileStore
+    queue: QueueStore
+    leases: LeaseStore
+    api_keys: ApiKeyStore
+    workers: WorkerStore
+    outbox: Outbox
 
     async def check(self) -> None:
         """Check that the database can be read and written now.

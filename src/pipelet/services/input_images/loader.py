@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
-from pipelet.concurrency.fair_semaphore import FairSemaphore, FairThreadPool
+from pipelet.concurrency.daemon_threads import DaemonThreadPool
+from pipelet.concurrency.fair_semaphore import FairSemaphore
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import BlobStoreError, InvalidImage, InvalidInputImages, StoreError, TooBusy
 from pipelet.domain.generation.image import InputImage
@@ -50,8 +51,10 @@ class InputImageLoader:
         # Pillow's warnings about damaged files contain numbers from the file, and Python keeps each distinct text.
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
         self._slots = FairSemaphore(_MAX_CONCURRENT, _MAX_CONCURRENT_PER_USER)
-        self._decoders = FairThreadPool(_MAX_DECODERS, _MAX_DECODERS_PER_USER, name="decode")
-        self._large_decoders = FairThreadPool(_MAX_LARGE_DECODERS, _MAX_LARGE_DECODERS_PER_USER, name="decode-large")
+        self._decoders = DaemonThreadPool(_MAX_DECODERS, per_user=_MAX_DECODERS_PER_USER, name="decode")
+        self._large_decoders = DaemonThreadPool(
+            _MAX_LARGE_DECODERS, per_user=_MAX_LARGE_DECODERS_PER_USER, name="decode-large"
+        )
         self._discarding: set[asyncio.Task[None]] = set()
 
     async def load_all(
@@ -114,9 +117,9 @@ class InputImageLoader:
             raise InvalidImage("file_download_error", message) from error
 
     async def _decode(self, data: bytes, *, user: str, max_side: int) -> DecodedImage:
-        image = await self._decoders.run(user, partial(_decode_small, data, max_side))
+        image = await self._decoders.run(partial(_decode_small, data, max_side), user=user)
         if image is None:
-            image = await self._large_decoders.run(user, partial(decode_image, data, max_side=max_side))
+            image = await self._large_decoders.run(partial(decode_image, data, max_side=max_side), user=user)
         return image
 
     async def _store_image(self, app: App, job_id: str, image: DecodedImage) -> InputImage:

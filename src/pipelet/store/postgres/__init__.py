@@ -11,16 +11,17 @@ from contextlib import AbstractAsyncContextManager
 from pipelet.domain.database_url import name_of
 from pipelet.domain.errors import StoreError
 from pipelet.domain.ports.clock import Clock
+from pipelet.domain.ports.outbox import Outbox
+from pipelet.domain.ports.store import ApiKeyStore, FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
 from pipelet.store import migrations
+from pipelet.store.api_keys import ApiKeys
+from pipelet.store.files import Files
 from pipelet.store.postgres import migrate
-from pipelet.store.postgres.api_keys import PostgresApiKeys
 from pipelet.store.postgres.connection import checks
 from pipelet.store.postgres.connection.clock import DatabaseClock
 from pipelet.store.postgres.connection.notifier import PostgresNotifier
 from pipelet.store.postgres.connection.pool import Connection, ConnectionPool
 from pipelet.store.postgres.connection.queries import PostgresQueries
-from pipelet.store.postgres.connection.wal_flush import WalFlush
-from pipelet.store.postgres.files import PostgresFiles
 from pipelet.store.postgres.jobs import PostgresJobs
 from pipelet.store.postgres.leases import PostgresLeases
 from pipelet.store.postgres.outbox import PostgresOutbox
@@ -40,14 +41,14 @@ class PostgresStore:
         self._pool = pool
         self._work_notifier = work = PostgresNotifier(pool, "pipelet_work")
         self._change_notifier = changes = PostgresNotifier(pool, "pipelet_changes", interval=_CHANGES_INTERVAL)
-        queries = PostgresQueries(pool)
-        self.jobs = PostgresJobs(pool, queries, WalFlush(pool), work, changes)
-        self.files = PostgresFiles(queries)
-        self.queue = PostgresQueue(queries, work, changes, max_concurrent=pool.max_size)
-        self.leases = PostgresLeases(pool, queries, work, changes)
-        self.api_keys = PostgresApiKeys(queries, work, changes)
-        self.workers = PostgresWorkers(pool, queries)
-        self.outbox = PostgresOutbox(pool, queries, changes)
+        queries = PostgresQueries(pool, work=work, changes=changes)
+        self.jobs: JobStore = PostgresJobs(queries)
+        self.files: FileStore = Files(queries)
+        self.queue: QueueStore = PostgresQueue(queries)
+        self.leases: LeaseStore = PostgresLeases(queries)
+        self.api_keys: ApiKeyStore = ApiKeys(queries)
+        self.workers: WorkerStore = PostgresWorkers(queries)
+        self.outbox: Outbox = PostgresOutbox(queries)
 
     async def check(self) -> None:
         await checks.require_setup(self._pool)
@@ -79,8 +80,7 @@ async def open_postgres(url: str, *, pool_size: int, writes: bool = False) -> As
         SchemaTooNew: a newer version of Pipelet migrated it.
         StoreError: it cannot be reached, refuses, or is older than this version.
     """
-    pool = ConnectionPool(url, max_size=pool_size)
-    try:
+    async with contextlib.aclosing(ConnectionPool(url, max_size=pool_size)) as pool:
         migrations.require_current(await _schema_version(pool), name_of(url))
         await pool.reject_transaction_pooling()
         if writes:
@@ -94,8 +94,6 @@ async def open_postgres(url: str, *, pool_size: int, writes: bool = False) -> As
         finally:
             syncing.cancel()
             await store.close()
-    finally:
-        await pool.close()
 
 
 async def schema_version(url: str) -> str | None:
@@ -104,11 +102,8 @@ async def schema_version(url: str) -> str | None:
     Raises:
         StoreError: it cannot be read, or an earlier Pipelet made it.
     """
-    pool = ConnectionPool(url, max_size=1)
-    try:
+    async with contextlib.aclosing(ConnectionPool(url, max_size=1)) as pool:
         return await _schema_version(pool)
-    finally:
-        await pool.close()
 
 
 async def require_creatable(url: str) -> None:
@@ -117,11 +112,8 @@ async def require_creatable(url: str) -> None:
     Raises:
         StoreError: it cannot.
     """
-    pool = ConnectionPool(url, max_size=1)
-    try:
+    async with contextlib.aclosing(ConnectionPool(url, max_size=1)) as pool:
         await checks.require_creatable(pool)
-    finally:
-        await pool.close()
 
 
 async def _schema_version(pool: ConnectionPool) -> str | None:

@@ -1,40 +1,27 @@
-"""The requests of the shared store, from submit to deletion."""
+"""The requests of the shared store."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import asyncpg
 
 from pipelet.concurrency.batch_loader import BatchLoader
-from pipelet.domain.accounts.api_keys import queued_quota_exceeded
 from pipelet.domain.errors import StoreError
 from pipelet.domain.jobs.idempotency import IdempotencyKey
-from pipelet.domain.jobs.job import CancelResult, Job, JobRevision, JobState, LogEntry
-from pipelet.store import transitions
-from pipelet.store.postgres.connection.notifier import PostgresNotifier
-from pipelet.store.postgres.connection.pool import Connection, ConnectionPool, Result
+from pipelet.domain.jobs.job import CancelResult, Job, JobState
+from pipelet.store import rows, transitions
+from pipelet.store.jobs import Jobs
+from pipelet.store.postgres.connection.pool import Connection, Result
 from pipelet.store.postgres.connection.queries import PostgresQueries, fetch
 from pipelet.store.postgres.connection.wal_flush import WalFlush
-from pipelet.store.rows import jobs as rows
+from pipelet.store.queue import quota_error
 
 
-class PostgresJobs:
-    """Implements `domain.ports.store.JobStore`."""
-
-    def __init__(
-        self,
-        pool: ConnectionPool,
-        queries: PostgresQueries,
-        wal_flush: WalFlush,
-        work: PostgresNotifier,
-        changes: PostgresNotifier,
-    ) -> None:
-        self._pool = pool
-        self._queries = queries
-        self._wal_flush = wal_flush
-        self._work = work
-        self._changes = changes
+class PostgresJobs(Jobs[PostgresQueries]):
+    def __init__(self, queries: PostgresQueries) -> None:
+        super().__init__(queries)
+        self._wal_flush = WalFlush(queries.pool)
         self._loader = BatchLoader(self.get_many)
 
     async def submit(self, job: Job) -> Job:
@@ -45,44 +32,28 @@ class PostgresJobs:
 
     async def _insert_durably(self, insert: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Run `insert`, which may run twice or more, and return when its rows are on disk."""
-        inserted = await self._pool.run(insert)
-        for _ in range(self._pool.max_size):  # at most this many connections may have died with the server
+        pool = self._queries.pool
+        inserted = await pool.run(insert)
+        for _ in range(pool.max_size):  # at most this many connections may have died with the server
             try:
                 await self._wal_flush.wait()
             except StoreError:  # the server died, perhaps before the row was on disk
-                inserted = await self._pool.run(insert)
+                inserted = await pool.run(insert)
             else:
                 break
         else:
             await self._wal_flush.wait()
-        self._work.notify()
-        self._changes.notify()
+        self._queries.notify(notify_workers=True)
         return inserted
-
-    async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None:
-        row = await self._queries.one("find_idempotency_key", owner=user, key=key, now=now)
-        return None if row is None else rows.idempotency_key_from(row)
 
     async def get(self, job_id: str) -> Job | None:
         return await self._loader.get(job_id)
 
-    async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
-        return {row["id"]: rows.job_from(row) for row in await self._queries.all("get_jobs", ids=ids)}
-
-    async def revisions(self, ids: Sequence[str]) -> dict[str, JobRevision]:
-        return {row["id"]: rows.revision_from(row) for row in await self._queries.all("get_job_revisions", ids=ids)}
-
-    async def log(self, job: Job) -> list[LogEntry]:
-        entries = await self._queries.all("list_log_entries", job_id=job.id)
-        return [rows.submitted_entry(job), *map(rows.log_entry_from, entries)]
-
     async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelResult:
         while True:
-            if await self._queries.run_durable("end_queued_job", **transitions.CANCELLED.columns(job_id, now)):
-                self._changes.notify()
+            if await self._queries.write("end_queued_job", transitions.CANCELLED.columns(job_id, now)):
                 return CancelResult.CANCELLED
-            if running and await self._queries.run_durable("request_cancel", id=job_id, now=now):
-                self._work.notify()
+            if running and await self._queries.write("request_cancel", {"id": job_id, "now": now}, notify_workers=True):
                 return CancelResult.STOPPING
             row = await self._queries.one("get_job_state", id=job_id)
             if row is None or row["state"] not in (JobState.QUEUED, JobState.RUNNING if running else JobState.QUEUED):
@@ -101,22 +72,18 @@ class PostgresJobs:
                 return bool(overdue)
 
         ended = 0
-        while ended < limit and await self._pool.run(end_one):
+        while ended < limit and await self._queries.pool.run(end_one):
             ended += 1
         if ended:
-            self._changes.notify()
+            self._queries.notify()
         return ended
 
     async def delete_finished(self, before: float, now: float, limit: int) -> int:
-        deleted = await self._queries.all("delete_finished_jobs", before=before, now=now, limit=limit)
-        await self._queries.all("delete_dead_workers", before=now - transitions.DEAD_WORKER_RETENTION)
+        values = {"before": before, "now": now, "limit": limit}
+        deleted = await self._queries.write("delete_finished_jobs", values, durable=False, notify_watchers=False)
+        before = now - transitions.DEAD_WORKER_RETENTION
+        await self._queries.write("delete_dead_workers", {"before": before}, durable=False, notify_watchers=False)
         return len(deleted)
-
-    async def delete_idempotency_keys(self, now: float, limit: int) -> int:
-        return len(await self._queries.all("delete_idempotency_keys", now=now, limit=limit))
-
-    async def finished_since(self, since: float, limit: int) -> list[Job]:
-        return [rows.job_from(row) for row in await self._queries.all("list_finished_jobs", since=since, limit=limit)]
 
 
 def _seq_of(job: Job, found: list[asyncpg.Record]) -> int:
@@ -125,10 +92,7 @@ def _seq_of(job: Job, found: list[asyncpg.Record]) -> int:
         raise StoreError("The database did not confirm the request. Submit it again.")
     seq: int | None = found[0]["seq"]
     if seq is None:
-        full = found[0]
-        raise queued_quota_exceeded(
-            queued=full["queued_images"], allowed=full["max_queued_images"], images=job.spec.batch_size
-        )
+        raise quota_error(found[0], job.spec.batch_size)
     return seq
 
 
@@ -139,13 +103,13 @@ async def _insert_job(job: Job, connection: Connection) -> int:
         return _seq_of(job, await fetch(connection, query, rows.job_columns(job)))
     async with connection.transaction():
         seq = _seq_of(job, await fetch(connection, query, rows.job_columns(job)))
-        if len(await fetch(connection, "claim_input_files", asdict(claim))) < len(claim.keys):
+        if len(await fetch(connection, "claim_input_files", claim)) < len(claim["keys"]):
             raise transitions.expired_input_error()
         return seq
 
 
 async def _insert_job_once(job: Job, key: IdempotencyKey, connection: Connection) -> IdempotencyKey:
-    wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
+    wanted = rows.idempotency_key_columns(key, job.submitted_at)
     async with connection.transaction():
         # Waits for another transaction that claims the key: the constraint decides, and then its row can be read.
         while not await fetch(connection, "claim_idempotency_key", wanted):

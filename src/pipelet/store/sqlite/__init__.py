@@ -12,14 +12,16 @@ from pathlib import Path
 from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import StoreError
 from pipelet.domain.ports.clock import Clock
+from pipelet.domain.ports.outbox import Outbox
+from pipelet.domain.ports.store import ApiKeyStore, FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
 from pipelet.store import migrations
+from pipelet.store.api_keys import ApiKeys
+from pipelet.store.files import Files
 from pipelet.store.sqlite import migrate
-from pipelet.store.sqlite.api_keys import SqliteApiKeys
 from pipelet.store.sqlite.connection.connect import connect, require_space, truncate_log
 from pipelet.store.sqlite.connection.group_commit import GroupCommit, explain
 from pipelet.store.sqlite.connection.notifier import LocalNotifier
 from pipelet.store.sqlite.connection.queries import SqliteQueries
-from pipelet.store.sqlite.files import SqliteFiles
 from pipelet.store.sqlite.jobs import SqliteJobs
 from pipelet.store.sqlite.leases import SqliteLeases
 from pipelet.store.sqlite.outbox import SqliteOutbox
@@ -42,13 +44,13 @@ class SqliteStore:
             connect(path), on_work=self._work_notifier.notify, on_change=self._change_notifier.notify
         )
         self._queries = queries = SqliteQueries(self._reader, self._writer)
-        self.jobs = SqliteJobs(queries, self._writer)
-        self.files = SqliteFiles(queries, self._writer)
-        self.queue = SqliteQueue(queries, self._writer)
-        self.leases = SqliteLeases(queries, self._writer)
-        self.api_keys = SqliteApiKeys(queries)
-        self.workers = SqliteWorkers(queries, self._writer)
-        self.outbox = SqliteOutbox(queries, self._writer)
+        self.jobs: JobStore = SqliteJobs(queries)
+        self.files: FileStore = Files(queries)
+        self.queue: QueueStore = SqliteQueue(queries)
+        self.leases: LeaseStore = SqliteLeases(queries)
+        self.api_keys: ApiKeyStore = ApiKeys(queries)
+        self.workers: WorkerStore = SqliteWorkers(queries)
+        self.outbox: Outbox = SqliteOutbox(queries)
 
     async def check(self) -> None:
         require_space(self._path)

@@ -1,43 +1,35 @@
-"""The requests of the embedded store, from submit to deletion."""
+"""The requests of the embedded store."""
 
-import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-from pipelet.domain.accounts.api_keys import queued_quota_exceeded
 from pipelet.domain.errors import InputImagesExpired, PipeletError, QuotaExceeded
 from pipelet.domain.jobs.idempotency import IdempotencyKey
-from pipelet.domain.jobs.job import CancelResult, Job, JobRevision, LogEntry
-from pipelet.store import transitions
-from pipelet.store.rows import jobs as rows
-from pipelet.store.sqlite.connection.group_commit import GroupCommit
-from pipelet.store.sqlite.connection.queries import SQL, SqliteQueries, fetch, fetch_one, fetch_value, log_entry
+from pipelet.domain.jobs.job import CancelResult, Job
+from pipelet.store import rows, transitions
+from pipelet.store.jobs import Jobs
+from pipelet.store.queue import quota_error
+from pipelet.store.sqlite.connection.queries import SQL, SqliteQueries, change, fetch, fetch_one, fetch_value
 
 _MAX_CACHED_JOBS = 4096
-_REVISION = ("state", "attempt", "started_at", "tasks_done", "tasks_total", "priority", "seq")
-"""The columns of `get_job_revision.sql`."""
 
 
-class SqliteJobs:
-    """Implements `domain.ports.store.JobStore`."""
-
-    def __init__(self, queries: SqliteQueries, writer: GroupCommit) -> None:
-        self._queries = queries
-        self._writer = writer
+class SqliteJobs(Jobs[SqliteQueries]):
+    def __init__(self, queries: SqliteQueries) -> None:
+        super().__init__(queries)
         self._job_cache: dict[str, tuple[tuple[Any, ...], Job]] = {}
 
     async def submit(self, job: Job) -> Job:
         columns, claim = rows.job_columns(job), transitions.input_file_claim(job)
-        result = await self._writer.write(lambda db: _insert_job(db, job, columns, claim), notify_workers=True)
+        result = await self._queries.writer.write(lambda db: _insert_job(db, job, columns, claim), notify_workers=True)
         if isinstance(result, PipeletError):
             raise result
         return replace(job, seq=result)
 
     async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
         columns, claim = rows.job_columns(job), transitions.input_file_claim(job)
-        wanted = {**rows.idempotency_key_columns(key), "now": job.submitted_at}
+        wanted = rows.idempotency_key_columns(key, job.submitted_at)
 
         def operation(db: sqlite3.Connection) -> IdempotencyKey | PipeletError:
             if fetch_one(db, "claim_idempotency_key", wanted) is None:
@@ -50,40 +42,25 @@ class SqliteJobs:
                 return queued
             return key
 
-        result = await self._writer.write(operation, notify_workers=True)
+        result = await self._queries.writer.write(operation, notify_workers=True)
         if isinstance(result, PipeletError):
             raise result
         return result
 
-    async def find_idempotency_key(self, user: str, key: str, now: float) -> IdempotencyKey | None:
-        row = self._queries.one("find_idempotency_key", owner=user, key=key, now=now)
-        return None if row is None else rows.idempotency_key_from(row)
-
     async def get(self, job_id: str) -> Job | None:
         # A job is polled ten times a second and rarely changes in between: then its cached snapshot is still true.
-        revision, cached = self._queries.one("get_job_revision", id=job_id), self._job_cache.get(job_id)
-        if revision is not None and cached is not None and tuple(revision) == cached[0]:
+        revisions, cached = await self._queries.all("get_job_revision", id=job_id), self._job_cache.get(job_id)
+        if revisions and cached is not None and tuple(revisions[0]) == cached[0]:
             return cached[1]
-        row = self._queries.one("get_job", id=job_id)
+        row = await self._queries.one("get_job", id=job_id)
         return None if row is None else self._cache_job(row)
 
-    def _cache_job(self, row: sqlite3.Row) -> Job:
+    def _cache_job(self, row: rows.Row) -> Job:
         job = rows.job_from(row)
         if len(self._job_cache) >= _MAX_CACHED_JOBS:
             self._job_cache.clear()
-        self._job_cache[job.id] = (tuple(row[column] for column in _REVISION), job)
+        self._job_cache[job.id] = (tuple(row[column] for column in rows.REVISION), job)
         return job
-
-    async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
-        return {row["id"]: rows.job_from(row) for row in self._queries.all("get_jobs", ids=json.dumps(ids))}
-
-    async def revisions(self, ids: Sequence[str]) -> dict[str, JobRevision]:
-        found = self._queries.all("get_job_revisions", ids=json.dumps(ids))
-        return {row["id"]: rows.revision_from(row) for row in found}
-
-    async def log(self, job: Job) -> list[LogEntry]:
-        entries = self._queries.all("list_log_entries", job_id=job.id)
-        return [rows.submitted_entry(job), *map(rows.log_entry_from, entries)]
 
     async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelResult:
         def operation(db: sqlite3.Connection) -> CancelResult:
@@ -93,10 +70,10 @@ class SqliteJobs:
                 return CancelResult.STOPPING
             return transitions.CANCEL_RESULTS[fetch_value(db, "get_job_state", {"id": job_id})]
 
-        return await self._writer.write(operation, notify_workers=running)
+        return await self._queries.writer.write(operation, notify_workers=running)
 
     async def expire_overdue(self, now: float, limit: int) -> int:
-        if not self._queries.all("list_overdue_jobs", now=now, limit=1):
+        if not await self._queries.all("list_overdue_jobs", now=now, limit=1):
             return 0  # a poll must not take the write lock
 
         def operation(db: sqlite3.Connection) -> int:
@@ -105,7 +82,7 @@ class SqliteJobs:
                 end_queued_job(db, row["id"], now, transitions.overdue_end(row["cancel_requested_at"]))
             return len(overdue)
 
-        return await self._writer.write(operation)
+        return await self._queries.writer.write(operation)
 
     async def delete_finished(self, before: float, now: float, limit: int) -> int:
         def operation(db: sqlite3.Connection) -> int:
@@ -115,38 +92,28 @@ class SqliteJobs:
             db.execute(SQL["delete_dead_workers"], {"before": now - transitions.DEAD_WORKER_RETENTION})
             return len(deleted)
 
-        return await self._writer.write(operation)
-
-    async def delete_idempotency_keys(self, now: float, limit: int) -> int:
-        return len(await self._queries.write("delete_idempotency_keys", {"now": now, "limit": limit}))
-
-    async def finished_since(self, since: float, limit: int) -> list[Job]:
-        return [rows.job_from(row) for row in self._queries.all("list_finished_jobs", since=since, limit=limit)]
+        return await self._queries.writer.write(operation)
 
 
 def end_queued_job(db: sqlite3.Connection, job_id: str, now: float, end: transitions.QueuedEnd) -> bool:
     """End a job that no worker has; False if it is not queued."""
-    ended = bool(fetch_value(db, "end_queued_job", end.columns(job_id, now)))
-    if ended:
-        log_entry(db, job_id, now, end.level, end.message)
-    return ended
+    return change(db, end.columns(job_id, now), "end_queued_job", "insert_log_entry")
 
 
 def _insert_job(
-    db: sqlite3.Connection, job: Job, columns: dict[str, Any], claim: transitions.InputFileClaim | None
+    db: sqlite3.Connection, job: Job, columns: dict[str, Any], claim: dict[str, Any] | None
 ) -> int | QuotaExceeded | InputImagesExpired:
     """Return the job's `seq`, or the error: if it were raised, the whole batch would run once more."""
     if job.is_limited and (full := fetch_one(db, "key_at_queued_limit", columns)):
-        return queued_quota_exceeded(queued=full[0], allowed=full[1], images=job.spec.batch_size)
+        return quota_error(full, job.spec.batch_size)
     if claim is not None and not _claim_input_files(db, claim):
         return transitions.expired_input_error()
     return db.execute(SQL["submit_job"], columns).lastrowid or 0
 
 
-def _claim_input_files(db: sqlite3.Connection, claim: transitions.InputFileClaim) -> bool:
+def _claim_input_files(db: sqlite3.Connection, claim: dict[str, Any]) -> bool:
     """Claim all of the files, or none."""
-    values = asdict(claim) | {"keys": json.dumps(claim.keys)}
-    if fetch_value(db, "count_claimable_input_files", values) < len(claim.keys):
+    if fetch_value(db, "count_claimable_input_files", claim) < len(claim["keys"]):
         return False
-    db.execute(SQL["claim_input_files"], values)
+    db.execute(SQL["claim_input_files"], claim)
     return True

@@ -20,7 +20,7 @@ from pipelet.cli.listen import listen_for_api, listen_for_metrics
 from pipelet.cli.options import DataDir, Device, ModelName, WorkerApp, setting
 from pipelet.cli.signals import on_stop_signals
 from pipelet.concurrency.background import background
-from pipelet.concurrency.periodic import run_forever, run_periodically
+from pipelet.concurrency.periodic import run_periodically
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import PipeletError
 from pipelet.http_server.limits import Limits
@@ -102,7 +102,7 @@ async def _serve(
             run_periodically(INTERVAL_SECONDS, maintenance.requeue_expired, name="leases", expected=PipeletError),
             run_periodically(INTERVAL_SECONDS, maintenance.expire_overdue, name="deadlines", expected=PipeletError),
             run_periodically(_RETENTION_INTERVAL, maintenance.prune, name="retention", expected=PipeletError),
-            run_forever(sender.run, name="webhooks", expected=PipeletError, restart_delay=_SENDER_RESTART_DELAY),
+            run_periodically(_SENDER_RESTART_DELAY, sender.run, name="webhooks", expected=PipeletError),
         ]
         if metrics_listener is not None:
             loops.append(_serve_metrics(api.build_metrics_app(), metrics_listener))

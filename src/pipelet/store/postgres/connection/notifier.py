@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 
 from pipelet.concurrency.backoff import Backoff
-from pipelet.concurrency.cancel import raise_if_cancelled
+from pipelet.concurrency.cancel import cancel_and_wait, raise_if_cancelled
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import StoreError
 from pipelet.store.postgres.connection.errors import CONNECTION_ERRORS, to_store_error
@@ -22,8 +22,6 @@ from pipelet.store.postgres.connection.pool import Connection, ConnectionPool
 
 log = structlog.get_logger()
 
-_INITIAL_BACKOFF = 0.5
-_MAX_BACKOFF = 15.0
 _CLOSE_SECONDS = 1.0
 
 
@@ -54,8 +52,7 @@ class PostgresNotifier:
         """Send the notification that is due, unless the database is unavailable."""
         if self._sending is not None:
             await asyncio.wait([self._sending], timeout=_CLOSE_SECONDS)
-            self._sending.cancel()
-            await asyncio.gather(self._sending, return_exceptions=True)
+            await cancel_and_wait([self._sending])
 
     async def _send(self) -> None:
         while self._due:
@@ -83,15 +80,14 @@ class PostgresNotifier:
             self._listeners.remove(event)
             if not self._listeners and self._listening is not None:
                 listening, self._listening = self._listening, None
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+                await cancel_and_wait([listening])
 
     def _on_notify(self, *_: object) -> None:
         for event in self._listeners:
             event.set()
 
     async def _listen(self) -> None:
-        backoff = Backoff(initial=_INITIAL_BACKOFF, maximum=_MAX_BACKOFF)
+        backoff = Backoff(initial=0.5, maximum=15.0)
         while True:
             try:
                 async with self._connected() as lost:

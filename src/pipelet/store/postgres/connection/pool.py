@@ -28,6 +28,7 @@ _COMMAND_TIMEOUT = 15.0
 _CONNECT_TIMEOUT = 5.0
 _RETRY_DELAY = 0.1
 
+_SERVER_SETTINGS = {"application_name": "pipelet"}
 _SESSION = "SELECT pg_backend_pid()"
 _SETTINGS = """
 SET synchronous_commit = off;
@@ -133,15 +134,16 @@ class ConnectionPool:
         Raises:
             StoreError: no connection is available.
         """
+        connection: asyncpg.Connection[Any] | None = None
         try:
-            connection = await self._connect(self.url, timeout=self._connect_timeout, server_settings=_name())
-        except CONNECT_ERRORS as error:
-            raise to_store_error(error, self.url) from error
-        try:
+            connection = await self._connect(self.url, timeout=self._connect_timeout, server_settings=_SERVER_SETTINGS)
             await connection.execute(_SETTINGS)
-        except CONNECT_ERRORS as error:
-            connection.terminate()
-            raise to_store_error(error, self.url) from error
+        except BaseException as error:
+            if connection is not None:
+                connection.terminate()
+            if isinstance(error, CONNECT_ERRORS):
+                raise to_store_error(error, self.url) from error
+            raise
         return connection
 
     async def reject_transaction_pooling(self) -> None:
@@ -155,9 +157,8 @@ class ConnectionPool:
         async def share_session(one: Connection) -> bool:
             session, other = await one.fetchval(_SESSION), await self.dedicated()
             try:
-                async with (
-                    other.transaction()
-                ):  # takes the session that `one` has just released, if a pooler released it
+                # The transaction takes the session that `one` has just released, if a pooler released it.
+                async with other.transaction():
                     return bool(session == await other.fetchval(_SESSION))
             finally:
                 other.terminate()
@@ -165,7 +166,7 @@ class ConnectionPool:
         if await self.run(share_session):
             raise StoreError(f"The database at {name_of(self.url)}: {POOLER}")
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         if self._pool is None:
             return
         pool, self._pool = self._pool, None
@@ -184,7 +185,7 @@ class ConnectionPool:
                     max_size=self.max_size,
                     command_timeout=self._command_timeout,
                     timeout=self._connect_timeout,
-                    server_settings=_name(),
+                    server_settings=_SERVER_SETTINGS,
                     init=_set_up,
                     reset=_no_reset,
                 )
@@ -229,10 +230,6 @@ async def _acquire(pool: "asyncpg.Pool[Any]", seconds: float) -> "PoolConnection
             if asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(_RETRY_DELAY)
-
-
-def _name() -> dict[str, str]:
-    return {"application_name": "pipelet"}
 
 
 async def _set_up(connection: Connection) -> None:

@@ -1,33 +1,54 @@
 """The queries of the shared store, run by name."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
 
 from pipelet.store import queries
+from pipelet.store.postgres.connection.notifier import PostgresNotifier
 from pipelet.store.postgres.connection.pool import Connection, ConnectionPool
 
 SQL = {name: queries.numbered(text) for name, text in queries.load("postgresql").items()}
 
 
-async def fetch(connection: Connection, query: str, values: dict[str, Any]) -> list[asyncpg.Record]:
+async def fetch(connection: Connection, query: str, values: Mapping[str, Any]) -> list[asyncpg.Record]:
     """Run one of several queries of a transaction."""
     text, names = SQL[query]
     found: list[asyncpg.Record] = await connection.fetch(text, *(values[name] for name in names))
     return found
 
 
-class PostgresQueries:
-    """Runs single queries, each a transaction. A query may run twice or more: see `ConnectionPool.run`."""
+class PostgresQueries(queries.Queries):
+    """A query may run twice or more: see `ConnectionPool.run`.
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
+    Args:
+        work: notifies workers.
+        changes: notifies watchers.
+    """
+
+    unique_violation = asyncpg.UniqueViolationError
+
+    def __init__(self, pool: ConnectionPool, *, work: PostgresNotifier, changes: PostgresNotifier) -> None:
+        self.pool = pool
+        self._work = work
+        self._changes = changes
 
     async def all(self, query: str, **values: Any) -> list[asyncpg.Record]:
-        return await self._pool.run(lambda connection: fetch(connection, query, values))
+        return await self.pool.run(lambda connection: fetch(connection, query, values))
 
-    async def one(self, query: str, **values: Any) -> asyncpg.Record | None:
-        return next(iter(await self.all(query, **values)), None)
+    async def write(
+        self, query: str, values: Mapping[str, Any], *, durable: bool = True, **notify: bool
+    ) -> list[asyncpg.Record]:
+        run = self.pool.run_durable if durable else self.pool.run
+        found = await run(lambda connection: fetch(connection, query, values))
+        if found:  # it has changed something
+            self.notify(**notify)
+        return found
 
-    async def run_durable(self, query: str, **values: Any) -> list[asyncpg.Record]:
-        return await self._pool.run_durable(lambda connection: fetch(connection, query, values))
+    def notify(self, *, notify_workers: bool = False, notify_watchers: bool = True) -> None:
+        """Notify after a transaction; the flags are those of `write`."""
+        if notify_workers:
+            self._work.notify()
+        if notify_watchers:
+            self._changes.notify()

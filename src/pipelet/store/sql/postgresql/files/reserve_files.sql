@@ -1,4 +1,3 @@
--- Differs from SQLite's because it takes all files at once, and checks the lease in the same statement.
 INSERT INTO file (key, job_id, lease_token)
 SELECT wanted.key, job.id, job.lease_token
 FROM job CROSS JOIN unnest(:keys::text[]) AS wanted (key)

@@ -1,1 +1,1 @@
-INSERT INTO job_log (job_id, at, level, message) VALUES (:job_id, :at, :level, :message)
+INSERT INTO job_log (job_id, at, level, message) VALUES (:id, :now, :level, :message)

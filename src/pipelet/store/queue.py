@@ -1,0 +1,77 @@
+"""The queue: positions, running jobs, counts, and the operator's control."""
+
+from collections.abc import Sequence
+
+from pipelet.domain.accounts.api_keys import queued_quota_exceeded
+from pipelet.domain.capacity.cost_model import WorkAhead
+from pipelet.domain.capacity.forecast import RunningJob
+from pipelet.domain.errors import QuotaExceeded
+from pipelet.domain.jobs.job import Job
+from pipelet.domain.ports.store import CompletedCounts, QueueCounts
+from pipelet.store.queries import QUOTA_SCAN_LIMIT, DialectQueries, SmallStore
+from pipelet.store.rows import Row, progress_from, work_from
+
+
+class Queue(SmallStore[DialectQueries]):
+    """Implements `domain.ports.store.QueueStore`, except `work_ahead`, `work_ahead_many`, `move_to_front` and
+    `cancel_queued`."""
+
+    async def backlog(self, priority: int, apps: Sequence[str]) -> WorkAhead:
+        [row] = await self._queries.all("backlog", apps=tuple(apps), priority=priority)
+        return work_ahead_from(row)
+
+    async def work_until_quota_frees(self, key_id: str, images: int, apps: Sequence[str]) -> WorkAhead | None:
+        values = {"key_id": key_id, "images": images, "apps": tuple(apps), "scan_limit": QUOTA_SCAN_LIMIT}
+        row = await self._queries.one("work_until_quota_frees", **values)
+        return work_ahead_from(row) if row is not None and row["known"] else None
+
+    async def is_blocked_by_quota(self, job: Job) -> bool:
+        values = {"key_id": job.key_id, "image_count": job.spec.batch_size}
+        return job.is_limited and await self._queries.one("key_at_running_limit", **values) is not None
+
+    async def queued_quota_exceeded(self, key_id: str, images: int) -> QuotaExceeded | None:
+        full = await self._queries.one("key_at_queued_limit", key_id=key_id, image_count=images)
+        return None if full is None else quota_error(full, images)
+
+    async def running(self, apps: Sequence[str]) -> list[RunningJob]:
+        return [
+            RunningJob(row["app"], work_from(row, 1.0), row["started_at"], progress_from(row))
+            for row in await self._queries.all("list_running", apps=tuple(apps))
+        ]
+
+    async def counts(self) -> dict[str, QueueCounts]:
+        running = {row["app"]: row["running"] for row in await self._queries.all("count_running")}
+        queued = {row["app"]: row for row in await self._queries.all("count_queued")}
+        return {
+            app: QueueCounts(
+                queued=queued[app]["queued"] if app in queued else 0,
+                running=running.get(app, 0),
+                oldest_submitted_at=queued[app]["oldest_submitted_at"] if app in queued else None,
+            )
+            for app in running.keys() | queued.keys()
+        }
+
+    async def completed_since(self, since: float) -> dict[str, CompletedCounts]:
+        found = await self._queries.all("count_completed", since=since)
+        return {row["app"]: CompletedCounts(row["requests"], row["images"]) for row in found}
+
+    async def pause(self, app: str, now: float) -> None:
+        await self._queries.write("pause_app", {"app": app, "now": now})
+
+    async def resume(self, app: str) -> bool:
+        return bool(await self._queries.write("resume_app", {"app": app}, notify_workers=True))
+
+    async def paused(self) -> dict[str, float]:
+        return {row["app"]: row["since"] for row in await self._queries.all("list_paused_apps")}
+
+    async def list_queued(self, *, user: str | None = None, key_id: str | None = None) -> list[str]:
+        return [row["id"] for row in await self._queries.all("list_queued", user=user, key_id=key_id)]
+
+
+def work_ahead_from(row: Row) -> WorkAhead:
+    return WorkAhead(row["requests"], work_from(row, float(row["requests"])))
+
+
+def quota_error(full: Row, images: int) -> QuotaExceeded:
+    """Return the error for a request of `images` images, from a row with what is used of its key's quota."""
+    return queued_quota_exceeded(queued=full["queued_images"], allowed=full["max_queued_images"], images=images)

@@ -1,0 +1,152 @@
+"""Rows, read by column name, to domain values and back."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import MISSING, asdict, fields
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar
+
+from pipelet.domain.capacity.cost_model import Work
+from pipelet.domain.generation.image import ImageSpec, InputImage, OutputFormat, StoredImage
+from pipelet.domain.jobs.idempotency import IdempotencyKey
+from pipelet.domain.jobs.job import Job, JobRevision, JobState, LogEntry
+from pipelet.domain.jobs.outcome import Failure, FailureKind
+from pipelet.domain.jobs.progress import Progress
+from pipelet.domain.webhooks.delivery import Webhook
+
+T = TypeVar("T")
+
+REVISION = JobRevision._fields[:-1]
+"""The columns of `get_job_revision.sql`."""
+_SPEC_FIELDS = tuple(field.name for field in fields(ImageSpec) if field.default is MISSING)
+
+
+class Row(Protocol):
+    def __getitem__(self, column: str, /) -> Any: ...
+
+
+def from_row(kind: type[T], row: Row, **changes: Any) -> T:
+    """Build a dataclass from the columns that are called like its fields; `changes` are the other fields."""
+    names: Iterable[str] = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    return kind(**{name: row[name] for name in names if name not in changes}, **changes)
+
+
+def job_from(row: Row) -> Job:
+    return from_row(
+        Job,
+        row,
+        user=row["owner"],
+        spec=_spec_from(row["spec"]),
+        work=work_from(row, 1.0),
+        is_limited=bool(row["quota_limited"]),
+        webhook=webhook_from(row["webhook"]),
+        no_retry=bool(row["no_retry"]),
+        store_input=bool(row["store_input"]),
+        state=JobState(row["state"]),
+        progress=progress_from(row),
+        images=images_from(row["images"] or row["finished_images"]),
+        failure=_failure_from(row),
+    )
+
+
+def job_columns(job: Job) -> dict[str, Any]:
+    """Return the columns of a new row."""
+    work = job.work
+    return {
+        "id": job.id,
+        "app": job.app,
+        "owner": job.user,
+        "priority": job.priority,
+        "spec": _spec_column(job.spec),
+        "steps": work.steps,
+        "megapixels": work.megapixels,
+        "megapixel_steps": work.megapixel_steps,
+        "attention": work.attention,
+        "submitted_at": job.submitted_at,
+        "estimated_seconds": job.estimated_seconds,
+        "key_id": job.key_id,
+        "quota_limited": job.is_limited,
+        "image_count": job.spec.batch_size,
+        "webhook": None if job.webhook is None else json.dumps(asdict(job.webhook)),
+        "start_deadline": job.start_deadline,
+        "no_retry": job.no_retry,
+        "store_input": job.store_input,
+        "retention_seconds": job.retention_seconds,
+    }
+
+
+def revision_from(row: Row) -> JobRevision:
+    lines = 1 + row["log_entries"]  # see `submitted_entry`
+    return JobRevision._make([*(row[column] for column in REVISION), lines])
+
+
+@lru_cache(4096)  # the same few requests are polled repeatedly, and a spec never changes
+def _spec_from(text: str) -> ImageSpec:
+    """Skip and name the fields that a newer version wrote, so that the status of such a request can still be read."""
+    found, unknown_fields = _known_fields(ImageSpec, json.loads(text))
+    input_images = [_known_fields(InputImage, each) for each in found.get("input_images", ())]
+    unknown_fields |= {name for _, names in input_images for name in names}
+    if found["output_format"] not in [*OutputFormat]:
+        unknown_fields.add("output_format")
+        found["output_format"] = OutputFormat.PNG
+    found["output_format"] = OutputFormat(found["output_format"])
+    found["input_images"] = tuple(InputImage(**each) for each, _ in input_images)
+    return ImageSpec(**found, unknown_fields=tuple(sorted(unknown_fields)))
+
+
+def _known_fields(kind: type, found: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """Return the fields of the dataclass `kind`, and the names of all others."""
+    names = {field.name for field in fields(kind)} - {"unknown_fields"}
+    return {name: value for name, value in found.items() if name in names}, found.keys() - names
+
+
+def _spec_column(spec: ImageSpec) -> str:
+    columns = {name: getattr(spec, name) for name in _SPEC_FIELDS}
+    # Optional fields are left out if unset, so that a process of an earlier version can read all other jobs.
+    if spec.input_images:
+        columns["input_images"] = [asdict(each) for each in spec.input_images]
+    if spec.strength is not None:
+        columns["strength"] = spec.strength
+    return json.dumps(columns, ensure_ascii=False)
+
+
+def webhook_from(text: str | None) -> Webhook | None:
+    return None if text is None else Webhook(**_known_fields(Webhook, json.loads(text))[0])
+
+
+def _failure_from(row: Row) -> Failure | None:
+    kind: str | None = row["failure_kind"]
+    if kind is None:
+        return None
+    return Failure(FailureKind(kind) if kind in [*FailureKind] else FailureKind.INTERNAL, row["failure_message"])
+
+
+def progress_from(row: Row) -> Progress | None:
+    return None if row["tasks_total"] is None else Progress(row["tasks_done"], row["tasks_total"])
+
+
+def images_from(text: str | None) -> tuple[StoredImage, ...]:
+    return tuple(StoredImage(**_known_fields(StoredImage, image)[0]) for image in json.loads(text)) if text else ()
+
+
+def images_column(images: tuple[StoredImage, ...]) -> str:
+    return json.dumps([asdict(image) for image in images])
+
+
+def work_from(row: Row, requests: float) -> Work:
+    return Work(requests, row["steps"], row["megapixels"], row["megapixel_steps"], row["attention"])
+
+
+def idempotency_key_from(row: Row) -> IdempotencyKey:
+    return from_row(IdempotencyKey, row, user=row["owner"])
+
+
+def idempotency_key_columns(key: IdempotencyKey, now: float) -> dict[str, Any]:
+    """Return the parameters of `claim_idempotency_key`; `user` is a reserved word of SQL."""
+    return asdict(key) | {"owner": key.user, "now": now}
+
+
+def submitted_entry(job: Job) -> LogEntry:
+    """Return the first entry of every log; it shows the requested priority."""
+    priority = job.priority if job.requested_priority is None else job.requested_priority
+    return LogEntry(at=job.submitted_at, level="INFO", message=f"Queued with priority {priority}.")

@@ -1,1 +1,0 @@
-INSERT INTO paused_app (app, since) VALUES (:app, :now) ON CONFLICT (app) DO NOTHING

@@ -1,0 +1,3 @@
+UPDATE job SET tasks_done = CASE WHEN tasks_done > :done THEN tasks_done ELSE :done END, tasks_total = :total
+WHERE id = :id AND lease_token = :token
+RETURNING id

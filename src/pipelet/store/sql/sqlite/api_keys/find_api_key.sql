@@ -1,1 +1,0 @@
-SELECT * FROM api_key WHERE hash = :hash

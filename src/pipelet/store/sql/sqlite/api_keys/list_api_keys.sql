@@ -1,1 +1,0 @@
-SELECT * FROM api_key ORDER BY created_at, id

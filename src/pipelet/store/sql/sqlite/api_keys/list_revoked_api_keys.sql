@@ -1,1 +1,0 @@
-SELECT id FROM api_key WHERE revoked_at >= :since

@@ -1,1 +1,0 @@
-UPDATE api_key SET revoked_at = COALESCE(revoked_at, :now) WHERE id = :id RETURNING id

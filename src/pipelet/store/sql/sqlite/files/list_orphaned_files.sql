@@ -1,1 +1,0 @@
-SELECT key FROM file WHERE delete_after <= :now ORDER BY delete_after LIMIT :limit

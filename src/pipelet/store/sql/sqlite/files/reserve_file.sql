@@ -1,1 +1,0 @@
-INSERT INTO file (key, job_id, lease_token) VALUES (:key, :job_id, :token)

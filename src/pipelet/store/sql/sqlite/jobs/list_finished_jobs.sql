@@ -1,1 +1,0 @@
-SELECT * FROM job WHERE finished_at > :since ORDER BY finished_at LIMIT :limit

@@ -1,4 +1,0 @@
--- If the attempt is cut short before its worker learns of the cancel, no other starts.
-UPDATE job SET cancel_requested_at = COALESCE(cancel_requested_at, :now), start_deadline = :now
-WHERE id = :id AND state = 'running'
-RETURNING id

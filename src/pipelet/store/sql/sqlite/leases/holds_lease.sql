@@ -1,1 +1,0 @@
-SELECT EXISTS (SELECT 1 FROM job WHERE id = :id AND lease_token = :token)

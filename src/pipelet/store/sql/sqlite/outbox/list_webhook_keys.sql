@@ -1,1 +1,0 @@
-SELECT * FROM webhook_key ORDER BY created_at, role DESC

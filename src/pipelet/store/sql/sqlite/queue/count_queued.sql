@@ -1,8 +1,0 @@
-SELECT counted.app, SUM(counted.requests) AS queued, MIN((
-  SELECT submitted_at FROM job
-  WHERE state = 'queued' AND app = counted.app AND priority = counted.priority
-  ORDER BY seq LIMIT 1
-)) AS oldest_submitted_at
-FROM queue_count AS counted
-WHERE level = 0
-GROUP BY counted.app

@@ -1,1 +1,0 @@
-SELECT app, COUNT(*) AS running FROM job WHERE state = 'running' GROUP BY app

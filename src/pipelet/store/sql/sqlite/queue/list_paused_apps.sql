@@ -1,1 +1,0 @@
-SELECT app, since FROM paused_app

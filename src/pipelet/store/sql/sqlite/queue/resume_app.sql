@@ -1,1 +1,0 @@
-DELETE FROM paused_app WHERE app = :app RETURNING app

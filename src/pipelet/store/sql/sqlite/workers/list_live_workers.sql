@@ -1,1 +1,0 @@
-SELECT * FROM worker WHERE expires_at > :now ORDER BY name
