@@ -94,7 +94,7 @@ async def test_a_refusal_carries_the_backends_words(engine_of: EngineOf, make_pa
     async with engine_of("while_generating.raises:Backend") as engine:
         await engine.start()
 
-        with pytest.raises(InvalidInput, match=r"^No images of this: refuse$"):
+        with pytest.raises(InvalidInput, match=r"^No pictures of this: refuse$"):
             await engine.generate(make_part("refuse"), ignore)
 
         assert engine.is_running

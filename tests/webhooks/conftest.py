@@ -45,10 +45,11 @@ class SenderHarness:
     async def sending(
         self, *, store: Store | None = None, timeout_seconds: float = 5.0, everywhere: bool = True
     ) -> AsyncIterator[None]:
+        store = store or self.store
+        store.clock = self.clock
         sender = Sender(
-            store or self.store,
+            store,
             self.blobs,
-            self.clock,
             partial(public_only_client, allowed=LOOPBACK if everywhere else (), timeout=timeout_seconds),
             public_url=None,
             timeout_seconds=timeout_seconds,

@@ -38,8 +38,8 @@ async def test_requests_and_files_are_deleted_when_their_time_has_come(harness: 
     """After the retention time neither the request nor its files are there; before, both are."""
     async with harness.worker():
         done = await harness.ended(await harness.store.jobs.submit(job_now(batch_size=2)))
-    clock = FakeClock(time.time() + 99)
-    maintenance = Maintenance(harness.store, harness.blobs, clock, retention_seconds=100, lease_seconds=10)
+    clock = harness.store.clock = FakeClock(time.time() + 99)
+    maintenance = Maintenance(harness.store, harness.blobs, retention_seconds=100, lease_seconds=10)
 
     await maintenance.prune()
     assert {image.key for image in done.images} == harness.stored()
@@ -57,8 +57,8 @@ async def test_files_of_a_killed_worker_are_deleted_in_time(harness: WorkerHarne
     assert lease is not None
     await harness.store.files.reserve(lease, ["outputs/half.png"])
     await harness.blobs.put("outputs/half.png", b"half", "image/png")
-    clock = FakeClock(lease.expires_at)
-    maintenance = Maintenance(harness.store, harness.blobs, clock, retention_seconds=1e9, lease_seconds=10)
+    clock = harness.store.clock = FakeClock(lease.expires_at)
+    maintenance = Maintenance(harness.store, harness.blobs, retention_seconds=1e9, lease_seconds=10)
 
     await maintenance.requeue_expired()
     await maintenance.prune()
@@ -74,11 +74,11 @@ async def test_files_of_a_killed_worker_are_deleted_in_time(harness: WorkerHarne
 
 async def test_a_machine_that_slept_does_not_cost_an_attempt(harness: WorkerHarness) -> None:
     """After a gap in its own turns, maintenance gives workers that slept as well the time to extend their leases."""
-    clock = FakeClock()
+    clock = harness.store.clock = FakeClock()
     job = await harness.store.jobs.submit(make_job())
     lease = await harness.store.leases.claim(claim_request(now=clock.now(), seconds=10))
     assert lease is not None
-    maintenance = Maintenance(harness.store, harness.blobs, clock, retention_seconds=1e9, lease_seconds=10)
+    maintenance = Maintenance(harness.store, harness.blobs, retention_seconds=1e9, lease_seconds=10)
     await maintenance.requeue_expired()
 
     clock.time += 3600  # the lid was closed
@@ -96,10 +96,10 @@ async def test_a_machine_that_slept_does_not_cost_an_attempt(harness: WorkerHarn
 
 async def test_turns_that_come_a_little_late_are_no_sleep(harness: WorkerHarness) -> None:
     """On a busy machine, with leases hardly longer than a turn, a lost job is taken back all the same."""
-    clock = FakeClock()
+    clock = harness.store.clock = FakeClock()
     job = await harness.store.jobs.submit(make_job())
     await harness.store.leases.claim(claim_request(now=clock.now(), seconds=2))
-    maintenance = Maintenance(harness.store, harness.blobs, clock, retention_seconds=1e9, lease_seconds=2)
+    maintenance = Maintenance(harness.store, harness.blobs, retention_seconds=1e9, lease_seconds=2)
     for _ in range(3):
         await maintenance.requeue_expired()
         clock.time += 1.3 * INTERVAL_SECONDS
@@ -117,8 +117,8 @@ async def test_one_file_that_cannot_be_deleted_does_not_keep_the_others(harness:
     keys = [f"outputs/{number:04d}.png" for number in range(1200)]
     await harness.store.files.reserve(lease, keys)
     (harness.files / keys[0]).mkdir(parents=True)  # a folder is in its place
-    clock = FakeClock(lease.expires_at)
-    maintenance = Maintenance(harness.store, harness.blobs, clock, retention_seconds=1e9, lease_seconds=10)
+    clock = harness.store.clock = FakeClock(lease.expires_at)
+    maintenance = Maintenance(harness.store, harness.blobs, retention_seconds=1e9, lease_seconds=10)
     await maintenance.requeue_expired()
     clock.time += 3600
 
@@ -133,8 +133,8 @@ async def test_files_that_are_away_are_not_asked_for_one_by_one(harness: WorkerH
     lease = await harness.store.leases.claim(claim_request())
     assert lease is not None
     await harness.store.files.reserve(lease, [f"outputs/{number:04d}.png" for number in range(300)])
-    clock = FakeClock(lease.expires_at)
-    maintenance = Maintenance(harness.store, harness.blobs, clock, retention_seconds=1e9, lease_seconds=10)
+    clock = harness.store.clock = FakeClock(lease.expires_at)
+    maintenance = Maintenance(harness.store, harness.blobs, retention_seconds=1e9, lease_seconds=10)
     await maintenance.requeue_expired()
     clock.time += 3600
     (harness.files / "outputs").touch()  # a file is in the folder's place

@@ -4,25 +4,18 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-_NAMES = {
-    "aspect_ratio": "Give 'width' and 'height', in pixels.",
-    "cfg": "Did you mean 'guidance_scale'?",
-    "cfg_scale": "Did you mean 'guidance_scale'?",
-    "enable_safety_checker": "Leave it out: there is no safety checker.",
-    "expand_prompt": "Leave it out: the prompt is used as it is.",
-    "format": "Did you mean 'output_format'?",
-    "image_size": "Give 'width' and 'height', in pixels.",
-    "mask": "Leave it out: masks are not supported.",
-    "mask_url": "Leave it out: masks are not supported.",
-    "n": "Did you mean 'batch_size'?",
-    "num_images": "Did you mean 'batch_size'?",
-    "num_outputs": "Did you mean 'batch_size'?",
-    "resolution": "Give 'width' and 'height', in pixels.",
-    "safety_tolerance": "Leave it out: there is no safety checker.",
-    "size": "Give 'width' and 'height', in pixels.",
-    "steps": "Did you mean 'num_inference_steps'?",
-    "sync_mode": "Leave it out: results hold URLs.",
+_HINTS = {
+    "Did you mean 'batch_size'?": ("n", "num_images", "num_outputs"),
+    "Did you mean 'guidance_scale'?": ("cfg", "cfg_scale"),
+    "Did you mean 'num_inference_steps'?": ("steps",),
+    "Did you mean 'output_format'?": ("format",),
+    "Give 'width' and 'height', in pixels.": ("aspect_ratio", "image_size", "resolution", "size"),
+    "Leave it out: masks are not supported.": ("mask", "mask_url"),
+    "Leave it out: results hold URLs.": ("sync_mode",),
+    "Leave it out: the prompt is used as it is.": ("expand_prompt",),
+    "Leave it out: there is no safety checker.": ("enable_safety_checker", "safety_tolerance"),
 }
+_HINT_OF = {name: hint for hint, names in _HINTS.items() for name in names}
 """Hints by the name of a field in fal's own models or in other APIs."""
 _INPUT_IMAGES = ("image", "image_url", "image_urls", "images", "init_image")
 
@@ -32,8 +25,8 @@ def field_hint(name: str, known: Sequence[str], *, edit_app: str | None) -> str:
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
     if plain in _INPUT_IMAGES and "image_urls" not in known:
         return f"This app starts from no image{f': call {edit_app}' if edit_app else ''}."
-    if plain in _NAMES and plain not in known:
-        return _NAMES[plain]
+    if plain in _HINT_OF and plain not in known:
+        return _HINT_OF[plain]
     likely = [plain] if plain in known else difflib.get_close_matches(plain, known, n=1, cutoff=0.8)
     likely = likely or difflib.get_close_matches(plain, known, n=1)
     return f"Did you mean '{likely[0]}'?" if likely else f"The fields are: {', '.join(known)}."

@@ -27,6 +27,7 @@ AsJson = Annotated[
 Internal = Annotated[bool, Parameter(show=False)]
 """A flag that one of our processes sets for another."""
 RequestId = Annotated[str, Parameter(help="Id of a request of any user.")]
+OwnRequestId = Annotated[str, Parameter(help="Id of the request, as `pipelet generate --no-wait` printed it.")]
 DataDir = Annotated[Path | None, setting("data_dir")]
 Device = Annotated[str | None, setting("device")]
 ModelName = Annotated[str | None, setting("model", default="the demo model")]

@@ -19,7 +19,6 @@ from pipelet.domain.errors import AddressNotAllowed, BlobStoreError, StoreError,
 from pipelet.domain.ids import new_token
 from pipelet.domain.jobs.job import Job
 from pipelet.domain.ports.blobs import BlobStore
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 from pipelet.domain.webhooks.delivery import (
     MAX_ATTEMPTS,
@@ -55,7 +54,6 @@ _RECORD_TIMEOUT = 5.0
 class Sender:
     store: Store
     blobs: BlobStore
-    clock: Clock
     open_client: Callable[[], httpx2.AsyncClient]
     """Opens a client that rejects forbidden addresses and follows no redirects."""
     _: KW_ONLY
@@ -103,7 +101,7 @@ class Sender:
         return True
 
     async def _claim(self) -> Delivery | None:
-        now = self.clock.now()
+        now = self.store.clock.now()
         lost_at = now + 2 * self.timeout_seconds + _RECORD_TIMEOUT
         return await self.store.outbox.claim(
             new_token(),
@@ -129,7 +127,7 @@ class Sender:
             self._throttle.write(log.warning, "webhook.record_failed", request_id=delivery.job_id, reason=str(error))
         except asyncio.CancelledError:
             with contextlib.suppress(StoreError):  # then it is retried when the lease has expired
-                await self.store.outbox.release(delivery, self.clock.now())
+                await self.store.outbox.release(delivery, self.store.clock.now())
             raise
         except Exception:  # a bug in one call must not end the others
             log.exception("webhook.crashed", endpoint=delivery.endpoint)
@@ -139,7 +137,7 @@ class Sender:
         job, keys = await self.store.jobs.get(delivery.job_id), await self.store.outbox.keys()
         if job is None or job.webhook is None:
             return None
-        now, started = self.clock.now(), time.monotonic()
+        now, started = self.store.clock.now(), time.monotonic()
         if delivery.attempts > MAX_ATTEMPTS:  # earlier ones crashed or lost their process
             return DeliveryAttempt(now, 0.0, None, "no attempt was completed", is_final=True)
         code, error, is_final = None, None, False
@@ -168,7 +166,7 @@ class Sender:
             return response.status_code
 
     async def _record(self, delivery: Delivery, attempt: DeliveryAttempt) -> None:
-        state, due_at = next_state(attempt, delivery.attempts, self.clock.now(), random.random())  # noqa: S311 - spreads calls
+        state, due_at = next_state(attempt, delivery.attempts, self.store.clock.now(), random.random())  # noqa: S311 - spreads calls
         if not await self.store.outbox.record(delivery, attempt, state, due_at):
             log.warning("webhook.lease_lost", request_id=delivery.job_id)
             return

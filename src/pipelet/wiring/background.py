@@ -15,7 +15,6 @@ def build_maintenance(settings: Settings, *, store: Store, blobs: BlobStore) -> 
     return Maintenance(
         store,
         blobs,
-        store.clock,
         retention_seconds=settings.retention_days * 86400,
         lease_seconds=settings.lease_seconds,
     )
@@ -26,7 +25,6 @@ def build_sender(settings: Settings, *, store: Store, blobs: BlobStore, on_resul
     return Sender(
         store,
         blobs,
-        store.clock,
         partial(public_only_client, allowed=settings.extra_allowed_networks, timeout=timeout),
         public_url=settings.public_url,
         timeout_seconds=timeout,

@@ -67,11 +67,9 @@ async def _wait_for_end(deps: Dependencies, job_id: str, key: ApiKey, disconnect
     job_status = await deps.statuses.load(await deps.statuses.get_job(job_id))
     with deps.status_feed.watch(job_status, key) as watch:
         disconnected.add_done_callback(lambda _: watch.updated.set())
-
-        def is_over() -> bool:
-            return disconnected.done() or deps.status_feed.is_closed or not (watch.exists and watch.is_admitted)
-
-        while not (job_status.job.state.is_final or is_over()):
+        while not job_status.job.state.is_final:
+            if disconnected.done() or deps.status_feed.is_closed or not (watch.exists and watch.is_admitted):
+                break
             await watch.updated.wait()
             watch.updated.clear()
             job_status = watch.job_status

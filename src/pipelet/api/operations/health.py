@@ -75,7 +75,10 @@ class Health:
         details = {
             "version": self._version,
             "checks": {name: problem or "ok" for name, problem in problems.items()},
-            "workers": [_worker(worker) for worker in workers],
+            "workers": [
+                {"kind": each.profile, "apps": each.apps, "ready": each.ready, "problem": each.problem}
+                for each in workers
+            ],
             "notes": notes,
         }
         return _health_response(problems, details)
@@ -120,10 +123,6 @@ async def _has_key(request: Request, deps: Dependencies) -> bool:
     except (StoreError, TimeoutError):
         return deps.authenticator.is_cached(key_hash_of(request.scope))
     return True
-
-
-def _worker(worker: WorkerHeartbeat) -> dict[str, Any]:
-    return {"kind": worker.profile, "apps": worker.apps, "ready": worker.ready, "problem": worker.problem}
 
 
 def _notes(workers: list[WorkerHeartbeat], apps: Iterable[str], blob_store_error: str | None) -> list[str]:

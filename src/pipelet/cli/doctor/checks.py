@@ -5,9 +5,9 @@ import contextlib
 import os
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 
@@ -242,12 +242,8 @@ def _health(client: Client, health: Health, *, has_key: bool) -> Finding:
         return warn(
             f"{where}. {' '.join([*problems, *health.notes])}", "See the messages of the workers in the service's log."
         )
-    return ok(f"{where} with {_counted(health.workers)}")
-
-
-def _counted(workers: tuple[Any, ...]) -> str:
-    kinds = [worker["kind"] for worker in workers]
-    return ", ".join(f"{kinds.count(kind)} × {kind}" for kind in dict.fromkeys(kinds))
+    kinds = Counter(str(worker["kind"]) for worker in health.workers)
+    return ok(f"{where} with {', '.join(f'{number} × {kind}' for kind, number in kinds.items())}")
 
 
 def forwarded_headers(chosen: Settings) -> Finding:
@@ -283,6 +279,4 @@ def _is_free(chosen: Settings) -> bool:
 def _nearest_existing(path: Path) -> Path:
     """Return the path itself, or its closest parent that exists."""
     path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path
+    return next(each for each in (path, *path.parents) if each.exists())

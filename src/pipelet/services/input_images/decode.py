@@ -95,7 +95,9 @@ def decode_image(data: bytes, *, max_side: int) -> DecodedImage:
     if min(decoded.size) < MIN_SIDE:
         message = f"The image is too small: {decoded.width}x{decoded.height}. Each side needs {MIN_SIDE} pixels."
         raise InvalidImage("image_too_small", message, min_width=MIN_SIDE, min_height=MIN_SIDE)
-    png = _png(decoded)
+    file = io.BytesIO()
+    decoded.save(file, "PNG", compress_level=1)
+    png = file.getvalue()
     return DecodedImage(png, decoded.width, decoded.height, hashlib.sha256(png).digest())
 
 
@@ -164,12 +166,6 @@ def _turn_upright(decoded: Image.Image, image: Image.Image) -> None:
     with contextlib.suppress(Exception):
         decoded.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation)
         ImageOps.exif_transpose(decoded, in_place=True)
-
-
-def _png(decoded: Image.Image) -> bytes:
-    file = io.BytesIO()
-    decoded.save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def _check_pixels(image: Image.Image) -> None:

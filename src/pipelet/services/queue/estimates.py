@@ -62,8 +62,10 @@ class Estimates:
     async def total_seconds(self, job: Job, ahead: WorkAhead | None, now: float) -> int:
         """Whole seconds, at least 1, from submit to result; exact once the job has ended."""
         if job.finished_at is not None:
-            return _round_seconds(job.finished_at - job.submitted_at)
-        return _round_seconds(expected_total(job, ahead, await self._forecast(job.app), now))
+            seconds = job.finished_at - job.submitted_at
+        else:
+            seconds = expected_total(job, ahead, await self._forecast(job.app), now)
+        return max(1, round(seconds))
 
     async def _forecast(self, app: str) -> QueueForecast:
         cached = self._forecasts.get(app)
@@ -83,7 +85,3 @@ class Estimates:
 
     async def _read_costs(self) -> LearnedCosts:
         return LearnedCosts.fit(await self._store.workers.cost_models())
-
-
-def _round_seconds(seconds: float) -> int:
-    return max(1, round(seconds))

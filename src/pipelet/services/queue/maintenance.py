@@ -10,7 +10,6 @@ import structlog
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import BlobStoreError
 from pipelet.domain.ports.blobs import BlobStore
-from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import Store
 
 log = structlog.get_logger()
@@ -22,15 +21,12 @@ _CHUNK_SIZE = 50
 
 
 class Maintenance:
-    def __init__(
-        self, store: Store, blobs: BlobStore, clock: Clock, *, retention_seconds: float, lease_seconds: float
-    ) -> None:
+    def __init__(self, store: Store, blobs: BlobStore, *, retention_seconds: float, lease_seconds: float) -> None:
         self._store = store
         self._blobs = blobs
-        self._clock = clock
         self._retention_seconds = retention_seconds
         self._lease_seconds = lease_seconds
-        self._last_run = clock.now()
+        self._last_run = store.clock.now()
         self._grace_until = 0.0
         self._throttle = LogThrottle()
 
@@ -40,7 +36,7 @@ class Maintenance:
         If the last call is much longer ago, this machine slept or its clock jumped. Healthy workers slept as well, and
         get time to extend their leases first; otherwise closing a laptop three times would fail a healthy request.
         """
-        now = self._clock.now()
+        now = self._store.clock.now()
         if now - self._last_run > INTERVAL_SECONDS + self._lease_seconds / 2:
             self._grace_until = now + self._lease_seconds
         self._last_run = now
@@ -51,12 +47,12 @@ class Maintenance:
 
     async def expire_overdue(self) -> None:
         """End requests that did not start in the time that their users set. Call it every `INTERVAL_SECONDS`."""
-        while ended := await self._store.jobs.expire_overdue(self._clock.now(), _CHUNK_SIZE):
+        while ended := await self._store.jobs.expire_overdue(self._store.clock.now(), _CHUNK_SIZE):
             log.info("jobs.expired", requests=ended)
 
     async def prune(self) -> None:
         """Delete old requests, then their files: a result that can be read has its files."""
-        now = self._clock.now()
+        now = self._store.clock.now()
         while deleted := await self._store.jobs.delete_finished(now - self._retention_seconds, now, _CHUNK_SIZE):
             log.info("retention.jobs_deleted", requests=deleted)
         while await self._store.jobs.delete_idempotency_keys(now, _CHUNK_SIZE):

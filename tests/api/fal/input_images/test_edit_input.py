@@ -195,7 +195,7 @@ async def test_bad_input(
 
 
 async def _clear_up(service: Service) -> None:
-    maintenance = Maintenance(service.store, service.blobs, service.clock, retention_seconds=3600, lease_seconds=15)
+    maintenance = Maintenance(service.store, service.blobs, retention_seconds=3600, lease_seconds=15)
     await maintenance.prune()
 
 

@@ -7,5 +7,5 @@ class Backend(Gradient):
         if "please" in spec.prompt:
             raise ZeroDivisionError("steps / 0")
         if "refuse" in spec.prompt:
-            raise InvalidInput(f"No images of this: {spec.prompt}")
+            raise InvalidInput(f"No pictures of this: {spec.prompt}")
         return super().generate(spec=spec, **rest)

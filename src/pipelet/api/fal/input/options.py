@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -34,7 +34,12 @@ def parse_options(scope: Mapping[str, Any]) -> SubmitOptions:
     """
     found: dict[str, Any] = {}
     faults: list[ErrorDetail] = []
-    for where, name, field, read, text in _iter_options(scope):
+    headers = ((known, value) for name, value in scope["headers"] if (known := _HEADERS.get(name)))
+    given = [("header", *known, value.decode("latin-1").strip()) for known, value in headers]
+    if scope["query_string"]:
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        given += [("query", name, *_QUERY[name], value) for name, value in query if name in _QUERY]
+    for where, name, field, read, text in given:
         try:
             value = read(text)
         except ValueError as error:
@@ -58,19 +63,6 @@ _Reader = Callable[[str], Any]
 
 def _is_yes(text: str) -> bool:
     return text.lower() in _YES
-
-
-def _iter_options(scope: Mapping[str, Any]) -> Iterator[tuple[str, str, str, _Reader, str]]:
-    for header, value in scope["headers"]:
-        known = _HEADERS.get(header)
-        if known is not None:
-            name, field, read = known
-            yield "header", name, field, read, value.decode("latin-1").strip()
-    if scope["query_string"]:
-        for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
-            if name in _QUERY:
-                field, read = _QUERY[name]
-                yield "query", name, field, read, value
 
 
 def _idempotency_key(text: str) -> str:

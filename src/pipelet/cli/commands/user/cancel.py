@@ -1,10 +1,12 @@
 """`pipelet cancel`: remove a request from the queue, or stop it."""
 
-from pipelet.cli.options import DEFAULT_CONNECTION, ConnectionOptions, connect
+from pipelet.cli.options import DEFAULT_CONNECTION, ConnectionOptions, OwnRequestId, connect
 from pipelet.client_types import NotCancellable
 
 
-def cancel(request_id: str, /, *, running: bool = False, connection: ConnectionOptions = DEFAULT_CONNECTION) -> None:
+def cancel(
+    request_id: OwnRequestId, /, *, running: bool = False, connection: ConnectionOptions = DEFAULT_CONNECTION
+) -> None:
     """Cancel a queued request: it never runs. A running request continues, and the exit code is 1.
 
     For example:
@@ -13,8 +15,6 @@ def cancel(request_id: str, /, *, running: bool = False, connection: ConnectionO
 
     Parameters
     ----------
-    request_id
-        Id of the request, as `pipelet generate --no-wait` printed it.
     running
         Stop a running request, too: within one step. Images that are finished by then are kept.
     """

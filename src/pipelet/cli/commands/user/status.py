@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelet.cli.download import prepare, save
-from pipelet.cli.options import DEFAULT_CONNECTION, AsJson, ConnectionOptions, Switch, connect
+from pipelet.cli.options import DEFAULT_CONNECTION, AsJson, ConnectionOptions, OwnRequestId, Switch, connect
 from pipelet.cli.progress import follow
 from pipelet.client import Client
 from pipelet.client_types import Status
@@ -15,7 +15,7 @@ FAILED = 1
 
 
 def status(
-    request_id: str,
+    request_id: OwnRequestId,
     /,
     *,
     watch: Switch = False,
@@ -35,8 +35,6 @@ def status(
 
     Parameters
     ----------
-    request_id
-        Id of the request, as `pipelet generate --no-wait` printed it.
     watch
         Wait for its end, and show the progress.
     out
