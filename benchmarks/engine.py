@@ -34,7 +34,7 @@ from pipelet.domain.generation.image import ImageSpec
 from pipelet.domain.generation.plan import plan_generation
 from pipelet.domain.generation.sizes import Size
 from pipelet.domain.ports.engine import MicroBatch
-from pipelet.engine.process import EngineProcess
+from pipelet.engine.engine_process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
 from pipelet.wiring.catalog import read_catalog
@@ -140,7 +140,7 @@ async def _compare(case: Case, ways: Ways) -> None:
 
 @contextlib.contextmanager
 def _bare() -> "Iterator[subprocess.Popen[str]]":
-    # Threads as patient as the engine's, see `engine/child_process.py`.
+    # Threads as patient as the engine's, see `engine/child_pipes.py`.
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
     command = [sys.executable, "-m", "benchmarks.lib.bare_pipeline", resolve("package:demo")]
     process = subprocess.Popen(

@@ -37,7 +37,7 @@ from pipelet.client_types import (
     ValidationError,
 )
 from pipelet.concurrency.backoff import Backoff
-from pipelet.network import Proxy, ProxyUnusable, fault_of, fault_of_scheme, proxy_for
+from pipelet.proxies import Proxy, ProxyUnusable, fault_of, fault_of_scheme, proxy_for
 
 ANY_APP = "z-image-text-to-image"
 """Every request can be read under any app's path, so reads need not know its app."""

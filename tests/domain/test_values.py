@@ -10,7 +10,8 @@ from pipelet.domain import catalog, ids
 from pipelet.domain.accounts import api_keys
 from pipelet.domain.errors import OperationalError
 from pipelet.domain.generation.image import file_key
-from pipelet.domain.generation.plan import plan_generation, split_batch
+from pipelet.domain.generation.micro_batches import split_batch
+from pipelet.domain.generation.plan import plan_generation
 from pipelet.domain.jobs.job import JobState
 from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind, Interrupted, Outcome, Released, Succeeded, verdict
 from pipelet.domain.jobs.progress import tasks_per_job

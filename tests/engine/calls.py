@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipelet.domain.generation.image import ImageSpec
 from pipelet.domain.ports.engine import MicroBatch
-from pipelet.engine.process import EngineProcess
+from pipelet.engine.engine_process import EngineProcess
 
 Pixels = NDArray[np.uint8]
 MakeSpec = Callable[..., ImageSpec]

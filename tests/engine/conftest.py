@@ -7,7 +7,7 @@ import pytest
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.generation.image import ImageSpec, OutputFormat
 from pipelet.domain.ports.engine import MicroBatch
-from pipelet.engine.process import EngineProcess
+from pipelet.engine.engine_process import EngineProcess
 from tests.engine.calls import EngineOf, MakePart, MakeSpec, Pixels
 from tests.support.fork_server import children
 

@@ -16,7 +16,7 @@ import asyncio, sys
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.generation.image import ImageSpec, OutputFormat
 from pipelet.domain.ports.engine import MicroBatch
-from pipelet.engine.process import EngineProcess
+from pipelet.engine.engine_process import EngineProcess
 
 async def main():
     engine = EngineProcess(

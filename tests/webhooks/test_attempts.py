@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from pipelet.domain.webhooks.delivery import MAX_ATTEMPTS, DeliveryState
+from pipelet.domain.webhooks.delivery import DeliveryState
+from pipelet.domain.webhooks.retry import MAX_ATTEMPTS
 from pipelet.webhooks.sender import MAX_IN_FLIGHT_PER_ENDPOINT, MAX_IN_FLIGHT_PER_USER
 from tests.support.servers.web import Response, silence
 from tests.webhooks import receiver as receivers

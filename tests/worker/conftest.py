@@ -14,7 +14,7 @@ from pipelet.domain.capacity.workers import WorkerHeartbeat
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.ports.blobs import BlobStore
-from pipelet.engine.process import EngineProcess
+from pipelet.engine.engine_process import EngineProcess
 from pipelet.store.sqlite import open_sqlite
 from pipelet.worker.config import WorkerConfig
 from pipelet.worker.worker import Worker

@@ -13,7 +13,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from pipelet.domain.errors import BlobStoreError, NotFound
-from pipelet.network import Proxy
+from pipelet.proxies import Proxy
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config

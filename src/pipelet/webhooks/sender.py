@@ -21,13 +21,12 @@ from pipelet.domain.jobs.job import Job
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
 from pipelet.domain.webhooks.delivery import (
-    MAX_ATTEMPTS,
     Delivery,
     DeliveryAttempt,
     DeliveryState,
     Webhook,
-    next_state,
 )
+from pipelet.domain.webhooks.retry import MAX_ATTEMPTS, next_state
 from pipelet.domain.webhooks.signing_keys import Role, WebhookKey
 from pipelet.webhooks.payload import build_payload
 from pipelet.webhooks.signing import signed_headers

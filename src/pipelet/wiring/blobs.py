@@ -3,7 +3,7 @@
 from pipelet.blobs.disk import DiskBlobStore
 from pipelet.domain.errors import BlobStoreError
 from pipelet.domain.ports.blobs import BlobStore
-from pipelet.network import Proxy, ProxyUnusable, proxy_for
+from pipelet.proxies import Proxy, ProxyUnusable, proxy_for
 from pipelet.settings import Settings
 from pipelet.settings.aws import AwsSettings
 from pipelet.wiring.data_dir import permissions_of

@@ -88,7 +88,7 @@ def find_model(model: ModelConfig) -> str | None:
         ModelLoadError: the checkpoint is missing or damaged.
         ImportError: the engine extra is not installed.
     """
-    from pipelet.engine.diffusers.loading.checkpoint import check  # needs the engine extra
+    from pipelet.engine.diffusers.loading.verify_checkpoint import check  # needs the engine extra
 
     return check(resolve(model.source), variant=model.variant, allow_pickle=model.allow_pickle)
 

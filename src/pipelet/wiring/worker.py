@@ -7,7 +7,7 @@ from pipelet.domain.catalog import Catalog
 from pipelet.domain.ids import new_token
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
-from pipelet.engine.process import EngineProcess
+from pipelet.engine.engine_process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
 from pipelet.wiring.catalog import model_of_workers

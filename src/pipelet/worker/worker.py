@@ -13,7 +13,7 @@ from pipelet.domain.ports.store import Store
 from pipelet.worker.attempt_runner import AttemptRunner
 from pipelet.worker.claimer import Claimer
 from pipelet.worker.config import WorkerConfig
-from pipelet.worker.engine_start import EngineStart
+from pipelet.worker.engine_starter import EngineStarter
 from pipelet.worker.finish import Finisher
 from pipelet.worker.heartbeat import NAME_HINT, Heartbeat
 from pipelet.worker.lease_keeper import LeaseKeeper
@@ -35,7 +35,7 @@ class Worker:
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT_ATTEMPTS)
         self._attempts: set[asyncio.Task[None]] = set()
         self._heartbeat = Heartbeat(config=config, store=store, on_drain=self._drain, on_name_lost=self._stopping.set)
-        self._engine_start = EngineStart(engine, heartbeat=self._heartbeat)
+        self._engine_starter = EngineStarter(engine, heartbeat=self._heartbeat)
         self._leases = LeaseKeeper(config, store)
         finisher = Finisher(store, self._heartbeat)
         self._claimer = Claimer(
@@ -113,7 +113,7 @@ class Worker:
     async def _loop(self) -> None:
         while not self._stopping.is_set():
             if not self._engine.is_running:
-                await cancel_on(self._engine_start.run(), self._force_stop, self._stopping)
+                await cancel_on(self._engine_starter.run(), self._force_stop, self._stopping)
                 continue
             await self._slots.acquire()
             lease = None if self._stopping.is_set() else await self._claimer.claim()

@@ -12,7 +12,7 @@ import torch
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import GenerationCancelled, InvalidInput, ModelLoadError, OutOfMemory
 from pipelet.engine.diffusers.backend import DiffusersBackend
-from pipelet.engine.process import EngineProcess
+from pipelet.engine.engine_process import EngineProcess
 from tests.engine.calls import MakePart, MakeSpec
 from tests.engine.diffusers.calls import assert_alike, call, generate_images, used_by
 from tests.engine.diffusers.tiny_models.stable_diffusion import make_stable_diffusion

@@ -16,8 +16,8 @@ from pipelet.domain.webhooks.delivery import (
     DeliveryReport,
     DeliveryState,
     Webhook,
-    next_state,
 )
+from pipelet.domain.webhooks.retry import next_state
 from tests.support.jobs import claim_request, make_job, success
 
 NOW = 1_000_000.0

@@ -67,9 +67,9 @@ def _build_an_api() -> None:
 
 def _import_torch() -> None:
     """Import all that an engine has imported once its model is loaded, for which a child loads one."""
-    from pipelet.engine import child_process
+    from pipelet.engine import child_pipes
 
-    os.environ.update(child_process._environment(hub=False))
+    os.environ.update(child_pipes._environment(hub=False))
     given = dict(os.environ)
     importlib.import_module("pipelet.engine.diffusers.backend")
     reading, writing = os.pipe()

@@ -86,9 +86,9 @@ def _hub_model(model: ModelConfig) -> Finding:
 
 def _check_files(name: str, folder: str, report: Callable[[str, str], Finding], fix: str) -> Finding:
     """Check that all components are there. Whether the model generates is known once a worker has loaded it."""
-    from pipelet.engine.diffusers.loading import checkpoint
+    from pipelet.engine.diffusers.loading import verify_checkpoint
 
-    absent = checkpoint.missing_components(folder)
+    absent = verify_checkpoint.missing_components(folder)
     if absent:
         return report(f"{name} in {folder} lacks {', '.join(absent)}", fix)
     return ok(f"{name} in {folder}: the files are complete; a worker verifies at its start that the model generates")

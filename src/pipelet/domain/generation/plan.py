@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.generation.image import ImageSpec
-from pipelet.domain.generation.sizes import Size, fit_to_pixel_range, nearest_size, shrink_to_pixels
+from pipelet.domain.generation.micro_batches import split_batch
+from pipelet.domain.generation.native_size import native_size
+from pipelet.domain.generation.sizes import Size, shrink_to_pixels
 
 _MAX_INPUT_PIXELS = 1024 * 1024
 """Pixels of an input image: every pipeline that takes several would itself scale it down to this."""
@@ -66,35 +67,6 @@ def plan_generation(spec: ImageSpec, model: ModelConfig) -> GenerationPlan:
         input_image_sizes=inputs,
         memory_megapixels=memory,
     )
-
-
-def native_size(requested: Size, model: ModelConfig) -> Size:
-    """Return the size at which `model` generates an image of the size `requested`."""
-    return _native_size(requested, model.size_multiple, model.native_sizes, model.native_pixels)
-
-
-@lru_cache(maxsize=1024)  # every submit asks, and most ask for the same few sizes
-def _native_size(requested: Size, multiple: int, native_sizes: tuple[str, ...], native_pixels: tuple[int, ...]) -> Size:
-    whole = requested.rounded_up(multiple)
-    if native_sizes:
-        sizes = tuple(map(Size.parse, native_sizes))
-        return requested if whole in sizes else nearest_size(requested, sizes)
-    if native_pixels:
-        low, high = native_pixels
-        if not low <= whole.pixels <= high:
-            return fit_to_pixel_range(requested, (low, high), multiple)
-    return requested
-
-
-def split_batch(batch_size: int, megapixels: float, max_megapixels_per_batch: float) -> list[int]:
-    """Return the sizes of the micro-batches, as even as possible: 4 images where 3 fit make [2, 2].
-
-    A single image is always generated, whatever its size: whether it fits is then for the device to say.
-    """
-    fitting = max(1, int(max_megapixels_per_batch / megapixels))
-    batches = -(-batch_size // fitting)
-    smaller, larger = divmod(batch_size, batches)
-    return [smaller + 1] * larger + [smaller] * (batches - larger)
 
 
 def schedule_steps(steps: int, strength: float) -> int:

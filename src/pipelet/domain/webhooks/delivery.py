@@ -1,13 +1,7 @@
-"""Webhooks: the call that a receiver gets when a request has ended, and when it is made again."""
+"""Webhooks: the call that an endpoint gets when a request has ended."""
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-RETRY_DELAYS = (5, 15, 60, 120, 300, 600, 900, 1200, 1200, 1500, 1800)
-"""Seconds between one attempt and the next. With the first that is twelve attempts, over more than two hours."""
-MAX_ATTEMPTS = 1 + len(RETRY_DELAYS)
-_JITTER = 0.25
-"""The most that a wait is lengthened by chance, as a share: receivers that were away are not all called at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +64,3 @@ class PendingDeliveries:
     count: int
     oldest: float | None
     """When the request ended that waits for the longest time."""
-
-
-def next_state(
-    attempt: DeliveryAttempt, attempts: int, now: float, chance: float
-) -> tuple[DeliveryState, float | None]:
-    """Return what follows from attempt number `attempts`, and when the next is due. `chance` is from 0 to 1."""
-    if attempt.error is None:
-        return DeliveryState.DELIVERED, None
-    if attempt.is_final or attempts >= MAX_ATTEMPTS:
-        return DeliveryState.FAILED, None
-    return DeliveryState.WAITING, now + RETRY_DELAYS[attempts - 1] * (1 + _JITTER * chance)

@@ -17,7 +17,7 @@ from pipelet.domain.generation.image import ImageSpec, InputImage, OutputFormat
 from pipelet.domain.generation.plan import GenerationPlan, plan_generation, schedule_steps
 from pipelet.domain.ports.engine import EffectiveParameters
 from pipelet.engine.backend import GenerationReport
-from pipelet.engine.diffusers import memory
+from pipelet.engine.diffusers import device_memory
 from pipelet.engine.diffusers.callbacks import StepCallbacks
 from pipelet.engine.diffusers.devices import describe, find_device, notes_on
 from pipelet.engine.diffusers.edits import Editor
@@ -25,7 +25,7 @@ from pipelet.engine.diffusers.loading.pipeline import load_pipeline, sibling
 from pipelet.engine.diffusers.pipeline_kwargs import pipeline_kwargs
 from pipelet.engine.diffusers.prompts import PromptProcessor
 from pipelet.engine.diffusers.samplers import sampler_of, schedule_type_of
-from pipelet.engine.diffusers.verify import check_finite, images_of, warm_up_error
+from pipelet.engine.diffusers.verify_output import check_finite, images_of, warm_up_error
 
 _WARM_UP_SIZE = 128, 64
 """Pixels: small, and not square, so that swapped sides are noticed."""
@@ -55,7 +55,7 @@ class DiffusersBackend:
             raise ModelLoadError(f"{type(pipe).__name__} takes no prompt; Pipelet needs a text-to-image pipeline.")
         if "num_frames" in takes:  # known before the first generation, which would be of many frames
             raise ModelLoadError(f"{type(pipe).__name__} generates videos; Pipelet needs a text-to-image pipeline.")
-        memory.place(pipe, where)
+        device_memory.place(pipe, where)
         pipe.set_progress_bar_config(disable=True)
         if hasattr(getattr(pipe, "vae", None), "enable_slicing"):
             # Image by image: less memory, and an image does not depend on the batch it was in.
@@ -76,8 +76,8 @@ class DiffusersBackend:
             except ValueError:  # PNDM with Runge-Kutta steps needs four
                 self._generate_small(steps=4)
         except Exception as error:
-            if memory.is_out_of_memory(error):
-                raise ModelLoadError(memory.too_small_error(self._pipe, self._pipe.device)) from error
+            if device_memory.is_out_of_memory(error):
+                raise ModelLoadError(device_memory.too_small_error(self._pipe, self._pipe.device)) from error
             raise warm_up_error(error, self._pipe) from error
 
     def _generate_small(self, *, steps: int) -> None:
@@ -124,7 +124,7 @@ class DiffusersBackend:
             watch.check()
             _copy_pixels(images, out, self._pipe.dtype)
         except RuntimeError as error:
-            if memory.is_out_of_memory(error):
+            if device_memory.is_out_of_memory(error):
                 problem = str(error)
             elif isinstance(error, torch.AcceleratorError):
                 # An assert on the device spoils its context for good. Only another process gets a new one.
@@ -137,7 +137,7 @@ class DiffusersBackend:
                 used=_effective_parameters(passes[0], spec), has_nsfw_concepts=flagged, notes=tuple(notes)
             )
         # Here, because the handled error kept the tensors alive.
-        memory.release_cache()
+        device_memory.release_cache()
         raise OutOfMemory(problem)
 
     def _run(

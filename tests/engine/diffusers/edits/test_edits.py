@@ -10,7 +10,7 @@ from pipelet.domain.errors import GenerationCancelled, InvalidInput
 from pipelet.domain.generation.plan import plan_generation
 from pipelet.domain.jobs.progress import TASKS_WITHOUT_STEPS, WRITE_FILES, tasks_per_job
 from pipelet.engine.diffusers.backend import DiffusersBackend
-from pipelet.engine.process import EngineProcess
+from pipelet.engine.engine_process import EngineProcess
 from tests.engine.calls import MakePart, MakeSpec
 from tests.engine.diffusers.calls import assert_alike, generate_images, used_by
 from tests.engine.diffusers.edits.models import FIRST, MODELS, SECOND, STEPS, THIRD, Edits, EditsOf, noise_image

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelet.domain.catalog import ModelConfig
-from pipelet.engine.process import EngineProcess
+from pipelet.engine.engine_process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import load
 from pipelet.wiring.catalog import fetch_description, read_catalog

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from pipelet.domain.errors import ModelLoadError
-from pipelet.engine.diffusers.loading import checkpoint
+from pipelet.engine.diffusers.loading import verify_checkpoint
 
 _SHOWN = 3
 
@@ -28,12 +28,12 @@ def load_components(
     """
     taken = inspect.signature(pipeline.__init__).parameters  # type: ignore[misc]
     loaded = {}
-    for name, (library, class_name) in checkpoint.components_of(folder).items():
+    for name, (library, class_name) in verify_checkpoint.components_of(folder).items():
         kind = _class_of(library, class_name)
         if name not in taken or kind is None or not (Path(folder) / name).is_dir():
             continue
         options: dict[str, Any] = {"use_safetensors": use_safetensors}
-        if checkpoint.has_variant(Path(folder) / name, variant):
+        if verify_checkpoint.has_variant(Path(folder) / name, variant):
             options["variant"] = variant
         named = "dtype" if issubclass(kind, transformers.PreTrainedModel) else "torch_dtype"
         loaded[name], found = kind.from_pretrained(

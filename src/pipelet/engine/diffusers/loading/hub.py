@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 )
 
 from pipelet.domain.errors import ModelLoadError
-from pipelet.network import Proxy
+from pipelet.proxies import Proxy
 
 _USE_A_FOLDER = "Copy the model into a folder and point PIPELET_MODEL at that."
 _TOO_MANY_REQUESTS = 429

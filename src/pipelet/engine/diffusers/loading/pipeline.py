@@ -12,10 +12,10 @@ import transformers
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import ModelLoadError
 from pipelet.engine.diffusers.devices import dtype_of
-from pipelet.engine.diffusers.loading import checkpoint, hub
+from pipelet.engine.diffusers.loading import hub, verify_checkpoint
 from pipelet.engine.diffusers.loading.components import load_components
 from pipelet.engine.diffusers.loading.processors import without_torchvision
-from pipelet.engine.diffusers.verify import check_tokenizers
+from pipelet.engine.diffusers.verify_output import check_tokenizers
 
 
 def load_pipeline(source: str, model: ModelConfig, device: torch.device) -> Any:
@@ -29,7 +29,7 @@ def load_pipeline(source: str, model: ModelConfig, device: torch.device) -> Any:
     folder = _folder_of(source, model)
     pipeline = _pipeline_class(model.pipeline, folder)
     taken = inspect.signature(pipeline.__init__).parameters
-    checkpoint.check_complete(folder, taken=taken, variant=model.variant)
+    verify_checkpoint.check_complete(folder, taken=taken, variant=model.variant)
     dtype = dtype_of(model, pipeline.__name__, device)
     safetensors = None if model.allow_pickle else True
     try:
@@ -55,7 +55,7 @@ def load_pipeline(source: str, model: ModelConfig, device: torch.device) -> Any:
 
 
 def _folder_of(source: str, model: ModelConfig) -> str:
-    check = partial(checkpoint.check, variant=model.variant, allow_pickle=model.allow_pickle)
+    check = partial(verify_checkpoint.check, variant=model.variant, allow_pickle=model.allow_pickle)
     folder = check(source) or check(hub.fetch(source, variant=model.variant, allow_pickle=model.allow_pickle))
     assert folder is not None  # noqa: S101 - what was fetched is a folder
     return folder
@@ -64,7 +64,7 @@ def _folder_of(source: str, model: ModelConfig) -> str:
 def _pipeline_class(name: str, folder: str) -> Any:
     """The named class; `auto` is what the folder says."""
     if name == "auto":
-        name = checkpoint.pipeline_class_name(folder)
+        name = verify_checkpoint.pipeline_class_name(folder)
     found = getattr(diffusers, name, None)
     if not (inspect.isclass(found) and issubclass(found, diffusers.DiffusionPipeline)):
         raise ModelLoadError(

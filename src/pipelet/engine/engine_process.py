@@ -11,8 +11,8 @@ from pipelet.concurrency.cancel import shielded
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import EngineDied, EngineError, EngineTimeout, ModelLoadError
 from pipelet.domain.ports.engine import EngineInfo, GeneratedBatch, MicroBatch
-from pipelet.engine import child_process
-from pipelet.engine.child_process import ChildProcess
+from pipelet.engine import child_pipes
+from pipelet.engine.child_pipes import ChildProcess
 from pipelet.engine.messages import (
     ERROR_TYPES,
     Cancel,
@@ -106,7 +106,7 @@ class EngineProcess:
 
     async def _spawn(self) -> ChildProcess:
         """Finish spawning even when cancelled: a half-started process would be left behind."""
-        spawning = asyncio.create_task(child_process.spawn(hub=self._needs_hub))
+        spawning = asyncio.create_task(child_pipes.spawn(hub=self._needs_hub))
         try:
             return await asyncio.shield(spawning)
         except asyncio.CancelledError:

@@ -6,7 +6,7 @@ import pytest
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import ModelLoadError
 from pipelet.engine.diffusers.backend import DiffusersBackend
-from pipelet.engine.diffusers.loading import checkpoint
+from pipelet.engine.diffusers.loading import verify_checkpoint
 from pipelet.engine.sources import resolve
 
 
@@ -23,13 +23,13 @@ def load(folder, pipeline="auto"):
 
 def test_a_folder_is_itself_and_a_hub_id_is_left_to_the_hub(folder):
     """check returns the folder, or None for what can only be a hub id."""
-    assert str(folder) == checkpoint.check(str(folder))
-    assert checkpoint.check("Tongyi-MAI/Z-Image-Turbo") is None
+    assert str(folder) == verify_checkpoint.check(str(folder))
+    assert verify_checkpoint.check("Tongyi-MAI/Z-Image-Turbo") is None
 
 
 def test_only_packaged_sources_are_resolved(folder):
     """`package:demo` becomes a folder with a checkpoint; anything else stays as it is."""
-    assert checkpoint.pipeline_class_name(resolve("package:demo")) == "ZImagePipeline"
+    assert verify_checkpoint.pipeline_class_name(resolve("package:demo")) == "ZImagePipeline"
     assert resolve("Tongyi-MAI/Z-Image") == "Tongyi-MAI/Z-Image"
     assert resolve(str(folder)) == str(folder)
 
@@ -93,7 +93,7 @@ def test_a_pointer_that_nothing_reads_is_passed_over(folder):
     (folder / "all-in-one.ckpt").write_text(pointer)
     (folder / "vae" / "diffusion_pytorch_model.bin").write_text(pointer)
 
-    assert str(folder) == checkpoint.check(str(folder))
+    assert str(folder) == verify_checkpoint.check(str(folder))
 
 
 def test_a_pointer_of_git_lfs_is_not_a_damaged_file(folder):
@@ -136,14 +136,14 @@ def test_a_model_in_the_cache_of_the_hub_is_its_snapshot(folder, tmp_path):
     cached = tmp_path / "models--owner--name"
     first, second = (cached / "snapshots" / commit for commit in ("aaa", "bbb"))
     shutil.copytree(folder, first)
-    assert str(first) == checkpoint.check(str(cached))
+    assert str(first) == verify_checkpoint.check(str(cached))
 
     shutil.copytree(folder, second)
     with pytest.raises(ModelLoadError, match="2 snapshots"):
-        checkpoint.check(str(cached))
+        verify_checkpoint.check(str(cached))
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text("bbb")
-    assert str(second) == checkpoint.check(str(cached))
+    assert str(second) == verify_checkpoint.check(str(cached))
 
 
 def test_absent_parts_are_named(folder):

@@ -13,7 +13,7 @@ from pipelet.cli import UNAVAILABLE, _exit_code
 from pipelet.client import Client
 from pipelet.client_types import Result, ResultFile, ServiceUnavailable, Unreachable
 from pipelet.domain.errors import BlobStoreError
-from pipelet.network import ProxyUnusable, proxy_for
+from pipelet.proxies import ProxyUnusable, proxy_for
 from pipelet.wiring.api import open_http_clients
 from tests.support.servers.tcp import in_background, listening, tls_context
 from tests.support.servers.web import WebServer, whole

@@ -78,7 +78,7 @@ def components_of(folder: str) -> dict[str, tuple[str, str]]:
     """By name of the part, its library and class."""
     try:
         index = _read(Path(folder) / "model_index.json")
-    except ValueError:  # `pipeline_of` reports it
+    except ValueError:  # `pipeline_class_name` reports it
         return {}
     entries = index.items() if isinstance(index, dict) else ()
     return {
