@@ -4,8 +4,9 @@ SIZE ?= 320x200
 INSTALL = $(VENV)/bin/python -m pip install --quiet $(addprefix -c ,$(wildcard constraints.txt))
 # The tree at hand runs, whatever the environment has installed.
 export PYTHONPATH := $(CURDIR)/src
-# Tests of whole services and of torch, and those that need minutes of examples.
-SLOW = $(addprefix tests/,acceptance benchmarks cli clients engine fleet training api/test_openapi.py)
+# Tests of whole services, of S3 and of torch, and those that take much time for examples.
+SLOW = $(addprefix tests/,acceptance benchmarks blobs cli clients engine fleet training \
+  api/test_openapi.py api/fal/input/test_parse.py api/fal/input_images store/migrations store/state_machines)
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 .DELETE_ON_ERROR:
 .PHONY: help demo serve test all-tests test-fast check bench docs train clean

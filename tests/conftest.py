@@ -50,6 +50,9 @@ _FIRST = (
 """What takes long is begun early, so that at the end no worker of pytest waits for one other."""
 
 
+_WITH_TORCH = ("tests/acceptance", "tests/benchmarks", "tests/engine", "tests/training")
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Many tests wait for processes of their own, so two cores have time for four tests."""
     return (os.cpu_count() or 1) * 2
@@ -58,7 +61,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Fork the workers of pytest from a process that has made their imports, and let all use one server of those."""
     if config.getoption("numprocesses", None) and hasattr(os, "pidfd_open"):
-        python = fork_server.python(with_torch=_takes(config, "tests/engine"))
+        python = fork_server.python(with_torch=any(_takes(config, folder) for folder in _WITH_TORCH))
         config.option.tx = [f"popen//python={python}"] * len(config.option.tx)
 
 

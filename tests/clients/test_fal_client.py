@@ -68,7 +68,7 @@ def test_a_failure_is_seen_in_status_result_and_log(seen: dict[str, Any]) -> Non
     unable, broken = seen["failed"]["unable"], seen["failed"]["broken"]
 
     assert [422, "value_error"] == unable["result"][:2]
-    assert "No images of this: refuse 狐 and 🦊" == unable["error"] == unable["log"]
+    assert "No pictures of this: refuse 狐 and 🦊" == unable["error"] == unable["log"]
     assert unable["error"] in unable["result"][2]
     assert [500, "internal_server_error"] == broken["result"][:2]
     assert "ZeroDivisionError" in broken["error"]

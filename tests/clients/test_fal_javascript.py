@@ -94,7 +94,7 @@ def test_subscribe_by_streaming_sees_what_polling_sees(seen: dict[str, Any]) -> 
 
 def test_a_stream_of_events_can_be_read_by_hand(seen: dict[str, Any]) -> None:
     """Each event is a status, the last one says how it ended, and characters of any length arrive whole."""
-    by_hand, reason = seen["streamedByHand"], "No images of this: refuse 狐 and 🦊"
+    by_hand, reason = seen["streamedByHand"], "No pictures of this: refuse 狐 and 🦊"
 
     assert by_hand["requestId"] == by_hand["id"] == by_hand["events"][0]["request_id"]
     assert by_hand["last"] == by_hand["events"][-1]
@@ -157,7 +157,7 @@ def test_refusals_have_a_message(seen: dict[str, Any]) -> None:
 
 def test_what_the_model_cannot_draw_is_a_validation_error(seen: dict[str, Any]) -> None:
     """The result answers 422; characters of any length in the reason and in the logs arrive whole."""
-    unable, reason = seen["unable"], "No images of this: refuse 狐 and 🦊"
+    unable, reason = seen["unable"], "No pictures of this: refuse 狐 and 🦊"
 
     assert ("COMPLETED", reason) == (unable["status"]["status"], unable["status"]["error"])
     assert reason == unable["status"]["logs"][-1]["message"]

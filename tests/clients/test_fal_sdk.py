@@ -53,4 +53,4 @@ def test_a_cancelled_request_ends_with_499(seen: dict[str, Any]) -> None:
 def test_what_the_model_cannot_draw_is_an_error_with_its_reason(seen: dict[str, Any]) -> None:
     """The result answers 422, in JSON, which the SDK shows."""
     assert 422 == seen["unable"][0]
-    assert "No images of this: refuse" in seen["unable"][1]
+    assert "No pictures of this: refuse" in seen["unable"][1]

@@ -26,13 +26,17 @@ def test_waiting_clients_survive_an_outage(tmp_path: Path) -> None:
     javascript_client()
     with behind_tls(tmp_path) as running:
         service, environment = running.service, os.environ | running.variables()
-        calls = [
-            subprocess.Popen([sys.executable, "-c", PYTHON, *how], env=environment, stdout=subprocess.PIPE, text=True)
-            for how in ([], ["asynchronously"])
-        ]
-        calls.append(start_node(tmp_path / "node", HERE / "node" / "outage.mjs", service=service))
-        request_ids = [call.stdout.readline().strip() for call in calls if call.stdout]
-        service.kill()
+        service.wait_for_worker()
+        with service.paused():
+            calls = [
+                subprocess.Popen(
+                    [sys.executable, "-c", PYTHON, *how], env=environment, stdout=subprocess.PIPE, text=True
+                )
+                for how in ([], ["asynchronously"])
+            ]
+            calls.append(start_node(tmp_path / "node", HERE / "node" / "outage.mjs", service=service))
+            request_ids = [call.stdout.readline().strip() for call in calls if call.stdout]
+            service.kill()
         service.start()
         ends = [call.communicate(timeout=100)[0].strip() for call in calls]
 
