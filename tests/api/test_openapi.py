@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from pydantic import BaseModel
 from schemathesis.generation import GenerationMode
 
@@ -41,6 +41,9 @@ class Described:
         @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
         @given(operation.as_strategy(generation_mode=mode))
         def holds(case: Any) -> None:
+            # Null counts as absent under any name, which no schema says together with "no other names".
+            has_null = isinstance(case.body, dict) and None in case.body.values()
+            assume(mode is GenerationMode.POSITIVE or not has_null)
             asyncio.run(self.store.jobs.delete_idempotency_keys(1e12, 9))  # no schema can say that one was sent before
             case.call_and_validate(headers={"Authorization": f"Bearer {SECRET}"})
 

@@ -16,7 +16,7 @@ import asyncpg
 
 from tests.support.service import Service, kill_any
 from tests.support.users import Report, Users
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, until
 
 VICTIMS = ("engine", "worker", "api", "all")
 
@@ -28,11 +28,13 @@ async def kill_at_random(
     rng, report = random.Random(seed), Report()
     users = Users([service.url], lambda: service.key, rng, report)
     coming_and_going = asyncio.create_task(users.run())
+    database = service.settings.get("database_url", str(service.data_dir / "pipelet.sqlite"))
     for _ in range(kills):
-        # Between two kills at least one request ends, so that no request can be hit three times and rightly fail.
         users.progressed.clear()
         await asyncio.wait_for(users.progressed.wait(), timeout=60)
         await asyncio.sleep(rng.uniform(0, 0.4))
+        # A third hit would rightly fail a request.
+        await until(lambda: _none_was_hit_twice(database), within=60)
         victim = rng.choice(VICTIMS)
         await asyncio.to_thread(_kill_one, service, victim)
         report.disturbances[victim] += 1
@@ -43,9 +45,13 @@ async def kill_at_random(
     # The worker of an API that was killed last may still be finishing; it ends by itself, and is no leftover.
     await asyncio.to_thread(eventually, lambda: len(service.worker_pids()) <= 1, within=60)
     await asyncio.to_thread(service.stop)
-    database = service.settings.get("database_url", str(service.data_dir / "pipelet.sqlite"))
     await check_invariants(users, database, files_on_disk(service.data_dir / "files"))
     return report
+
+
+async def _none_was_hit_twice(database: str) -> bool:
+    waiting = "SELECT 1 FROM job WHERE state = 'queued' AND attempt >= 2 OR state = 'running' AND attempt >= 3 LIMIT 1"
+    return not await look_up(database, waiting)
 
 
 def _kill_one(service: Service, victim: str) -> None:
