@@ -24,8 +24,7 @@ from pipelet.api.operations.metrics import Metrics
 from pipelet.api.operations.routes import operations_routes
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.catalog import EDIT, Catalog
-from pipelet.domain.ports.blobs import BlobStore
-from pipelet.domain.ports.signed_files import SignedFiles
+from pipelet.domain.ports.blobs import BlobStore, SignedFiles
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.authentication import Authenticator
 from pipelet.services.input_images.fetch import HttpClients, ImageFetcher

@@ -1,1 +1,1 @@
-"""Generation in a child process: `process` is the parent's side, `child` the other, `messages` their protocol."""
+"""Generation in a child process: `engine_process` is its parent's side, `child` its own, `messages` the protocol."""

@@ -1,6 +1,6 @@
 """The child process: loads a backend by name, generates micro-batches, and exits with its parent.
 
-Started by `process`, not by hand.
+Started by `child_pipes`, not by hand.
 """
 
 import argparse

@@ -26,10 +26,10 @@ class Leases(SmallStore[DialectQueries]):
         return {row["lease_token"] for row in await self._queries.all("list_cancel_requests", worker=worker)}
 
     async def requeue_expired(self, now: float) -> list[Job]:
-        return await self._interrupt_attempts("expired_leases", {"now": now}, transitions.EXPIRED, now)
+        return await self._interrupt_attempts("list_expired_leases", {"now": now}, transitions.EXPIRED, now)
 
     async def requeue_of_worker(self, worker: str, now: float) -> list[Job]:
-        jobs = await self._interrupt_attempts("worker_leases", {"worker": worker}, transitions.ABANDONED, now)
+        jobs = await self._interrupt_attempts("list_worker_leases", {"worker": worker}, transitions.ABANDONED, now)
         await self._queries.write("release_worker_name", {"name": worker}, durable=False, notify_watchers=False)
         return jobs
 

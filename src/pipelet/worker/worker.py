@@ -11,9 +11,10 @@ from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.engine import Engine
 from pipelet.domain.ports.store import Store
 from pipelet.worker.attempt_runner import AttemptRunner
+from pipelet.worker.cancel_watcher import CancelWatcher
 from pipelet.worker.claimer import Claimer
 from pipelet.worker.config import WorkerConfig
-from pipelet.worker.engine_starter import EngineStarter
+from pipelet.worker.engine_restarter import EngineRestarter
 from pipelet.worker.finish import Finisher
 from pipelet.worker.heartbeat import NAME_HINT, Heartbeat
 from pipelet.worker.lease_keeper import LeaseKeeper
@@ -35,8 +36,9 @@ class Worker:
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT_ATTEMPTS)
         self._attempts: set[asyncio.Task[None]] = set()
         self._heartbeat = Heartbeat(config=config, store=store, on_drain=self._drain, on_name_lost=self._stopping.set)
-        self._engine_starter = EngineStarter(engine, heartbeat=self._heartbeat)
+        self._engine_starter = EngineRestarter(engine, heartbeat=self._heartbeat)
         self._leases = LeaseKeeper(config, store)
+        self._cancels = CancelWatcher(self._leases, store.leases, config.name)
         finisher = Finisher(store, self._heartbeat)
         self._claimer = Claimer(
             config=config,
@@ -103,9 +105,9 @@ class Worker:
 
     async def _run_registered(self) -> None:
         async with (
-            background(self._leases.renew_leases(), self._heartbeat.run(), self._leases.watch_cancels()),
+            background(self._leases.renew_leases(), self._heartbeat.run(), self._cancels.run()),
             self._store.subscribe_work() as notified,
-            background(_fan_out(notified, self._claimer.work_available, self._leases.poll_now)),
+            background(_fan_out(notified, self._claimer.work_available, self._cancels.poll_now)),
         ):
             await self._loop()
             await asyncio.gather(*self._attempts)

@@ -14,7 +14,7 @@ from pipelet.api.fal.proxy import Proxy
 from pipelet.api.fal.result import result
 from pipelet.api.fal.run import run
 from pipelet.api.fal.status import status
-from pipelet.api.fal.stream import stream
+from pipelet.api.fal.status_events import stream
 from pipelet.api.fal.submit import submit
 from pipelet.api.routing import Route, described
 from pipelet.domain.catalog import Catalog

@@ -10,8 +10,8 @@ from pipelet.api.errors import Problem, problem_response
 from pipelet.api.routing import Handler
 from pipelet.domain.errors import InvalidKey, NotFound
 from pipelet.domain.generation.image import OutputFormat
+from pipelet.domain.ports.blobs import SignedFiles
 from pipelet.domain.ports.clock import Clock
-from pipelet.domain.ports.signed_files import SignedFiles
 
 _CONTENT_TYPES = {each.extension: each.content_type for each in OutputFormat}
 _REFUSALS = {

@@ -13,7 +13,7 @@ from pipelet.api.operations.health import Health
 from pipelet.api.operations.jwks import serve_published_keys
 from pipelet.api.operations.metrics import Metrics
 from pipelet.api.routing import Route
-from pipelet.domain.ports.signed_files import SignedFiles
+from pipelet.domain.ports.blobs import SignedFiles
 from pipelet.domain.ports.store import Store
 
 _STATIC = "static-offline-docs"

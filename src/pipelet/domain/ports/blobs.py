@@ -1,5 +1,6 @@
-"""Where finished files are stored."""
+"""Where finished files are stored, and how they are fetched under signed URLs."""
 
+from pathlib import Path
 from typing import Protocol
 
 
@@ -24,3 +25,15 @@ class BlobStore(Protocol):
 
     async def check(self) -> None:
         """Raise BlobStoreError if nothing can be stored."""
+
+
+class SignedFiles(Protocol):
+    """Files on our own disk, which clients fetch from us under the URLs that we signed."""
+
+    def verify(self, key: str, expires: str, signature: str, *, now: float) -> Path:
+        """Return the file behind a URL.
+
+        Raises:
+            InvalidKey: the signature is not ours, or it has expired.
+            NotFound: the file is gone.
+        """

@@ -9,9 +9,8 @@ from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
 import httpx2
 
 from pipelet.domain.errors import AddressNotAllowed, InvalidImage, InvalidKey, NotFound
-from pipelet.domain.ports.blobs import BlobStore
+from pipelet.domain.ports.blobs import BlobStore, SignedFiles
 from pipelet.domain.ports.clock import Clock
-from pipelet.domain.ports.signed_files import SignedFiles
 
 MAX_BYTES = 20 * 1024 * 1024
 _MAX_OWN_BYTES = 64 * 1024 * 1024

@@ -21,7 +21,7 @@ _MAX_RESTART_BACKOFF = 2.0
 """Short: an engine that requests crash again and again must not keep the other requests waiting."""
 
 
-class EngineStarter:
+class EngineRestarter:
     """
     Args:
         heartbeat: reports why the engine cannot start, and the profile of the one that runs.

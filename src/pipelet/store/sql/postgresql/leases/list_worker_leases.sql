@@ -1,4 +1,4 @@
--- One job, and locked, as in `expired_leases`.
+-- One job, and locked, as in `list_expired_leases`.
 SELECT * FROM job
 WHERE state = 'running' AND worker = :worker
 LIMIT 1
