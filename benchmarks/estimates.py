@@ -142,7 +142,9 @@ class _Trace:
             assert "error" not in body, body
             asked.has_ended = True
         else:
-            asked.told.append(body["statusMessages"]["estimatedTotalTimeSeconds"])
+            seconds = body["statusMessages"]["estimatedTotalTimeSeconds"]
+            if seconds is not None:  # no worker is ready at this moment
+                asked.told.append(seconds)
 
 
 def _lines(asked: Sequence[Asked], found: Mapping[str, Record]) -> list[Line]:
