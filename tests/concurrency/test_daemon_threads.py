@@ -72,3 +72,16 @@ async def test_errors_are_the_callers() -> None:
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             await threads.run(lambda: 1 // 0)
+
+
+async def test_a_thread_that_cannot_start_keeps_no_place() -> None:
+    """The caller gets the error of the system, and the next one a thread."""
+    threads = DaemonThreadPool(1, name="test")
+    usual = threading.stack_size(1 << 46)  # more than any system has room for
+    try:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await threads.run(lambda: "never")
+    finally:
+        threading.stack_size(usual)
+
+    assert "done" == await asyncio.wait_for(threads.run(lambda: "done"), PATIENCE)

@@ -61,5 +61,9 @@ class DaemonThreadPool:
             with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
                 loop.call_soon_threadsafe(self._turns.release, user)
 
-        threading.Thread(target=run, name=self._name, daemon=True).start()
+        try:
+            threading.Thread(target=run, name=self._name, daemon=True).start()
+        except BaseException:  # the system has no thread left; others may end
+            self._turns.release(user)
+            raise
         return await asyncio.wrap_future(outcome)

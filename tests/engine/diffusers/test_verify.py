@@ -192,9 +192,9 @@ def test_an_image_of_another_size_is_scaled_to_cover(
     """Not the middle of what is larger, and no error for what has other proportions: all of the image is there."""
     spec = make_spec(width=64, height=128)
     alone = generate_images(sd_backend, spec)
-    monkeypatch.setattr(diffusers, "DrawsTwice", GeneratesTwice, raising=False)
+    monkeypatch.setattr(diffusers, "GeneratesTwice", GeneratesTwice, raising=False)
 
-    scaled = generate_images(load(stable_diffusion, replace(SD, pipeline="DrawsTwice")), spec)
+    scaled = generate_images(load(stable_diffusion, replace(SD, pipeline="GeneratesTwice")), spec)
 
     assert np.abs(scaled.astype(float) - alone).mean() < 10 < np.abs(scaled[:, ::-1].astype(float) - alone).mean()
 
