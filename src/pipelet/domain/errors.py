@@ -1,33 +1,4 @@
-"""All expected errors, by name. Any other exception is a bug: it is logged and never explained to a caller.
-
-PipeletError
-├── AuthenticationError         the caller is not allowed in
-│   └── InvalidKey
-├── NotFound                    it does not exist, or belongs to another user
-├── NotPossible                 the state of the request rules the action out
-├── IdempotencyKeyReused        the key was sent before with another input
-├── InvalidImage                an input image cannot be fetched or used
-├── InvalidInputImages          one or more input images of a request are invalid
-├── QuotaExceeded               no room now; the same request is accepted later
-│   └── QueueFull               the queue is longer than the client allows; otherwise it is the key's limit
-├── TooBusy                     too much of the same work is in progress; retry in a few seconds
-├── AddressNotAllowed           a URL of a user leads to an address that is not allowed
-├── InputImagesExpired          input images of a request are no longer stored
-├── RotationTooSoon             it would break other processes now; later it will not
-├── OperationalError            the operator has to act; the message says how
-│   ├── SchemaTooNew
-│   ├── StoreError
-│   │   └── StoreUnavailable    the database cannot be reached
-│   ├── BlobStoreError
-│   └── ModelLoadError
-└── EngineError                 an attempt to generate failed
-    ├── EngineDied              the process was killed, exited or crashed
-    ├── EngineTimeout           no progress within the stall limit; the process was killed
-    ├── InvalidInput            the model cannot generate from this input; the request is at fault
-    ├── GenerationFailed        the pipeline raised
-    ├── OutOfMemory             the device has too little memory for this micro-batch
-    └── GenerationCancelled     generation stopped because it was cancelled
-"""
+"""All expected errors. Any other exception is a bug: it is logged and never explained to a caller."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +9,7 @@ class PipeletError(Exception):
 
 
 class AuthenticationError(PipeletError):
-    pass
+    """The caller is not allowed in."""
 
 
 class InvalidKey(AuthenticationError):
@@ -46,15 +17,16 @@ class InvalidKey(AuthenticationError):
 
 
 class NotFound(PipeletError):
-    pass
+    """It does not exist, or belongs to another user."""
 
 
 class NotPossible(PipeletError):
-    pass
+    """The state of the request rules the action out."""
 
 
 class IdempotencyKeyReused(PipeletError):
-    """
+    """The key was sent before with another input.
+
     Args:
         key: the idempotency key that was sent.
     """
@@ -65,7 +37,8 @@ class IdempotencyKeyReused(PipeletError):
 
 
 class InvalidImage(PipeletError):
-    """
+    """An input image cannot be fetched or used.
+
     Args:
         kind: fal's name of the error.
         context: figures of the error, such as the limit that was exceeded.
@@ -78,7 +51,8 @@ class InvalidImage(PipeletError):
 
 
 class InvalidInputImages(PipeletError):
-    """
+    """One or more input images of a request are invalid.
+
     Args:
         failures: the error of each invalid image, by its position in the request.
     """
@@ -89,11 +63,11 @@ class InvalidInputImages(PipeletError):
 
 
 class AddressNotAllowed(PipeletError):
-    pass
+    """A URL of a user leads to an address that is not allowed."""
 
 
 class TooBusy(PipeletError):
-    pass
+    """Too much of the same work is in progress; retry in a few seconds."""
 
 
 class TooManyLookups(TooBusy):
@@ -101,11 +75,12 @@ class TooManyLookups(TooBusy):
 
 
 class InputImagesExpired(PipeletError):
-    pass
+    """Input images of a request are no longer stored."""
 
 
 class QuotaExceeded(PipeletError):
-    """
+    """No room now, by the key's limits; the same request is accepted later.
+
     Args:
         excess: number of images (of requests, if the queue is too long) that have to start or be cancelled first.
     """
@@ -118,16 +93,16 @@ class QuotaExceeded(PipeletError):
         self.excess = excess
 
 
-class RotationTooSoon(PipeletError):
-    pass
-
-
 class QueueFull(QuotaExceeded):
-    pass
+    """The queue is longer than the client allows."""
+
+
+class RotationTooSoon(PipeletError):
+    """It would break other processes now; later it will not."""
 
 
 class OperationalError(PipeletError):
-    pass
+    """The operator has to act; the message says how."""
 
 
 class SchemaTooNew(OperationalError):
@@ -139,7 +114,7 @@ class StoreError(OperationalError):
 
 
 class StoreUnavailable(StoreError):
-    pass
+    """The database cannot be reached."""
 
 
 class BlobStoreError(OperationalError):
@@ -151,7 +126,9 @@ class ModelLoadError(OperationalError):
 
 
 class EngineError(PipeletError):
-    """The message may go to the user. `stderr_tail` is for the operator only: it may mention other users' requests."""
+    """An attempt to generate failed.
+
+    The message may go to the user. `stderr_tail` is for the operator only: it may mention other users' requests."""
 
     def __init__(self, message: str, *, stderr_tail: str = "") -> None:
         super().__init__(message)
@@ -159,24 +136,24 @@ class EngineError(PipeletError):
 
 
 class EngineDied(EngineError):
-    pass
+    """The process was killed, exited or crashed."""
 
 
 class EngineTimeout(EngineError):
-    pass
+    """No progress within the stall limit; the process was killed."""
 
 
 class InvalidInput(EngineError):
-    pass
+    """The model cannot generate from this input; the request is at fault."""
 
 
 class GenerationFailed(EngineError):
-    pass
+    """The pipeline raised."""
 
 
 class OutOfMemory(EngineError):
-    pass
+    """The device has too little memory for this micro-batch."""
 
 
 class GenerationCancelled(EngineError):
-    pass
+    """Generation stopped because it was cancelled."""
