@@ -74,8 +74,7 @@ async def test_the_child_dies_with_a_parent_that_had_not_heard_all():
     ours, theirs = socket.socketpair()
     model = ModelConfig(name="zoo", source="zoo", backend="tests.support.backends.gradient:Gradient")
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pipelet.engine.child", "--control", str(theirs.fileno()), "--inbox", "0"),
-        *("--slots", "0"),
+        *(sys.executable, "-m", "pipelet.engine.child", str(theirs.fileno()), "0", "0"),
         pass_fds=[theirs.fileno()],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )

@@ -1,9 +1,9 @@
 """The child process: loads a backend by name, generates micro-batches, and exits with its parent.
 
-Started by `child_pipes`, not by hand.
+Started by `child_pipes` with the descriptors that it inherits: the socket to the parent, the file for input images, and
+those for pixels.
 """
 
-import argparse
 import importlib
 import os
 import queue
@@ -14,7 +14,6 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -66,35 +65,31 @@ class Parent:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipelet.engine.child", description=__doc__)
-    parser.add_argument("--control", type=int, required=True, help="descriptor of the socket to the parent")
-    parser.add_argument("--inbox", type=int, required=True, help="descriptor of the file for input images")
-    parser.add_argument("--slots", required=True, help="descriptors of the files for pixels, comma separated")
-    options = parser.parse_args()
-    slots = [int(slot) for slot in options.slots.split(",")]
-    for descriptor in (options.control, options.inbox, *slots):
+    descriptors = list(map(int, sys.argv[1:]))
+    for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
+    control, inbox, *slots = descriptors
     # A shell sends Ctrl-C to the whole process group; the parent decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = Parent(socket.socket(fileno=options.control))
+    parent = Parent(socket.socket(fileno=control))
     parent.listen()
-    run(parent, options.inbox, slots)
+    run(parent, inbox, slots)
 
 
 def run(parent: Parent, inbox: int, slots: Sequence[int]) -> None:
     backend = load(parent, cast(Load, parent.receive()))
     while True:
-        wanted, mapped = cast(Generate, parent.receive()), _Mapped()
-        parent.send(generate(parent, backend, wanted, inbox, slots, mapped))
-        mapped.out = None  # after the reply: unmapping 19 MB takes a millisecond, in which the parent can claim
+        reply, out = generate(parent, backend, cast(Generate, parent.receive()), inbox, slots)
+        parent.send(reply)
+        del out  # after the reply: unmapping 19 MB takes a millisecond, in which the parent can claim
 
 
 def load(parent: Parent, wanted: Load) -> Backend:
     started = time.perf_counter()
     try:
-        backend = _backend_factory(wanted.model.backend).load(
-            model=wanted.model, source=wanted.source, device=wanted.device
-        )
+        module, _, attribute = wanted.model.backend.partition(":")
+        factory = cast(BackendFactory, getattr(importlib.import_module(module), attribute))
+        backend = factory.load(model=wanted.model, source=wanted.source, device=wanted.device)
     except ModelLoadError as error:
         problem = str(error)
     except ModuleNotFoundError as error:
@@ -110,20 +105,14 @@ def load(parent: Parent, wanted: Load) -> Backend:
     sys.exit(1)
 
 
-@dataclass(slots=True)
-class _Mapped:
-    """Keeps the pixels of a micro-batch mapped."""
-
-    out: NDArray[np.uint8] | None = None
-
-
 def generate(
-    parent: Parent, backend: Backend, wanted: Generate, inbox: int, slots: Sequence[int], mapped: _Mapped
-) -> Generated | GenerateFailed:
-    number = wanted.number
-    started = time.perf_counter()
+    parent: Parent, backend: Backend, wanted: Generate, inbox: int, slots: Sequence[int]
+) -> tuple[Generated | GenerateFailed, NDArray[np.uint8] | None]:
+    """Return the reply, and the pixels, so that the caller decides when they are unmapped."""
+    out: NDArray[np.uint8] | None = None
+    number, started = wanted.number, time.perf_counter()
     try:
-        out = mapped.out = map_output(slots[wanted.slot], (wanted.count, wanted.spec.height, wanted.spec.width, 3))
+        out = map_output(slots[wanted.slot], (wanted.count, wanted.spec.height, wanted.spec.width, 3))
         report = backend.generate(
             spec=wanted.spec,
             first=wanted.first,
@@ -134,13 +123,8 @@ def generate(
             is_cancelled=lambda: parent.has_cancelled(number),
         )
     except Exception as error:  # noqa: BLE001 - the edge of the process: reported, and the next can come
-        return _failed(number, error)
-    return Generated(number=number, seconds=time.perf_counter() - started, report=report or GenerationReport())
-
-
-def _backend_factory(name: str) -> BackendFactory:
-    module, _, attribute = name.partition(":")
-    return cast(BackendFactory, getattr(importlib.import_module(module), attribute))
+        return _failed(number, error), out
+    return Generated(number=number, seconds=time.perf_counter() - started, report=report or GenerationReport()), out
 
 
 def _failed(number: int, error: Exception) -> GenerateFailed:

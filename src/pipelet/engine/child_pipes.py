@@ -158,14 +158,14 @@ async def spawn(*, hub: bool = False) -> ChildProcess:
         undo.callback(inbox.close)
         control, child_control = map(undo.enter_context, socket.socketpair())
         printed, child_printed = map(undo.enter_context, socket.socketpair())
+        passed = (child_control.fileno(), inbox.descriptor, *slots.descriptors)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-u", "-m", "pipelet.engine.child"),
-            *("--control", str(child_control.fileno()), "--inbox", str(inbox.descriptor)),
-            *("--slots", ",".join(map(str, slots.descriptors))),
+            *map(str, passed),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=child_printed.fileno(),
             stderr=child_printed.fileno(),
-            pass_fds=(child_control.fileno(), inbox.descriptor, *slots.descriptors),
+            pass_fds=passed,
             env=_environment(hub=hub),
             start_new_session=True,
         )

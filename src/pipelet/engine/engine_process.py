@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from pipelet.engine.messages import (
     Ready,
     TasksDone,
 )
-from pipelet.engine.shared_memory import Release
 
 log = structlog.get_logger()
 
@@ -90,14 +90,14 @@ class EngineProcess:
             if child is None or self._info is None:
                 raise EngineDied("The engine process is not running.")
             slot = await child.slots.take()
-            release = Release(child.slots.release, slot)
-            try:
+            with ExitStack() as held:
+                held.callback(child.slots.release, slot)
                 if not child.is_alive:
                     raise await child.wait_for_exit()
-                return await self._generate_into(child, slot, batch, on_progress, release)
-            except BaseException:
-                release()
-                raise
+                pixels = child.slots.view(slot, (batch.count, batch.spec.height, batch.spec.width, 3))
+                done = await self._generate_into(child, slot, batch, on_progress)
+                release = held.pop_all().close  # further calls do nothing
+            return GeneratedBatch(pixels, done.seconds, release, done.report.used, done.report.has_nsfw_concepts)
 
     async def stop(self) -> None:
         child, self._child, self._info = self._child, None, None
@@ -132,10 +132,8 @@ class EngineProcess:
         raise AssertionError(reply)
 
     async def _generate_into(
-        self, child: ChildProcess, slot: int, batch: MicroBatch, on_progress: Callable[[int], None], release: Release
-    ) -> GeneratedBatch:
-        shape = (batch.count, batch.spec.height, batch.spec.width, 3)
-        pixels = child.slots.view(slot, shape)
+        self, child: ChildProcess, slot: int, batch: MicroBatch, on_progress: Callable[[int], None]
+    ) -> Generated:
         await child.inbox.fill(batch.input_images)
         self._number += 1
         number = self._number
@@ -150,14 +148,13 @@ class EngineProcess:
                     input_images=tuple((each.shape[0], each.shape[1], 3) for each in batch.input_images),  # type: ignore[index]
                 )
             )
-            done = await self._await_result(child, batch, on_progress)
+            return await self._await_result(child, batch, on_progress)
         except EngineError:
             raise
         except BaseException:
             # Cancelled, or `on_progress` raised: the child is still generating.
             await shielded(self._cancel_generation(child, number, batch.job_id))
             raise
-        return GeneratedBatch(pixels, done.seconds, release, done.report.used, done.report.has_nsfw_concepts)
 
     async def _await_result(
         self, child: ChildProcess, batch: MicroBatch, on_progress: Callable[[int], None]

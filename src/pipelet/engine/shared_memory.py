@@ -8,8 +8,7 @@ import math
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,20 +69,6 @@ class InputBuffer:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-@dataclass(slots=True)
-class Release:
-    """Releases a slot; further calls do nothing."""
-
-    release: Callable[[int], None]
-    slot: int
-    done: bool = False
-
-    def __call__(self) -> None:
-        if not self.done:
-            self.done = True
-            self.release(self.slot)
 
 
 def map_output(descriptor: int, shape: Shape) -> NDArray[np.uint8]:
