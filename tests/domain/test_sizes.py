@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelet.domain.catalog import ModelConfig
-from pipelet.domain.generation.native_size import native_size
+from pipelet.domain.generation.plan import native_size
 from pipelet.domain.generation.sizes import Size, fit_to_pixel_range, nearest_size
 
 SMALL = ("256x256", "320x256", "256x320", "384x256", "256x384", "512x256", "256x512")

@@ -10,7 +10,6 @@ from pipelet.domain import catalog, ids
 from pipelet.domain.accounts import api_keys
 from pipelet.domain.errors import OperationalError
 from pipelet.domain.generation.image import file_key
-from pipelet.domain.generation.micro_batches import split_batch
 from pipelet.domain.generation.plan import plan_generation
 from pipelet.domain.jobs.job import JobState
 from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind, Interrupted, Outcome, Released, Succeeded, verdict
@@ -24,7 +23,9 @@ LOST = Failure(FailureKind.WORKER_LOST, "The worker was lost.")
 @given(st.integers(1, 16), st.floats(0.004, 17), st.floats(0.1, 200))
 def test_parts_hold_the_batch_and_fit(batch: int, megapixels: float, at_once: float) -> None:
     """Parts add up to the batch, are as even as can be, and hold no more than fits, or one image."""
-    parts = split_batch(batch, megapixels, at_once)
+    plan = plan_generation(make_job(batch_size=batch).spec, catalog.ModelConfig(name="m", source=""))
+
+    parts = replace(plan, memory_megapixels=megapixels).batch_sizes(at_once)
 
     assert batch == sum(parts)
     assert max(parts) - min(parts) <= 1

@@ -2,12 +2,11 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.generation.image import ImageSpec
-from pipelet.domain.generation.micro_batches import split_batch
-from pipelet.domain.generation.native_size import native_size
-from pipelet.domain.generation.sizes import Size, shrink_to_pixels
+from pipelet.domain.generation.sizes import Size, fit_to_pixel_range, nearest_size, shrink_to_pixels
 
 _MAX_INPUT_PIXELS = 1024 * 1024
 """Pixels of an input image: every pipeline that takes several would itself scale it down to this."""
@@ -37,8 +36,14 @@ class GenerationPlan:
     unless it starts as one of them."""
 
     def batch_sizes(self, max_megapixels_per_batch: float) -> list[int]:
-        """Return the number of images of each micro-batch."""
-        return split_batch(self.spec.batch_size, self.memory_megapixels, max_megapixels_per_batch)
+        """Return the number of images of each micro-batch, as even as possible: 4 images where 3 fit make [2, 2].
+
+        A single image is always generated, whatever its size: whether it fits is then for the device to say.
+        """
+        fitting = max(1, int(max_megapixels_per_batch / self.memory_megapixels))
+        batches = -(-self.spec.batch_size // fitting)
+        smaller, larger = divmod(self.spec.batch_size, batches)
+        return [smaller + 1] * larger + [smaller] * (batches - larger)
 
 
 def plan_generation(spec: ImageSpec, model: ModelConfig) -> GenerationPlan:
@@ -67,6 +72,20 @@ def plan_generation(spec: ImageSpec, model: ModelConfig) -> GenerationPlan:
         input_image_sizes=inputs,
         memory_megapixels=memory,
     )
+
+
+@lru_cache(maxsize=1024)  # every submit asks, and most ask for the same few sizes
+def native_size(requested: Size, model: ModelConfig) -> Size:
+    """Return the size at which `model` generates an image of the size `requested`: one that it was trained for."""
+    whole = requested.rounded_up(model.size_multiple)
+    if model.native_sizes:
+        sizes = tuple(map(Size.parse, model.native_sizes))
+        return requested if whole in sizes else nearest_size(requested, sizes)
+    if model.native_pixels:
+        low, high = model.native_pixels
+        if not low <= whole.pixels <= high:
+            return fit_to_pixel_range(requested, (low, high), model.size_multiple)
+    return requested
 
 
 def schedule_steps(steps: int, strength: float) -> int:
