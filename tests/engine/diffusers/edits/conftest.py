@@ -9,7 +9,7 @@ from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as qwen
 from pipelet.domain.generation.image import ImageSpec, InputImage
 from pipelet.engine.diffusers.backend import DiffusersBackend
 from pipelet.engine.diffusers.devices import dtype_of
-from pipelet.engine.diffusers.loading.processors import without_torchvision
+from pipelet.engine.diffusers.loading.pipeline import without_torchvision
 from tests.engine.calls import MakeSpec, Pixels
 from tests.engine.diffusers.edits.models import MODELS, SEVERAL, STEPS, Edits, EditsOf
 from tests.engine.diffusers.tiny_models.edits import make_klein, make_omni, make_qwen_edit

@@ -8,13 +8,14 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from transformers import Qwen2Tokenizer, Qwen2VLImageProcessorPil, Qwen2VLProcessor
+from transformers.utils import is_torchvision_available
 
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import ModelLoadError
 from pipelet.engine.diffusers.devices import dtype_of
 from pipelet.engine.diffusers.loading import hub, verify_checkpoint
 from pipelet.engine.diffusers.loading.components import load_components
-from pipelet.engine.diffusers.loading.processors import without_torchvision
 from pipelet.engine.diffusers.verify_output import check_tokenizers
 
 
@@ -33,7 +34,7 @@ def load_pipeline(source: str, model: ModelConfig, device: torch.device) -> Any:
     dtype = dtype_of(model, pipeline.__name__, device)
     safetensors = None if model.allow_pickle else True
     try:
-        parts = without_torchvision(pipeline, folder, local_files_only=True)
+        parts = without_torchvision(pipeline, folder)
         parts |= load_components(pipeline, folder, dtype=dtype, variant=model.variant, use_safetensors=safetensors)
         # Always with a dtype: without one a bfloat16 checkpoint is loaded half as bfloat16, half as float32.
         pipe = pipeline.from_pretrained(
@@ -99,3 +100,24 @@ def sibling(pipe: Any, name: str, *, asked_by: str) -> Any:
     made = found(**{part: value for part, value in pipe.components.items() if part in taken})
     made.set_progress_bar_config(disable=True)
     return made
+
+
+class ImageOnlyProcessor(Qwen2VLProcessor):  # type: ignore[misc]
+    """Takes text and PIL images."""
+
+    def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> None:
+        """Not of a video processor that is not there, nor, for want of torchvision, of the others."""
+
+
+def without_torchvision(pipeline: type, folder: str) -> dict[str, Any]:
+    """The processor of Qwen's vision model, which asks for torchvision because it might be given videos.
+
+    torchvision has to match torch to the build, and nothing else here wants it. With it installed, the checkpoint's own
+    processor is loaded.
+    """
+    wanted = getattr(pipeline.__init__, "__annotations__", {}).get("processor")  # type: ignore[misc]
+    if wanted is not Qwen2VLProcessor or is_torchvision_available():
+        return {}
+    kinds = (Qwen2VLImageProcessorPil, Qwen2Tokenizer)
+    parts = (kind.from_pretrained(folder, subfolder="processor", local_files_only=True) for kind in kinds)
+    return {"processor": ImageOnlyProcessor(*parts)}
