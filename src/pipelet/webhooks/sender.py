@@ -12,20 +12,15 @@ from functools import partial
 import httpx2
 import structlog
 
-from pipelet.concurrency.backoff import Backoff
-from pipelet.concurrency.cancel import raise_if_cancelled, wait_for_event
+from pipelet.concurrency.cancel import wait_for_event
 from pipelet.concurrency.log_throttle import LogThrottle
+from pipelet.concurrency.periodic import run_periodically
 from pipelet.domain.errors import AddressNotAllowed, BlobStoreError, StoreError, TooManyLookups
 from pipelet.domain.ids import new_token
 from pipelet.domain.jobs.job import Job
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
-from pipelet.domain.webhooks.delivery import (
-    Delivery,
-    DeliveryAttempt,
-    DeliveryState,
-    Webhook,
-)
+from pipelet.domain.webhooks.delivery import Delivery, DeliveryAttempt, DeliveryState, Webhook
 from pipelet.domain.webhooks.retry import MAX_ATTEMPTS, next_state
 from pipelet.domain.webhooks.signing_keys import Role, WebhookKey
 from pipelet.webhooks.payload import build_payload
@@ -42,8 +37,6 @@ _POLL_INTERVAL = 1.0
 """Seconds between polls of the outbox without a notification."""
 _MIN_POLL_INTERVAL = 0.05
 """Seconds after a notification, which may concern anything: at most twenty polls a second, however much changes."""
-_MAX_BACKOFF = 5.0
-"""Maximum seconds between polls while the store fails."""
 _ERROR_CHARS = 300
 _RECORD_TIMEOUT = 5.0
 """Seconds to record an attempt. After these and twice the timeout of a call, its process counts as lost."""
@@ -64,7 +57,6 @@ class Sender:
     """Called with the result of each attempt: delivered, retrying or failed."""
 
     def __post_init__(self) -> None:
-        self._backoff = Backoff(initial=_POLL_INTERVAL, maximum=_MAX_BACKOFF)
         self._throttle = LogThrottle()
         self._users: Counter[str] = Counter()
         self._endpoints: Counter[str] = Counter()
@@ -76,28 +68,18 @@ class Sender:
             self.store.subscribe_changes() as changed,
             asyncio.TaskGroup() as calls,
         ):
-            while True:
-                changed.clear()
-                if await self._dispatch_due(client, calls, changed):
-                    self._backoff.reset()
-                    await wait_for_event(changed, seconds=_POLL_INTERVAL)
-                    await asyncio.sleep(_MIN_POLL_INTERVAL)
-                else:
-                    raise_if_cancelled()
-                    await asyncio.sleep(self._backoff.next())
+            dispatch = partial(self._dispatch_due, client, calls, changed)
+            await run_periodically(_MIN_POLL_INTERVAL, dispatch, name="webhooks", expected=StoreError)
 
-    async def _dispatch_due(self, client: httpx2.AsyncClient, calls: asyncio.TaskGroup, changed: asyncio.Event) -> bool:
-        """Start the calls that are due; the end of each sets `changed`. Returns False if the store fails."""
-        try:
-            while self._users.total() < MAX_IN_FLIGHT and (delivery := await self._claim()):
-                self._users[delivery.user] += 1
-                self._endpoints[delivery.endpoint] += 1
-                call = calls.create_task(self._deliver(delivery, client))
-                call.add_done_callback(partial(self._on_done, delivery, changed))
-        except StoreError as error:
-            self._throttle.write(log.warning, "webhooks.claim_failed", reason=str(error))
-            return False
-        return True
+    async def _dispatch_due(self, client: httpx2.AsyncClient, calls: asyncio.TaskGroup, changed: asyncio.Event) -> None:
+        """Start the calls that are due, and wait until there may be more; the end of each sets `changed`."""
+        changed.clear()
+        while self._users.total() < MAX_IN_FLIGHT and (delivery := await self._claim()):
+            self._users[delivery.user] += 1
+            self._endpoints[delivery.endpoint] += 1
+            call = calls.create_task(self._deliver(delivery, client))
+            call.add_done_callback(partial(self._on_done, delivery, changed))
+        await wait_for_event(changed, seconds=_POLL_INTERVAL)
 
     async def _claim(self) -> Delivery | None:
         now = self.store.clock.now()

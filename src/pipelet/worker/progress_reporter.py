@@ -2,17 +2,11 @@
 
 import asyncio
 
-import structlog
-
-from pipelet.concurrency.backoff import Backoff
-from pipelet.concurrency.cancel import raise_if_cancelled
-from pipelet.concurrency.log_throttle import LogThrottle
+from pipelet.concurrency.periodic import run_periodically
 from pipelet.domain.errors import StoreError
 from pipelet.domain.jobs.job import Lease
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.ports.store import LeaseStore
-
-log = structlog.get_logger()
 
 _REPORT_INTERVAL = 0.1
 
@@ -46,18 +40,14 @@ class ProgressReporter:
 
     async def run(self) -> None:
         """Report until cancelled. The lease keeper notices a lost lease."""
-        backoff, throttle = Backoff(initial=0.2, maximum=5.0), LogThrottle()
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                progress = Progress(sum(self._generated) + self._stored, self._total)
-                await self._leases.report_progress(self._lease, progress)
-            except StoreError as error:
-                throttle.write(log.warning, "progress.report_failed", reason=str(error))
-                self._changed.set()
-                raise_if_cancelled()
-                await asyncio.sleep(backoff.next())
-            else:
-                backoff.reset()
-                await asyncio.sleep(_REPORT_INTERVAL)
+        await run_periodically(_REPORT_INTERVAL, self._report, name="progress", expected=StoreError)
+
+    async def _report(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
+        try:
+            progress = Progress(sum(self._generated) + self._stored, self._total)
+            await self._leases.report_progress(self._lease, progress)
+        except StoreError:
+            self._changed.set()
+            raise
