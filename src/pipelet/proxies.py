@@ -97,7 +97,7 @@ def fault_of(error: Exception, url: str, proxy: Proxy | None) -> str | None:
     Return None if no server seems to listen at `url`.
     """
     parts = urlsplit(url)
-    tls = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
+    tls = next((each for each in causes_of(error) if isinstance(each, ssl.SSLError)), None)
     if isinstance(tls, ssl.SSLCertVerificationError):
         return _fault_of_certificate(tls, parts.netloc)
     if tls is not None and tls.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING"):
@@ -138,7 +138,8 @@ def _speaks_tls(host: str, port: int) -> bool:
     return False
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield `error` and what it was raised for, to the root."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

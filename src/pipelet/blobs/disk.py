@@ -8,7 +8,8 @@ import hmac
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,10 +36,7 @@ class DiskBlobStore:
         self._remove_stale_temp_files()
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
-        try:
-            await asyncio.to_thread(self._write, key, data)
-        except OSError as error:
-            raise BlobStoreError(_advice(error, self._folder)) from error
+        await self._change(partial(self._write, key, data))
 
     def _write(self, key: str, data: bytes) -> None:
         path = self._path(key)
@@ -84,12 +82,6 @@ class DiskBlobStore:
         return f"{base_url}/files/{quote(key)}?expires={expires}&signature={self._sign(key, str(expires))}"
 
     def verify(self, key: str, expires: str, signature: str, *, now: float) -> Path:
-        """The file behind a signed URL.
-
-        Raises:
-            InvalidKey: the signature is not ours for this key and time, or the time is over.
-            NotFound: the file is gone.
-        """
         if not hmac.compare_digest(self._sign(key, expires).encode(), signature.encode()):
             raise InvalidKey("This URL was changed after it was signed. Read the result again for a fresh one.")
         if now >= int(expires):
@@ -100,14 +92,14 @@ class DiskBlobStore:
         return path
 
     async def delete(self, key: str) -> None:
-        try:
-            await asyncio.to_thread(self._path(key).unlink, missing_ok=True)
-        except OSError as error:
-            raise BlobStoreError(_advice(error, self._folder)) from error
+        await self._change(partial(self._path(key).unlink, missing_ok=True))
 
     async def check(self) -> None:
+        await self._change(self._probe_write)
+
+    async def _change(self, work: Callable[[], None]) -> None:
         try:
-            await asyncio.to_thread(self._probe_write)
+            await asyncio.to_thread(work)
         except OSError as error:
             raise BlobStoreError(_advice(error, self._folder)) from error
 

@@ -44,11 +44,13 @@ def place(pipe: Any, device: torch.device) -> None:
 
 def too_small_error(pipe: Any, device: torch.device) -> str:
     """What the parts of `pipe` need, and what `device` has."""
-    sizes = {name: _bytes_of(part) for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+    models = ((name, part) for name, part in pipe.components.items() if isinstance(part, torch.nn.Module))
+    sizes = {name: sum(weight.nbytes for weight in model.parameters()) for name, model in models}
+    dtype = str(pipe.dtype).removeprefix("torch.")
     parts = ", ".join(f"{name} {size / _GIB:.1f}" for name, size in sorted(sizes.items(), key=lambda each: -each[1]))
     return (
         f"The device {device} does not have enough memory for the model. Its weights take "
-        f"{sum(sizes.values()) / _GIB:.1f} GiB as {_dtype_name(pipe)} ({parts}), and generating takes some more; "
+        f"{sum(sizes.values()) / _GIB:.1f} GiB as {dtype} ({parts}), and generating takes some more; "
         f"{_memory_of(device)} Stop what else uses the device, or take a larger device or a smaller model."
     )
 
@@ -59,11 +61,3 @@ def _memory_of(device: torch.device) -> str:
     free, total = torch.cuda.mem_get_info(device)
     ours = torch.cuda.memory_allocated(device)
     return f"{(free + ours) / _GIB:.1f} of {total / _GIB:.1f} GiB are free without it."
-
-
-def _bytes_of(part: torch.nn.Module) -> int:
-    return sum(weight.numel() * weight.element_size() for weight in part.parameters())
-
-
-def _dtype_name(pipe: Any) -> str:
-    return str(pipe.dtype).removeprefix("torch.")

@@ -6,7 +6,7 @@ quicker to hand over.
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipelet.domain.generation.sizes import Size
 
@@ -16,11 +16,7 @@ def resample(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     if (width, height) == (size.width, size.height):
         return pixels
-    scale = max(size.width / width, size.height / height)
-    left, top = max(0, width - size.width / scale) / 2, max(0, height - size.height / scale) / 2
-    visible = (left, top, width - left, height - top)
-    target = (size.width, size.height)
-    return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.LANCZOS, box=visible))
+    return np.asarray(ImageOps.fit(Image.fromarray(pixels), (size.width, size.height), Image.Resampling.LANCZOS))
 
 
 def place_on_canvas(pixels: NDArray[np.uint8], requested: Size, generated: Size) -> NDArray[np.uint8]:

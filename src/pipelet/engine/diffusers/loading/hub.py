@@ -5,7 +5,6 @@ python -m pipelet.engine.diffusers.loading.hub owner/name    # fetches only what
 
 import errno
 import sys
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -22,7 +21,7 @@ from huggingface_hub.errors import (
 )
 
 from pipelet.domain.errors import ModelLoadError
-from pipelet.proxies import Proxy
+from pipelet.proxies import Proxy, causes_of
 
 _USE_A_FOLDER = "Copy the model into a folder and point PIPELET_MODEL at that."
 _TOO_MANY_REQUESTS = 429
@@ -74,9 +73,9 @@ def _download(repository: str, revision: str | None, variant: str, allow_pickle:
 
 
 def _describe(error: Exception, repository: str, revision: str | None) -> str:
-    causes = list(_causes(error))
+    causes = list(causes_of(error))
 
-    def raised(*kinds: type[Exception]) -> Exception | None:
+    def raised(*kinds: type[Exception]) -> BaseException | None:
         return next((each for each in causes if isinstance(each, kinds)), None)
 
     name = f"The model {repository}"
@@ -134,14 +133,6 @@ def _of_status(status: int, name: str) -> str:
     if status in (401, 403):
         return f"{name} could not be fetched: the hub refuses access ({status}). Check the spelling, and HF_TOKEN."
     return f"{name} could not be fetched: the hub answered {status}. Try again later. {_USE_A_FOLDER}"
-
-
-def _causes(error: BaseException) -> Iterator[Exception]:
-    """`error` and what it was raised for, to the root."""
-    current: BaseException | None = error
-    while isinstance(current, Exception):
-        yield current
-        current = current.__cause__ or current.__context__
 
 
 if __name__ == "__main__":
