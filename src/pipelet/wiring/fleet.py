@@ -3,17 +3,15 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelet import __version__, logs
-from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import OperationalError
-from pipelet.domain.ports.store import Store
 from pipelet.settings import Settings, load
 from pipelet.settings.aws import AwsSettings
-from pipelet.wiring.catalog import model_of_workers
+from pipelet.wiring.catalog import model_of_workers, read_catalog
 from pipelet.wiring.store import open_store
 from pipelet.wiring.supervisor import build_supervisor
 from pipelet.worker.supervisor import Supervisor
@@ -23,18 +21,11 @@ if TYPE_CHECKING:
     from pipelet.fleet.policy import ScalingPolicy
 
 
-@contextlib.contextmanager
-def open_fleet(
-    settings: Settings,
-    *,
-    address: str,
-    resources: Mapping[str, float],
-    policy: "ScalingPolicy",
-    files_are_shared: bool,
-    store: Store,
-    catalog: Catalog,
-) -> Iterator["Autoscaler"]:
-    """Connect to a Ray cluster, and yield the autoscaler of its workers.
+@contextlib.asynccontextmanager
+async def open_fleet(
+    settings: Settings, policy: "ScalingPolicy", *, address: str, resources: Mapping[str, float], files_are_shared: bool
+) -> AsyncIterator["Autoscaler"]:
+    """Connect to the database and a Ray cluster, and yield the autoscaler of its workers.
 
     Raises:
         OperationalError: Ray is not installed, or there is no cluster at `address`.
@@ -45,6 +36,7 @@ def open_fleet(
     except ImportError as error:
         raise OperationalError(f"`pipelet fleet` needs Ray ({error}): pip install 'pipelet-server[ray]'") from error
 
+    catalog = read_catalog(settings)
     environment = settings.to_environment() | {"PIPELET_WORKERS": "1"}
     if settings.bucket is not None:
         environment |= AwsSettings().to_environment()
@@ -56,14 +48,15 @@ def open_fleet(
     # The fleets of two databases or apps stay apart in one cluster, and a restarted fleet finds its workers.
     database = settings.database_name if settings.postgres_url else settings.database_path.resolve()
     namespace = f"pipelet-{_short_hash(database, settings.worker_app)}"
-    with ray_cluster.connected(address, namespace=namespace):
-        yield Autoscaler(
-            cluster=cluster,
-            store=store,
-            apps=catalog.apps_of(model_of_workers(settings, catalog).name),
-            policy=policy,
-            single_node_reason=single_node_reason(settings, files_are_shared=files_are_shared),
-        )
+    async with open_store(settings, writes=True) as store:
+        with ray_cluster.connected(address, namespace=namespace):
+            yield Autoscaler(
+                cluster=cluster,
+                store=store,
+                apps=catalog.apps_of(model_of_workers(settings, catalog).name),
+                policy=policy,
+                single_node_reason=single_node_reason(settings, files_are_shared=files_are_shared),
+            )
 
 
 def _short_hash(*parts: object) -> str:

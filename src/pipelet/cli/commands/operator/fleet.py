@@ -3,7 +3,8 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -13,10 +14,10 @@ from pipelet.cli.options import DataDir, ModelName, Switch, WorkerApp
 from pipelet.cli.signals import on_stop_signals
 from pipelet.domain.errors import OperationalError
 from pipelet.fleet.policy import ScalingPolicy
-from pipelet.settings import Settings
-from pipelet.wiring.catalog import read_catalog
 from pipelet.wiring.fleet import open_fleet
-from pipelet.wiring.store import open_store
+
+if TYPE_CHECKING:
+    from pipelet.fleet.autoscaler import Autoscaler
 
 
 def fleet(
@@ -71,24 +72,12 @@ def fleet(
     resources = _resources(resource)
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     wait_for_database(chosen)
-    asyncio.run(_run(chosen, policy, address=address, resources=resources, files_are_shared=shared_files))
+    asyncio.run(_run(open_fleet(chosen, policy, address=address, resources=resources, files_are_shared=shared_files)))
 
 
-async def _run(
-    chosen: Settings, policy: ScalingPolicy, *, address: str, resources: dict[str, float], files_are_shared: bool
-) -> None:
-    catalog = read_catalog(chosen)
-    async with open_store(chosen, writes=True) as store:
-        opened = open_fleet(
-            chosen,
-            address=address,
-            resources=resources,
-            policy=policy,
-            files_are_shared=files_are_shared,
-            store=store,
-            catalog=catalog,
-        )
-        with opened as fleet, on_stop_signals(fleet.stop):
+async def _run(opening: AbstractAsyncContextManager["Autoscaler"]) -> None:
+    async with opening as fleet:
+        with on_stop_signals(fleet.stop):
             await fleet.run()
 
 
