@@ -12,19 +12,8 @@ from pipelet.concurrency.cancel import shielded
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import EngineDied, EngineError, EngineTimeout, ModelLoadError
 from pipelet.domain.ports.engine import EngineInfo, GeneratedBatch, MicroBatch
-from pipelet.engine import child_pipes
+from pipelet.engine import child_pipes, messages
 from pipelet.engine.child_pipes import ChildProcess
-from pipelet.engine.messages import (
-    ERROR_TYPES,
-    Cancel,
-    Generate,
-    Generated,
-    GenerateFailed,
-    Load,
-    LoadFailed,
-    Ready,
-    TasksDone,
-)
 
 log = structlog.get_logger()
 
@@ -48,7 +37,7 @@ class EngineProcess:
         load_timeout: float = 900.0,
         stall_timeout: float = 300.0,
     ) -> None:
-        self._load = Load(model=model, source=source, device=device)
+        self._load = messages.Load(model=model, source=source, device=device)
         self._needs_hub = not Path(source).is_dir()
         self._load_timeout = load_timeout
         self._stall_timeout = stall_timeout
@@ -123,23 +112,23 @@ class EngineProcess:
                 stderr_tail=child.stderr_tail(),
             ) from error
         match reply:
-            case Ready(device=device, seconds=seconds, notes=notes):
+            case messages.Ready(device=device, seconds=seconds, notes=notes):
                 for note in notes:
                     log.warning("engine.note", note=note)
                 return EngineInfo(self._load.model.name, device, seconds)
-            case LoadFailed(message=message):
+            case messages.LoadFailed(message=message):
                 raise ModelLoadError(message)
         raise AssertionError(reply)
 
     async def _generate_into(
         self, child: ChildProcess, slot: int, batch: MicroBatch, on_progress: Callable[[int], None]
-    ) -> Generated:
+    ) -> messages.Generated:
         await child.inbox.fill(batch.input_images)
         self._number += 1
         number = self._number
         try:
             child.send(
-                Generate(
+                messages.Generate(
                     number=number,
                     spec=batch.spec,
                     first=batch.first,
@@ -158,7 +147,7 @@ class EngineProcess:
 
     async def _await_result(
         self, child: ChildProcess, batch: MicroBatch, on_progress: Callable[[int], None]
-    ) -> Generated:
+    ) -> messages.Generated:
         """Receive messages until the micro-batch ends."""
         while True:
             try:
@@ -171,14 +160,14 @@ class EngineProcess:
                     stderr_tail=child.stderr_tail(),
                 ) from error
             match message:
-                case TasksDone(done=done):
+                case messages.TasksDone(done=done):
                     on_progress(done)
-                case Generated():
+                case messages.Generated():
                     for note in message.report.notes:
                         log.warning("engine.note", request_id=batch.job_id, note=note)
                     return message
-                case GenerateFailed(kind=kind, message=reason):
-                    raise ERROR_TYPES[kind](reason)
+                case messages.GenerateFailed(kind=kind, message=reason):
+                    raise messages.ERROR_TYPES[kind](reason)
                 case _:
                     raise AssertionError(message)
 
@@ -186,8 +175,9 @@ class EngineProcess:
         """Cancel in the child; if it does not stop within the stall timeout, kill it."""
         try:
             async with asyncio.timeout(self._stall_timeout):
-                child.send(Cancel(number=number))
-                while not isinstance(await child.receive(self._stall_timeout), Generated | GenerateFailed):
+                child.send(messages.Cancel(number=number))
+                ends = messages.Generated | messages.GenerateFailed
+                while not isinstance(await child.receive(self._stall_timeout), ends):
                     pass
         except TimeoutError:
             log.warning("engine.cancel_timeout", request_id=job_id, pid=child.process.pid)

@@ -4,8 +4,8 @@ They use their own socket, since libraries print to stdout and stderr. Pixels go
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, get_args
 
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import EngineError, GenerationCancelled, GenerationFailed, InvalidInput, OutOfMemory
@@ -98,39 +98,34 @@ FromParent = Load | Generate | Cancel
 FromChild = Ready | LoadFailed | TasksDone | Generated | GenerateFailed
 Message = FromParent | FromChild
 
-_KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (Load, Generate, Cancel, Ready, LoadFailed, TasksDone, Generated, GenerateFailed)
+_TYPES: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (*get_args(Message), EffectiveParameters, GenerationReport, ImageSpec, InputImage, ModelConfig)
 }
 
 
 def encode(message: Message) -> bytes:
     # JSON escapes line ends and, as ASCII, lone surrogates: any prompt stays on one line.
-    return json.dumps([type(message).__name__, asdict(message)]).encode("ascii") + b"\n"
+    return json.dumps(message, default=_object).encode("ascii") + b"\n"
 
 
 def decode(line: bytes) -> Message:
-    name, content = json.loads(line)
-    kind = _KINDS[name]
-    if kind is Load:
-        content["model"] = ModelConfig(**_with_tuples(content["model"]))
-    if kind is Generate:
-        content["spec"] = _spec(content["spec"])
-        content["input_images"] = tuple(map(tuple, content["input_images"]))
-    if kind is Generated:
-        used = content["report"].pop("used")
-        report = _with_tuples(content["report"])
-        content["report"] = GenerationReport(used=used and EffectiveParameters(**used), **report)
-    return kind(**_with_tuples(content))
+    message: Message = json.loads(line, object_hook=_dataclass)
+    return message
 
 
-def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
+def _object(value: Any) -> dict[str, Any]:
+    """Return a dataclass as an object that names its type."""
+    return {"type": type(value).__name__} | {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _dataclass(content: dict[str, Any]) -> Any:
+    kind = _TYPES[content.pop("type")]
+    if kind is ImageSpec:
+        content["output_format"] = OutputFormat(content["output_format"])
+    return kind(**{name: _with_tuples(value) for name, value in content.items()})
+
+
+def _with_tuples(value: Any) -> Any:
     """Undo what JSON did to tuples; no message has a list."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-
-
-def _spec(content: dict[str, Any]) -> ImageSpec:
-    changes = {
-        "output_format": OutputFormat(content["output_format"]),
-        "input_images": tuple(InputImage(**each) for each in content["input_images"]),
-    }
-    return ImageSpec(**{**_with_tuples(content), **changes})
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
