@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 import pytest
 import structlog
 
-from pipelet.http_server.drain import Drain
+from pipelet.http_server.closing import Drain
 from pipelet.http_server.protocol import Protocol
 from tests.http_server.echo import HOST, LARGE, Running, running
 from tests.support.waiting import until
