@@ -14,7 +14,7 @@ from pipelet.settings.addresses import host_and_port, networks, origins
 from pipelet.settings.aws import AwsSettings
 from pipelet.settings.errors import CONFIG_FILE, describe_all, describe_aws, unknown_variables
 from pipelet.settings.validators import BUCKET, BaseUrl, BlobsUrl, DatabaseUrl, Seconds
-from pipelet.system.trust import refuse_untrusted
+from pipelet.system.permissions import refuse_untrusted
 
 _MAX_PRESIGNED_SECONDS = 7 * 86400
 """S3 refuses URLs with a longer lifetime."""
