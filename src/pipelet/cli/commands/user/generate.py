@@ -2,8 +2,9 @@
 
 import json
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -17,19 +18,39 @@ from pipelet.system.text import visible
 INTERRUPTED = 130
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOptions:
+    """Fields of the request, by the service's names; those that are not given are left to it."""
+
+    width: int | None = None
+    """Pixels, kept exactly. [default: 1024]"""
+    height: int | None = None
+    """Pixels, kept exactly. [default: 1024]"""
+    batch_size: int | None = None
+    """Number of images. [default: 1]"""
+    num_inference_steps: Annotated[int | None, Parameter(name="--steps")] = None
+    """Denoising steps; more take longer. [default: the model's]"""
+    guidance_scale: Annotated[float | None, Parameter(name="--guidance")] = None
+    """How closely to follow the prompt; 0 turns guidance off. [default: the model's]"""
+    seed: int | None = None
+    """Image k of a batch uses seed + k. [default: random]"""
+    negative_prompt: str | None = None
+    """What to avoid."""
+    output_format: Annotated[Literal["png", "jpeg", "webp"] | None, Parameter(name="--format")] = None
+    """Format of the files. [default: png]"""
+    priority: int | None = None
+    """Requests of a higher priority run first. [default: 0]"""
+
+
+_DEFAULTS = ImageOptions()
+
+
 def generate(
     prompt: str,
     /,
     *,
-    width: int | None = None,
-    height: int | None = None,
-    batch_size: int | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    seed: int | None = None,
-    negative_prompt: str | None = None,
-    output_format: Annotated[Literal["png", "jpeg", "webp"] | None, Parameter(name="--format")] = None,
-    priority: int | None = None,
+    image: ImageOptions = _DEFAULTS,
     app: str = ANY_APP,
     out: Path = Path(),
     as_json: AsJson = False,
@@ -58,24 +79,6 @@ def generate(
     ----------
     prompt
         Text that describes the image.
-    width
-        Pixels, kept exactly. [default: 1024]
-    height
-        Pixels, kept exactly. [default: 1024]
-    batch_size
-        Number of images. [default: 1]
-    steps
-        Denoising steps; more take longer. [default: the model's]
-    guidance
-        How closely to follow the prompt; 0 turns guidance off. [default: the model's]
-    seed
-        Image k of a batch uses seed + k. [default: random]
-    negative_prompt
-        What to avoid.
-    output_format
-        Format of the files. [default: png]
-    priority
-        Requests of a higher priority run first. [default: 0]
     app
         App that the request is sent to.
     out
@@ -83,22 +86,11 @@ def generate(
     wait
         Wait for the end; --no-wait prints the id of the request at once.
     """
-    fields: dict[str, Any] = {
-        "prompt": prompt,
-        "width": width,
-        "height": height,
-        "batch_size": batch_size,
-        "num_inference_steps": steps,
-        "guidance_scale": guidance,
-        "seed": seed,
-        "negative_prompt": negative_prompt,
-        "output_format": output_format,
-        "priority": priority,
-    }
     if wait:
         prepare(out)
+    given = {name: value for name, value in asdict(image).items() if value is not None}
     with connect(connection) as client:
-        submitted = client.submit(app, **{name: value for name, value in fields.items() if value is not None})
+        submitted = client.submit(app, prompt=prompt, **given)
         if not wait:
             print(json.dumps(submitted.body) if as_json else visible(submitted.request_id))
             return 0
