@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,14 @@ class Backend(Protocol):
     device: str
     """Device for display: `cpu`, `cuda:0 (NVIDIA H200)`."""
 
+    @classmethod
+    def load(cls, *, model: ModelConfig, source: str, device: str) -> Self:
+        """Load the model. The class is named at run time, as `module:Class`.
+
+        Raises:
+            ModelLoadError: it cannot be loaded; the message says why and what to do. Other errors are reported as such.
+        """
+
     def generate(
         self,
         *,
@@ -50,15 +58,4 @@ class Backend(Protocol):
             InvalidInput, GenerationFailed, OutOfMemory, GenerationCancelled: the backend can generate again.
             SystemExit: it cannot; the process exits.
             Anything else counts as GenerationFailed.
-        """
-
-
-class BackendFactory(Protocol):
-    """A class of backends, named at run time as `module:Class`."""
-
-    def load(self, *, model: ModelConfig, source: str, device: str) -> Backend:
-        """Load the model.
-
-        Raises:
-            ModelLoadError: it cannot be loaded; the message says why and what to do. Other errors are reported as such.
         """

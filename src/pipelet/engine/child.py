@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipelet.domain.errors import ModelLoadError
 from pipelet.engine import messages
-from pipelet.engine.backend import Backend, BackendFactory, GenerationReport
+from pipelet.engine.backend import Backend, GenerationReport
 from pipelet.engine.messages import Cancel, Generate, Generated, GenerateFailed, Load, LoadFailed, Ready, TasksDone
 from pipelet.engine.shared_memory import map_inputs, map_output
 
@@ -34,7 +34,8 @@ class Parent:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._inbox: queue.SimpleQueue[Load | Generate] = queue.SimpleQueue()
-        self._cancelled = 0
+        self.cancelled = 0
+        """Number of the last generation that the parent cancelled."""
 
     def listen(self) -> None:
         """Read in another thread, so that a Cancel and the parent's exit are noticed while generating."""
@@ -47,15 +48,12 @@ class Parent:
     def send(self, message: messages.FromChild) -> None:
         self._control.sendall(messages.encode(message))
 
-    def has_cancelled(self, number: int) -> bool:
-        return self._cancelled >= number
-
     def _read(self, lines: BinaryIO) -> None:
         try:
             for line in lines:
                 match messages.decode(line):
                     case Cancel(number=number):
-                        self._cancelled = number
+                        self.cancelled = number
                     case Load() | Generate() as message:
                         self._inbox.put(message)
         finally:
@@ -88,8 +86,8 @@ def load(parent: Parent, wanted: Load) -> Backend:
     started = time.perf_counter()
     try:
         module, _, attribute = wanted.model.backend.partition(":")
-        factory = cast(BackendFactory, getattr(importlib.import_module(module), attribute))
-        backend = factory.load(model=wanted.model, source=wanted.source, device=wanted.device)
+        kind = cast(type[Backend], getattr(importlib.import_module(module), attribute))
+        backend = kind.load(model=wanted.model, source=wanted.source, device=wanted.device)
     except ModelLoadError as error:
         problem = str(error)
     except ModuleNotFoundError as error:
@@ -120,7 +118,7 @@ def generate(
             input_images=map_inputs(inbox, wanted.input_images),
             out=out,
             on_progress=lambda done: parent.send(TasksDone(number=number, done=done)),
-            is_cancelled=lambda: parent.has_cancelled(number),
+            is_cancelled=lambda: parent.cancelled >= number,
         )
     except Exception as error:  # noqa: BLE001 - the edge of the process: reported, and the next can come
         return _failed(number, error), out
