@@ -104,9 +104,7 @@ def _to_pil(number: int, pixels: NDArray[np.uint8]) -> Image.Image:
 
 def _pad_to_canvas(pixels: NDArray[np.uint8], size: Size, canvas: Size) -> Image.Image:
     """Return the image at `size` in the middle of `canvas`, with mirrored edges, which are cropped from the result."""
-    image = Image.fromarray(pixels)
-    if image.size != (size.width, size.height):
-        image = ImageOps.fit(image, (size.width, size.height), Image.Resampling.LANCZOS)
+    image = ImageOps.fit(Image.fromarray(pixels), (size.width, size.height), Image.Resampling.LANCZOS)
     wide, high = canvas.width - size.width, canvas.height - size.height
     edges = ((high // 2, high - high // 2), (wide // 2, wide - wide // 2), (0, 0))
     return Image.fromarray(np.pad(np.asarray(image), edges, mode="symmetric"))
