@@ -102,12 +102,9 @@ def replica(number: int, state: ReplicaState = RUNNING, config_hash: str = "new"
 )
 def test_who_comes_and_who_goes(replicas: list[Replica], wanted: int, start: list[int], stop: list[int]) -> None:
     """Workers with other settings and broken ones go; then those that generate nothing, then the youngest."""
-    planned = plan_scaling(replicas, config_hash="new", wanted=wanted, maximum=4)
+    starting, stopping = plan_scaling(replicas, config_hash="new", wanted=wanted, maximum=4)
 
-    assert (start, stop) == (
-        list(planned.start),
-        sorted(replica.number for replica in planned.stop),
-    )
+    assert (start, stop) == (starting, sorted(replica.number for replica in stopping))
 
 
 @given(
@@ -119,10 +116,10 @@ def test_who_comes_and_who_goes(replicas: list[Replica], wanted: int, start: lis
 )
 def test_moves_keep_their_promises(replicas: list[Replica], wanted: int) -> None:
     """No place is filled twice, no worker is stopped twice, and GPUs that are still held count."""
-    planned = plan_scaling(replicas, config_hash="new", wanted=wanted, maximum=6)
+    starting, stopping = plan_scaling(replicas, config_hash="new", wanted=wanted, maximum=6)
 
-    staying = [replica for replica in replicas if replica.state is not STOPPING and replica not in planned.stop]
-    assert set(planned.start).isdisjoint(replica.number for replica in replicas)
-    assert all(replica.state is not STOPPING for replica in planned.stop)
-    assert len(staying) + len(planned.start) <= wanted
-    assert not planned.start or len(replicas) + len(planned.start) <= 6
+    staying = [replica for replica in replicas if replica.state is not STOPPING and replica not in stopping]
+    assert set(starting).isdisjoint(replica.number for replica in replicas)
+    assert all(replica.state is not STOPPING for replica in stopping)
+    assert len(staying) + len(starting) <= wanted
+    assert not starting or len(replicas) + len(starting) <= 6

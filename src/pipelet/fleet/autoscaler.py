@@ -1,7 +1,7 @@
 """Keeps the number of workers in the cluster that the policy and the queue require."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -11,7 +11,7 @@ from pipelet.concurrency.cancel import wait_for_event
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.errors import OperationalError
 from pipelet.domain.ports.store import Store
-from pipelet.fleet.plan import Replica, ReplicaState, ScalePlan, plan_scaling
+from pipelet.fleet.plan import Replica, ReplicaState, plan_scaling
 from pipelet.fleet.policy import ScalingPolicy, StabilizationWindow, desired_workers, read_demand
 from pipelet.fleet.ray_cluster import RayCluster
 
@@ -79,17 +79,14 @@ class Autoscaler:
             self._window.add(min(len(replicas), self.policy.maximum), now=now)
         wanted = self._window.add(desired_workers(demand, self.policy), now=now)
         self._log_failures(replicas, now)
-        planned = plan_scaling(
+        start, stop = plan_scaling(
             replicas, config_hash=self.cluster.config_hash, wanted=wanted, maximum=self.policy.maximum
         )
         reason = {"wanted": wanted, "requests": demand.requests, "seconds": round(demand.seconds, 1)}
-        await self._apply(planned, now, reason)
-
-    async def _apply(self, planned: ScalePlan, now: float, reason: Mapping[str, float]) -> None:
-        for replica in planned.stop:
+        for replica in stop:
             await self.cluster.stop_replica(replica)
             log.info("fleet.replica_stopped", replica=replica.number, state=replica.state, **reason)
-        for number in planned.start if now >= self._cooldown_until else ():
+        for number in start if now >= self._cooldown_until else ():
             await self.cluster.start_replica(number)
             log.info("fleet.replica_started", replica=number, **reason)
 

@@ -29,15 +29,10 @@ class Replica:
     """Why it does not work, for the operator."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScalePlan:
-    start: tuple[int, ...]
-    """Numbers of the replicas to start."""
-    stop: tuple[Replica, ...]
-
-
-def plan_scaling(replicas: Sequence[Replica], *, config_hash: str, wanted: int, maximum: int) -> ScalePlan:
-    """Return what turns `replicas` into `wanted` replicas with `config_hash`.
+def plan_scaling(
+    replicas: Sequence[Replica], *, config_hash: str, wanted: int, maximum: int
+) -> tuple[list[int], list[Replica]]:
+    """Return what turns `replicas` into `wanted` replicas with `config_hash`: numbers to start, and replicas to stop.
 
     Replicas that are still starting are stopped first, then the newest. A stopping replica holds its GPU until it has
     exited, so it counts towards `maximum`.
@@ -50,7 +45,5 @@ def plan_scaling(replicas: Sequence[Replica], *, config_hash: str, wanted: int, 
     fit.sort(key=lambda replica: (replica.state is ReplicaState.STARTING, replica.number))
     free = max(0, min(wanted - len(fit), maximum - len(replicas)))
     taken = {replica.number for replica in replicas}
-    return ScalePlan(
-        start=tuple(islice((number for number in count() if number not in taken), free)),
-        stop=(*unfit, *fit[wanted:]),
-    )
+    start = islice((number for number in count() if number not in taken), free)
+    return list(start), [*unfit, *fit[wanted:]]

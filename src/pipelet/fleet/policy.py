@@ -11,15 +11,15 @@ from pipelet.domain.ports.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalingPolicy:
-    """Scaling goals of an operator."""
+    """Scaling goals of an operator; the help of `pipelet fleet` shows these texts."""
 
-    minimum: int
+    minimum: int = 1
     """Minimum number of workers, even without work."""
     maximum: int
-    """Maximum number of workers; at least `minimum`."""
-    target_drain_seconds: float
-    """Seconds in which all queued and running work should be done."""
-    scale_down_delay_seconds: float
+    """Maximum number of workers."""
+    target_drain_seconds: float = 60.0
+    """Seconds in which the queue should be empty: the fleet adds workers if the predicted work takes longer."""
+    scale_down_delay_seconds: float = 300.0
     """Seconds for which fewer workers must have been enough before one is stopped."""
 
 

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from pipelet.fleet.autoscaler import Autoscaler
 
 
+def _flag(field: str) -> str:
+    return {"minimum": "min", "maximum": "max"}.get(field, field.replace("_", "-"))
+
+
 def fleet(
     *,
     address: str = "auto",
-    minimum: Annotated[int, Parameter(name="--min")] = 1,
-    maximum: Annotated[int, Parameter(name="--max")],
-    target_drain_seconds: float = 60.0,
-    scale_down_delay_seconds: float = 300.0,
+    policy: Annotated[ScalingPolicy, Parameter(name="*", name_transform=_flag)],
     resource: Annotated[Sequence[str], Parameter(negative=(), show_default=False)] = ("GPU=1",),
     shared_files: Switch = False,
     model: ModelName = None,
@@ -48,26 +49,12 @@ def fleet(
     ----------
     address
         Head of the cluster, HOST:PORT; auto finds the cluster that this machine is part of.
-    minimum
-        Minimum number of workers.
-    maximum
-        Maximum number of workers.
-    target_drain_seconds
-        Seconds in which the queue should be empty: the fleet adds workers if the predicted work takes longer.
-    scale_down_delay_seconds
-        Seconds for which fewer workers must have been enough before one is stopped.
     resource
         What a worker needs of a node, as Ray counts it; repeat the flag for a second resource. [default: GPU=1]
     shared_files
         The folder of the files is the same on every machine, for example over NFS; S3 is not needed then.
     """
     chosen = settings.load(model=model, worker_app=app, data_dir=data_dir)
-    policy = ScalingPolicy(
-        minimum=minimum,
-        maximum=maximum,
-        target_drain_seconds=target_drain_seconds,
-        scale_down_delay_seconds=scale_down_delay_seconds,
-    )
     _check(policy)
     resources = _resources(resource)
     logs.configure(format=chosen.log_format, level=chosen.log_level)
