@@ -232,13 +232,13 @@ class Protocol(ClosingProtocol):
         self.url = (url.path or b"/") + (b"?" + url.query if url.query else b"")
 
     def _take_forwarded(self) -> None:
-        found = self._shared.proxies.read(self.headers)
-        if found.client is not None:
-            self.scope["client"] = (found.client, 0)
-        if found.scheme is not None:
-            self.scope["scheme"] = cast(Literal["http", "https"], found.scheme)
-        if found.host is not None:
-            self._replace_host(found.host)
+        client, scheme, host = self._shared.proxies.read(self.headers)
+        if client is not None:
+            self.scope["client"] = (client, 0)
+        if scheme is not None:
+            self.scope["scheme"] = cast(Literal["http", "https"], scheme)
+        if host is not None:
+            self._replace_host(host)
 
     def _replace_host(self, host: bytes) -> None:
         self.headers[:] = [header for header in self.headers if header[0] != b"host"]

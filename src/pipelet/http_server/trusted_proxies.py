@@ -1,7 +1,6 @@
 """Proxies whose `X-Forwarded-*` headers are trusted, and the values that these give."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -11,15 +10,6 @@ FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _MAX_HOPS = 32
 _SCHEMES = frozenset({"http", "https"})
-
-
-@dataclass(frozen=True, slots=True)
-class Forwarded:
-    """Values from trusted headers of a request; None where there is none."""
-
-    client: str | None
-    scheme: str | None
-    host: bytes | None
 
 
 class TrustedProxies:
@@ -34,8 +24,10 @@ class TrustedProxies:
         parsed = _parsed(address)
         return parsed is not None and any(parsed in network for network in self._networks)
 
-    def read(self, headers: Sequence[tuple[bytes, bytes]]) -> Forwarded:
-        """Read the headers of a request from a trusted proxy; names are in lower case.
+    def read(self, headers: Sequence[tuple[bytes, bytes]]) -> tuple[str | None, str | None, bytes | None]:
+        """Return client, scheme and host from the headers of a trusted proxy, None where there is none.
+
+        Names of headers are in lower case.
 
         Each proxy appends what it saw, and clients may have sent lists of their own. So the client is the first address
         from the right that is not a trusted proxy. If the other lists have the same length, their entry at that place
@@ -45,7 +37,7 @@ class TrustedProxies:
         client, place = self._client(hops)
         scheme = _at(schemes, place, len(hops)).lower()
         host = _at(hosts, place, len(hops))
-        return Forwarded(client, scheme if scheme in _SCHEMES else None, host.encode("latin-1") or None)
+        return client, scheme if scheme in _SCHEMES else None, host.encode("latin-1") or None
 
     def _client(self, hops: Sequence[str]) -> tuple[str | None, int]:
         """Return the address of the client, and its place from the right."""

@@ -259,12 +259,12 @@ def forwarded_headers(chosen: Settings) -> Finding:
             "Set PIPELET_TRUSTED_PROXIES to the addresses of your proxies only.",
         )
     proxy = trusted[0][min(1, trusted[0].num_addresses - 1)]
-    found = TrustedProxies(trusted).read(_FORWARDED)
-    base_url = chosen.public_url or f"{found.scheme}://{(found.host or b'').decode()}"
+    client, scheme, host = TrustedProxies(trusted).read(_FORWARDED)
+    base_url = chosen.public_url or f"{scheme}://{(host or b'').decode()}"
     sent = ", ".join(f"{name.decode()}: {value.decode()}" for name, value in _FORWARDED)
     return ok(
         f"X-Forwarded-* headers are trusted from {chosen.trusted_proxies}. A request from {proxy} with {sent} "
-        f"counts as one of {found.client}; the URLs in the response begin with {base_url}"
+        f"counts as one of {client}; the URLs in the response begin with {base_url}"
     )
 
 
