@@ -14,7 +14,6 @@ import structlog
 
 from pipelet.domain.catalog import Catalog, ModelConfig
 from pipelet.domain.errors import OperationalError
-from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
 from pipelet.system.processes import environment_without_secrets, module_path
 from pipelet.wiring.catalog_parser import parse
@@ -79,18 +78,6 @@ def model_of_workers(settings: Settings, catalog: Catalog) -> ModelConfig:
             "starts no workers (--workers 0)."
         )
     return catalog.models[next(iter(apps))]  # type: ignore[index]
-
-
-def find_model(model: ModelConfig) -> str | None:
-    """Check the checkpoint of a model, and return its folder; None if its source is a hub id.
-
-    Raises:
-        ModelLoadError: the checkpoint is missing or damaged.
-        ImportError: the engine extra is not installed.
-    """
-    from pipelet.engine.diffusers.loading.verify_checkpoint import check  # needs the engine extra
-
-    return check(resolve(model.source), variant=model.variant, allow_pickle=model.allow_pickle)
 
 
 def log_model(settings: Settings, catalog: Catalog) -> None:

@@ -13,9 +13,9 @@ from packaging.requirements import Requirement
 
 from pipelet.cli.doctor.findings import Finding, fail, ok, warn
 from pipelet.domain.catalog import ModelConfig
+from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
 from pipelet.system.processes import environment_without_secrets, module_path
-from pipelet.wiring.catalog import find_model
 from pipelet.wiring.supervisor import count_gpus
 
 _IMPORT_TIMEOUT = 60.0
@@ -46,8 +46,8 @@ def _engine_requirements() -> list[Requirement]:
         lines = importlib.metadata.requires("pipelet-server") or []
     except importlib.metadata.PackageNotFoundError:  # running from source, not installed
         return list(map(Requirement, ("diffusers", "safetensors", "torch", "transformers")))
-    extras = [each for each in map(Requirement, lines) if each.marker and not each.marker.evaluate({"extra": ""})]
-    return [each for each in extras if each.marker and each.marker.evaluate({"extra": "engine"})]
+    extras = [(each, each.marker) for each in map(Requirement, lines) if each.marker]
+    return [each for each, of in extras if of.evaluate({"extra": "engine"}) and not of.evaluate({"extra": ""})]
 
 
 def png() -> Finding:
@@ -62,9 +62,10 @@ def model_is_there(model: ModelConfig) -> Finding:
     if model.backend != ModelConfig(name="", source="").backend:
         return ok(f"{model.name}, with the backend {model.backend}")
     try:
-        folder = find_model(model)
+        from pipelet.engine.diffusers.loading.verify_checkpoint import check
     except ImportError:
         return warn(f"{model.name}: its files cannot be checked without the engine", _INSTALL)
+    folder = check(resolve(model.source), variant=model.variant, allow_pickle=model.allow_pickle)
     if folder is None:
         return _hub_model(model)
     return _check_files(model.name, folder, fail, "Copy or download the model again.")
