@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelet.cli.commands.operator import doctor
+from pipelet.cli.doctor import Finding, ok
 from pipelet.cli.doctor.checks import _database_space
 from pipelet.cli.doctor.engine_checks import model_is_there
-from pipelet.cli.doctor.findings import Finding, ok
 from pipelet.domain.catalog import ModelConfig
 from pipelet.settings import load
 from pipelet.store.migrations import HEAD

@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx2
 
 from pipelet import __version__, settings
-from pipelet.cli.doctor import engine_checks
-from pipelet.cli.doctor.findings import Check, Finding, fail, ok, warn
+from pipelet.cli.doctor import Check, Finding, engine_checks, fail, ok, warn
 from pipelet.cli.listen import listen, listen_for_metrics
 from pipelet.cli.options import local_key
 from pipelet.client import Client
@@ -215,10 +214,8 @@ def _serves_metrics(address: str) -> bool:
 
 
 def _key(chosen: Settings) -> str | None:
-    if chosen.api_key:
-        return chosen.api_key
     with contextlib.suppress(OperationalError):
-        return local_key(chosen)
+        return chosen.api_key or local_key(chosen)
     return None
 
 
@@ -269,11 +266,10 @@ def forwarded_headers(chosen: Settings) -> Finding:
 
 
 def _is_free(chosen: Settings) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         listen(chosen.host, chosen.port, backlog=1).close()
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _nearest_existing(path: Path) -> Path:

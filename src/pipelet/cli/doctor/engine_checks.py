@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from pipelet.cli.doctor.findings import Finding, fail, ok, warn
+from pipelet.cli.doctor import Finding, fail, ok, warn
 from pipelet.domain.catalog import ModelConfig
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings

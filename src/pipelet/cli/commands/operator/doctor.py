@@ -10,8 +10,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.markup import escape
 
-from pipelet.cli.doctor import checks
-from pipelet.cli.doctor.findings import Check, Finding, fail
+from pipelet.cli.doctor import Check, Finding, checks, fail
 from pipelet.cli.options import DEFAULT_CONNECTION, AsJson, ConnectionOptions, ModelName, given_key
 from pipelet.concurrency.daemon_threads import DaemonThreadPool
 from pipelet.system.text import visible
