@@ -59,6 +59,16 @@ def schema_revision(settings: Settings) -> str | None:
     return schema_version(settings.database_path) if settings.database_path.exists() else None
 
 
+def check_writable(settings: Settings) -> None:
+    """Refuse a database of a newer version, and one that cannot be written."""
+
+    async def check() -> None:
+        async with open_store(settings, writes=True) as store:
+            await store.check()
+
+    asyncio.run(check())
+
+
 def require_creatable(settings: Settings) -> None:
     """Check that `migrate` can create its tables in an empty database.
 

@@ -34,7 +34,7 @@ from pipelet.store.sqlite.connection.connect import free_bytes
 from pipelet.wiring.blobs import open_blobs
 from pipelet.wiring.catalog import model_of_workers, read_catalog
 from pipelet.wiring.data_dir import check_data_dir, readable_by_others
-from pipelet.wiring.store import open_store, require_creatable, schema_revision
+from pipelet.wiring.store import check_writable, require_creatable, schema_revision
 
 _WARN_GIGABYTES = 1.0
 _WARN_FREE_MEGABYTES_IN_DATABASE = 100.0
@@ -116,7 +116,7 @@ def _database(chosen: Settings) -> Finding:
         if revision is None:
             require_creatable(chosen)
             return ok(f"{name} does not exist yet; the first start creates it")
-        asyncio.run(_open_store(chosen))
+        check_writable(chosen)
         return _database_space(chosen, f"{name} is at revision {revision}")
     except OperationalError as error:
         return fail(str(error), "Fix that, or choose another database: PIPELET_DATABASE_URL.")
@@ -133,11 +133,6 @@ def _database_space(chosen: Settings, detail: str, min_megabytes: float = _WARN_
         f"{detail}; {free:,.0f} of its {size:,.0f} MB are free pages",
         f"To free that space on the disk, stop the service and run: sqlite3 {chosen.database_path} VACUUM",
     )
-
-
-async def _open_store(chosen: Settings) -> None:
-    async with open_store(chosen, writes=True) as store:
-        await store.check()
 
 
 def _files(chosen: Settings) -> Finding:

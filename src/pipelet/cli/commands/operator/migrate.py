@@ -1,10 +1,7 @@
 """`pipelet migrate`: create the database, or upgrade its schema."""
 
-import asyncio
-
 from pipelet import logs, settings
 from pipelet.cli.options import DataDir
-from pipelet.settings import Settings
 from pipelet.wiring import store as wiring_store
 
 
@@ -21,15 +18,9 @@ def migrate(*, data_dir: DataDir = None) -> None:
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     before = wiring_store.schema_revision(chosen)
     after = wiring_store.migrate(chosen)
-    asyncio.run(_check_writable(chosen))
+    wiring_store.check_writable(chosen)
     name = chosen.database_name
     if before == after:
         print(f"{name} is at revision {after} already: nothing to do.")
     else:
         print(f"{name} was migrated from {f'revision {before}' if before else 'nothing'} to revision {after}.")
-
-
-async def _check_writable(chosen: Settings) -> None:
-    """Refuse a database of a newer version, and one that cannot be written."""
-    async with wiring_store.open_store(chosen, writes=True):
-        pass
