@@ -5,6 +5,7 @@ import socket
 
 from pipelet.domain.errors import OperationalError
 from pipelet.settings import Settings
+from pipelet.settings.addresses import host_and_port
 
 
 def listen(host: str, port: int, *, backlog: int) -> socket.socket:
@@ -49,10 +50,9 @@ def listen_for_metrics(chosen: Settings) -> socket.socket | None:
     Raises:
         OperationalError: the address is taken, or does not belong to this machine.
     """
-    if chosen.metrics_host_and_port is None:
-        return None
+    address = host_and_port(chosen.metrics_address or "")
     try:
-        return listen(*chosen.metrics_host_and_port, backlog=128)
+        return None if address is None else listen(*address, backlog=128)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             reason = "is taken, perhaps by another Pipelet. Stop it, or choose another address."

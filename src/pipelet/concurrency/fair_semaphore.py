@@ -17,14 +17,10 @@ class FairSemaphore:
     """
 
     def __init__(self, total: int, per_user: int) -> None:
-        self._free = total
+        self.free = total
         self._per_user = min(per_user, total)
         self._held: Counter[str] = Counter()
         self._waiting: dict[asyncio.Future[None], tuple[str, int]] = {}
-
-    @property
-    def free(self) -> int:
-        return self._free
 
     @contextlib.asynccontextmanager
     async def acquire(self, user: str, units: int = 1) -> AsyncIterator[None]:
@@ -51,7 +47,7 @@ class FairSemaphore:
             raise
 
     def release(self, user: str, units: int = 1) -> None:
-        self._free += units
+        self.free += units
         self._held[user] -= units
         if not self._held[user]:
             del self._held[user]
@@ -59,14 +55,15 @@ class FairSemaphore:
 
     def _admit(self) -> None:
         while self._waiting:
-            eligible = (turn for turn, request in self._waiting.items() if self._is_eligible(turn, *request))
+            eligible = (
+                turn
+                for turn, (user, units) in self._waiting.items()
+                if not turn.done() and self._held[user] + units <= self._per_user  # done: just cancelled
+            )
             turn = min(eligible, key=lambda turn: self._held[self._waiting[turn][0]], default=None)
-            if turn is None or self._waiting[turn][1] > self._free:
+            if turn is None or self._waiting[turn][1] > self.free:
                 return  # smaller requests do not overtake the first: it might wait without end
             user, units = self._waiting.pop(turn)
-            self._free -= units
+            self.free -= units
             self._held[user] += units
             turn.set_result(None)
-
-    def _is_eligible(self, turn: asyncio.Future[None], user: str, units: int) -> bool:
-        return not turn.done() and self._held[user] + units <= self._per_user  # done: just cancelled

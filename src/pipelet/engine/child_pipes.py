@@ -74,8 +74,7 @@ class ChildProcess:
 
     def stderr_tail(self) -> str:
         """Return the last line of the process's output as a sentence."""
-        line = self.output.last_line()
-        return f"Its last output: {line}" if line else ""
+        return f"Its last output: {self.output.lines[-1]}" if self.output.lines else ""
 
     async def close(self) -> None:
         """End the process, killing it after five seconds, and release its resources."""
@@ -118,11 +117,8 @@ class OutputReader:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._lines: deque[str] = deque(maxlen=_MAX_LINES)
+        self.lines: deque[str] = deque(maxlen=_MAX_LINES)
         self._following = asyncio.create_task(self._follow())
-
-    def last_line(self) -> str:
-        return self._lines[-1] if self._lines else ""
 
     async def finish(self) -> None:
         """Read the rest, without waiting for a grandchild that holds the other end open."""
@@ -145,7 +141,7 @@ class OutputReader:
         shown = line.rstrip(b"\r").rpartition(b"\r")[2]
         text = shown[:_MAX_LINE_BYTES].decode("utf-8", "replace").strip()
         if text:
-            self._lines.append(text)
+            self.lines.append(text)
             log.debug("engine.stderr", line=text)
 
 

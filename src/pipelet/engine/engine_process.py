@@ -78,9 +78,9 @@ class EngineProcess:
             child = self._child
             if child is None or self._info is None:
                 raise EngineDied("The engine process is not running.")
-            slot = await child.slots.take()
+            slot = await child.slots.free.get()
             with ExitStack() as held:
-                held.callback(child.slots.release, slot)
+                held.callback(child.slots.free.put_nowait, slot)
                 if not child.is_alive:
                     raise await child.wait_for_exit()
                 pixels = child.slots.view(slot, (batch.count, batch.spec.height, batch.spec.width, 3))

@@ -22,16 +22,10 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self.descriptors = [_open_unnamed() for _ in range(count)]
-        self._free: asyncio.Queue[int] = asyncio.Queue()
+        self.free: asyncio.Queue[int] = asyncio.Queue()
+        """Take a slot from it to wait for a free one, and put it back to release it."""
         for slot in range(count):
-            self._free.put_nowait(slot)
-
-    async def take(self) -> int:
-        """Wait for a free slot."""
-        return await self._free.get()
-
-    def release(self, slot: int) -> None:
-        self._free.put_nowait(slot)
+            self.free.put_nowait(slot)
 
     def view(self, slot: int, shape: Shape) -> memoryview:
         """Make room for the pixels and map them, read-only. They stay readable after `close`."""

@@ -186,11 +186,9 @@ class RayCluster:
     async def other_machines(self) -> list[str]:
         """Return the addresses of other machines on which Ray could place a worker."""
         here = ray.util.get_node_ip_address()
-        nodes = await asyncio.to_thread(ray.nodes)
-        return sorted({node["NodeManagerAddress"] for node in nodes if self._could_take(node)} - {here})
-
-    def _could_take(self, node: Mapping[str, Any]) -> bool:
-        return bool(node["Alive"]) and self._resources.keys() <= node["Resources"].keys()
+        alive = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+        suitable = [node for node in alive if self._resources.keys() <= node["Resources"].keys()]
+        return sorted({node["NodeManagerAddress"] for node in suitable} - {here})
 
 
 async def _ping(actor: _Actor) -> _Ping | None:
@@ -210,7 +208,9 @@ def connected(address: str, *, namespace: str) -> Iterator[None]:
     """
     try:
         if address != "auto":
-            _check_reachable(address)
+            host, _, port = address.rpartition(":")
+            # Fail early: Ray itself would retry for more than a minute.
+            socket.create_connection((host, int(port)), timeout=5).close()
         # Ray puts the driver's working directory in front of the module path of every worker in the cluster.
         with contextlib.chdir(Path(pipelet.__file__).parent.parent):
             ray.init(
@@ -229,9 +229,3 @@ def connected(address: str, *, namespace: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def _check_reachable(address: str) -> None:
-    """Fail early: Ray itself would retry for more than a minute."""
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host, int(port)), timeout=5).close()

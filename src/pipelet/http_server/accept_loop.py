@@ -79,8 +79,6 @@ class AcceptLoop:
         """Stop listening. Clients that have connected by then are still accepted."""
         if self.listener.fileno() < 0:
             return
-        if self._paused is not None:
-            self._paused.cancel()
         self._accept(limit=10_000)
         if self._paused is not None:
             self._paused.cancel()

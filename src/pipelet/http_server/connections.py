@@ -1,7 +1,7 @@
 """Limits of connections, in total and per address."""
 
 from collections import Counter
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 from pipelet.http_server.limits import Limits
 
@@ -66,7 +66,6 @@ def network_of(address: str) -> str:
     if ":" not in address:
         return address
     try:
-        parsed = ip_address(address)
+        return str(int(IPv6Address(address)) >> 64)
     except ValueError:
         return address
-    return str(int(parsed) >> 64) if isinstance(parsed, IPv6Address) else address

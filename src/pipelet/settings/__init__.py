@@ -182,11 +182,6 @@ class Settings(BaseSettings):
         return {f"PIPELET_{name.upper()}": "" if value is None else str(value) for name, value in values.items()}
 
     @property
-    def metrics_host_and_port(self) -> tuple[str, int] | None:
-        """Parsed `metrics_address`."""
-        return host_and_port(self.metrics_address or "")
-
-    @property
     def extra_allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Parsed `allowed_networks`."""
         return networks(self.allowed_networks)
@@ -280,15 +275,11 @@ def load(**flags: object) -> Settings:
     except (ValueError, OSError) as error:  # the file is not TOML, or cannot be read
         faults.append(f"{CONFIG_FILE} cannot be read: {error}")
     else:
-        faults += _faults_of_aws() if settings.bucket else []
+        try:
+            if settings.bucket:
+                AwsSettings()
+        except ValidationError as error:
+            faults += map(describe_aws, error.errors())
     if faults:
         raise OperationalError("\n  ".join(["Change these settings:", *faults]))
     return settings
-
-
-def _faults_of_aws() -> list[str]:
-    try:
-        AwsSettings()
-    except ValidationError as error:
-        return list(map(describe_aws, error.errors()))
-    return []

@@ -27,9 +27,8 @@ def prepare_data_dir(settings: Settings) -> None:
         OperationalError: it is not writable, or belongs to another user.
     """
     permissions = permissions_of(settings)
-    folders = (settings.data_dir, settings.database_path.parent)
     with _refused(settings.data_dir):
-        for folder in folders:
+        for folder in (settings.data_dir, settings.database_path.parent):
             folder.parent.mkdir(parents=True, exist_ok=True)
             permissions.make_folder(folder)
     check_data_dir(settings)
@@ -56,11 +55,8 @@ def check_data_dir(settings: Settings) -> None:
 
 def create_database_file(settings: Settings) -> None:
     """Create the database file with our mode: SQLite would apply the umask, and copies the mode to its other files."""
-    with (
-        contextlib.suppress(FileExistsError),
-        open(settings.database_path, "xb", opener=permissions_of(settings).opener),
-    ):
-        pass
+    with contextlib.suppress(FileExistsError):
+        open(settings.database_path, "xb", opener=permissions_of(settings).opener).close()
 
 
 def readable_by_others(settings: Settings) -> list[Path]:
@@ -95,16 +91,11 @@ def _content(settings: Settings) -> dict[Path, list[Path]]:
     if settings.bucket is None and settings.files_folder.is_dir():
         content[settings.files_folder] = [settings.files_folder / name for name in (".incoming", "inputs", "outputs")]
     if not settings.postgres_url:
-        content[settings.database_path.parent] = list(_database_files(settings.database_path))
+        database, suffixes = settings.database_path, ("", "-wal", "-shm", "-notify", "-notify-changes")
+        content[database.parent] = [database.with_name(database.name + suffix) for suffix in suffixes]
     keys = [settings.local_key_file, settings.signing_key_file]
     content.setdefault(settings.data_dir, []).extend([*keys, settings.data_dir / "files"])
     return content
-
-
-def _database_files(database: Path) -> Iterator[Path]:
-    yield database
-    for suffix in ("-wal", "-shm", "-notify", "-notify-changes"):
-        yield database.with_name(database.name + suffix)
 
 
 @contextlib.contextmanager

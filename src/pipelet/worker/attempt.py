@@ -117,7 +117,9 @@ class Attempt:
         self._progress.stored()
         keys = (await self._keys)[batch.first : batch.first + batch.count]
         with tracing.span("store", images=batch.count, bytes=sum(map(len, files))):
-            await asyncio.gather(*map(self._store_file, keys, files))
+            kind = batch.spec.output_format.content_type
+            puts = [partial(self.blobs.put, key, file, kind) for key, file in zip(keys, files, strict=True)]
+            await asyncio.gather(*map(retry_until_stored, puts))
         self._progress.stored()
         found = generated.has_nsfw_concepts or (False,) * batch.count
         spec = self._job.spec
@@ -159,10 +161,6 @@ class Attempt:
             if not reserved:
                 raise LeaseLost
             return keys
-
-    async def _store_file(self, key: str, data: bytes) -> None:
-        content_type = self._job.spec.output_format.content_type
-        await retry_until_stored(partial(self.blobs.put, key, data, content_type))
 
 
 def _split(job_id: str, plan: GenerationPlan, max_megapixels_per_batch: float) -> list[MicroBatch]:

@@ -55,7 +55,8 @@ class Heartbeat:
         seen: WorkerHeartbeat | None = None
         give_up_at = 0.0
         while await self.store.workers.heartbeat(mine := self._payload()) is HeartbeatReply.NAME_TAKEN:
-            other = await self._name_holder(mine)
+            live = await self.store.workers.live(mine.seen_at)
+            other = next((worker for worker in live if worker.name == mine.name), None)
             if other is None:  # its heartbeat has just expired
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
@@ -92,10 +93,6 @@ class Heartbeat:
                 self.name_lost = True  # running attempts belong to this worker by their leases, and are finished
                 self.on_name_lost()
         await wait_for_event(self._send_now, seconds=self._interval)
-
-    async def _name_holder(self, mine: WorkerHeartbeat) -> WorkerHeartbeat | None:
-        workers = await self.store.workers.live(mine.seen_at)
-        return next((worker for worker in workers if worker.name == mine.name), None)
 
     def _payload(self) -> WorkerHeartbeat:
         now = self.store.clock.now()

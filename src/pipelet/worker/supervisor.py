@@ -99,9 +99,7 @@ class Supervisor:
         log.info("worker.started", worker=name, pid=process.pid)
         try:
             status = await cancel_on(process.wait(), self._stopping)
-            if status is None:
-                status = await self._wait_or_kill(name, process)
-            return status
+            return await self._wait_or_kill(name, process) if status is None else status
         finally:
             del self._processes[name]
 

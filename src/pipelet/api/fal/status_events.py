@@ -97,7 +97,7 @@ async def stream(request: Request) -> Response:
         # To a browser the end of a stream is a broken connection; 204 tells it not to reconnect.
         return Response(status_code=204, headers=headers)
     deps.connection_limiter.check(job.user)
-    return _Stream(deps, job_status, key, first, events, headers)
+    return _Stream(job_status, key, first, events, headers)
 
 
 class _Stream(EventSourceResponse):
@@ -105,7 +105,6 @@ class _Stream(EventSourceResponse):
 
     def __init__(
         self,
-        deps: Dependencies,
         job_status: JobStatus,
         key: ApiKey,
         first: bytes,
@@ -115,7 +114,7 @@ class _Stream(EventSourceResponse):
         self.status_code = 200
         self.background = None
         self.init_headers(headers)
-        self._deps = deps
+        self._deps = events.deps
         self._key = key
         self._job_status = job_status
         self._first = first

@@ -1,7 +1,7 @@
 """Access log: one line for each HTTP request."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Literal
 
 import structlog
@@ -24,12 +24,6 @@ _MAX_PATH_CHARS = 200
 """Characters of the path that are logged where no route matches."""
 
 
-@dataclass(slots=True)
-class _Entry:
-    key_id: str | None = None
-    status: int | None = None
-
-
 class AccessLog:
     """Around all other middleware, so that it sees the final status.
 
@@ -45,11 +39,11 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         structlog.contextvars.clear_contextvars()
-        entry = scope[_ENTRY] = _Entry()
+        entry = scope[_ENTRY] = {"status": None, "key": None}
 
         async def send_noting_status(message: Message) -> None:
             if message["type"] == "http.response.start":
-                entry.status = message["status"]
+                entry["status"] = message["status"]
             await send(message)
 
         started = time.perf_counter()
@@ -59,14 +53,13 @@ class AccessLog:
             if scope[_ENTRY] is not None:
                 self._write(scope, entry, time.perf_counter() - started)
 
-    def _write(self, scope: Scope, entry: _Entry, seconds: float) -> None:
+    def _write(self, scope: Scope, entry: Mapping[str, object], seconds: float) -> None:
         log.info(
             "http.request",
             method=scope["method"],
             route=getattr(scope.get("route"), "path", None) or scope["path"][:_MAX_PATH_CHARS],
-            status=entry.status,
             ms=round(1000 * seconds, 1),
-            key=entry.key_id,
+            **entry,
         )
 
     def _applies_to(self, method: str, path: str) -> bool:
@@ -84,4 +77,4 @@ def note_key(scope: Scope, key_id: str) -> None:
     """Name the key of a request in its line."""
     entry = scope.get(_ENTRY)
     if entry is not None:
-        entry.key_id = key_id
+        entry["key"] = key_id

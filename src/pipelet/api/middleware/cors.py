@@ -36,6 +36,5 @@ def _applies_to(scope: Scope) -> bool:
     if scope["type"] != "http":
         return False
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    if path.startswith(_FILES):
-        return True
-    return path.startswith("/fal/") and any(name == b"origin" for name, _ in scope["headers"])
+    names = (name for name, _ in scope["headers"])
+    return path.startswith(_FILES) or (path.startswith("/fal/") and b"origin" in names)

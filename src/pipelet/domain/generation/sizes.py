@@ -46,9 +46,6 @@ class Size:
             wide, high_ = round(self.width * scale), round(self.height * scale)
         return Size(min(max(wide, low), high), min(max(high_, low), high))
 
-    def covers(self, other: "Size") -> bool:
-        return self.width >= other.width and self.height >= other.height
-
 
 def nearest_size(requested: Size, sizes: Sequence[Size]) -> Size:
     """Return the size of the nearest aspect ratio.
@@ -57,7 +54,7 @@ def nearest_size(requested: Size, sizes: Sequence[Size]) -> Size:
     """
 
     def key(size: Size) -> tuple[float, bool, int]:
-        covers = size.covers(requested)
+        covers = size.width >= requested.width and size.height >= requested.height
         return _aspect_distance(size, requested), not covers, size.pixels if covers else -size.pixels
 
     return min(sizes, key=key)

@@ -39,10 +39,13 @@ class DiffusersBackend:
         self.notes = notes_on(model, device)
         self._model = model
         self._pipe = pipe
-        self._refiner = _refiner(pipe) if model.refine_strength > 0 else None
+        # The image-to-image pipeline of the same model, on the same weights.
+        name = type(pipe).__name__.removesuffix("Pipeline") + "Img2ImgPipeline"
+        self._refiner = sibling(pipe, name, asked_by="refine_strength") if model.refine_strength > 0 else None
         self._editor = Editor.from_pipeline(pipe, model)
         self._denoiser = getattr(pipe, "transformer", None) or getattr(pipe, "unet", None)
-        self._multiple = _multiple(pipe, model)
+        processor = getattr(pipe, "image_processor", None)
+        self._multiple = math.lcm(model.size_multiple, processor.config.vae_scale_factor if processor else 1)
         self._largest_side = _largest_side(pipe)
         self._prompts = PromptProcessor.from_pipeline(pipe, model)
 
@@ -270,20 +273,9 @@ def _resize_to_cover(images: torch.Tensor, width: int, height: int) -> torch.Ten
     return torch.nn.functional.interpolate(visible, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def _multiple(pipe: Any, model: ModelConfig) -> int:
-    processor = getattr(pipe, "image_processor", None)
-    of_pipeline = processor.config.vae_scale_factor if processor is not None else 1
-    return math.lcm(model.size_multiple, of_pipeline)
-
-
 def _largest_side(pipe: Any) -> float:
     """Z-Image looks positions up in a table. Beyond its end a CPU raises, and a GPU is lost for the process."""
     positions = getattr(getattr(pipe, "transformer", None), "config", {}).get("axes_lens")
     if not positions:
         return math.inf
     return float(min(positions[1:]) * pipe.image_processor.config.vae_scale_factor)
-
-
-def _refiner(pipe: Any) -> Any:
-    """The image-to-image pipeline of the same model, on the same weights."""
-    return sibling(pipe, type(pipe).__name__.removesuffix("Pipeline") + "Img2ImgPipeline", asked_by="refine_strength")

@@ -100,19 +100,15 @@ class PromptProcessor:
         )
 
     def _reject_special_tokens(self, text: str) -> None:
-        marks = self._special_tokens
+        added: dict[str, int] = self.tokenizer.get_added_vocab() if self.tokenizer is not None else {}
+        # Those of the template: the tokenizer's, or one that the pipeline has written into it.
+        marks = added if self._has_template or "<|im_start|>" in added else {}
         if not marks:
             return
         found = set(self.tokenizer(text, add_special_tokens=False).input_ids) & set(marks.values())
         if found:
             names = ", ".join(sorted(mark for mark, number in marks.items() if number in found))
             raise InvalidInput(f"The prompt holds {names}, which the model would read as markup, not as text.")
-
-    @property
-    def _special_tokens(self) -> dict[str, int]:
-        """Return the special tokens of the template: the tokenizer's, or one that the pipeline has written into it."""
-        added: dict[str, int] = self.tokenizer.get_added_vocab() if self.tokenizer is not None else {}
-        return added if self._has_template or "<|im_start|>" in added else {}
 
     def _length(self, text: str) -> int:
         if self._has_template:

@@ -31,11 +31,7 @@ _SPACES = {
 class Profile:
     data: bytes
     space: bytes
-
-    @property
-    def keeps_cmyk(self) -> bool:
-        """Whether the image must not be converted to RGB before `to_srgb`."""
-        return self.space == b"CMYK"
+    """An image in `CMYK` must not be converted to RGB before `to_srgb`."""
 
     def to_srgb(self, image: Image.Image) -> Image.Image:
         """An RGB, RGBA or CMYK image as RGB or RGBA; unchanged if its colours are sRGB already."""

@@ -140,7 +140,7 @@ def _to_rgb(image: Image.Image, max_side: int) -> Image.Image:
     """The image as RGB, scaled, on white where it is transparent."""
     has_alpha = image.has_transparency_data
     decoded, profile = _to_8bit(image), profile_of(image)
-    wanted = "CMYK" if profile is not None and profile.keeps_cmyk else "RGBA" if has_alpha else "RGB"
+    wanted = "CMYK" if profile is not None and profile.space == b"CMYK" else "RGBA" if has_alpha else "RGB"
     if decoded.mode != wanted:
         decoded = decoded.convert(wanted)
     decoded.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)

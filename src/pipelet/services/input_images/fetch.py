@@ -50,7 +50,7 @@ class ImageFetcher:
         """
         if url[:5].lower() == "data:":
             return await asyncio.to_thread(_decode_data_uri, url)
-        own = self._own_prefix(base_url)
+        own = self.blobs.signed_url(_PROBE, now=self.clock.now(), base_url=base_url).partition(_PROBE)[0]
         if self.signed_files is not None and url.startswith(own):
             # Not over HTTP: this process may not reach its own public address, which may also be a private one.
             return await self._read_own(self.signed_files, url, own)
@@ -60,9 +60,6 @@ class ImageFetcher:
             # In the service's bucket the signature decides. The operator chose the server, which may be private.
             return await _download(self.http_clients.storage, url, user=user, max_bytes=_MAX_OWN_BYTES)
         return await _download(self.http_clients.public, url, user=user, max_bytes=MAX_BYTES)
-
-    def _own_prefix(self, base_url: str) -> str:
-        return self.blobs.signed_url(_PROBE, now=self.clock.now(), base_url=base_url).partition(_PROBE)[0]
 
     async def _read_own(self, files: SignedFiles, url: str, prefix: str) -> bytes:
         parts = urlsplit(url)

@@ -117,7 +117,9 @@ class InputImageLoader:
             raise InvalidImage("file_download_error", message) from error
 
     async def _decode(self, data: bytes, *, user: str, max_side: int) -> DecodedImage:
-        image = await self._decoders.run(partial(_decode_small, data, max_side), user=user)
+        image = await self._decoders.run(
+            lambda: None if is_large(data) else decode_image(data, max_side=max_side), user=user
+        )
         if image is None:
             image = await self._large_decoders.run(partial(decode_image, data, max_side=max_side), user=user)
         return image
@@ -127,11 +129,6 @@ class InputImageLoader:
         await self.files.reserve_input_files(job_id, [key], self.clock.now() + _UNCLAIMED_TTL)
         await self.blobs.put(key, image.png, "image/png")
         return InputImage(key=key, width=image.width, height=image.height)
-
-
-def _decode_small(data: bytes, max_side: int) -> DecodedImage | None:
-    """The decoded image, or None if it is large."""
-    return None if is_large(data) else decode_image(data, max_side=max_side)
 
 
 def _error_of(outcomes: Sequence[InputImage | BaseException]) -> BaseException:

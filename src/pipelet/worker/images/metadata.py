@@ -72,7 +72,9 @@ def build_metadata(
     known = {**details, "seed": seed}
     if used is not None:
         known |= {"sampler": used.sampler, "schedule_type": used.schedule_type}
-        known |= _prompts_as_read(details, used) if "prompt" in details else {}
+    if used is not None and "prompt" in details:
+        as_read = None if used.prompt == details["prompt"] else used.prompt
+        known |= {"prompt_read": as_read, "negative_prompt": used.negative_prompt}
     prompts = [name for name in _PROMPTS if known.get(name)]
     limit = None if output_format is OutputFormat.PNG else MAX_PROMPT_CHARS // max(len(prompts), 1)
     clean = {name: _text(value, limit) if isinstance(value, str) else value for name, value in known.items()}
@@ -85,13 +87,6 @@ def build_metadata(
         details=escape(json.dumps(clean, ensure_ascii=False)),
     )
     return Metadata(parameters=_parameters(clean), xmp=xmp, software=software)
-
-
-def _prompts_as_read(details: Mapping[str, Any], used: EffectiveParameters) -> dict[str, str | None]:
-    return {
-        "prompt_read": used.prompt if used.prompt != details["prompt"] else None,
-        "negative_prompt": used.negative_prompt,
-    }
 
 
 def _parameters(details: Mapping[str, Any]) -> str:

@@ -37,39 +37,18 @@ def fetch(source: str, *, variant: str = "", allow_pickle: bool = False) -> str:
     try:
         # First, because it raises what the hub said; `download` raises that it is not in the cache.
         hf_hub_download(repository, "model_index.json", revision=revision)
-        return _download(repository, revision, variant, allow_pickle)
+        from diffusers import DiffusionPipeline  # slow to import, and what the hub refuses is known before
+
+        files = {"variant": variant or None, "use_safetensors": None if allow_pickle else True}
+        return str(DiffusionPipeline.download(repository, revision=revision, **files))
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ModelLoadError(_describe(error, repository, revision)) from error
-
-
-def fetch_description(source: str) -> None:
-    """Bring the index and the scheduler of a model into the cache: two small files, by which it is recognized.
-
-    Raises:
-        Exception: the hub does not give them out.
-    """
-    repository, revision = split(source)
-    for file in ("model_index.json", "scheduler/scheduler_config.json"):
-        hf_hub_download(repository, file, revision=revision)
 
 
 def split(source: str) -> tuple[str, str | None]:
     """Id and revision of a model on the hub: `owner/name@revision` pins a branch, a tag or a commit."""
     repository, _, revision = source.partition("@")
     return repository, revision or None
-
-
-def _download(repository: str, revision: str | None, variant: str, allow_pickle: bool) -> str:
-    from diffusers import DiffusionPipeline  # slow to import, and what the hub refuses is known before
-
-    return str(
-        DiffusionPipeline.download(
-            repository,
-            revision=revision,
-            variant=variant or None,
-            use_safetensors=None if allow_pickle else True,
-        )
-    )
 
 
 def _describe(error: Exception, repository: str, revision: str | None) -> str:
@@ -136,4 +115,6 @@ def _of_status(status: int, name: str) -> str:
 
 
 if __name__ == "__main__":
-    fetch_description(sys.argv[1])
+    model, pinned = split(sys.argv[1])
+    for small_file in ("model_index.json", "scheduler/scheduler_config.json"):
+        hf_hub_download(model, small_file, revision=pinned)

@@ -98,8 +98,10 @@ def missing_components(folder: str, variant: str = "") -> list[str]:
         part = Path(folder) / name
         if not part.is_dir():
             absent.append(name)
-        elif class_name.startswith(_BYTE_PAIR_TOKENIZERS) and _lacks_merges(part):
-            absent.append(f"{name}/merges.txt")
+        elif class_name.startswith(_BYTE_PAIR_TOKENIZERS):
+            has = {file.name for file in part.iterdir()}
+            if "vocab.json" in has and not has & {"merges.txt", "tokenizer.json"}:
+                absent.append(f"{name}/merges.txt")
     for shards in Path(folder).rglob("*.safetensors.index.json"):
         if has_variant(shards.parent, variant) and f".{variant}." not in shards.name:
             continue
@@ -111,11 +113,6 @@ def missing_components(folder: str, variant: str = "") -> list[str]:
 def has_variant(part: Path, variant: str) -> bool:
     """Whether the folder `part` holds weights of this variant, such as `model.fp16.safetensors`."""
     return bool(variant) and any(_variant_of(file) == variant for file in part.iterdir())
-
-
-def _lacks_merges(tokenizer: Path) -> bool:
-    has = {name: (tokenizer / name).exists() for name in ("tokenizer.json", "vocab.json", "merges.txt")}
-    return has["vocab.json"] and not has["merges.txt"] and not has["tokenizer.json"]
 
 
 def _variant_of(weights: Path) -> str:
@@ -174,7 +171,8 @@ def _resolve_snapshot(folder: Path) -> Path:
 
 def _check_pointers(files: Iterable[Path]) -> None:
     for file in files:
-        if _is_superseded(file):  # `git lfs pull --include "*.safetensors"` leaves the pickles as pointers
+        # `git lfs pull --include "*.safetensors"` leaves the pickles as pointers, which are not loaded.
+        if file.suffix in _PICKLES and any(each.suffix == ".safetensors" for each in file.parent.iterdir()):
             continue
         if file.is_file() and file.stat().st_size <= _MAX_POINTER_BYTES:
             with file.open("rb") as opened:
@@ -184,11 +182,6 @@ def _check_pointers(files: Iterable[Path]) -> None:
                     f"The file {file} is a pointer of Git LFS, not the file itself: the repository was cloned without "
                     "LFS. Run `git lfs pull` in it, or download the model with `hf download`."
                 )
-
-
-def _is_superseded(file: Path) -> bool:
-    """Whether it is a pickle in a folder that has safetensors, which are loaded in its place."""
-    return file.suffix in _PICKLES and any(each.suffix == ".safetensors" for each in file.parent.iterdir())
 
 
 def _check_weights(file: Path) -> None:
