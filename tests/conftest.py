@@ -131,5 +131,5 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres_servers.Server]:
     """Quick, because it does not wait for the disk: for tests that cut no power."""
-    with postgres_servers.running(options="-c fsync=off") as server:
+    with postgres_servers.running(options="-c fsync=off -c full_page_writes=off") as server:
         yield server
