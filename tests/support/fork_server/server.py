@@ -243,7 +243,7 @@ def _become(command: Mapping[str, Any], own_path: Sequence[str]) -> None:
     if kind == "-m":
         children.install()
         runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:  # a worker of pytest
+    else:  # a worker of pytest, or an import that is tried
         _spare_from_rewriting("anyio")
         sys.modules["__main__"] = main = ModuleType("__main__")
         exec(what, vars(main))  # noqa: S102
