@@ -13,7 +13,7 @@ from tests.support.servers.postgres import Server
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
-    """Opens an empty database, any number of times, as several processes do."""
+    """Opens an empty database, any number of times, as several processes do. Tests leave the schema as it is."""
     if request.param == "sqlite":
         yield databases.new_sqlite(tmp_path)
         return
