@@ -61,7 +61,7 @@ class Client:
     def __init__(self, base_url: str, key: str | None, *, retry_timeout: float = 60.0, timeout: float = 30.0) -> None:
         if key is not None and not re.fullmatch(r"[!-~]+", key):
             raise AuthenticationError(
-                "This is no API key: keys are printable ASCII without spaces, and start with `pk_`."
+                "This is no API key: keys are printable ASCII without spaces, and start with `pipelet_`."
             )
         self.base_url = base_url.rstrip("/")
         self._authorization = {} if key is None else {"Authorization": f"Bearer {key}"}

@@ -73,7 +73,9 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
 @pytest.mark.parametrize("number", range(5))
 def test_as_described(described: Described, number: int, mode: GenerationMode) -> None:
     """What the document allows is accepted, what it forbids is refused, and every response is one it lists."""
-    operations = [each for each in described.operations if each.path not in (*OF_EDITS, RUN)]
+    operations = [
+        each for each in described.operations if each.path.startswith("/fal/") and each.path not in (*OF_EDITS, RUN)
+    ]
     described.hold(operations[number], mode)
 
 
@@ -89,7 +91,8 @@ async def test_routes(service: Service) -> None:
     document = (await service.client.get("/openapi.json")).json()
 
     read = "/fal/queue/{app}/requests/{request_id}"
-    assert {(path, *methods) for path, methods in document["paths"].items()} == {
+    fal = {path: methods for path, methods in document["paths"].items() if path.startswith("/fal/")}
+    assert {(path, *methods) for path, methods in fal.items()} == {
         (f"/fal/queue/{APP}", "post"),
         (f"/fal/queue/{EDIT}", "post"),
         (RUN, "post"),

@@ -19,7 +19,6 @@ from pipelet.system.permissions import PRIVATE
 from pipelet.wiring.secret_files import signing_key
 from tests.support.databases import empty_sqlite
 from tests.support.disks import filled, small_disk
-from tests.support.fork_server.children import WITH_TORCH
 from tests.support.servers.s3 import BUCKET, S3Server
 from tests.support.servers.tcp import in_background
 from tests.support.servers.web import WebServer, whole
@@ -71,9 +70,7 @@ def test_every_failure_says_how_to_fix_it(tmp_path: Path) -> None:
         port = str(other.port)
         settings: dict[str, Any] = {"data_dir": str(tmp_path / "file" / "data"), "model": str(model), "port": port}
 
-        variables = {WITH_TORCH: "1"}  # a new interpreter imports it in the test above
-
-        done = pipelet("doctor", "--json", cwd=tmp_path, timeout=200, variables=variables, **settings)
+        done = pipelet("doctor", "--json", cwd=tmp_path, timeout=200, **settings)
 
     found = _by_name(done.stdout)
     assert done.returncode == 3

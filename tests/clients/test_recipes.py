@@ -33,7 +33,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindTLS]:
 @pytest.mark.parametrize("source", PYTHON)
 def test_python_from_the_documentation_draws(running: BehindTLS, source: str) -> None:
     """With the documented variables, or those that it sets itself, it prints the URL of a picture."""
-    here = {"pk_…": running.service.key, HOST: running.host}
+    here = {"pipelet_…": running.service.key, HOST: running.host}
     documented = {name: _put(here, value) for name, value in VARIABLES.items()}
     done = subprocess.run(
         [sys.executable, "-c", _put(here, source)],

@@ -25,7 +25,8 @@ def parts() -> dict[tuple[str, str], str]:
         ("configuration.md", "model"): fields_table(ModelConfig),
         ("configuration.md", "app"): fields_table(App),
         ("configuration.md", "limits"): fields_table(AppLimits),
-        ("api.md", "routes"): routes_table(),
+        ("api.md", "routes"): routes_table("/fal/"),
+        ("api/v1.md", "routes"): routes_table("/api/v1/"),
         ("api.md", "input"): input_table(),
     }
 
@@ -52,9 +53,11 @@ def fields_table(shape: type[Any]) -> str:
     return "\n".join(rows)
 
 
-def routes_table() -> str:
+def routes_table(root: str) -> str:
+    """The routes whose paths begin with `root`."""
     rows = ["| route | purpose | status codes |", "|---|---|---|"]
-    for path, operations in openapi_document()["paths"].items():
+    paths = openapi_document()["paths"].items()
+    for path, operations in (each for each in paths if each[0].startswith(root)):
         for method, operation in operations.items():
             codes = ", ".join(sorted(operation["responses"]))
             rows.append(f"| `{method.upper()} {path}` | {operation['summary']} | {codes} |")

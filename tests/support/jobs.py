@@ -67,7 +67,7 @@ def make_job(
     )
 
 
-def make_key(**limits: int) -> ApiKey:
+def make_key(**limits: Any) -> ApiKey:
     key_id = new_token()
     return ApiKey(id=key_id, name="test", user="ann", hash=hash_secret(key_id), created_at=0.0, **limits)
 

@@ -91,6 +91,26 @@ async def test_a_drained_worker_finishes_what_it_generates_and_ends(harness: Wor
     assert [] == await harness.store.workers.live(0)
 
 
+async def test_a_drain_can_be_taken_back(harness: WorkerHarness) -> None:
+    """While requests are running, the worker claims again with its next heartbeat, and is ready."""
+    worker = harness.build(lease_seconds=0.4, grace_seconds=0.01)
+    running = asyncio.create_task(worker.run())
+    generated = await harness.store.jobs.submit(job_now(prompt="sleep=0.1"))
+    waiting = await harness.store.jobs.submit(job_now(priority=-1))
+    await harness.begun(generated)
+    assert await harness.store.workers.drain("w1", time.time())
+    await harness.live(lambda report: not report.ready)
+
+    assert await harness.store.workers.undrain("w1", time.time())
+
+    await harness.live(lambda report: report.ready)
+    for job in (generated, waiting):
+        assert_right_images(harness, await harness.ended(job))
+    assert not worker.was_drained
+    worker.stop()
+    await asyncio.wait_for(running, 30)
+
+
 async def test_a_worker_that_drains_can_be_stopped(harness: WorkerHarness) -> None:
     """A stop does not wait for the end of the drain: what runs gets the grace time, and is released."""
     worker = harness.build(lease_seconds=0.4, grace_seconds=0.1)

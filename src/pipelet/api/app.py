@@ -1,7 +1,7 @@
 """The application: services, middleware and the routes of every API."""
 
 from collections.abc import Sequence
-from functools import partial
+from itertools import chain
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -22,11 +22,18 @@ from pipelet.api.middleware.security_headers import SecurityHeaders
 from pipelet.api.operations.health import Health
 from pipelet.api.operations.metrics import Metrics
 from pipelet.api.operations.routes import operations_routes
+from pipelet.api.refusals import Refusals
+from pipelet.api.v1 import routes as v1
+from pipelet.api.v1.dependencies import Accounts, Services
+from pipelet.api.v1.session.cookies import SessionCookie
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports.blobs import BlobStore, SignedFiles
 from pipelet.domain.ports.store import Store
+from pipelet.services.accounts.audit import ContentReads
 from pipelet.services.accounts.authentication import Authenticator
+from pipelet.services.accounts.failed_logins import FailedLogins
+from pipelet.services.accounts.sessions import Sessions
 from pipelet.services.input_images.fetch import HttpClients, ImageFetcher
 from pipelet.services.input_images.loader import InputImageLoader
 from pipelet.services.queue.estimates import Estimates
@@ -48,6 +55,7 @@ def build_api(
     stream_timeouts: StreamTimeouts | None = None,
     max_open_streams: int = 10_000,
     access_log: AccessLogLevel = "off",
+    ui_over_http: bool = False,
     version: str,
 ) -> FastAPI:
     """Connect services, middleware and routes. The caller opens and closes the stores."""
@@ -79,8 +87,18 @@ def build_api(
         connection_limiter=ConnectionLimiter(max_open_streams),
         stream_timeouts=stream_timeouts or StreamTimeouts(),
         throttle=throttle,
+        refusals=Refusals(metrics),
     )
     _add_fal(app, catalog, is_allowed_address)
+    sessions = app.state.sessions = Sessions(store.sessions, store.api_keys, authenticator, clock)
+    accounts = Accounts(
+        sessions=sessions,
+        cookie=SessionCookie(public_url, over_http=ui_over_http),
+        failed_logins=FailedLogins(),
+        content_reads=ContentReads(store.audit, clock),
+    )
+    app.state.v1 = Services(store=store, catalog=catalog, accounts=accounts)
+    app.router.routes += v1.ROUTES
     health = Health(store, blobs, throttle, version=version)
     app.router.routes += operations_routes(store, health=health, metrics=metrics, signed_files=signed_files)
     error_handlers.add_handlers(app)
@@ -112,7 +130,7 @@ def _add_fal(app: FastAPI, catalog: Catalog, is_allowed_address: IsAllowedAddres
     edit_app = next((each.name for each in served if each.task == EDIT), None)
     app.state.fal = SubmitSchema(input_models=models, edit_app=edit_app, is_allowed_address=is_allowed_address)
     app.router.routes += fal_routes(models)
-    openapi.describe(app, partial(describe_routes, catalog, models))
+    openapi.describe(app, lambda: chain(describe_routes(catalog, models), v1.describe_v1()))
     app.add_middleware(FastPath, submit=submit, status=STATUS, served=models)
 
 

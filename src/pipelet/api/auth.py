@@ -2,24 +2,34 @@
 
 from starlette.types import Scope
 
+from pipelet.api.dependencies import Dependencies
 from pipelet.api.middleware.access_log import note_key
 from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, is_well_formed
-from pipelet.domain.errors import AuthenticationError
-from pipelet.services.accounts.authentication import Authenticator
+from pipelet.domain.errors import AuthenticationError, RefusedKey
 
 _OTHER_HEADERS = {b"x-api-key": "X-API-Key", b"api-key": "api-key", b"x-fal-key": "X-Fal-Key"}
 """Headers in which other services expect a key."""
 
 
-async def authenticate(authenticator: Authenticator, scope: Scope) -> ApiKey:
-    """The key of a request.
+async def authenticate(deps: Dependencies, scope: Scope) -> ApiKey:
+    """The key of a request. Cookies do not count: see `api/v1/routing.py`.
 
     Raises:
         AuthenticationError: it is missing, malformed or invalid; the message says how to fix it.
     """
-    key = await authenticator.find(key_hash_of(scope))
+    try:
+        key = await deps.authenticator.find(key_hash_of(scope))
+    except RefusedKey as error:
+        deps.refusals.note(scope, error.kind)
+        raise
     note_key(scope, key.id)
     return key
+
+
+def has_key(scope: Scope) -> bool:
+    """Whether a request has an Authorization header that is for this service: a proxy in front may take `Basic`."""
+    values = (value for name, value in scope["headers"] if name == b"authorization")
+    return any(value[:6].lower() != b"basic " for value in values)
 
 
 def key_hash_of(scope: Scope) -> bytes:
@@ -44,5 +54,5 @@ def key_hash_of(scope: Scope) -> bytes:
     elif scheme.lower() != "bearer":
         raise AuthenticationError("The Authorization header must read `Bearer <key>` or `Key <key>`.")
     if not is_well_formed(secret):
-        raise AuthenticationError("The Authorization header has no key of this service: keys start with `pk_`.")
+        raise AuthenticationError("The Authorization header has no key of this service: keys start with `pipelet_`.")
     return hash_secret(secret)

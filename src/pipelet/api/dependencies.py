@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from pipelet.api.body import BodyReader
 from pipelet.api.connections import ConnectionLimiter
+from pipelet.api.refusals import Refusals
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports.blobs import BlobStore
@@ -39,6 +40,7 @@ class Dependencies:
     public_url: str | None
     """Without a trailing slash; None takes each request's own scheme and host."""
     authenticator: Authenticator
+    refusals: Refusals
     bodies: BodyReader
     submits: Submits
     statuses: StatusReader

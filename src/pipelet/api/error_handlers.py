@@ -19,7 +19,9 @@ log = structlog.get_logger()
 
 STATUSES: Mapping[type[errors.PipeletError], int] = {
     errors.AuthenticationError: 401,
+    errors.MissingScope: 403,
     errors.NotFound: 404,
+    errors.NotPossible: 409,
     errors.InputImagesExpired: 503,
     errors.QuotaExceeded: 429,
     errors.TooBusy: 503,
@@ -54,9 +56,10 @@ async def to_response(request: Request, error: Exception) -> Response:
         throttle.write(log.error, "request.unavailable", path=path, client=client, reason=str(error))
         return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
     if isinstance(error, errors.QuotaExceeded):
-        error_type = "queue_too_long" if isinstance(error, errors.QueueFull) else "queued_images_limit"
-        return problem_response(status, str(error), error_type=error_type, headers=_retry_after(error.retry_after))
-    return problem_response(status, str(error), extra=_extra(status))
+        limit = "queue_too_long" if isinstance(error, errors.QueueFull) else "queued_images_limit"
+        return problem_response(status, str(error), error_type=limit, headers=_retry_after(error.retry_after))
+    error_type = "missing_scope" if isinstance(error, errors.MissingScope) else None
+    return problem_response(status, str(error), error_type=error_type, extra=_extra(status))
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 _HOST = re.compile(r"[A-Za-z0-9.\-_]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
@@ -12,10 +12,25 @@ def public_base_url(public_url: str | None, scope: Mapping[str, Any]) -> str:
     """The address of this service as the client knows it: the configured one, or else the request's scheme and host."""
     if public_url is not None:
         return public_url
-    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-    if not _HOST.fullmatch(host):
-        host = _server_address(scope)
-    return f"{scope['scheme']}://{host}{scope.get('root_path', '')}"
+    return f"{scope['scheme']}://{_host(scope)}{scope.get('root_path', '')}"
+
+
+class Host(NamedTuple):
+    """The host that a request was sent to."""
+
+    netloc: str
+    """As the client wrote it, in lower case."""
+    hostname: str
+    """Without port and brackets."""
+    port: int | None
+    """None where the client used the port of the scheme."""
+
+
+def host_of(scope: Mapping[str, Any]) -> Host:
+    """The host that a request was sent to, as the client knows it."""
+    netloc = _host(scope).lower()
+    name, _, port = netloc.removeprefix("[").partition("]:" if netloc.startswith("[") else ":")
+    return Host(netloc, name.removesuffix("]"), int(port) if port else None)
 
 
 def local_path(public_url: str | None, path: str) -> str:
@@ -33,6 +48,11 @@ def request_urls(public_url: str | None, scope: Mapping[str, Any], app: str, req
     """The three URLs of a request, under the app that was called."""
     url = f"{public_base_url(public_url, scope)}/fal/queue/{app}/requests/{request_id}"
     return {"response_url": url, "status_url": f"{url}/status", "cancel_url": f"{url}/cancel"}
+
+
+def _host(scope: Mapping[str, Any]) -> str:
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    return host if _HOST.fullmatch(host) else _server_address(scope)
 
 
 def _server_address(scope: Mapping[str, Any]) -> str:

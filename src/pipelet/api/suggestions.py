@@ -27,9 +27,13 @@ def field_hint(name: str, known: Sequence[str], *, edit_app: str | None) -> str:
         return f"This app starts from no image{f': call {edit_app}' if edit_app else ''}."
     if plain in _HINT_OF and plain not in known:
         return _HINT_OF[plain]
-    likely = [plain] if plain in known else difflib.get_close_matches(plain, known, n=1, cutoff=0.8)
-    likely = likely or difflib.get_close_matches(plain, known, n=1)
-    return f"Did you mean '{likely[0]}'?" if likely else f"The fields are: {', '.join(known)}."
+    return name_hint(plain, known)
+
+
+def name_hint(name: str, known: Sequence[str], *, what: str = "fields") -> str:
+    """Hint for an unknown name: the nearest known one, or else all of them. `what` is what has these names."""
+    likely = [name] if name in known else difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean '{likely[0]}'?" if likely else f"The {what} are: {', '.join(known)}."
 
 
 def choice_hint(sent: object, choices: Sequence[str]) -> str:

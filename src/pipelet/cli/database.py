@@ -1,14 +1,18 @@
 """Direct access to the database, for operator commands. The service may run at the same time."""
 
+import os
+import pwd
 import time
 
 import structlog
 
 from pipelet.concurrency.backoff import Backoff
 from pipelet.concurrency.log_throttle import LogThrottle
-from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, is_well_formed
+from pipelet.domain.accounts.api_keys import ApiKey, is_well_formed
+from pipelet.domain.accounts.audit import Actor
 from pipelet.domain.errors import PipeletError, StoreUnavailable
 from pipelet.domain.ports.store import Store
+from pipelet.services.accounts.keys import find_key
 from pipelet.settings import Settings
 from pipelet.wiring.store import schema_revision
 
@@ -22,17 +26,23 @@ class CommandError(PipeletError):
     """The command cannot be carried out; the message says why."""
 
 
+def operator() -> Actor:
+    """Return who runs the command, for the audit trail."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that runs under any number
+        name = str(os.getuid())
+    return Actor(name=name)
+
+
 async def find_key_by_name(store: Store, text: str) -> ApiKey:
     """Return the key with this id or secret, or the only valid key with this name or user.
 
     Raises:
-        CommandError: there is none, or there are several.
+        NotFound, CommandError: there is none, or there are several.
     """
     if is_well_formed(text):  # such as a leaked key
-        leaked = await store.api_keys.find(hash_secret(text))
-        if leaked is None:
-            raise CommandError("Unknown key. See `pipelet keys list`.")
-        return leaked
+        return await find_key(store, text)
     keys, now = await store.api_keys.list_keys(), store.clock.now()
     if found := [key for key in keys if key.id == text]:
         return found[0]

@@ -94,8 +94,8 @@ def local_key(chosen: Settings) -> str:
     except FileNotFoundError as error:
         raise OperationalError(
             f"No key at {file}. Start the service once with `pipelet serve` (on PostgreSQL, make one with "
-            f"`pipelet keys create local --user local > {file}`), name its data directory with --data-dir, or give a "
-            "key with --key-file or PIPELET_API_KEY."
+            f"`pipelet keys create local --admin --user local > {file}`), name its data directory with --data-dir, or "
+            "give a key with --key-file or PIPELET_API_KEY."
         ) from error
     except OSError as error:
         raise OperationalError(

@@ -16,6 +16,30 @@ class InvalidKey(AuthenticationError):
     pass
 
 
+class RefusedKey(InvalidKey):
+    """A key, a session or a login code that is unknown, or valid no longer.
+
+    Args:
+        kind: `unknown`, `revoked` or `expired`, for statistics.
+    """
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class MissingScope(PipeletError):
+    """The key does not allow the call.
+
+    Args:
+        scope: the one that is missing.
+    """
+
+    def __init__(self, message: str, scope: str) -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
 class NotFound(PipeletError):
     """It does not exist, or belongs to another user."""
 

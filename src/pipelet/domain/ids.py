@@ -22,7 +22,8 @@ class _Alphabet:
 
 
 _LOWER = _Alphabet(string.digits + string.ascii_lowercase)
-_BASE62 = _Alphabet(string.digits + string.ascii_letters)
+_DIGITS_62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_BASE62 = _Alphabet(_DIGITS_62)
 
 REQUEST_ID_PATTERN = "^[0-9a-z]{20}$"
 _REQUEST_ID = re.compile(r"[0-9a-z]{20}")
@@ -40,6 +41,20 @@ def is_request_id(text: str) -> bool:
 def new_file_prefix() -> str:
     """Six random base-62 characters. Too few to stay unique: the store refuses a name that is taken."""
     return _BASE62.text(6)
+
+
+def random_base62(length: int) -> str:
+    """Random digits and letters, 5.95 bits each."""
+    return _BASE62.text(length)
+
+
+def base62(number: int, length: int) -> str:
+    """`number` in base 62 (0-9, A-Z, a-z), with leading zeros."""
+    text = ""
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        text = _DIGITS_62[digit] + text
+    return text
 
 
 def new_token() -> str:

@@ -72,6 +72,11 @@ class Settings(BaseSettings):
         description="Origins whose web pages may call the API from a browser, with a key: `*` for any, `none`, or a "
         "list such as `https://app.example.com,http://localhost:3000`.",
     )
+    ui_over_http: bool = Field(
+        False,
+        description="Let browsers sign in over plain HTTP from other machines, with a cookie that anyone in the "
+        "network can read. Off: over TLS and from this machine only.",
+    )
     trusted_proxies: str = Field(
         "127.0.0.0/8,::1/128",
         description="Addresses and networks of proxies whose `X-Forwarded-For`, `-Proto` and `-Host` headers are "
@@ -223,6 +228,14 @@ class Settings(BaseSettings):
     def service_url(self) -> str:
         """URL at which a caller on this machine reaches the service."""
         return self.api_url or local_url(self.host, self.port)
+
+    def login_url(self, code: str, base_url: str | None = None) -> str:
+        """Return the link that signs a browser in with a login code. A fragment reaches no log of a server.
+
+        Args:
+            base_url: URL of the service, where `public_url` is not set.
+        """
+        return f"{self.public_url or base_url or self.service_url}/ui/#code={code}"
 
     @property
     def local_key_file(self) -> Path:

@@ -27,10 +27,17 @@ class Outbox(SmallStore[DialectQueries]):
     async def replay(self, job_id: str, now: float) -> bool:
         return bool(await self._queries.write("replay_webhook", {"job_id": job_id, "now": now}))
 
-    async def list_deliveries(self, state: DeliveryState | None, limit: int) -> list[DeliveryReport]:
+    async def list_deliveries(
+        self, state: DeliveryState | None, limit: int, *, after: tuple[float, str] | None = None
+    ) -> list[DeliveryReport]:
+        since, job_id = after or (None, None)
         # One row for each attempt; a delivery without attempts has one row without an attempt.
-        found = await self._queries.all("list_webhooks", state=state, limit=limit)
+        found = await self._queries.all("list_webhooks", state=state, limit=limit, after_since=since, after_id=job_id)
         return [_report_from(list(of_one)) for _, of_one in groupby(found, key=lambda row: row["job_id"])]
+
+    async def get_delivery(self, job_id: str) -> DeliveryReport | None:
+        found = await self._queries.all("get_webhook", job_id=job_id)
+        return _report_from(found) if found else None
 
     async def pending(self) -> PendingDeliveries:
         [row] = await self._queries.all("count_pending_webhooks")
@@ -63,6 +70,7 @@ def _report_from(of_one: Sequence[Row]) -> DeliveryReport:
     return from_row(
         DeliveryReport,
         first,
+        user=first["owner"],
         url=webhook.url,
         state=DeliveryState(first["state"]),
         attempts=tuple(from_row(DeliveryAttempt, row, is_final=False) for row in attempts),

@@ -39,6 +39,10 @@ def numbered(query: str) -> Numbered:
     return Numbered(_NAME.sub(lambda found: f"${1 + names.index(found[1])}", query), names)
 
 
+Statement = tuple[str, Mapping[str, Any]]
+"""The name of a query, and its values."""
+
+
 class Queries(ABC):
     """Runs single queries of a dialect by name. A value may be a list or a tuple, which the query reads as rows."""
 
@@ -69,6 +73,13 @@ class Queries(ABC):
             notify_workers: there may be work to claim.
             notify_watchers: the status of a request may have changed.
         """
+
+    @abstractmethod
+    async def write_all(
+        self, statements: Sequence[Statement], *, notify_workers: bool = False, notify_watchers: bool = True
+    ) -> Sequence[Row]:
+        """Run statements as one transaction, each only if the one before has returned rows. Return the first one's
+        rows. The flags are those of `write`."""
 
 
 DialectQueries = TypeVar("DialectQueries", bound=Queries)

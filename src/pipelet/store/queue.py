@@ -55,8 +55,8 @@ class Queue(SmallStore[DialectQueries]):
         found = await self._queries.all("count_completed", since=since)
         return {row["app"]: CompletedCounts(row["requests"], row["images"]) for row in found}
 
-    async def pause(self, app: str, now: float) -> None:
-        await self._queries.write("pause_app", {"app": app, "now": now})
+    async def pause(self, app: str, now: float) -> bool:
+        return bool(await self._queries.write("pause_app", {"app": app, "now": now}))
 
     async def resume(self, app: str) -> bool:
         return bool(await self._queries.write("resume_app", {"app": app}, notify_workers=True))

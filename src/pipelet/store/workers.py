@@ -23,6 +23,9 @@ class Workers(SmallStore[DialectQueries]):
     async def drain(self, name: str, now: float) -> bool:
         return bool(await self._queries.write("drain_worker", {"name": name, "now": now}, notify_watchers=False))
 
+    async def undrain(self, name: str, now: float) -> bool:
+        return bool(await self._queries.write("undrain_worker", {"name": name, "now": now}, notify_watchers=False))
+
     async def deregister(self, name: str, incarnation: str) -> None:
         values = {"name": name, "incarnation": incarnation}
         await self._queries.write("deregister_worker", values, durable=False, notify_watchers=False)

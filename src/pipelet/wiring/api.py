@@ -17,6 +17,7 @@ from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
 from pipelet.outbound import is_allowed_address, public_only_client
+from pipelet.services.accounts.maintenance import AccountMaintenance
 from pipelet.services.input_images.fetch import HttpClients
 from pipelet.settings import Settings
 from pipelet.settings.aws import AwsSettings
@@ -27,6 +28,7 @@ from pipelet.wiring.blobs import proxy_for_bucket
 class Api:
     app: FastAPI
     metrics: Metrics
+    account_maintenance: AccountMaintenance
 
     def build_metrics_app(self) -> Starlette:
         """Return an app that serves the metrics without a key."""
@@ -56,9 +58,11 @@ def build_api(
         allowed_origins=settings.origins,
         max_open_streams=settings.max_open_streams,
         access_log=settings.access_log,
+        ui_over_http=settings.ui_over_http,
         version=__version__,
     )
-    return Api(app, app.state.metrics)
+    maintenance = AccountMaintenance(store, app.state.dependencies.authenticator, app.state.sessions)
+    return Api(app, app.state.metrics, maintenance)
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from pipelet.worker.config import WorkerConfig
 
 log = structlog.get_logger()
 
+LOADING = "The model is loading."
 NAME_HINT = "Give each worker its own --name, or none: the default is the host's name with random letters."
 _RETRY_SECONDS = 0.1
 
@@ -26,6 +27,8 @@ class Heartbeat:
     store: Store
     on_drain: Callable[[], None]
     """Called when an operator has the worker drained."""
+    on_continue: Callable[[], None]
+    """Called with every other heartbeat."""
     on_name_lost: Callable[[], None]
     """Called when another worker has taken the name."""
 
@@ -35,7 +38,7 @@ class Heartbeat:
         self.name_lost = False
         self._interval = self.config.lease_seconds / 4
         self._incarnation = new_token()
-        self._problem: str | None = "The model is loading."
+        self._problem: str | None = LOADING
         self._send_now = asyncio.Event()
 
     def set_problem(self, problem: str | None) -> None:
@@ -88,6 +91,8 @@ class Heartbeat:
         match await self.store.workers.heartbeat(self._payload()):
             case HeartbeatReply.DRAIN:
                 self.on_drain()
+            case HeartbeatReply.CONTINUE:
+                self.on_continue()
             case HeartbeatReply.NAME_TAKEN if not self.name_lost:
                 log.error("worker.name_conflict")
                 self.name_lost = True  # running attempts belong to this worker by their leases, and are finished

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from pipelet.concurrency.background import background
-from pipelet.concurrency.cancel import cancel_on
+from pipelet.concurrency.cancel import cancel_and_wait, cancel_on
 from pipelet.domain.errors import OperationalError
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.engine import Engine
@@ -16,7 +16,7 @@ from pipelet.worker.claimer import Claimer
 from pipelet.worker.config import WorkerConfig
 from pipelet.worker.engine_restarter import EngineRestarter
 from pipelet.worker.finish import Finisher
-from pipelet.worker.heartbeat import NAME_HINT, Heartbeat
+from pipelet.worker.heartbeat import LOADING, NAME_HINT, Heartbeat
 from pipelet.worker.lease_keeper import LeaseKeeper
 
 log = structlog.get_logger()
@@ -35,7 +35,14 @@ class Worker:
         self._stop_requested = False
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT_ATTEMPTS)
         self._attempts: set[asyncio.Task[None]] = set()
-        self._heartbeat = Heartbeat(config=config, store=store, on_drain=self._drain, on_name_lost=self._stopping.set)
+        self._undrained = asyncio.Event()
+        self._heartbeat = Heartbeat(
+            config=config,
+            store=store,
+            on_drain=self._drain,
+            on_continue=self._undrain,
+            on_name_lost=self._stopping.set,
+        )
         self._engine_starter = EngineRestarter(engine, heartbeat=self._heartbeat)
         self._leases = LeaseKeeper(config, store)
         self._cancels = CancelWatcher(self._leases, store.leases, config.name)
@@ -79,7 +86,16 @@ class Worker:
             return
         log.info("worker.draining", running=len(self._attempts))
         self._heartbeat.set_problem("The worker is draining: it exits when its running requests have finished.")
+        self._undrained.clear()
         self._stopping.set()
+
+    def _undrain(self) -> None:
+        """Claim again, if an operator took a drain back while requests were running."""
+        if self.was_drained and not self._heartbeat.name_lost:
+            log.info("worker.undrained", running=len(self._attempts))
+            self._heartbeat.set_problem(None if self._engine.is_running else LOADING)
+            self._stopping.clear()
+            self._undrained.set()
 
     async def run(self) -> None:
         """Work until `stop`, or until an operator drains the worker; then leave nothing behind.
@@ -109,8 +125,23 @@ class Worker:
             self._store.subscribe_work() as notified,
             background(_fan_out(notified, self._claimer.work_available, self._cancels.poll_now)),
         ):
-            await self._loop()
-            await asyncio.gather(*self._attempts)
+            is_working = True
+            while is_working:
+                await self._loop()
+                is_working = await self._wait_for_attempts()
+
+    async def _wait_for_attempts(self) -> bool:
+        """Wait until the running attempts have ended. Returns True, at once, if a drain is taken back before."""
+        undrained = asyncio.create_task(self._undrained.wait())
+        try:
+            while self._stopping.is_set() and self._attempts:
+                await asyncio.wait({undrained, *self._attempts}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await cancel_and_wait(self._attempts)
+            raise
+        finally:
+            undrained.cancel()
+        return not self._stopping.is_set()
 
     async def _loop(self) -> None:
         while not self._stopping.is_set():

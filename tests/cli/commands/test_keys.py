@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipelet.domain.accounts.api_keys import PREFIX
 from tests.support.jobs import APP
 from tests.support.service import Service, pipelet
 from tests.support.waiting import eventually
@@ -106,7 +107,7 @@ def test_the_list_knows_everything_but_the_keys(service: Service) -> None:
     assert {
         name: value for name, value in made.items() if name not in ("key", "state", "revoked_at")
     }.items() <= found.items()
-    assert "pk_" not in plain + as_json
+    assert PREFIX not in plain + as_json
     assert "hash" not in found
 
 
@@ -142,7 +143,7 @@ def test_without_a_database_it_exits_with_3(tmp_path: Path) -> None:
 
     assert refused.returncode == 3
     assert "pipelet migrate" in refused.stderr
-    assert made.stdout.startswith("pk_")
+    assert made.stdout.startswith(PREFIX)
 
 
 def _code(service: Service, key: str) -> int:

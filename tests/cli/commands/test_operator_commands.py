@@ -3,45 +3,18 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelet.cli import build
 from pipelet.cli.database import CommandError
 from pipelet.domain.accounts.api_keys import ApiKey
-from pipelet.domain.errors import PipeletError
+from pipelet.domain.errors import NotPossible, PipeletError
 from pipelet.domain.jobs.job import Job, JobState
-from pipelet.store.sqlite import SqliteStore, open_sqlite
-from tests.support.databases import empty_sqlite
+from pipelet.store.sqlite import SqliteStore
+from tests.cli.commands.conftest import Run
 from tests.support.jobs import make_job
-
-Run = Callable[..., str]
-
-
-@pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command on a database of its own, and returns what it printed."""
-    (tmp_path / "pipelet.sqlite").write_bytes(empty_sqlite())
-
-    def run_command(*arguments: str) -> str:
-        capsys.readouterr()
-        build(arguments)([*arguments, "--data-dir", str(tmp_path)], result_action="return_value")
-        shown = capsys.readouterr()
-        return shown.out + shown.err
-
-    return run_command
-
-
-@pytest.fixture
-def store(run: Run, tmp_path: Path) -> Iterator[SqliteStore]:
-    """The same database."""
-    opened = open_sqlite(tmp_path / "pipelet.sqlite")
-    yield opened
-    opened.close()
 
 
 def create(run: Run, *arguments: str) -> dict[str, Any]:
@@ -69,7 +42,7 @@ def test_a_key_without_a_user_makes_a_new_user(run: Run) -> None:
     run("keys", "revoke", first["id"])
 
     for name in ("ci", "ann"):
-        with pytest.raises(CommandError, match=rf"user {name} already.*\(.*\).*--user {name}"):
+        with pytest.raises(NotPossible, match=rf"user {name} already.*\(.*\).*--user {name}"):
             run("keys", "create", name)
 
     assert "ci" == create(run, "ci", "--user", "ci")["user"]

@@ -83,16 +83,16 @@ async def test_a_change_of_limits_changes_what_it_names(store: Store, second_sto
     key = make_key(max_priority=3, max_queued_images=5)
     await store.api_keys.add(key)
 
-    changed = await second_store.api_keys.set_limits(key.id, {"max_running_images": 2})
-    lifted = await store.api_keys.set_limits(key.id, {"max_queued_images": None, "max_priority": -4})
-    same = await store.api_keys.set_limits(key.id, {})
+    changed = await second_store.api_keys.update(key.id, {"max_running_images": 2})
+    lifted = await store.api_keys.update(key.id, {"max_queued_images": None, "max_priority": -4})
+    same = await store.api_keys.update(key.id, {})
 
     assert changed is not None
     assert (3, 5, 2) == (changed.max_priority, changed.max_queued_images, changed.max_running_images)
     assert lifted is not None
     assert (-4, None, 2) == (lifted.max_priority, lifted.max_queued_images, lifted.max_running_images)
     assert lifted == same == (await store.api_keys.list_keys())[0]
-    assert await store.api_keys.set_limits("unknown", {"max_priority": 1}) is None
+    assert await store.api_keys.update("unknown", {"max_priority": 1}) is None
 
 
 async def test_recently_revoked_keys_are_listed(store: Store, second_store: Store) -> None:

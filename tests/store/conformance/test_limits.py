@@ -208,7 +208,7 @@ async def test_limits_of_a_key_can_be_changed(store: Store, second_store: Store)
     key = await new_key(store, max_queued_images=2)
     await store.jobs.submit(make_job(key=key, batch_size=2))
 
-    assert await second_store.api_keys.set_limits(key.id, {"max_queued_images": 3, "max_running_images": 1})
+    assert await second_store.api_keys.update(key.id, {"max_queued_images": 3, "max_running_images": 1})
     found = await store.api_keys.find(key.hash)
     assert found is not None
     assert (3, 1) == (found.max_queued_images, found.max_running_images)
@@ -217,7 +217,7 @@ async def test_limits_of_a_key_can_be_changed(store: Store, second_store: Store)
         await store.jobs.submit(make_job(key=found))
     assert 1 == len(await drain(store))
 
-    assert await store.api_keys.set_limits(key.id, {"max_queued_images": None, "max_running_images": None})
+    assert await store.api_keys.update(key.id, {"max_queued_images": None, "max_running_images": None})
     await store.jobs.submit(make_job(key=found, batch_size=9))
     assert 2 == len(await drain(second_store))
-    assert not await store.api_keys.set_limits("unknown", {"max_queued_images": 1})
+    assert not await store.api_keys.update("unknown", {"max_queued_images": 1})

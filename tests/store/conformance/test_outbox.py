@@ -329,3 +329,17 @@ async def test_a_shorter_retention_waits_for_the_webhook(store: Store) -> None:
     assert await store.jobs.get(failing) is not None
     assert 1 == await store.jobs.delete_finished(NOW + 1, NOW + 5, 10)
     assert await store.jobs.get(failing) is None
+
+
+async def test_deliveries_have_pages(store: Store) -> None:
+    """A page follows the delivery that it is given, also among those that ended at the same moment; each can be read
+    alone."""
+    jobs = [await ended(store, now=NOW + k // 2) for k in range(5)]
+    everything = await store.outbox.list_deliveries(None, 10)
+    assert {job.id for job in jobs} == {each.job_id for each in everything}
+
+    for place, each in enumerate(everything):
+        following = await store.outbox.list_deliveries(DeliveryState.WAITING, 2, after=(each.since, each.job_id))
+        assert everything[place + 1 : place + 3] == following
+        assert each == await store.outbox.get_delivery(each.job_id)
+    assert await store.outbox.get_delivery("unknown") is None

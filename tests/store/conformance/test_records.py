@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, new_secret
+from pipelet.domain.accounts.scopes import Scope
 from pipelet.domain.capacity.cost_model import CostModel, Work
 from pipelet.domain.capacity.workers import WorkerHeartbeat
 from pipelet.domain.errors import RotationTooSoon
@@ -93,7 +94,14 @@ async def test_a_key_is_found_by_its_hash_and_can_be_revoked(store: Store) -> No
     reported."""
     secret = new_secret()
     key = ApiKey(
-        id="k1", name="laptop", user="ann", hash=hash_secret(secret), created_at=1.0, expires_at=9.0, max_priority=-3
+        id="k1",
+        name="laptop",
+        user="ann",
+        hash=hash_secret(secret),
+        created_at=1.0,
+        expires_at=9.0,
+        scopes=frozenset({Scope.OBSERVE, Scope.KEYS}),
+        max_priority=-3,
     )
     await store.api_keys.add(key)
 

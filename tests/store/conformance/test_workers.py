@@ -33,6 +33,19 @@ async def test_a_worker_learns_of_its_drain_when_it_reports(store: Store, second
     assert HeartbeatReply.CONTINUE == await store.workers.heartbeat(report("w2", seen_at=4.0, expires_at=9.0))
 
 
+async def test_a_drain_can_be_taken_back(store: Store, second_store: Store) -> None:
+    """Of several operators who do the same, one is told that it changed something."""
+    await store.workers.heartbeat(report("w1"))
+    stores = (store, second_store, store)
+
+    drained = await asyncio.gather(*(each.workers.drain("w1", 2.0) for each in stores))
+    undrained = await asyncio.gather(*(each.workers.undrain("w1", 2.0) for each in stores))
+
+    assert [False, False, True] == sorted(drained) == sorted(undrained)
+    assert HeartbeatReply.CONTINUE == await store.workers.heartbeat(report("w1", seen_at=3.0, expires_at=8.0))
+    assert not await store.workers.undrain("w2", 2.0)
+
+
 async def test_only_live_workers_can_be_drained(store: Store) -> None:
     """A worker whose heartbeat has expired, and one that never was, are unknown."""
     await store.workers.heartbeat(report("w1"))

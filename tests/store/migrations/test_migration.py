@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 
 from pipelet.store.postgres.migrate import migrate_postgres
-from tests.store.migrations.test_upgrade import with_second
+from tests.store.migrations.test_upgrade import with_next
 from tests.support import databases
 from tests.support.servers.postgres import Server
 from tests.support.waiting import eventually
@@ -26,7 +26,7 @@ async def test_a_migration_that_meets_a_deadlock_is_retried(postgres_server: Ser
 
     async with working.transaction():
         await working.execute("LOCK TABLE file IN ROW EXCLUSIVE MODE")
-        migration = asyncio.create_task(asyncio.to_thread(migrate_postgres, url, with_second(tmp_path, MIGRATION)))
+        migration = asyncio.create_task(asyncio.to_thread(migrate_postgres, url, with_next(tmp_path, MIGRATION)))
         await asyncio.to_thread(eventually, lambda: postgres_server.psql(WAITS, url) == "1")
         assert 0 == await working.fetchval("SELECT count(*) FROM job")
     await migration

@@ -1,6 +1,6 @@
 """Processes of the version before that keep working while the database is migrated, and databases that are refused.
 
-The schema has one migration so far, so these tests bring a second one along: it adds a column.
+These tests bring a migration of their own along, after the newest: it adds a column.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from pipelet.domain.accounts.scopes import DEFAULT_SCOPES
 from pipelet.domain.capacity.cost_model import Work, spec_work
 from pipelet.domain.capacity.workers import HeartbeatReply, WorkerHeartbeat
 from pipelet.domain.errors import SchemaTooNew, StoreError
@@ -32,6 +33,7 @@ from pipelet.wiring.store import migrate, schema_revision
 from tests.support import databases
 from tests.support.jobs import APP, claim_request, make_job, make_key, success
 
+NEXT = f"{int(migrations.HEAD) + 1:04}"
 ADD_COLUMN = "ALTER TABLE job ADD COLUMN tag TEXT NOT NULL DEFAULT '';\n"
 OLD_WORKER = WorkerHeartbeat(
     name="old",
@@ -97,24 +99,24 @@ def _postgres(url: str) -> Database:
     )
 
 
-def with_second(folder: Path, script: str) -> Path:
-    """Return a folder of all migrations, and of a second one that runs `script`."""
+def with_next(folder: Path, script: str) -> Path:
+    """Return a folder of all migrations, and of a next one that runs `script`."""
     copy = folder / "migrations"
     for dialect in ("sqlite", "postgresql"):
         shutil.copytree(migrations.FOLDER / dialect, copy / dialect)
-        (copy / dialect / "0002_second.sql").write_text(script)
+        (copy / dialect / f"{NEXT}_next.sql").write_text(script)
     return copy
 
 
 @pytest.fixture
 def newer(tmp_path: Path) -> Path:
-    return with_second(tmp_path, ADD_COLUMN)
+    return with_next(tmp_path, ADD_COLUMN)
 
 
 @contextlib.asynccontextmanager
 async def opened_by_newer(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
     with monkeypatch.context() as patched:
-        patched.setattr(migrations, "HEAD", "0002")
+        patched.setattr(migrations, "HEAD", NEXT)
         async with database.opened() as store:
             yield store
 
@@ -193,6 +195,18 @@ async def test_the_version_before_keeps_working(
             assert HeartbeatReply.NAME_TAKEN == await store.workers.heartbeat(namesake)
 
 
+async def test_a_key_of_the_version_before_may_generate(database: Database, request: pytest.FixtureRequest) -> None:
+    """A key that was made without scopes may do what every key could until then."""
+    blob = "x''" if "sqlite" in request.node.name else "''"
+    columns = "(id, name, owner, hash, created_at)"
+    await database.execute(f"INSERT INTO api_key {columns} VALUES ('k', 'n', 'ann', {blob}, 0)")  # noqa: S608
+
+    async with database.opened() as store:
+        [key] = await store.api_keys.list_keys()
+        assert DEFAULT_SCOPES == key.scopes
+        assert key.last_used_at is None
+
+
 async def test_both_versions_share_the_queue(database: Database, newer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one version submits, the other finishes."""
     async with database.opened() as old:
@@ -213,14 +227,14 @@ async def test_the_version_before_does_not_start_after_the_upgrade(database: Dat
     """It is refused with a sentence that says what to do, and both versions are named."""
     await database.migrate(newer)
 
-    with pytest.raises(SchemaTooNew, match=r"schema 0002.*0001.*Install that version"):
+    with pytest.raises(SchemaTooNew, match=rf"schema {NEXT}.*{migrations.HEAD}.*Install that version"):
         async with database.opened():
             pass
 
 
 async def test_a_failing_migration_leaves_the_database_as_it_was(database: Database, tmp_path: Path) -> None:
     """None of its statements takes effect, and the version before still opens the database."""
-    broken = with_second(tmp_path, FAILS_LATE)
+    broken = with_next(tmp_path, FAILS_LATE)
     with pytest.raises((StoreError, asyncpg.PostgresError), match="job"):
         await database.migrate(broken)
 

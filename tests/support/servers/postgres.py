@@ -47,9 +47,9 @@ class Server:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def new_database(self, template: str = "template0") -> str:
-        """The URL of an empty database, or of a copy. Its files are copied, which takes less than a log of them."""
+        """The URL of an empty database, or of a copy."""
         name = f"test_{next(self._numbers)}"
-        self.psql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        self.psql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def psql(self, command: str, url: str = "") -> str:

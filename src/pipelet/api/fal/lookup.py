@@ -16,7 +16,7 @@ async def get_own_job(deps: Dependencies, request: Request) -> tuple[str, Job]:
     Raises:
         NotFound: no such app, or the same error for every request that is not the caller's.
     """
-    key = await authenticate(deps.authenticator, request.scope)
+    key = await authenticate(deps, request.scope)
     app, job_id = request.path_params["app"], request.path_params["request_id"]
     if app not in deps.catalog.apps:
         raise NotFound(f"There is no app of this name. Known apps: {', '.join(deps.catalog.apps)}.")

@@ -31,7 +31,7 @@ async def run(request: Request) -> Response:
     A call with an `Idempotency-Key` is not: the client may send it again to get the result.
     """
     deps = get_dependencies(request)
-    key = await authenticate(deps.authenticator, request.scope)
+    key = await authenticate(deps, request.scope)
     deps.connection_limiter.check(key.user)
     with deps.connection_limiter.hold(key.user):
         return await _run(deps, request, key)

@@ -82,7 +82,7 @@ class StatusEvents:
 
 async def stream(request: Request) -> Response:
     deps = get_dependencies(request)
-    key = await authenticate(deps.authenticator, request.scope)
+    key = await authenticate(deps, request.scope)
     app, job = await get_own_job(deps, request)
     job_status = await deps.statuses.load(job)
     events = StatusEvents(

@@ -59,7 +59,7 @@ async def submit_request(deps: Dependencies, request: Request) -> SubmitResult:
         PipeletError: the request is refused, and nothing was queued.
     """
     started_at = deps.clock.now()
-    key = await authenticate(deps.authenticator, request.scope)
+    key = await authenticate(deps, request.scope)
     # The last part of the path; apps that take requests have literal paths, so that each is documented.
     app = require_app(deps.catalog, request.scope["path"].rstrip("/").rpartition("/")[2])
     async with AsyncExitStack() as stack:

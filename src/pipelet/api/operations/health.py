@@ -117,7 +117,7 @@ async def _has_key(request: Request, deps: Dependencies) -> bool:
     """While the store is unavailable, a key counts that was valid at its last use."""
     try:
         async with asyncio.timeout(_KEY_TIMEOUT):
-            await authenticate(deps.authenticator, request.scope)
+            await authenticate(deps, request.scope)
     except AuthenticationError:
         return False
     except (StoreError, TimeoutError):

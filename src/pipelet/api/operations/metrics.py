@@ -40,6 +40,9 @@ class Metrics:
         self._workers = gauge("pipelet_workers", "Live workers.", ["profile", "ready"])
         self._submitted = counter("pipelet_requests_submitted", "Accepted requests.", ["app"])
         self._rejected = counter("pipelet_requests_rejected", "Submits refused with 429.", ["reason"])
+        self._authentication_failures = counter(
+            "pipelet_authentication_failures", "Keys, sessions and login codes that were not valid.", ["reason"]
+        )
         self._paused = gauge("pipelet_app_paused", "1 while the app is paused.", ["app"])
         self._finished = counter("pipelet_requests_finished", "Ended requests.", ["app", "state"])
         self._pickup = seconds("pipelet_queue_wait_seconds", "From submit to the first attempt.")
@@ -68,6 +71,9 @@ class Metrics:
 
     def rejected(self, reason: str) -> None:
         self._rejected.labels(reason).inc()
+
+    def authentication_failed(self, reason: str) -> None:
+        self._authentication_failures.labels(reason).inc()
 
     async def scrape(self) -> Response:
         async with self._scraping:

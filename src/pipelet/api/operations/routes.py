@@ -26,7 +26,7 @@ def operations_routes(
     """`signed_files` is None where another service serves the files."""
 
     async def scrape(request: Request) -> Response:
-        await authenticate(get_dependencies(request).authenticator, request.scope)
+        await authenticate(get_dependencies(request), request.scope)
         return await metrics.scrape()
 
     yield from (

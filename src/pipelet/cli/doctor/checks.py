@@ -28,13 +28,16 @@ from pipelet.domain.accounts.api_keys import is_well_formed
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import OperationalError, PipeletError
 from pipelet.http_server.trusted_proxies import TrustedProxies
+from pipelet.services.accounts.keys import has_key_for_keys
 from pipelet.settings import Settings
 from pipelet.settings.addresses import networks
+from pipelet.store.migrations import HEAD
 from pipelet.store.sqlite.connection.connect import free_bytes
 from pipelet.wiring.blobs import open_blobs
 from pipelet.wiring.catalog import model_of_workers, read_catalog
 from pipelet.wiring.data_dir import check_data_dir, readable_by_others
-from pipelet.wiring.store import check_writable, require_creatable, schema_revision
+from pipelet.wiring.keys import FIRST_KEY_COMMAND
+from pipelet.wiring.store import check_writable, open_store, require_creatable, schema_revision
 
 _WARN_GIGABYTES = 1.0
 _WARN_FREE_MEGABYTES_IN_DATABASE = 100.0
@@ -65,6 +68,7 @@ def checks_of_installation(chosen: Settings) -> Iterator[tuple[str, Check]]:
     yield "database", lambda: _database(chosen)
     yield "files", lambda: _files(chosen)
     yield "local key", lambda: _local_key(chosen)
+    yield "keys", lambda: _keys(chosen)
     yield "model", lambda: _with_model(chosen, engine_checks.model_is_there)
     yield "engine", lambda: _with_model(chosen, lambda model: engine_checks.engine_works(model, chosen))
     if chosen.metrics_address:
@@ -161,6 +165,25 @@ def _local_key(chosen: Settings) -> Finding:
     if file in readable_by_others(chosen):
         return warn(f"other users can read {file}", f"chmod 600 {file}")
     return ok(f"{file} holds a key")
+
+
+def _keys(chosen: Settings) -> Finding:
+    """Look for a key that manages the others. The first start makes one, unless the database is shared."""
+    try:
+        if schema_revision(chosen) != HEAD:
+            return ok("the database is not set up yet")
+        if asyncio.run(_has_key_for_keys(chosen)):
+            return ok("a valid key has the scope `keys`")
+    except OperationalError:
+        return warn("not looked at, because the database cannot be read", "Fix the database.")
+    if not chosen.postgres_url and not chosen.local_key_file.exists():
+        return ok("no valid key has the scope `keys` yet; the first start makes one")
+    return warn("no valid key has the scope `keys`", f"Make one: {FIRST_KEY_COMMAND}")
+
+
+async def _has_key_for_keys(chosen: Settings) -> bool:
+    async with open_store(chosen) as store:
+        return await has_key_for_keys(store)
 
 
 def _with_model(chosen: Settings, check: Callable[[ModelConfig], Finding]) -> Finding:

@@ -32,8 +32,17 @@ class Outbox(Protocol):
         """Make a delivery due now, with all of its attempts left. Return False if the job has none, or if an attempt is
         under way."""
 
-    async def list_deliveries(self, state: DeliveryState | None, limit: int) -> list[DeliveryReport]:
-        """Return deliveries; that of the job that ended last comes first."""
+    async def list_deliveries(
+        self, state: DeliveryState | None, limit: int, *, after: tuple[float, str] | None = None
+    ) -> list[DeliveryReport]:
+        """Return deliveries; that of the job that ended last comes first.
+
+        Args:
+            after: `since` and `job_id` of a delivery: only those that come after it.
+        """
+
+    async def get_delivery(self, job_id: str) -> DeliveryReport | None:
+        """Return the delivery of a job; None if it has none."""
 
     async def pending(self) -> PendingDeliveries: ...
 

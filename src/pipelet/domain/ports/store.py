@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipelet.domain.accounts.api_keys import ApiKey, KeyLimits
 from pipelet.domain.capacity.cost_model import CostModel, Work, WorkAhead
 from pipelet.domain.capacity.forecast import RunningJob
 from pipelet.domain.capacity.workers import HeartbeatReply, WorkerHeartbeat
@@ -18,6 +17,7 @@ from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import CancelResult, ClaimRequest, Job, JobRevision, Lease, LogEntry
 from pipelet.domain.jobs.outcome import Outcome
 from pipelet.domain.jobs.progress import Progress
+from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.outbox import Outbox
 
@@ -154,8 +154,9 @@ class QueueStore(Protocol):
     async def completed_since(self, since: float) -> dict[str, CompletedCounts]:
         """Return what succeeded after `since`, by app."""
 
-    async def pause(self, app: str, now: float) -> None:
-        """Start no more jobs of `app` until `resume`; running jobs finish. A second pause keeps the first time."""
+    async def pause(self, app: str, now: float) -> bool:
+        """Start no more jobs of `app` until `resume`; running jobs finish. Return False if it was paused already: then
+        it keeps the first time."""
 
     async def resume(self, app: str) -> bool:
         """Return False if the app was not paused."""
@@ -208,28 +209,6 @@ class LeaseStore(Protocol):
         """End the attempts of a worker that is known to be dead, before its leases expire, and free its name."""
 
 
-class ApiKeyStore(Protocol):
-    """API keys, found by their hash."""
-
-    async def add(self, key: ApiKey) -> None: ...
-
-    async def list_keys(self) -> list[ApiKey]: ...
-
-    async def find(self, key_hash: bytes) -> ApiKey | None: ...
-
-    async def revoke(self, key_id: str, now: float) -> bool:
-        """Return False if there is no such key."""
-
-    async def revoked_since(self, since: float) -> set[str]:
-        """Return the ids of the keys that were revoked at `since` or later."""
-
-    async def set_limits(self, key_id: str, limits: KeyLimits) -> ApiKey | None:
-        """Change the limits that are in `limits`, and no others. Return the changed key; None if there is none.
-
-        Jobs that were submitted while the key had no limit of images do not count against one.
-        """
-
-
 class WorkerStore(Protocol):
     """Live workers, and the costs that were observed on them."""
 
@@ -239,8 +218,11 @@ class WorkerStore(Protocol):
     async def drain(self, name: str, now: float) -> bool:
         """Tell a worker, with the reply to its next heartbeat, to claim no more and to exit when its jobs are done.
 
-        Return False if no live worker has this name.
+        Return False if no live worker has this name, or if it has been told already.
         """
+
+    async def undrain(self, name: str, now: float) -> bool:
+        """Take `drain` back. Return False if no live worker of this name is draining."""
 
     async def deregister(self, name: str, incarnation: str) -> None:
         """Free the name, unless another process has taken it over."""
@@ -268,6 +250,8 @@ class Store(Protocol):
     queue: QueueStore
     leases: LeaseStore
     api_keys: ApiKeyStore
+    sessions: SessionStore
+    audit: AuditStore
     workers: WorkerStore
     outbox: Outbox
 

@@ -49,6 +49,7 @@ class DeliveryAttempt:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryReport:
     job_id: str
+    user: str
     url: str
     state: DeliveryState
     since: float

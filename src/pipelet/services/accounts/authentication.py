@@ -1,9 +1,9 @@
 """API keys: from the hash of the secret that a client sends to the key that it stands for."""
 
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
-from pipelet.domain.errors import InvalidKey
+from pipelet.domain.errors import RefusedKey
+from pipelet.domain.ports.accounts import ApiKeyStore
 from pipelet.domain.ports.clock import Clock
-from pipelet.domain.ports.store import ApiKeyStore
 
 _MAX_CACHED_KEYS = 10_000
 
@@ -18,12 +18,14 @@ class Authenticator:
         self._api_keys = api_keys
         self._clock = clock
         self._cache: dict[bytes, tuple[ApiKey, float]] = {}
+        self.used_at: dict[str, float] = {}
+        """When keys were used, by id, since this was emptied last: see `LastUsed`."""
 
     async def find(self, key_hash: bytes, *, refresh: bool = False) -> ApiKey:
         """The valid key with this hash, as it was at most `KEY_CACHE_SECONDS` ago; with `refresh`, as the store has it.
 
         Raises:
-            InvalidKey: the key is unknown, was revoked or has expired.
+            RefusedKey: the key is unknown, was revoked or has expired.
         """
         now = self._clock.now()
         cached = self._cache.get(key_hash)
@@ -31,9 +33,8 @@ class Authenticator:
             key = cached[0]
         else:
             key = await self._load(key_hash, now)
-        reason = key.invalid_reason(now)
-        if reason is not None:
-            raise InvalidKey(reason)
+        key.require_valid(now)
+        self.used_at[key.id] = now
         return key
 
     def is_cached(self, key_hash: bytes) -> bool:
@@ -42,10 +43,12 @@ class Authenticator:
         return cached is not None and cached[0].invalid_reason(self._clock.now()) is None
 
     async def _load(self, key_hash: bytes, now: float) -> ApiKey:
-        key = await self._api_keys.find(key_hash)
+        # A mistyped key is looked up as well, although its checksum tells: it gets the answer of an unknown one, and as
+        # late.
+        key = await self._api_keys.find(key_hash) or await self._api_keys.find_replaced(key_hash, now)
         if key is None:
             self._cache.pop(key_hash, None)
-            raise InvalidKey("This key is not known here. Ask the operator for one.")
+            raise RefusedKey("This key is not known here. Ask the operator for one.", kind="unknown")
         if len(self._cache) >= _MAX_CACHED_KEYS:
             self._cache.clear()
         self._cache[key_hash] = (key, now)

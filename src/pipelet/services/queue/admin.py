@@ -1,17 +1,23 @@
-"""Queue administration: pause, drain, move to the front, cancel and retry requests of any user."""
+"""Queue administration: pause, drain, move to the front, cancel and retry requests of any user.
+
+What an act changed is in the audit trail.
+"""
 
 from dataclasses import replace
 
+from pipelet.domain.accounts.audit import Action, Actor
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import NotFound, NotPossible
 from pipelet.domain.ids import new_request_id
 from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.ports.store import Store
+from pipelet.services.accounts import audit
 from pipelet.services.queue.estimates import Estimates
 
 
-async def pause(store: Store, catalog: Catalog, app: str) -> None:
-    """Start no request of `app` until `resume`. Requests are still accepted, and running ones continue.
+async def pause(store: Store, catalog: Catalog, actor: Actor, app: str) -> None:
+    """Start no request of `app` until `resume`. Requests are still accepted, and running ones continue. A second pause
+    keeps the time of the first.
 
     Raises:
         NotFound: no app of this name takes requests.
@@ -19,29 +25,47 @@ async def pause(store: Store, catalog: Catalog, app: str) -> None:
     served = catalog.served_apps()
     if app not in served:
         raise NotFound(f"There is no app {app} here. There are: {', '.join(served)}.")
-    await store.queue.pause(app, store.clock.now())
+    now = store.clock.now()
+    if await store.queue.pause(app, now):
+        await audit.record(store, actor, Action.PAUSE_APP, app, after={"paused_at": now})
 
 
-async def resume(store: Store, app: str) -> None:
+async def resume(store: Store, actor: Actor, app: str) -> None:
     """
     Raises:
         NotPossible: the app is not paused.
     """
+    paused_at = (await store.queue.paused()).get(app)
     if not await store.queue.resume(app):
         raise NotPossible(f"{app} is not paused.")
+    await audit.record(store, actor, Action.RESUME_APP, app, before={"paused_at": paused_at})
 
 
-async def drain(store: Store, worker: str) -> None:
+async def drain(store: Store, actor: Actor, worker: str) -> None:
     """Let a worker claim nothing more, finish its requests and exit.
 
     Raises:
         NotFound: no live worker has this name.
     """
-    if not await store.workers.drain(worker, store.clock.now()):
+    now = store.clock.now()
+    if await store.workers.drain(worker, now):
+        await audit.record(store, actor, Action.DRAIN_WORKER, worker)
+    elif worker not in {live.name for live in await store.workers.live(now)}:
         raise NotFound(f"No worker of the name {worker} is running. See `pipelet queue`.")
 
 
-async def move_to_front(store: Store, request_id: str) -> None:
+async def undrain(store: Store, actor: Actor, worker: str) -> None:
+    """Take `drain` back: a worker that has not exited yet claims requests again.
+
+    Raises:
+        NotPossible: no live worker of this name is draining.
+    """
+    if not await store.workers.undrain(worker, store.clock.now()):
+        raise NotPossible(f"No worker of the name {worker} is draining. See `pipelet queue`.")
+    await audit.record(store, actor, Action.UNDRAIN_WORKER, worker)
+
+
+async def move_to_front(store: Store, actor: Actor, request_id: str) -> None:
     """Let a queued request start next, whatever its priority.
 
     Raises:
@@ -49,9 +73,10 @@ async def move_to_front(store: Store, request_id: str) -> None:
     """
     if not await store.queue.move_to_front(request_id, store.clock.now()):
         raise _not_queued(await get_job(store, request_id))
+    await audit.record(store, actor, Action.MOVE_TO_FRONT, request_id)
 
 
-async def cancel_request(store: Store, request_id: str) -> None:
+async def cancel_request(store: Store, actor: Actor, request_id: str) -> None:
     """Cancel a queued request.
 
     Raises:
@@ -59,9 +84,10 @@ async def cancel_request(store: Store, request_id: str) -> None:
     """
     if not await store.queue.cancel_queued([request_id], store.clock.now()):
         raise _not_queued(await get_job(store, request_id))
+    await audit.record(store, actor, Action.CANCEL_REQUESTS, request_id)
 
 
-async def cancel_requests(store: Store, *, user: str | None = None, key_id: str | None = None) -> int:
+async def cancel_requests(store: Store, actor: Actor, *, user: str | None = None, key_id: str | None = None) -> int:
     """Cancel all queued requests of a user, of a key, or of both. Returns how many were cancelled.
 
     Raises:
@@ -72,10 +98,14 @@ async def cancel_requests(store: Store, *, user: str | None = None, key_id: str 
         known = {key.user for key in await store.api_keys.list_keys()}
         if user not in known:
             raise NotFound(f"There is no user {user}. There are: {', '.join(sorted(known)) or 'none'}.")
-    return await store.queue.cancel_queued(queued, store.clock.now())
+    cancelled = await store.queue.cancel_queued(queued, store.clock.now())
+    if cancelled:
+        target = " ".join(f"{name}={value}" for name, value in (("user", user), ("key", key_id)) if value is not None)
+        await audit.record(store, actor, Action.CANCEL_REQUESTS, target, after={"requests": cancelled})
+    return cancelled
 
 
-async def retry(store: Store, catalog: Catalog, request_id: str) -> str:
+async def retry(store: Store, catalog: Catalog, actor: Actor, request_id: str) -> str:
     """Queue a copy of a failed or cancelled request, with the same seed and for the same user. Returns its id.
 
     Raises:
@@ -89,7 +119,9 @@ async def retry(store: Store, catalog: Catalog, request_id: str) -> str:
     copy = job.clone_for_retry(new_request_id(), store.clock.now())
     backlog = await estimates.backlog(copy.app, copy.priority)
     estimated_seconds = await estimates.estimated_seconds(copy.app, copy.spec, copy.work, backlog)
-    return (await store.jobs.submit(replace(copy, estimated_seconds=estimated_seconds))).id
+    queued = await store.jobs.submit(replace(copy, estimated_seconds=estimated_seconds))
+    await audit.record(store, actor, Action.RETRY_REQUESTS, request_id, after={"request_id": queued.id})
+    return queued.id
 
 
 async def get_job(store: Store, request_id: str) -> Job:

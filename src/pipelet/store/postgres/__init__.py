@@ -10,11 +10,14 @@ from contextlib import AbstractAsyncContextManager
 
 from pipelet.domain.database_url import name_of
 from pipelet.domain.errors import StoreError
+from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.outbox import Outbox
-from pipelet.domain.ports.store import ApiKeyStore, FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
+from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
 from pipelet.store import migrations
-from pipelet.store.api_keys import ApiKeys
+from pipelet.store.accounts.api_keys import ApiKeys
+from pipelet.store.accounts.audit import Audit
+from pipelet.store.accounts.sessions import Sessions
 from pipelet.store.files import Files
 from pipelet.store.postgres import migrate
 from pipelet.store.postgres.connection import checks
@@ -47,6 +50,8 @@ class PostgresStore:
         self.queue: QueueStore = PostgresQueue(queries)
         self.leases: LeaseStore = PostgresLeases(queries)
         self.api_keys: ApiKeyStore = ApiKeys(queries)
+        self.sessions: SessionStore = Sessions(queries)
+        self.audit: AuditStore = Audit(queries)
         self.workers: WorkerStore = PostgresWorkers(queries)
         self.outbox: Outbox = PostgresOutbox(queries)
 

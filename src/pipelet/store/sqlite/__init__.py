@@ -11,11 +11,14 @@ from pathlib import Path
 
 from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import StoreError
+from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.outbox import Outbox
-from pipelet.domain.ports.store import ApiKeyStore, FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
+from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
 from pipelet.store import migrations
-from pipelet.store.api_keys import ApiKeys
+from pipelet.store.accounts.api_keys import ApiKeys
+from pipelet.store.accounts.audit import Audit
+from pipelet.store.accounts.sessions import Sessions
 from pipelet.store.files import Files
 from pipelet.store.sqlite import migrate
 from pipelet.store.sqlite.connection.connect import connect, require_space, truncate_log
@@ -49,6 +52,8 @@ class SqliteStore:
         self.queue: QueueStore = SqliteQueue(queries)
         self.leases: LeaseStore = SqliteLeases(queries)
         self.api_keys: ApiKeyStore = ApiKeys(queries)
+        self.sessions: SessionStore = Sessions(queries)
+        self.audit: AuditStore = Audit(queries)
         self.workers: WorkerStore = SqliteWorkers(queries)
         self.outbox: Outbox = SqliteOutbox(queries)
 

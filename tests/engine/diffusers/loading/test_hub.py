@@ -17,8 +17,7 @@ from tests.engine.diffusers.loading.fake_hub import COMMIT, fake_hub
 
 DEMO = Path(resolve("package:demo"))
 FETCH = """
-import sys, time
-time.sleep = lambda seconds: None  # the client waits between its attempts, for 23 seconds in all
+import sys
 from pipelet.domain.errors import ModelLoadError
 from pipelet.engine.diffusers.loading import hub
 for source in sys.argv[1:]:

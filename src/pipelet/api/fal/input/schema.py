@@ -2,7 +2,6 @@
 
 import math
 import re
-from functools import cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -81,7 +80,6 @@ EDIT_EXAMPLE: dict[str, Any] = {
 """Example of an edit, with one image, which every model takes."""
 
 
-@cache
 def input_model(app: App, model: ModelConfig) -> InputModel:
     """The input schema of an app.
 

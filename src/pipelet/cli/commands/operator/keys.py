@@ -1,78 +1,61 @@
-"""`pipelet keys`: create, list, limit and revoke API keys."""
+"""`pipelet keys`: create, list, change, rotate and revoke API keys."""
 
-import asyncio
 import json
 import sys
 from datetime import timedelta
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 
 from cyclopts import App, Parameter
 
 from pipelet import settings
-from pipelet.cli.database import CommandError, find_key_by_name
+from pipelet.cli.database import CommandError, find_key_by_name, operator
+from pipelet.cli.key_options import (
+    COLUMNS,
+    MAX_PRIORITY,
+    MAX_QUEUED,
+    MAX_RUNNING,
+    KeyId,
+    Scopes,
+    facts_of,
+    flag_of,
+    given_limits,
+    limits_of,
+    require_name,
+    require_positive_time,
+    require_time,
+    row_of,
+)
 from pipelet.cli.options import AsJson, DataDir, Switch
 from pipelet.cli.output import date, print_table, requests
-from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, LIMIT_NAMES, ApiKey, KeyLimits, hash_secret, new_secret
-from pipelet.domain.ids import new_token
-from pipelet.domain.ports.store import Store
-from pipelet.services.queue.admin import cancel_requests
+from pipelet.domain.accounts.api_keys import LIMIT_NAMES, KeyChanges
+from pipelet.domain.accounts.scopes import ALL_SCOPES, DEFAULT_SCOPES, to_text
+from pipelet.services.accounts import keys
+from pipelet.services.accounts.keys import NewKey
 from pipelet.wiring.store import open_store
 
-_MAX_INTEGER = 2**31
-
-app = App(name="keys", help="Create, list, limit and revoke API keys. A running service follows without a restart.")
-
-
-def _require_positive_time(_type: object, value: timedelta | None) -> None:
-    if value is not None and value <= timedelta():
-        raise ValueError("give a positive time, such as 30d, 12h or 90m")
-
-
-def _require_priority(_type: object, value: int | str | None) -> None:
-    if isinstance(value, int) and not -_MAX_INTEGER <= value < _MAX_INTEGER:
-        raise ValueError(f"priorities range from {-_MAX_INTEGER} to {_MAX_INTEGER - 1}")
-
-
-def _require_image_count(_type: object, value: int | str | None) -> None:
-    if isinstance(value, int) and not 1 <= value < _MAX_INTEGER:
-        raise ValueError("give a number of images, 1 or more")
-
-
-def _require_name(_type: object, value: str | None) -> None:
-    if value is not None and not (value.strip() and value.isprintable()):
-        raise ValueError("give a name of printable characters")
-
-
-_MAX_PRIORITY = Parameter(validator=_require_priority, help="Highest priority that its requests may have.")
-_MAX_QUEUED = Parameter(
-    validator=_require_image_count,
-    help="Maximum number of queued images; a batch of 4 counts 4. Requests above it are rejected.",
+app = App(
+    name="keys", help="Create, list, change, rotate and revoke API keys. A running service follows without a restart."
 )
-_MAX_RUNNING = Parameter(
-    validator=_require_image_count, help="Maximum number of images that are generated at once; the others wait."
-)
-_KeyId = Annotated[
-    str,
-    Parameter(help="Id of the key, as in `pipelet keys list`; or its name or user, if only one valid key has it."),
-]
 
 
 @app.command
 async def create(
-    name: Annotated[str, Parameter(validator=_require_name)],
+    name: Annotated[str, Parameter(validator=require_name)],
     /,
     *,
-    user: Annotated[str | None, Parameter(validator=_require_name)] = None,
-    expires: Annotated[timedelta | None, Parameter(validator=_require_positive_time)] = None,
-    max_priority: Annotated[int | None, _MAX_PRIORITY] = None,
-    max_queued_images: Annotated[int | None, _MAX_QUEUED] = None,
-    max_running_images: Annotated[int | None, _MAX_RUNNING] = None,
+    user: Annotated[str | None, Parameter(validator=require_name)] = None,
+    scope: Scopes = (),
+    admin: Switch = False,
+    expires: Annotated[timedelta | None, Parameter(validator=require_positive_time)] = None,
+    max_priority: Annotated[int | None, MAX_PRIORITY] = None,
+    max_queued_images: Annotated[int | None, MAX_QUEUED] = None,
+    max_running_images: Annotated[int | None, MAX_RUNNING] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Create a key and print it. This is the only time that it is shown: only its hash is stored.
 
-    By default it has no limits.
+    By default it may make requests for its user, and has no limits.
 
     For example:
 
@@ -80,51 +63,43 @@ async def create(
 
         pipelet keys create trial --expires 30d --max-priority 0 --max-queued-images 20 --max-running-images 4
 
+        pipelet keys create dashboard --scope observe
+
+        pipelet keys create root --admin
+
     Parameters
     ----------
     name
         Name of the key in the list.
     user
         User of the key. A user sees only their own requests, with any of their keys. [default: a new user of that name]
+    admin
+        Give it every scope and no limits: the first key of an operator.
     expires
         Time until the key expires: 30d, 12h, 90m. [default: never]
     """
-    secret = new_secret()
+    limits = given_limits(max_priority, max_queued_images, max_running_images)
+    if admin and (scope or limits):
+        raise CommandError("A key with --admin has every scope and no limits. Leave out --admin or the other flags.")
+    new = NewKey(
+        name=name,
+        user=user,
+        scopes=ALL_SCOPES if admin else frozenset(scope) or DEFAULT_SCOPES,
+        lifetime_seconds=expires.total_seconds() if expires else None,
+        limits=limits,
+    )
     async with open_store(settings.load(data_dir=data_dir)) as store:
-        now = store.clock.now()
-        if user is None:
-            await _require_new_user(store, name)
-        key = ApiKey(
-            id=new_token()[:12],
-            name=name,
-            user=user or name,
-            hash=hash_secret(secret),
-            created_at=now,
-            expires_at=now + expires.total_seconds() if expires else None,
-            max_priority=max_priority,
-            max_queued_images=max_queued_images,
-            max_running_images=max_running_images,
-        )
-        await store.api_keys.add(key)
+        key, secret = await keys.create_key(store, operator(), new)
     if as_json:
-        print(json.dumps({**_facts(key, now), "key": secret}))
+        print(json.dumps({**facts_of(key, key.created_at), "key": secret}))
         return
     print(secret)
     print(
         f"Save it now: it is not shown again. Its id is {key.id}, its user is {key.user}.\n"
-        f"Limits: {_limits(key)}. Change them with `pipelet keys limit {key.id}`.",
+        f"Scopes: {to_text(key.scopes)}. Change them with `pipelet keys change {key.id}`.\n"
+        f"Limits: {limits_of(key)}. Change them with `pipelet keys limit {key.id}`.",
         file=sys.stderr,
     )
-
-
-async def _require_new_user(store: Store, name: str) -> None:
-    """Refuse an existing user: a key reads all requests of its user, so it must not join one by accident."""
-    known = [key for key in await store.api_keys.list_keys() if key.user == name]
-    if known:
-        raise CommandError(
-            f"The user {name} already exists, with the keys {', '.join(f'{key.id} ({key.name})' for key in known)}. "
-            f"Add `--user {name}` for another key of this user, or choose another name."
-        )
 
 
 @app.command(name="list")
@@ -136,15 +111,15 @@ async def list_keys(*, as_json: AsJson = False, data_dir: DataDir = None) -> Non
         pipelet keys list
     """
     async with open_store(settings.load(data_dir=data_dir)) as store:
-        facts = [_facts(key, store.clock.now()) for key in await store.api_keys.list_keys()]
+        facts = [facts_of(key, store.clock.now()) for key in await store.api_keys.list_keys()]
     if as_json:
         print(json.dumps(facts))
         return
-    print_table(_COLUMNS, ([each[name] for name in _COLUMNS] for each in facts))
+    print_table(COLUMNS, map(row_of, facts))
 
 
 @app.command
-async def revoke(key: _KeyId, /, *, cancel: Switch = False, data_dir: DataDir = None) -> None:
+async def revoke(key: KeyId, /, *, cancel: Switch = False, data_dir: DataDir = None) -> None:
     """Revoke a key permanently: a running service stops accepting it within two seconds.
 
     Requests that were made with it continue, and its user's other keys can read them. URLs of files work until they
@@ -163,23 +138,119 @@ async def revoke(key: _KeyId, /, *, cancel: Switch = False, data_dir: DataDir = 
     """
     async with open_store(settings.load(data_dir=data_dir)) as store:
         found = await find_key_by_name(store, key)
-        await store.api_keys.revoke(found.id, store.clock.now())
-        print(f"Revoked: {found.id} ({found.name}, user {found.user}).")
-        if cancel:
-            cancelled = await cancel_requests(store, key_id=found.id)
-            await asyncio.sleep(KEY_CACHE_SECONDS)  # until then a running service may accept another request
-            cancelled += await cancel_requests(store, key_id=found.id)
-            print(f"Cancelled: {requests(cancelled)}.")
+        cancelled = await keys.revoke_key(store, operator(), found.id, cancel=cancel)
+    print(f"Revoked: {found.id} ({found.name}, user {found.user}).")
+    if cancel:
+        print(f"Cancelled: {requests(cancelled)}.")
+
+
+@app.command
+async def rotate(
+    key: KeyId,
+    /,
+    *,
+    overlap: Annotated[timedelta, Parameter(validator=require_time)] = timedelta(hours=24),
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Give a key a new secret and print it. The old one works until the overlap ends; everything else stays.
+
+    For example:
+
+        pipelet keys rotate laptop --overlap 24h
+
+        pipelet keys rotate 0c94d2a7b1e3 --overlap 0s
+
+    Parameters
+    ----------
+    overlap
+        Time for which the old secret still works: 7d, 24h, 0s for a leaked one. [default: 24h]
+    """
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        found = await find_key_by_name(store, key)
+        found, secret = await keys.rotate_key(store, operator(), found.id, overlap_seconds=overlap.total_seconds())
+        until = date(store.clock.now() + overlap.total_seconds())
+    if as_json:
+        print(json.dumps({**facts_of(found, found.created_at), "key": secret, "old_works_until": until}))
+        return
+    print(secret)
+    print(f"Save it now: it is not shown again. The old secret of {found.id} works until {until}.", file=sys.stderr)
+
+
+@app.command
+async def find(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Find a key by its text, such as one that was found in a log. The text is read from standard input.
+
+    It also finds keys that were revoked, and those whose secret was rotated while the old one works. The exit code is 1
+    if there is none.
+
+    For example:
+
+        pipelet keys find < found.txt
+    """
+    text = sys.stdin.readline().strip()
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        facts = facts_of(await keys.find_key(store, text), store.clock.now())
+    if as_json:
+        print(json.dumps(facts))
+        return
+    print_table(COLUMNS, [row_of(facts)])
+
+
+@app.command
+async def change(
+    key: KeyId,
+    /,
+    *,
+    name: Annotated[str | None, Parameter(validator=require_name)] = None,
+    scope: Scopes = (),
+    expires: Annotated[timedelta | Literal["none"] | None, Parameter(validator=require_positive_time)] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Change the name, the scopes or the expiry of a key. What is not named stays.
+
+    A running service follows within two seconds.
+
+    For example:
+
+        pipelet keys change laptop --scope generate --scope observe
+
+        pipelet keys change trial --expires 30d
+
+    Parameters
+    ----------
+    name
+        New name in the list. The user stays.
+    expires
+        Time from now until the key expires, or `none`: never.
+    """
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        found, changes = await find_key_by_name(store, key), KeyChanges()
+        if name is not None:
+            changes["name"] = name
+        if scope:
+            changes["scopes"] = frozenset(scope)
+        if isinstance(expires, timedelta):
+            changes["expires_at"] = store.clock.now() + expires.total_seconds()
+        elif expires is not None:
+            changes["expires_at"] = None
+        if not changes:
+            raise CommandError("Nothing to change. Give --name, --scope or --expires.")
+        found = await keys.change_key(store, operator(), found.id, changes)
+    print(
+        f"Changed: {found.id} ({found.name}, user {found.user}); scopes: {to_text(found.scopes)}; "
+        f"expires: {date(found.expires_at) or 'never'}."
+    )
 
 
 @app.command
 async def limit(
-    key: _KeyId,
+    key: KeyId,
     /,
     *,
-    max_priority: Annotated[int | Literal["none"] | None, _MAX_PRIORITY] = None,
-    max_queued_images: Annotated[int | Literal["none"] | None, _MAX_QUEUED] = None,
-    max_running_images: Annotated[int | Literal["none"] | None, _MAX_RUNNING] = None,
+    max_priority: Annotated[int | Literal["none"] | None, MAX_PRIORITY] = None,
+    max_queued_images: Annotated[int | Literal["none"] | None, MAX_QUEUED] = None,
+    max_running_images: Annotated[int | Literal["none"] | None, MAX_RUNNING] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Change limits of a key. Limits that are not named stay; `none` removes one.
@@ -193,38 +264,10 @@ async def limit(
 
         pipelet keys limit laptop --max-priority none
     """
-    given = zip(LIMIT_NAMES, (max_priority, max_queued_images, max_running_images), strict=True)
-    changes = {name: None if value == "none" else value for name, value in given if value is not None}
+    changes = given_limits(max_priority, max_queued_images, max_running_images)
     if not changes:
-        raise CommandError(f"No limit given. Give {', '.join(map(_flag, LIMIT_NAMES))}.")
+        raise CommandError(f"No limit given. Give {', '.join(map(flag_of, LIMIT_NAMES))}.")
     async with open_store(settings.load(data_dir=data_dir)) as store:
         found = await find_key_by_name(store, key)
-        found = await store.api_keys.set_limits(found.id, cast(KeyLimits, changes)) or found
-    print(f"Limits of {found.id} ({found.name}, user {found.user}): {_limits(found)}.")
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _limits(key: ApiKey) -> str:
-    values = ((name, getattr(key, name)) for name in LIMIT_NAMES)
-    return ", ".join(f"{_flag(name)} {'none' if value is None else value}" for name, value in values)
-
-
-_COLUMNS = ("id", "name", "user", "state", "created_at", "expires_at", *LIMIT_NAMES)
-
-
-def _facts(key: ApiKey, now: float) -> dict[str, Any]:
-    """Return all fields of a key but its hash."""
-    state = "revoked" if key.revoked_at is not None else "expired" if key.invalid_reason(now) else "valid"
-    return {
-        "id": key.id,
-        "name": key.name,
-        "user": key.user,
-        "state": state,
-        "created_at": date(key.created_at),
-        "expires_at": date(key.expires_at),
-        "revoked_at": date(key.revoked_at),
-        **{name: getattr(key, name) for name in LIMIT_NAMES},
-    }
+        found = await keys.change_key(store, operator(), found.id, cast(KeyChanges, changes))
+    print(f"Limits of {found.id} ({found.name}, user {found.user}): {limits_of(found)}.")

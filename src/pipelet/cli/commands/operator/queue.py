@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from pipelet import settings
 from pipelet.cli import overview
-from pipelet.cli.database import CommandError, find_key_by_name
+from pipelet.cli.database import CommandError, find_key_by_name, operator
 from pipelet.cli.options import AsJson, DataDir, RequestId
 from pipelet.cli.output import requests
 from pipelet.services.queue import admin
@@ -54,7 +54,7 @@ async def pause(app_name: AppName, /, *, data_dir: DataDir = None) -> None:
     chosen = settings.load(data_dir=data_dir)
     catalog = read_catalog(chosen)
     async with open_store(chosen) as store:
-        await admin.pause(store, catalog, app_name)
+        await admin.pause(store, catalog, operator(), app_name)
     print(f"Paused: {app_name}. Its requests wait until `pipelet queue resume {app_name}`.")
 
 
@@ -67,7 +67,7 @@ async def resume(app_name: AppName, /, *, data_dir: DataDir = None) -> None:
         pipelet queue resume z-image-text-to-image
     """
     async with open_store(settings.load(data_dir=data_dir)) as store:
-        await admin.resume(store, app_name)
+        await admin.resume(store, operator(), app_name)
     print(f"Resumed: {app_name}.")
 
 
@@ -88,8 +88,26 @@ async def drain(worker: str, /, *, data_dir: DataDir = None) -> None:
         Name of the worker, as in `pipelet queue`.
     """
     async with open_store(settings.load(data_dir=data_dir)) as store:
-        await admin.drain(store, worker)
+        await admin.drain(store, operator(), worker)
     print(f"Draining: {worker} ends when it has finished what it generates.")
+
+
+@app.command
+async def undrain(worker: str, /, *, data_dir: DataDir = None) -> None:
+    """Take `pipelet queue drain` back, for a worker that has not exited yet.
+
+    For example:
+
+        pipelet queue undrain gpu-7-5f0c11de
+
+    Parameters
+    ----------
+    worker
+        Name of the worker, as in `pipelet queue`.
+    """
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        await admin.undrain(store, operator(), worker)
+    print(f"Working: {worker} claims requests again.")
 
 
 @app.command
@@ -101,7 +119,7 @@ async def front(request_id: RequestId, /, *, data_dir: DataDir = None) -> None:
         pipelet queue front rn5r12q9pdu6yvb3nxty
     """
     async with open_store(settings.load(data_dir=data_dir)) as store:
-        await admin.move_to_front(store, request_id)
+        await admin.move_to_front(store, operator(), request_id)
     print(f"Moved: {request_id} is next.")
 
 
@@ -135,11 +153,11 @@ async def cancel(
         raise CommandError("Give one of these: the id of a request, --user or --key.")
     async with open_store(settings.load(data_dir=data_dir)) as store:
         if request_id is not None:
-            await admin.cancel_request(store, request_id)
+            await admin.cancel_request(store, operator(), request_id)
             cancelled = 1
         else:
             key_id = None if key is None else (await find_key_by_name(store, key)).id
-            cancelled = await admin.cancel_requests(store, user=user, key_id=key_id)
+            cancelled = await admin.cancel_requests(store, operator(), user=user, key_id=key_id)
     print(f"Cancelled: {requests(cancelled)}.")
 
 
@@ -156,5 +174,5 @@ async def retry(request_id: RequestId, /, *, data_dir: DataDir = None) -> None:
     chosen = settings.load(data_dir=data_dir)
     catalog = read_catalog(chosen)
     async with open_store(chosen) as store:
-        print(await admin.retry(store, catalog, request_id))
+        print(await admin.retry(store, catalog, operator(), request_id))
     print(f"Queued again; the user of {request_id} finds it under this id.", file=sys.stderr)

@@ -15,16 +15,20 @@ import structlog
 from starlette.applications import Starlette
 
 from pipelet import logs, settings, tracing
-from pipelet.cli.database import wait_for_database
+from pipelet.cli.database import operator, wait_for_database
 from pipelet.cli.listen import listen_for_api, listen_for_metrics
 from pipelet.cli.options import DataDir, Device, ModelName, WorkerApp, setting
 from pipelet.cli.signals import on_stop_signals
 from pipelet.concurrency.background import background
 from pipelet.concurrency.periodic import run_periodically
 from pipelet.domain.catalog import Catalog
-from pipelet.domain.errors import PipeletError
+from pipelet.domain.errors import NotFound, PipeletError
+from pipelet.domain.ports.store import Store
 from pipelet.http_server.limits import Limits
 from pipelet.http_server.server import Server
+from pipelet.services.accounts.keys import has_key_for_keys
+from pipelet.services.accounts.maintenance import INTERVAL_SECONDS as ACCOUNTS_INTERVAL
+from pipelet.services.accounts.sessions import create_login_code
 from pipelet.services.queue.maintenance import INTERVAL_SECONDS
 from pipelet.settings import Settings, local_url
 from pipelet.settings.addresses import networks
@@ -33,7 +37,7 @@ from pipelet.wiring.background import build_maintenance, build_sender
 from pipelet.wiring.blobs import open_blobs
 from pipelet.wiring.catalog import fetch_description, log_model, model_of_workers, read_catalog
 from pipelet.wiring.data_dir import prepare_data_dir
-from pipelet.wiring.keys import ensure_local_key, ensure_webhook_keys
+from pipelet.wiring.keys import FIRST_KEY_COMMAND, ensure_local_key, ensure_webhook_keys, find_login_key
 from pipelet.wiring.store import migrate, open_store
 from pipelet.wiring.supervisor import build_supervisor
 
@@ -59,7 +63,8 @@ def serve(
     """Run the service: the API and one worker for each GPU, or one on the CPU.
 
     It stores everything in the data directory. The first start makes a key for the user `local` and stores it there,
-    so that `pipelet generate` on this machine needs no flags; on PostgreSQL, `pipelet keys create` makes the first key.
+    so that `pipelet generate` on this machine needs no flags; on PostgreSQL, `pipelet keys create NAME --admin` makes
+    the first key.
     Stop it with Ctrl-C: running requests may finish first, within a grace period.
     """
     chosen = settings.load(
@@ -87,6 +92,7 @@ async def _serve(
     async with open_store(chosen, writes=True) as store, open_http_clients(chosen) as http_clients:
         blobs = open_blobs(chosen)
         secret = await ensure_local_key(chosen, store)
+        code = await _new_login_code(chosen, store)
         await ensure_webhook_keys(store)
         api = build_api(chosen, store=store, blobs=blobs, catalog=catalog, http_clients=http_clients)
         maintenance = build_maintenance(chosen, store=store, blobs=blobs)
@@ -94,7 +100,7 @@ async def _serve(
         supervisor = build_supervisor(chosen, store=store)
         server = Server(
             api.app,
-            on_ready=lambda: _print_banner(chosen, listener, secret),
+            on_ready=lambda: _print_banner(chosen, listener, secret, code),
             on_stop=api.close_streams,
             trusted_proxies=networks(chosen.trusted_proxies),
         )
@@ -102,6 +108,7 @@ async def _serve(
             run_periodically(INTERVAL_SECONDS, maintenance.requeue_expired, name="leases", expected=PipeletError),
             run_periodically(INTERVAL_SECONDS, maintenance.expire_overdue, name="deadlines", expected=PipeletError),
             run_periodically(_RETENTION_INTERVAL, maintenance.prune, name="retention", expected=PipeletError),
+            run_periodically(ACCOUNTS_INTERVAL, api.account_maintenance.run, name="accounts", expected=PipeletError),
             run_periodically(_SENDER_RESTART_DELAY, sender.run, name="webhooks", expected=PipeletError),
         ]
         if metrics_listener is not None:
@@ -155,17 +162,31 @@ def _allow_many_connections(
             return
 
 
-def _print_banner(chosen: Settings, listener: socket.socket, secret: str | None) -> None:
+async def _new_login_code(chosen: Settings, store: Store) -> str | None:
+    """Return a code that signs in with the first key, if the output is a terminal: elsewhere it would be kept."""
+    if not await has_key_for_keys(store):
+        log.warning("keys.none_manages_keys", fix=f"Make one: {FIRST_KEY_COMMAND}")
+    if not sys.stdout.isatty():
+        return None
+    try:
+        return await create_login_code(store, operator(), (await find_login_key(chosen, store)).id)
+    except NotFound:
+        return None
+
+
+def _print_banner(chosen: Settings, listener: socket.socket, secret: str | None, code: str | None = None) -> None:
     here = local_url(*listener.getsockname()[:2])
     base_url = chosen.public_url or here
     log.info("api.ready", url=here, public_url=base_url, pid=os.getpid())
-    make_key = (
-        f"with a key; make one with: (umask 077; pipelet keys create local --user local > {chosen.local_key_file})"
-    )
     # The key is shown on a terminal only: in a file or a journal it would stay.
     key = (secret if sys.stdout.isatty() else f"$(cat {shlex.quote(str(chosen.local_key_file))})") if secret else "KEY"
+    make_key = (
+        f"with a key; make one with: (umask 077; pipelet keys create local --admin --user local "
+        f"> {chosen.local_key_file})"
+    )
+    sign_in = f"Sign in within five minutes: {chosen.login_url(code, here)}\n" if code else ""
     text = (
-        f"Pipelet listens on {here} (documentation: {base_url}/docs)\n"
+        f"Pipelet listens on {here} (documentation: {base_url}/docs)\n{sign_in}"
         f"Try it{f', {make_key}' if secret is None else ':'}\n\n"
         f'  curl {base_url}/fal/queue/z-image-text-to-image -H "Authorization: Bearer {key}" \\\n'
         '    -d \'{"prompt": "a red apple on a light blue background", "width": 256, "height": 256}\'\n'

@@ -7,14 +7,11 @@ from cyclopts import App
 from cyclopts.types import PositiveInt
 
 from pipelet import settings
-from pipelet.cli.database import CommandError
+from pipelet.cli.database import operator
 from pipelet.cli.options import AsJson, DataDir, RequestId
 from pipelet.cli.output import date, print_table
-from pipelet.domain.jobs.job import Job
 from pipelet.domain.webhooks.delivery import DeliveryReport, DeliveryState
-from pipelet.domain.webhooks.signing_keys import replace_all
-from pipelet.domain.webhooks.signing_keys import rotate as rotate_keys
-from pipelet.services.queue.admin import get_job
+from pipelet.services.queue import webhooks
 from pipelet.wiring.store import open_store
 
 app = App(name="webhooks", help="List webhook deliveries, replay them, and rotate the signing keys.")
@@ -62,8 +59,7 @@ async def replay(request_id: RequestId, /, *, data_dir: DataDir = None) -> None:
         pipelet webhooks replay rn5r12q9pdu6yvb3nxty
     """
     async with open_store(settings.load(data_dir=data_dir)) as store:
-        if not await store.outbox.replay(request_id, store.clock.now()):
-            raise CommandError(_not_replayable_reason(await get_job(store, request_id)))
+        await webhooks.replay(store, operator(), request_id)
     print(f"Due: the running service, or the next that starts, delivers the webhook of {request_id}.")
 
 
@@ -87,19 +83,8 @@ async def rotate(*, leaked: bool = False, data_dir: DataDir = None) -> None:
     from pipelet.webhooks.signing import generate_keypair  # the other commands do not need its library
 
     async with open_store(settings.load(data_dir=data_dir)) as store:
-        now = store.clock.now()
-        await store.outbox.update_keys(
-            lambda keys: replace_all(generate_keypair, now) if leaked else rotate_keys(keys, generate_keypair, now)
-        )
+        await webhooks.rotate_keys(store, operator(), generate_keypair, leaked=leaked)
     print("Replaced: all keys are new." if leaked else "Rotated: the next key signs webhooks from now on.")
-
-
-def _not_replayable_reason(job: Job) -> str:
-    if job.webhook is None:
-        return f"{job.id} was submitted without a webhook."
-    if not job.state.is_final:
-        return f"{job.id} has not ended: its webhook is delivered at its end."
-    return f"The webhook of {job.id} is being delivered now. List the deliveries again in a minute."
 
 
 def _facts(report: DeliveryReport) -> dict[str, Any]:

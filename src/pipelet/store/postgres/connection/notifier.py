@@ -38,7 +38,6 @@ class PostgresNotifier:
         self._interval = interval
         self._due = False
         self._sending: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
         self._listeners: set[asyncio.Event] = set()
         self._listening: asyncio.Task[None] | None = None
         self._throttle = LogThrottle()
@@ -51,7 +50,6 @@ class PostgresNotifier:
 
     async def close(self) -> None:
         """Send the notification that is due, unless the database is unavailable."""
-        self._closing.set()
         if self._sending is not None:
             await asyncio.wait([self._sending], timeout=_CLOSE_SECONDS)
             await cancel_and_wait([self._sending])
@@ -64,9 +62,7 @@ class PostgresNotifier:
             except StoreError as error:  # listeners also poll
                 self._throttle.write(log.warning, "notifier.send_failed", reason=str(error))
             if self._interval:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._interval):
-                        await self._closing.wait()
+                await asyncio.sleep(self._interval)
 
     async def _execute(self, connection: Connection) -> None:
         await connection.execute(f"NOTIFY {self._channel}")

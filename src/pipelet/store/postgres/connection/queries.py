@@ -1,6 +1,6 @@
 """The queries of the shared store, run by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -45,6 +45,19 @@ class PostgresQueries(queries.Queries):
         if found:  # it has changed something
             self.notify(**notify)
         return found
+
+    async def write_all(self, statements: Sequence[queries.Statement], **notify: bool) -> list[asyncpg.Record]:
+        async def run(connection: Connection) -> list[asyncpg.Record]:
+            found = [await fetch(connection, *statements[0])]
+            for query, values in statements[1:]:
+                if found[-1]:
+                    found.append(await fetch(connection, query, values))
+            return found[0]
+
+        changed = await self.pool.run_durable(run)
+        if changed:
+            self.notify(**notify)
+        return changed
 
     def notify(self, *, notify_workers: bool = False, notify_watchers: bool = True) -> None:
         """Notify after a transaction; the flags are those of `write`."""

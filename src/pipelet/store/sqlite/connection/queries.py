@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -58,3 +58,13 @@ class SqliteQueries(queries.Queries):
 
     async def write(self, query: str, values: Mapping[str, Any], **flags: bool) -> list[sqlite3.Row]:
         return await self.writer.write(lambda db: fetch(db, query, values), **flags)
+
+    async def write_all(self, statements: Sequence[queries.Statement], **flags: bool) -> list[sqlite3.Row]:
+        def operation(db: sqlite3.Connection) -> list[sqlite3.Row]:
+            found = [fetch(db, *statements[0])]
+            for query, values in statements[1:]:
+                if found[-1]:
+                    found.append(fetch(db, query, values))
+            return found[0]
+
+        return await self.writer.write(operation, **flags)

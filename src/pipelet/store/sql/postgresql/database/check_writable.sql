@@ -6,8 +6,9 @@ SELECT
   ARRAY(
     SELECT name
     FROM unnest(ARRAY[
-      'api_key', 'cost_model', 'file', 'idempotency_key', 'job', 'job_input_file', 'job_log', 'paused_app', 'queue_count',
-      'webhook_attempt', 'webhook_delivery', 'webhook_key', 'worker'
+      'api_key', 'audit_entry', 'cost_model', 'file', 'idempotency_key', 'job', 'job_input_file', 'job_log', 'login_code',
+      'paused_app', 'queue_count', 'replaced_secret', 'session', 'webhook_attempt', 'webhook_delivery', 'webhook_key',
+      'worker'
     ]) AS name
     WHERE NOT (
       has_table_privilege(to_regclass(name), 'SELECT')

@@ -1,1 +1,1 @@
-UPDATE worker SET draining = true WHERE name = :name AND expires_at > :now RETURNING name
+UPDATE worker SET draining = true WHERE name = :name AND expires_at > :now AND NOT draining RETURNING name

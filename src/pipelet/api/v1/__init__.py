@@ -1,0 +1,1 @@
+"""Pipelet's own API, `/api/v1`."""

@@ -1,0 +1,36 @@
+"""The services that the handlers of `/api/v1` share, and how they get them."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+
+from pipelet.api.v1.session.cookies import SessionCookie
+from pipelet.domain.catalog import Catalog
+from pipelet.domain.ports.store import Store
+from pipelet.services.accounts.audit import ContentReads
+from pipelet.services.accounts.failed_logins import FailedLogins
+from pipelet.services.accounts.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """What signs browsers in, and what notes who read the content of others."""
+
+    sessions: Sessions
+    cookie: SessionCookie
+    failed_logins: FailedLogins
+    content_reads: ContentReads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Other routes add their services here."""
+
+    store: Store
+    catalog: Catalog
+    accounts: Accounts
+
+
+def get_services(request: Request) -> Services:
+    return cast(Services, request.scope["app"].state.v1)

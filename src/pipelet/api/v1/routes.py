@@ -1,0 +1,53 @@
+"""Every path of `/api/v1`, in one table. Literal paths come before those with an id in the same place."""
+
+from collections.abc import Iterator
+
+from fastapi.routing import APIRoute
+
+from pipelet.api.v1.description import describe_routes
+from pipelet.api.v1.operate import audit, keys, queue, webhooks
+from pipelet.api.v1.operate import operations as operating
+from pipelet.api.v1.requests import operations as of_requests
+from pipelet.api.v1.requests.detail import show_request
+from pipelet.api.v1.routing import OpenRoute, Route
+from pipelet.api.v1.session import operations as of_session
+from pipelet.api.v1.session.handlers import show_session, sign_in, sign_out
+from pipelet.domain.accounts.scopes import Scope
+
+ROUTES: tuple[Route | OpenRoute, ...] = (
+    # Sessions
+    OpenRoute("POST", "/api/v1/session", sign_in, of_session.SIGN_IN),
+    Route("GET", "/api/v1/session", show_session, None, of_session.SHOW),
+    Route("DELETE", "/api/v1/session", sign_out, None, of_session.SIGN_OUT),
+    # Operators
+    Route("GET", "/api/v1/operate/keys", keys.list_keys, Scope.KEYS, operating.LIST_KEYS),
+    Route("POST", "/api/v1/operate/keys", keys.create_key, Scope.KEYS, operating.CREATE_KEY),
+    Route("POST", "/api/v1/operate/keys/find", keys.find_key, Scope.KEYS, operating.FIND_KEY),
+    Route("GET", "/api/v1/operate/keys/{key_id}", keys.show_key, Scope.KEYS, operating.SHOW_KEY),
+    Route("PATCH", "/api/v1/operate/keys/{key_id}", keys.change_key, Scope.KEYS, operating.CHANGE_KEY),
+    Route("DELETE", "/api/v1/operate/keys/{key_id}", keys.revoke_key, Scope.KEYS, operating.REVOKE_KEY),
+    Route("POST", "/api/v1/operate/keys/{key_id}/rotate", keys.rotate_key, Scope.KEYS, operating.ROTATE_KEY),
+    Route("GET", "/api/v1/operate/audit", audit.list_audit, Scope.OBSERVE, operating.LIST_AUDIT),
+    Route("POST", "/api/v1/operate/apps/{app}/pause", queue.pause_app, Scope.OPERATE, operating.PAUSE),
+    Route("POST", "/api/v1/operate/apps/{app}/resume", queue.resume_app, Scope.OPERATE, operating.RESUME),
+    Route("POST", "/api/v1/operate/requests/{request_id}/front", queue.move_to_front, Scope.OPERATE, operating.FRONT),
+    Route("GET", "/api/v1/operate/workers", queue.list_workers, Scope.OBSERVE, operating.LIST_WORKERS),
+    Route("POST", "/api/v1/operate/workers/{name}/drain", queue.drain_worker, Scope.OPERATE, operating.DRAIN),
+    Route("DELETE", "/api/v1/operate/workers/{name}/drain", queue.undrain_worker, Scope.OPERATE, operating.UNDRAIN),
+    Route("GET", "/api/v1/operate/webhooks", webhooks.list_webhooks, Scope.OBSERVE, operating.LIST_WEBHOOKS),
+    Route("GET", "/api/v1/operate/webhooks/{request_id}", webhooks.show_webhook, Scope.OBSERVE, operating.SHOW_WEBHOOK),
+    Route(
+        "POST",
+        "/api/v1/operate/webhooks/{request_id}/replay",
+        webhooks.replay_webhook,
+        Scope.OPERATE,
+        operating.REPLAY_WEBHOOK,
+    ),
+    # Requests
+    Route("GET", "/api/v1/requests/{request_id}", show_request, Scope.GENERATE, of_requests.SHOW),
+)
+
+
+def describe_v1() -> Iterator[APIRoute]:
+    """The table as OpenAPI has it."""
+    return describe_routes(ROUTES)

@@ -1,0 +1,1 @@
+"""Keys, sessions and the audit trail, in what both dialects do alike."""

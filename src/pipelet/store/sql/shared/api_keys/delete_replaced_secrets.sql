@@ -1,0 +1,1 @@
+DELETE FROM replaced_secret WHERE expires_at <= :now
