@@ -72,6 +72,7 @@ def main() -> int:
                 images = [image for body in bodies for image in generate(url, key, "z-image-text-to-image", body)]
                 apple = images[-len(MORE_PROMPTS)]
                 images += generate(url, key, "z-image-image-edit", EDIT_BODY % (EDIT, apple.url))
+                list_requests(url, Path(folder) / "data")
             say(f"All images on one sheet: {contact_sheet([image.path for image in images])}")
         except (Failed, OSError) as error:
             say(f"\nThe demo failed: {error}\nThe end of the service's log:\n{tail(log)}")
@@ -168,6 +169,18 @@ def generate(url: str, key: str, app: str, body: str) -> list[SavedImage]:
         saved.append(SavedImage(path, image["url"]))
     say("")
     return saved
+
+
+def list_requests(url: str, data: Path) -> None:
+    """Show what the command line says about the requests."""
+    say("$ pipelet requests list")
+    command = [sys.executable, "-m", "pipelet", "requests", "list", "--url", url, "--data-dir", str(data)]
+    listed = subprocess.run(  # noqa: S603 - our own command
+        command, env=os.environ | OUR_SETTINGS, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        raise Failed(listed.stderr)
+    say(listed.stdout)
 
 
 def watch(status_url: str, key: str) -> None:

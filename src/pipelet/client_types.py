@@ -42,6 +42,13 @@ class NotCancellable(ClientError):
     """Whether the request is running: `cancel` with `running=True` stops it."""
 
 
+class Conflict(ClientError):
+    """The state of the request rules the action out, or a filter finds another number of requests than expected."""
+
+    count: int | None = None
+    """Number of requests that the filter finds."""
+
+
 class NotReady(ClientError):
     """There is no result yet."""
 
@@ -99,6 +106,21 @@ class Result:
     files: tuple[ResultFile, ...]
     seed: int
     body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestPage:
+    items: tuple[Mapping[str, Any], ...]
+    """Requests, newest first, as `GET /api/v1/requests` describes them."""
+    next: str | None
+    """`after` of the following page; None on the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkResult:
+    done: int
+    skipped: int
+    """Requests that the action does not fit, such as running ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from pipelet.api.fal.input.schema import EXAMPLE
+from pipelet.api.input.schema import EXAMPLE
 from tests.support.images import fetched
 from tests.support.service import Service, kill_any
 from tests.support.waiting import eventually

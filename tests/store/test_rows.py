@@ -23,6 +23,7 @@ def row(spec: dict[str, Any], **columns: Any) -> dict[str, Any]:
                 "images",
                 "finished_images",
                 "failure_kind",
+                "worker",
             )
         ),
         **known,
@@ -31,6 +32,7 @@ def row(spec: dict[str, Any], **columns: Any) -> dict[str, Any]:
         "attempt": 1,
         "tasks_done": 0,
         "tasks_total": 9,
+        "kept": False,
         "spec": json.dumps(json.loads(known["spec"]) | spec),
         **columns,
     }

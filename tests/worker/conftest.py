@@ -108,7 +108,13 @@ class WorkerHarness:
         return await until(found, within=seconds)
 
     def stored(self) -> set[str]:
-        """Keys of all files there are."""
+        """Keys of all files there are, but thumbnails, which come a little after the end of their request."""
+        return {key for key in self._keys() if not key.startswith("thumbnails/")}
+
+    def thumbnails(self) -> set[str]:
+        return self._keys() - self.stored()
+
+    def _keys(self) -> set[str]:
         return {str(path.relative_to(self.files)) for path in self.files.rglob("*") if path.is_file()}
 
 

@@ -12,10 +12,11 @@ from pipelet.api.body import BodyReader
 from pipelet.api.connections import ConnectionLimiter
 from pipelet.api.dependencies import Dependencies, StreamTimeouts
 from pipelet.api.fal.fast_path import FastPath
-from pipelet.api.fal.input.schema import input_model
 from pipelet.api.fal.input.webhook_target import IsAllowedAddress
 from pipelet.api.fal.routes import STATUS, describe_routes, fal_routes
-from pipelet.api.fal.submit import SubmitSchema, submit
+from pipelet.api.fal.submit import submit
+from pipelet.api.input.parse import InputSchemas
+from pipelet.api.input.schema import input_model
 from pipelet.api.middleware.access_log import AccessLog, AccessLogLevel
 from pipelet.api.middleware.cors import SelectiveCORS
 from pipelet.api.middleware.security_headers import SecurityHeaders
@@ -37,9 +38,14 @@ from pipelet.services.accounts.sessions import Sessions
 from pipelet.services.input_images.fetch import HttpClients, ImageFetcher
 from pipelet.services.input_images.loader import InputImageLoader
 from pipelet.services.queue.estimates import Estimates
+from pipelet.services.requests.actions import RequestActions
+from pipelet.services.requests.bulk import BulkActions
+from pipelet.services.requests.lists import RequestLists
+from pipelet.services.requests.predictions import Predictions
 from pipelet.services.requests.status import StatusReader
 from pipelet.services.requests.status_feed import StatusFeed
 from pipelet.services.requests.submit import Submits
+from pipelet.services.thumbnails.thumbnails import Thumbnails
 
 
 def build_api(
@@ -54,11 +60,16 @@ def build_api(
     allowed_origins: Sequence[str] = ("*",),
     stream_timeouts: StreamTimeouts | None = None,
     max_open_streams: int = 10_000,
+    retention_seconds: float = 30 * 86400.0,
     access_log: AccessLogLevel = "off",
     ui_over_http: bool = False,
     version: str,
 ) -> FastAPI:
-    """Connect services, middleware and routes. The caller opens and closes the stores."""
+    """Connect services, middleware and routes. The caller opens and closes the stores.
+
+    Args:
+        retention_seconds: seconds for which maintenance keeps requests after their end.
+    """
     app = _new_app(public_url, version)
     metrics = app.state.metrics = Metrics(store, catalog)
     clock, throttle = store.clock, LogThrottle()
@@ -83,7 +94,7 @@ def build_api(
         bodies=BodyReader(),
         submits=submits,
         statuses=statuses,
-        status_feed=StatusFeed(store, statuses, estimates),
+        status_feed=StatusFeed(store, statuses),
         connection_limiter=ConnectionLimiter(max_open_streams),
         stream_timeouts=stream_timeouts or StreamTimeouts(),
         throttle=throttle,
@@ -91,13 +102,25 @@ def build_api(
     )
     _add_fal(app, catalog, is_allowed_address)
     sessions = app.state.sessions = Sessions(store.sessions, store.api_keys, authenticator, clock)
+    content_reads = ContentReads(store.audit, clock)
     accounts = Accounts(
         sessions=sessions,
         cookie=SessionCookie(public_url, over_http=ui_over_http),
         failed_logins=FailedLogins(),
-        content_reads=ContentReads(store.audit, clock),
+        content_reads=content_reads,
     )
-    app.state.v1 = Services(store=store, catalog=catalog, accounts=accounts)
+    actions = RequestActions(store, blobs, catalog)
+    app.state.v1 = Services(
+        store=store,
+        catalog=catalog,
+        accounts=accounts,
+        estimates=estimates,
+        request_lists=RequestLists(store, statuses, content_reads, retention_seconds=retention_seconds),
+        request_actions=actions,
+        bulk_actions=BulkActions(store, actions),
+        predictions=Predictions(store, catalog, estimates),
+        thumbnails=Thumbnails(store, blobs),
+    )
     app.router.routes += v1.ROUTES
     health = Health(store, blobs, throttle, version=version)
     app.router.routes += operations_routes(store, health=health, metrics=metrics, signed_files=signed_files)
@@ -128,7 +151,8 @@ def _add_fal(app: FastAPI, catalog: Catalog, is_allowed_address: IsAllowedAddres
     served = [catalog.apps[name] for name in catalog.served_apps()]
     models = {each.name: input_model(each, catalog.model_of(each)) for each in served}
     edit_app = next((each.name for each in served if each.task == EDIT), None)
-    app.state.fal = SubmitSchema(input_models=models, edit_app=edit_app, is_allowed_address=is_allowed_address)
+    app.state.input_schemas = InputSchemas(models=models, edit_app=edit_app)
+    app.state.is_allowed_address = is_allowed_address
     app.router.routes += fal_routes(models)
     openapi.describe(app, lambda: chain(describe_routes(catalog, models), v1.describe_v1()))
     app.add_middleware(FastPath, submit=submit, status=STATUS, served=models)

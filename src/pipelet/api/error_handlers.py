@@ -56,10 +56,10 @@ async def to_response(request: Request, error: Exception) -> Response:
         throttle.write(log.error, "request.unavailable", path=path, client=client, reason=str(error))
         return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
     if isinstance(error, errors.QuotaExceeded):
-        limit = "queue_too_long" if isinstance(error, errors.QueueFull) else "queued_images_limit"
-        return problem_response(status, str(error), error_type=limit, headers=_retry_after(error.retry_after))
-    error_type = "missing_scope" if isinstance(error, errors.MissingScope) else None
-    return problem_response(status, str(error), error_type=error_type, extra=_extra(status))
+        error_type = "queue_too_long" if isinstance(error, errors.QueueFull) else "queued_images_limit"
+        return problem_response(status, str(error), error_type=error_type, headers=_retry_after(error.retry_after))
+    kind = "missing_scope" if isinstance(error, errors.MissingScope) else None
+    return problem_response(status, str(error), error_type=kind, extra=_extra(status))
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:

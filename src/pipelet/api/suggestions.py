@@ -51,7 +51,7 @@ def path_hint(path: str, apps: Iterable[str]) -> str:
     example = f"/fal/queue/{next(iter(apps), '<app>')}"
     missing = "There is nothing at this path."
     if path.rstrip("/").endswith("/requests"):
-        return _no_list(example)
+        return _list_hint(example)
     if re.match(r"/(queue|run)/[a-z0-9-]{1,64}(/|$)", path):
         return f"{missing} Did you mean /fal{path[:200]}?"
     if re.match(r"(/fal/(queue|run))?/fal-ai/", path):
@@ -64,9 +64,9 @@ def path_hint(path: str, apps: Iterable[str]) -> str:
 def method_hint(method: str, path: str, allowed: str, apps: Iterable[str]) -> str:
     """Hint for a path that does not take this method."""
     if method == "GET" and path.rstrip("/").endswith("/requests"):
-        return _no_list(f"/fal/queue/{next(iter(apps), '<app>')}")
+        return _list_hint(f"/fal/queue/{next(iter(apps), '<app>')}")
     return f"{method} is not allowed here{f', only {allowed}' if allowed else ''}."
 
 
-def _no_list(app_path: str) -> str:
-    return f"Requests are not listed. Read one by its id, at {app_path}/requests/<request_id>."
+def _list_hint(app_path: str) -> str:
+    return f"Requests are listed at /api/v1/requests. Read one by its id, at {app_path}/requests/<request_id>."

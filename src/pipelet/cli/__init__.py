@@ -25,6 +25,7 @@ _COMMANDS = {
     "generate": (f"{_USER}.generate:generate", "Generate images from a prompt, and save them."),
     "status": (f"{_USER}.status:status", "Show the status of a request, or fetch its files."),
     "cancel": (f"{_USER}.cancel:cancel", "Cancel a request."),
+    "requests": (f"{_USER}.requests:app", "List, show, delete, cancel and retry requests."),
     "keys": (f"{_OPERATOR}.keys:app", "Create, list, change, rotate and revoke API keys."),
     "login": (f"{_OPERATOR}.login:login", "Print a link that signs a browser in."),
     "audit": (f"{_OPERATOR}.audit:audit", "List who did what."),

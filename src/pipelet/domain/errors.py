@@ -48,6 +48,22 @@ class NotPossible(PipeletError):
     """The state of the request rules the action out."""
 
 
+class CountDiffers(PipeletError):
+    """A bulk action finds another number of requests than its caller expects.
+
+    Args:
+        found: number of requests that match now.
+        expected: number that the caller named.
+    """
+
+    def __init__(self, *, found: int, expected: int) -> None:
+        super().__init__(
+            f"The filter finds {found:,} request{'' if found == 1 else 's'} now, not {expected:,}. Nothing was done. "
+            f"Check the list, and send the same call with `expect` {found}."
+        )
+        self.found = found
+
+
 class IdempotencyKeyReused(PipeletError):
     """The key was sent before with another input.
 

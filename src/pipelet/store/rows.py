@@ -46,6 +46,7 @@ def job_from(row: Row) -> Job:
         progress=progress_from(row),
         images=images_from(row["images"] or row["finished_images"]),
         failure=_failure_from(row),
+        kept=bool(row["kept"]),
     )
 
 

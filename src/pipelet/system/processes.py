@@ -1,4 +1,4 @@
-"""Environment of child processes."""
+"""Processes: their names, and the environment of child processes."""
 
 import os
 import re
@@ -43,6 +43,14 @@ def module_path() -> str:
     named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     is_meant = any(map(_is_working_directory, [*named, str(_PACKAGE_ROOT)]))
     return os.pathsep.join(path for path in sys.path if path and (is_meant or not _is_working_directory(path)))
+
+
+def process_name(pid: int) -> str:
+    """Return the name of a running process; `a program` where the system does not tell."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "a program"
 
 
 def _is_secret(name: str, value: str) -> bool:

@@ -57,6 +57,7 @@ def build_api(
         http_clients=http_clients,
         allowed_origins=settings.origins,
         max_open_streams=settings.max_open_streams,
+        retention_seconds=settings.retention_days * 86400,
         access_log=settings.access_log,
         ui_over_http=settings.ui_over_http,
         version=__version__,

@@ -24,6 +24,7 @@ from pipelet.worker.images.encode import encode
 from pipelet.worker.images.input_images import load_input_images
 from pipelet.worker.images.metadata import Metadata, build_metadata
 from pipelet.worker.images.resample import resample
+from pipelet.worker.images.thumbnails import Pixels, sampled
 from pipelet.worker.progress_reporter import ProgressReporter
 from pipelet.worker.storage_retry import retry_until_stored
 
@@ -67,6 +68,8 @@ class Attempt:
         # Now, while the engine generates: afterwards this write would go ahead of the claim of the next job.
         self._keys = asyncio.create_task(self._reserve_keys())
         self._store_tasks: list[asyncio.Task[list[StoredImage]]] = []
+        self.samples: dict[int, Pixels] = {}
+        """Pixels for the thumbnails, by the number of the image."""
 
     @property
     def largest_batch(self) -> int:
@@ -137,11 +140,12 @@ class Attempt:
         ]
 
     def _encode(self, batch: MicroBatch, generated: GeneratedBatch) -> list[bytes]:
-        spec = self._job.spec
-        return [
-            encode(resample(pixels, spec.size), spec.output_format, self._metadata(spec.seed + number, generated.used))
-            for number, pixels in enumerate(np.asarray(generated.pixels), batch.first)
-        ]
+        spec, files = self._job.spec, []
+        for number, pixels in enumerate(np.asarray(generated.pixels), batch.first):
+            image, metadata = resample(pixels, spec.size), self._metadata(spec.seed + number, generated.used)
+            files.append(encode(image, spec.output_format, metadata))
+            self.samples[number] = sampled(image)
+        return files
 
     def _metadata(self, seed: int, used: EffectiveParameters | None) -> Metadata | None:
         if self.details is None:

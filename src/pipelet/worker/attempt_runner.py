@@ -11,7 +11,7 @@ from pipelet.concurrency.cancel import cancel_on
 from pipelet.domain.errors import EngineError, OutOfMemory
 from pipelet.domain.generation.plan import GenerationPlan, plan_generation
 from pipelet.domain.jobs.job import Lease
-from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind, Outcome, Released
+from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind, Outcome, Released, Succeeded
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.engine import Engine
 from pipelet.domain.ports.store import Store
@@ -20,6 +20,7 @@ from pipelet.worker.config import WorkerConfig
 from pipelet.worker.finish import Finisher, outcome_from_error
 from pipelet.worker.images.input_images import InputImageLost
 from pipelet.worker.images.metadata import request_details
+from pipelet.worker.images.thumbnails import ThumbnailMaker
 from pipelet.worker.lease_keeper import LeaseKeeper
 
 log = structlog.get_logger()
@@ -33,6 +34,7 @@ class AttemptRunner:
     engine: Engine
     leases: LeaseKeeper
     finisher: Finisher
+    thumbnails: ThumbnailMaker
     force_stop: asyncio.Event
     """Releases running attempts."""
 
@@ -70,6 +72,8 @@ class AttemptRunner:
                     held.is_finishing = True
                     if not await self.finisher.finish(lease, plan, outcome or Released("the worker is shutting down")):
                         held.lost.set()
+                    elif isinstance(outcome, Succeeded):
+                        self.thumbnails.add(job.id, attempt.samples)
             except LeaseLost:
                 held.lost.set()
             finally:

@@ -10,6 +10,7 @@ from pipelet.domain.errors import OperationalError
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.engine import Engine
 from pipelet.domain.ports.store import Store
+from pipelet.services.thumbnails.thumbnails import Thumbnails
 from pipelet.worker.attempt_runner import AttemptRunner
 from pipelet.worker.cancel_watcher import CancelWatcher
 from pipelet.worker.claimer import Claimer
@@ -17,6 +18,7 @@ from pipelet.worker.config import WorkerConfig
 from pipelet.worker.engine_restarter import EngineRestarter
 from pipelet.worker.finish import Finisher
 from pipelet.worker.heartbeat import LOADING, NAME_HINT, Heartbeat
+from pipelet.worker.images.thumbnails import ThumbnailMaker
 from pipelet.worker.lease_keeper import LeaseKeeper
 
 log = structlog.get_logger()
@@ -46,6 +48,7 @@ class Worker:
         self._engine_starter = EngineRestarter(engine, heartbeat=self._heartbeat)
         self._leases = LeaseKeeper(config, store)
         self._cancels = CancelWatcher(self._leases, store.leases, config.name)
+        self._thumbnails = ThumbnailMaker(Thumbnails(store, blobs))
         finisher = Finisher(store, self._heartbeat)
         self._claimer = Claimer(
             config=config,
@@ -62,6 +65,7 @@ class Worker:
             engine=engine,
             leases=self._leases,
             finisher=finisher,
+            thumbnails=self._thumbnails,
             force_stop=self._force_stop,
         )
 
@@ -121,7 +125,7 @@ class Worker:
 
     async def _run_registered(self) -> None:
         async with (
-            background(self._leases.renew_leases(), self._heartbeat.run(), self._cancels.run()),
+            background(self._leases.renew_leases(), self._heartbeat.run(), self._cancels.run(), self._thumbnails.run()),
             self._store.subscribe_work() as notified,
             background(_fan_out(notified, self._claimer.work_available, self._cancels.poll_now)),
         ):

@@ -42,8 +42,14 @@ async def test_no_route_has_cors(service: Service, method: str, path: str) -> No
 
 @pytest.mark.parametrize(
     "cursor",
-    ["", "x", "ä", "é" * 9, "bnVsbA", encode_cursor("others", 1.0, "a"), encode_cursor("requests", 1, "a")]
-    + [encode_cursor("requests", float("nan"), "a"), encode_cursor("requests", 1.0), encode_cursor("requests", 1.0, "\0")],
+    [
+        *("", "x", "ä", "é" * 9, "bnVsbA"),
+        encode_cursor("others", 1.0, "a"),
+        encode_cursor("requests", 1, "a"),
+        encode_cursor("requests", float("nan"), "a"),
+        encode_cursor("requests", 1.0),
+        encode_cursor("requests", 1.0, "\0"),
+    ],
 )
 def test_a_forged_cursor_is_refused(cursor: str) -> None:
     """It gets 422 and a hint, whatever it is; that of another list, too."""

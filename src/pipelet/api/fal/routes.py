@@ -9,13 +9,13 @@ from starlette.routing import Route as AsgiRoute
 from pipelet.api.fal.cancel import cancel
 from pipelet.api.fal.description import operations
 from pipelet.api.fal.description.operations import read_extra, submit_extra
-from pipelet.api.fal.input.schema import InputModel
 from pipelet.api.fal.proxy import Proxy
 from pipelet.api.fal.result import result
 from pipelet.api.fal.run import run
 from pipelet.api.fal.status import status
 from pipelet.api.fal.status_events import stream
 from pipelet.api.fal.submit import submit
+from pipelet.api.input.schema import InputModel
 from pipelet.api.routing import Route, described
 from pipelet.domain.catalog import Catalog
 

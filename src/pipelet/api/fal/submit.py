@@ -1,8 +1,6 @@
 """Submit a request."""
 
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any, cast
 
 from fastapi import Request
@@ -10,30 +8,17 @@ from fastapi.responses import Response
 
 from pipelet.api.auth import authenticate
 from pipelet.api.dependencies import Dependencies, get_dependencies
-from pipelet.api.errors import Problem, error_detail, json_response, validation_problem
+from pipelet.api.errors import error_detail, json_response, validation_problem
 from pipelet.api.fal.input.options import parse_options
-from pipelet.api.fal.input.parse import parse_input
-from pipelet.api.fal.input.schema import IMAGE_URL, IMAGE_URLS, InputModel
 from pipelet.api.fal.input.webhook_target import IsAllowedAddress, parse_webhook
 from pipelet.api.fal.lookup import request_id_headers
 from pipelet.api.fal.status import WIRE_STATES
+from pipelet.api.input.parse import get_input_schemas, invalid_images
 from pipelet.api.request_urls import public_base_url, request_urls
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import IdempotencyKeyReused, InvalidInputImages
 from pipelet.services.requests.submit import NewRequest, SubmitResult, require_app
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitSchema:
-    """What decides whether the input of a submit is valid."""
-
-    input_models: Mapping[str, InputModel]
-    """The input schema of each app that takes requests."""
-    edit_app: str | None
-    """An app that takes input images, for hints."""
-    is_allowed_address: IsAllowedAddress
-    """Whether a webhook may be sent to an address."""
 
 
 async def submit(request: Request) -> Response:
@@ -71,27 +56,16 @@ async def submit_request(deps: Dependencies, request: Request) -> SubmitResult:
         try:
             return await deps.submits.submit(new)
         except InvalidInputImages as error:
-            raise _invalid_images(error, new) from error
+            raise invalid_images(error, new.input) from error
         except IdempotencyKeyReused as error:
             loc = ["header", "Idempotency-Key"]
             raise validation_problem(error_detail(loc, str(error), "idempotency_key_reused", sent=error.key)) from error
 
 
 def _parse(request: Request, app: App, key: ApiKey, fields: dict[str, Any], base_url: str) -> NewRequest:
-    schema = cast(SubmitSchema, request.scope["app"].state.fal)
     options, webhook = parse_options(request.scope), None
     if options.webhook is not None:
-        webhook = parse_webhook(options.webhook, is_allowed_address=schema.is_allowed_address, base_url=base_url)
-    parsed = parse_input(fields, schema.input_models[app.name], key, edit_app=schema.edit_app)
+        is_allowed_address = cast(IsAllowedAddress, request.scope["app"].state.is_allowed_address)
+        webhook = parse_webhook(options.webhook, is_allowed_address=is_allowed_address, base_url=base_url)
+    parsed = get_input_schemas(request).parse(app, fields, key)
     return NewRequest(app=app, key=key, input=parsed, base_url=base_url, webhook=webhook, options=options)
-
-
-def _invalid_images(error: InvalidInputImages, new: NewRequest) -> Problem:
-    faults = []
-    for number, each in error.failures.items():
-        loc: list[str | int] = ["body", IMAGE_URL]
-        if new.input.fields.get(IMAGE_URL) is None:
-            loc = ["body", IMAGE_URLS, number]
-        url = new.input.image_urls[number]
-        faults.append(error_detail(loc, str(each), each.kind, sent=url, context=each.context))
-    return validation_problem(*faults)

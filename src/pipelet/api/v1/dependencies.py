@@ -11,6 +11,12 @@ from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.audit import ContentReads
 from pipelet.services.accounts.failed_logins import FailedLogins
 from pipelet.services.accounts.sessions import Sessions
+from pipelet.services.queue.estimates import Estimates
+from pipelet.services.requests.actions import RequestActions
+from pipelet.services.requests.bulk import BulkActions
+from pipelet.services.requests.lists import RequestLists
+from pipelet.services.requests.predictions import Predictions
+from pipelet.services.thumbnails.thumbnails import Thumbnails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +36,12 @@ class Services:
     store: Store
     catalog: Catalog
     accounts: Accounts
+    estimates: Estimates
+    request_lists: RequestLists
+    request_actions: RequestActions
+    bulk_actions: BulkActions
+    predictions: Predictions
+    thumbnails: Thumbnails
 
 
 def get_services(request: Request) -> Services:

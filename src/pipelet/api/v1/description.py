@@ -97,26 +97,35 @@ def _extra(path: str, about: V1Operation) -> dict[str, Any]:
     if about.query is not None:
         parameters += _query_parameters(about.query)
     if about.body is not None:
-        content = {"application/json": {"schema": _inlined(about.body.model_json_schema())}}
+        schema = _without_null(inline_definitions(about.body.model_json_schema()))
+        content = {"application/json": {"schema": schema}}
         extra["requestBody"] = {"required": True, "content": content}
     return extra | {"parameters": parameters}
 
 
 def _query_parameters(model: type[BaseModel]) -> Iterator[dict[str, Any]]:
-    schema = _inlined(model.model_json_schema())
+    schema = _without_null(inline_definitions(model.model_json_schema()))
     for name, field in schema["properties"].items():
         about = field.pop("description", "")
         field.pop("title", None)
         # Swagger UI fills in a default, and "Execute" sends it.
         field.pop("default", None)
-        choices = [each for each in field.get("anyOf", ()) if each != {"type": "null"}]
-        if len(choices) == 1:
-            field = choices[0]
         is_required = name in schema.get("required", ())
         yield {"name": name, "in": "query", "required": is_required, "schema": field, "description": about}
 
 
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object without null as a choice of its fields: null counts as absent."""
+    properties = schema.get("properties", {})
+    for name, field in properties.items():
+        choices = [each for each in field.get("anyOf", ()) if each != {"type": "null"}]
+        if len(choices) == 1:
+            kept = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
+            properties[name] = _without_null(choices[0]) | kept
+    return schema
+
+
+def inline_definitions(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema without `$defs`, which a fragment of another document cannot refer to."""
     definitions = schema.pop("$defs", {})
 

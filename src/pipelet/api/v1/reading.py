@@ -1,7 +1,7 @@
 """Reads the bodies and queries of `/api/v1`: strictly, and with all errors at once."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar, get_args
 from urllib.parse import parse_qsl
 
@@ -38,12 +38,21 @@ async def read_body(
     Raises:
         Problem: 400 or 413, as `BodyReader.read_json`; 422 with all errors, an unknown field by its name.
     """
+    async with body_fields(request, caller, max_bytes=max_bytes) as fields:
+        found = {name: value for name, value in fields.items() if value is not None} if null_is_absent else fields
+        return validate(model, found, "body")
+
+
+@asynccontextmanager
+async def body_fields(request: Request, caller: Caller, *, max_bytes: int) -> AsyncIterator[dict[str, Any]]:
+    """Yield the JSON object in the body, as it was sent. The memory of a large one stays reserved until the block ends.
+
+    Raises:
+        Problem: 400 or 413, as `BodyReader.read_json`.
+    """
     async with AsyncExitStack() as stack:
         bodies = get_dependencies(request).bodies
-        fields = await bodies.read_json(request, stack, user=caller.user, max_bytes=max_bytes)
-        if null_is_absent:
-            fields = {name: value for name, value in fields.items() if value is not None}
-        return validate(model, fields, "body")
+        yield await bodies.read_json(request, stack, user=caller.user, max_bytes=max_bytes)
 
 
 def read_query(request: Request, model: type[Model]) -> Model:

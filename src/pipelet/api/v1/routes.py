@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from fastapi.routing import APIRoute
 
+from pipelet.api.v1.apps import list_apps
 from pipelet.api.v1.description import describe_routes
 from pipelet.api.v1.operate import audit, keys, queue, webhooks
 from pipelet.api.v1.operate import operations as operating
-from pipelet.api.v1.requests import operations as of_requests
-from pipelet.api.v1.requests.detail import show_request
+from pipelet.api.v1.requests import changes, files, operations, reads, submit
 from pipelet.api.v1.routing import OpenRoute, Route
 from pipelet.api.v1.session import operations as of_session
 from pipelet.api.v1.session.handlers import show_session, sign_in, sign_out
@@ -44,7 +44,25 @@ ROUTES: tuple[Route | OpenRoute, ...] = (
         operating.REPLAY_WEBHOOK,
     ),
     # Requests
-    Route("GET", "/api/v1/requests/{request_id}", show_request, Scope.GENERATE, of_requests.SHOW),
+    Route("GET", "/api/v1/requests", reads.list_requests, Scope.GENERATE, operations.LIST),
+    Route("POST", "/api/v1/requests", submit.submit_request, Scope.GENERATE, operations.SUBMIT),
+    Route("POST", "/api/v1/requests/cancel", changes.cancel_requests, Scope.GENERATE, operations.CANCEL_MANY),
+    Route("POST", "/api/v1/requests/delete", changes.delete_requests, Scope.GENERATE, operations.DELETE_MANY),
+    Route("POST", "/api/v1/requests/retry", changes.retry_requests, Scope.GENERATE, operations.RETRY_MANY),
+    Route("GET", "/api/v1/requests/archive", files.download_archive, Scope.GENERATE, operations.ARCHIVE),
+    Route("GET", "/api/v1/requests/{request_id}", reads.show_request, Scope.GENERATE, operations.SHOW),
+    Route("PATCH", "/api/v1/requests/{request_id}", changes.change_request, Scope.GENERATE, operations.CHANGE),
+    Route("DELETE", "/api/v1/requests/{request_id}", changes.delete_request, Scope.GENERATE, operations.DELETE),
+    Route(
+        "GET",
+        "/api/v1/requests/{request_id}/thumbnails/{number}",
+        files.show_thumbnail,
+        Scope.GENERATE,
+        operations.THUMBNAIL,
+    ),
+    # Apps
+    Route("GET", "/api/v1/apps", list_apps.list_apps, Scope.GENERATE, list_apps.LIST),
+    Route("POST", "/api/v1/estimate", submit.estimate_request, Scope.GENERATE, operations.ESTIMATE),
 )
 
 

@@ -5,13 +5,14 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 MAX_LIMIT, DEFAULT_LIMIT = 100, 50
 MAX_CURSOR_CHARS = 512
 _MAX_SECONDS = 253_402_300_799.0
 """The end of the year 9999."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 _NOT_TEXT = re.compile(r"[\u0000\ud800-\udfff]")  # databases store neither NUL nor lone surrogates
 
@@ -38,8 +39,8 @@ class ErrorBody(Output):
     status: str | None = None
 
 
-def _check_text(value: str) -> str:
-    if bad := _NOT_TEXT.search(value):
+def _check_text(value: object) -> object:
+    if isinstance(value, str) and (bad := _NOT_TEXT.search(value)):
         raise PydanticCustomError(
             "no_text",
             "Character {position} is {code}, which is not text.",
@@ -59,8 +60,10 @@ def _read_time(value: object) -> float:
         try:
             # A `+` of a zone that was not percent-encoded arrives as a blank.
             found = datetime.fromisoformat(value.replace(" ", "+") if "T" in value else value)
-            seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
+            found = found if found.tzinfo else found.replace(tzinfo=UTC)
+            # A date before 1970 stands for the beginning.
+            seconds = min(max((found - _EPOCH).total_seconds(), 0.0), _MAX_SECONDS)
+        except ValueError:
             pass
     if not 0 <= seconds <= _MAX_SECONDS:
         raise PydanticCustomError(
@@ -69,7 +72,7 @@ def _read_time(value: object) -> float:
     return seconds
 
 
-Text = Annotated[str, AfterValidator(_check_text), Field(pattern=r"^[^\u0000]*$")]
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$"), BeforeValidator(_check_text)]
 """A text that every database stores."""
 Time = Annotated[float, BeforeValidator(_read_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 """A time in a body or a query, as seconds since the epoch."""

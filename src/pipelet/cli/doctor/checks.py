@@ -32,7 +32,8 @@ from pipelet.services.accounts.keys import has_key_for_keys
 from pipelet.settings import Settings
 from pipelet.settings.addresses import networks
 from pipelet.store.migrations import HEAD
-from pipelet.store.sqlite.connection.connect import free_bytes
+from pipelet.store.sqlite.connection.connect import free_bytes, log_readers
+from pipelet.system.processes import process_name
 from pipelet.wiring.blobs import open_blobs
 from pipelet.wiring.catalog import model_of_workers, read_catalog
 from pipelet.wiring.data_dir import check_data_dir, readable_by_others
@@ -66,6 +67,8 @@ def checks_of_installation(chosen: Settings) -> Iterator[tuple[str, Check]]:
     yield "data directory", lambda: _data_dir(chosen)
     yield "disk", lambda: _disk(chosen)
     yield "database", lambda: _database(chosen)
+    if not chosen.postgres_url and chosen.database_path.exists():
+        yield "database log", lambda: _database_log(chosen)
     yield "files", lambda: _files(chosen)
     yield "local key", lambda: _local_key(chosen)
     yield "keys", lambda: _keys(chosen)
@@ -136,6 +139,19 @@ def _database_space(chosen: Settings, detail: str, min_megabytes: float = _WARN_
     return warn(
         f"{detail}; {free:,.0f} of its {size:,.0f} MB are free pages",
         f"To free that space on the disk, stop the service and run: sqlite3 {chosen.database_path} VACUUM",
+    )
+
+
+def _database_log(chosen: Settings) -> Finding:
+    """Warn about processes that keep deleted content in the write-ahead log."""
+    log = chosen.database_path.with_name(f"{chosen.database_path.name}-wal")
+    readers = log_readers(chosen.database_path)
+    if not readers:
+        return ok(f"no long read keeps deleted content in {log.name}")
+    named = ", ".join(f"{process_name(pid)} (process {pid})" for pid in readers)
+    return warn(
+        f"{named} reads the database for long; deleted content stays in {log} until that ends",
+        "End its transaction, or the process.",
     )
 
 

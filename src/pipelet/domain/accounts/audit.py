@@ -27,6 +27,7 @@ class Action(StrEnum):
     CANCEL_REQUESTS = "requests.cancel"
     DELETE_REQUESTS = "requests.delete"
     RETRY_REQUESTS = "requests.retry"
+    KEEP_REQUESTS = "requests.keep"
     READ_CONTENT = "requests.read_content"
     CHANGE_QUEUE_ORDER = "queue.order"
     REPLAY_WEBHOOK = "webhooks.replay"

@@ -86,11 +86,15 @@ class Job:
     """Finished images; of a job that was cancelled while it ran, those that were finished before."""
     inference_seconds: float | None = None
     failure: Failure | None = None
+    worker: str | None = None
+    """Worker of the current or last attempt."""
+    kept: bool = False
+    """Whether retention leaves it alone."""
 
     def is_expired(self, now: float) -> bool:
         """Return whether its own retention time is over."""
-        ended, kept = self.finished_at, self.retention_seconds
-        return ended is not None and kept is not None and ended + kept <= now
+        ended, retention = self.finished_at, self.retention_seconds
+        return not self.kept and ended is not None and retention is not None and ended + retention <= now
 
     def clone_for_retry(self, job_id: str, now: float) -> "Job":
         """Return a new job for the same images, with the same seed, for the same user.
@@ -113,6 +117,8 @@ class Job:
             images=(),
             inference_seconds=None,
             failure=None,
+            worker=None,
+            kept=False,
         )
 
 
@@ -126,6 +132,7 @@ class JobRevision(NamedTuple):
     tasks_total: int | None
     priority: int
     seq: int
+    kept: bool
     lines: int
     """Number of lines in its log."""
 
@@ -161,6 +168,15 @@ class LogEntry:
     at: float
     level: str
     message: str
+
+
+class DeleteResult(StrEnum):
+    """What became of a delete."""
+
+    DELETED = "deleted"
+    NOT_ENDED = "not_ended"
+    """It waits or runs: only a job that has ended is deleted."""
+    UNKNOWN = "unknown"
 
 
 class CancelResult(StrEnum):

@@ -19,6 +19,7 @@ from pipelet.domain.jobs.outcome import Outcome
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
 from pipelet.domain.ports.clock import Clock
+from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.outbox import Outbox
 
 
@@ -117,6 +118,15 @@ class FileStore(Protocol):
         Raises:
             KeyError: one of the keys is taken. Use others.
         """
+
+    async def note_thumbnail(self, job_id: str, key: str, delete_after: float) -> bool:
+        """Note a thumbnail of an ended job before it is written; without `confirm_thumbnail` it is an orphan later.
+
+        Return False if it is stored already, or if there is no such job.
+        """
+
+    async def confirm_thumbnail(self, job_id: str, key: str) -> bool:
+        """Keep a thumbnail that is written as long as its job. Return False if the job has been deleted."""
 
     async def orphaned(self, now: float, limit: int) -> list[str]:
         """Return keys that belong to no result: of deleted jobs and, after a grace time, of dead attempts."""
@@ -246,6 +256,7 @@ class Store(Protocol):
     clock: Clock
     """The source of all times that are passed in: all processes that share the store have the same clock."""
     jobs: JobStore
+    history: JobHistory
     files: FileStore
     queue: QueueStore
     leases: LeaseStore

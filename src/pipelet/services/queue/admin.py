@@ -5,6 +5,7 @@ What an act changed is in the audit trail.
 
 from dataclasses import replace
 
+from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.accounts.audit import Action, Actor
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import NotFound, NotPossible
@@ -106,7 +107,17 @@ async def cancel_requests(store: Store, actor: Actor, *, user: str | None = None
 
 
 async def retry(store: Store, catalog: Catalog, actor: Actor, request_id: str) -> str:
+    """As `queue_copy`, on behalf of the operator."""
+    new_id = await queue_copy(store, catalog, request_id)
+    await audit.record(store, actor, Action.RETRY_REQUESTS, request_id, after={"request_id": new_id})
+    return new_id
+
+
+async def queue_copy(store: Store, catalog: Catalog, request_id: str, *, key: ApiKey | None = None) -> str:
     """Queue a copy of a failed or cancelled request, with the same seed and for the same user. Returns its id.
+
+    Args:
+        key: the key that submits the copy; None for that of the first request.
 
     Raises:
         NotFound, NotPossible: there is no such request, or it cannot be retried.
@@ -117,11 +128,11 @@ async def retry(store: Store, catalog: Catalog, actor: Actor, request_id: str) -
         raise NotPossible(reason)
     estimates = Estimates(store, catalog)
     copy = job.clone_for_retry(new_request_id(), store.clock.now())
+    if key is not None:
+        copy = replace(copy, key_id=key.id, is_limited=key.has_limits)
     backlog = await estimates.backlog(copy.app, copy.priority)
     estimated_seconds = await estimates.estimated_seconds(copy.app, copy.spec, copy.work, backlog)
-    queued = await store.jobs.submit(replace(copy, estimated_seconds=estimated_seconds))
-    await audit.record(store, actor, Action.RETRY_REQUESTS, request_id, after={"request_id": queued.id})
-    return queued.id
+    return (await store.jobs.submit(replace(copy, estimated_seconds=estimated_seconds))).id
 
 
 async def get_job(store: Store, request_id: str) -> Job:

@@ -43,6 +43,10 @@ class Estimates:
         forecast = await self._forecast(app)
         return forecast.wait_seconds(backlog) + forecast.typical.service(work, spec_work(spec))
 
+    async def service_seconds(self, app: str, spec: ImageSpec, work: Work) -> float:
+        """Seconds to generate and store a request that takes `work`, without its wait."""
+        return (await self._forecast(app)).typical.service(work, spec_work(spec))
+
     async def seconds_until_all_started(self, app: str) -> float | None:
         """Seconds until every request that waits now has started; None if no live worker serves `app`."""
         forecast = await self._forecast(app)

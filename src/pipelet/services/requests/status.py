@@ -1,6 +1,11 @@
 """Status of a request: the job, its place in the queue, what it waits for, and how long it takes."""
 
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from pipelet.concurrency.cached_value import CachedValue
 from pipelet.domain.capacity.cost_model import WorkAhead
@@ -13,6 +18,11 @@ from pipelet.domain.jobs.progress import Progress, tasks_per_job
 from pipelet.domain.ports.store import Store
 from pipelet.services.queue.estimates import Estimates
 
+T = TypeVar("T")
+V = TypeVar("V")
+
+_CHUNK_SIZE = 500
+"""Requests in one query. A read from SQLite blocks other work, for some 5 ms with this many."""
 NO_SUCH_REQUEST = "There is no request with this id. It may have expired, or belong to another user."
 _PAUSED = ". The operator has paused this app; requests wait until it is resumed"
 _NO_WORKER = ". No worker serves this app at present; requests wait until one does"
@@ -60,6 +70,37 @@ class StatusReader:
         reason = await self.wait_reason(job)
         return JobStatus(job, await self._estimates.work_ahead(job), reason)
 
+    async def load_many(self, jobs: Sequence[Job]) -> dict[str, JobStatus]:
+        """The status of many jobs, by id, in a few queries. A queued job that has just started is left out."""
+        waiting = [job for job in jobs if job.state is JobState.QUEUED]
+        ahead, reasons = await self._work_ahead(waiting), await self._wait_reasons(waiting)
+        return {
+            job.id: JobStatus(job, ahead.get(job.id), reasons.get(job.id, ""))
+            for job in jobs
+            if job.state is not JobState.QUEUED or job.id in ahead
+        }
+
+    async def _work_ahead(self, jobs: Sequence[Job]) -> dict[str, WorkAhead]:
+        groups: defaultdict[tuple[str, ...], list[Job]] = defaultdict(list)
+        # Jobs that are close in the queue go into one query: most of what they count is the same.
+        for job in sorted(jobs, key=lambda job: (job.priority, job.seq)):
+            groups[self._estimates.apps_sharing_workers(job.app)].append(job)
+        found: dict[str, WorkAhead] = {}
+        for apps, group in groups.items():
+            found |= await read_in_chunks(partial(self._store.queue.work_ahead_many, apps=apps), group)
+        return found
+
+    async def _wait_reasons(self, jobs: Sequence[Job]) -> dict[str, str]:
+        """Wait reasons by job id. Limited jobs with the same app, key and batch size share one lookup."""
+        known: dict[tuple[str, str | None, int], str] = {}
+        reasons: dict[str, str] = {}
+        for job in jobs:
+            alike = (job.app, job.key_id, job.spec.batch_size) if job.is_limited else (job.app, None, 0)
+            if alike not in known:
+                known[alike] = await self.wait_reason(job)
+            reasons[job.id] = known[alike]
+        return reasons
+
     async def wait_reason(self, job: Job) -> str:
         """What the queued `job` waits for other than the requests ahead of it."""
         if job.app in await self._paused.get():
@@ -92,3 +133,12 @@ class StatusReader:
         model = self._catalog.model_of(app)
         plan = plan_generation(job.spec, model)
         return tasks_per_job(plan, len(plan.batch_sizes(model.max_megapixels_per_batch)))
+
+
+async def read_in_chunks(read: Callable[[Sequence[T]], Awaitable[dict[str, V]]], values: Sequence[T]) -> dict[str, V]:
+    """Read in several queries if there are many values, so that other tasks run in between."""
+    found: dict[str, V] = {}
+    for begin in range(0, len(values), _CHUNK_SIZE):
+        found |= await read(values[begin : begin + _CHUNK_SIZE])
+        await asyncio.sleep(0)
+    return found

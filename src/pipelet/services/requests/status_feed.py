@@ -9,11 +9,8 @@ import asyncio
 import contextlib
 import contextvars
 import time
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TypeVar
 
 import structlog
 
@@ -21,15 +18,10 @@ from pipelet.concurrency.backoff import Backoff
 from pipelet.concurrency.cancel import raise_if_cancelled, wait_for_event
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.accounts.api_keys import ApiKey
-from pipelet.domain.capacity.cost_model import WorkAhead
 from pipelet.domain.errors import PipeletError
-from pipelet.domain.jobs.job import Job, JobRevision, JobState
+from pipelet.domain.jobs.job import JobRevision
 from pipelet.domain.ports.store import Store
-from pipelet.services.queue.estimates import Estimates
-from pipelet.services.requests.status import JobStatus, StatusReader
-
-T = TypeVar("T")
-V = TypeVar("V")
+from pipelet.services.requests.status import JobStatus, StatusReader, read_in_chunks
 
 log = structlog.get_logger()
 
@@ -48,8 +40,6 @@ _KEYS_POLL_INTERVAL = 0.25
 """Minimum seconds between two reads of revoked keys."""
 _REVOKED_WINDOW = 60.0
 """Seconds. Keys revoked earlier than that were refused when the stream was opened."""
-_CHUNK_SIZE = 500
-"""Requests in one query. A read from SQLite blocks other work, for some 5 ms with this many."""
 
 
 @dataclass(slots=True, eq=False)
@@ -99,10 +89,9 @@ class _Topic:
 class StatusFeed:
     """The feed of one process."""
 
-    def __init__(self, store: Store, statuses: StatusReader, estimates: Estimates) -> None:
+    def __init__(self, store: Store, statuses: StatusReader) -> None:
         self._store = store
         self._statuses = statuses
-        self._estimates = estimates
         self._keys_polled_at = 0.0
         self._topics: dict[str, _Topic] = {}
         self._wake_up = asyncio.Event()
@@ -187,53 +176,18 @@ class StatusFeed:
     async def _poll(self) -> int:
         """Read what changed and publish it. Returns the number of updated subscribers."""
         topics = dict(self._topics)  # a subscriber that joins now is part of the next poll
-        revisions = await _in_chunks(self._store.jobs.revisions, list(topics))
+        revisions = await read_in_chunks(self._store.jobs.revisions, list(topics))
         changed = [job_id for job_id, revision in revisions.items() if topics[job_id].revision != revision]
         jobs = {job_id: topics[job_id].job_status.job for job_id in revisions}
-        jobs |= await _in_chunks(self._store.jobs.get_many, changed)
-        waiting = [job for job in jobs.values() if job.state is JobState.QUEUED]
-        ahead = await self._work_ahead(waiting)
-        reasons = await self._wait_reasons(waiting)
+        jobs |= await read_in_chunks(self._store.jobs.get_many, changed)
+        # What has just started is left out; the next poll reads it.
+        statuses = await self._statuses.load_many(list(jobs.values()))
         updated = sum(topics[job_id].publish_deleted() for job_id in topics.keys() - revisions.keys())
-        for job_id, job in jobs.items():
-            if job.state is JobState.QUEUED and job_id not in ahead:
-                continue  # it has just started; the next poll reads that
-            updated += topics[job_id].publish(
-                JobStatus(job, ahead.get(job_id), reasons.get(job_id, "")), revisions[job_id]
-            )
+        for job_id, status in statuses.items():
+            updated += topics[job_id].publish(status, revisions[job_id])
         return updated
-
-    async def _work_ahead(self, jobs: Sequence[Job]) -> dict[str, WorkAhead]:
-        groups: defaultdict[tuple[str, ...], list[Job]] = defaultdict(list)
-        # Jobs that are close in the queue go into one query: most of what they count is the same.
-        for job in sorted(jobs, key=lambda job: (job.priority, job.seq)):
-            groups[self._estimates.apps_sharing_workers(job.app)].append(job)
-        found: dict[str, WorkAhead] = {}
-        for apps, group in groups.items():
-            found |= await _in_chunks(partial(self._store.queue.work_ahead_many, apps=apps), group)
-        return found
-
-    async def _wait_reasons(self, jobs: Sequence[Job]) -> dict[str, str]:
-        """Wait reasons by job id. Limited jobs with the same app, key and batch size share one lookup."""
-        known: dict[tuple[str, str | None, int], str] = {}
-        reasons: dict[str, str] = {}
-        for job in jobs:
-            alike = (job.app, job.key_id, job.spec.batch_size) if job.is_limited else (job.app, None, 0)
-            if alike not in known:
-                known[alike] = await self._statuses.wait_reason(job)
-            reasons[job.id] = known[alike]
-        return reasons
 
 
 def _queue_place(job_status: JobStatus) -> tuple[int, str]:
     """The part of a status that other requests change."""
     return job_status.position, job_status.wait_reason
-
-
-async def _in_chunks(read: Callable[[Sequence[T]], Awaitable[dict[str, V]]], values: Sequence[T]) -> dict[str, V]:
-    """Read in several queries if there are many values, so that other tasks run in between."""
-    found: dict[str, V] = {}
-    for begin in range(0, len(values), _CHUNK_SIZE):
-        found |= await read(values[begin : begin + _CHUNK_SIZE])
-        await asyncio.sleep(0)
-    return found

@@ -12,6 +12,7 @@ from pipelet.domain.database_url import name_of
 from pipelet.domain.errors import StoreError
 from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
 from pipelet.domain.ports.clock import Clock
+from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.outbox import Outbox
 from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
 from pipelet.store import migrations
@@ -25,6 +26,7 @@ from pipelet.store.postgres.connection.clock import DatabaseClock
 from pipelet.store.postgres.connection.notifier import PostgresNotifier
 from pipelet.store.postgres.connection.pool import Connection, ConnectionPool
 from pipelet.store.postgres.connection.queries import PostgresQueries
+from pipelet.store.postgres.history import PostgresHistory
 from pipelet.store.postgres.jobs import PostgresJobs
 from pipelet.store.postgres.leases import PostgresLeases
 from pipelet.store.postgres.outbox import PostgresOutbox
@@ -46,6 +48,7 @@ class PostgresStore:
         self._change_notifier = changes = PostgresNotifier(pool, "pipelet_changes", interval=_CHANGES_INTERVAL)
         queries = PostgresQueries(pool, work=work, changes=changes)
         self.jobs: JobStore = PostgresJobs(queries)
+        self.history: JobHistory = PostgresHistory(queries)
         self.files: FileStore = Files(queries)
         self.queue: QueueStore = PostgresQueue(queries)
         self.leases: LeaseStore = PostgresLeases(queries)

@@ -13,6 +13,7 @@ from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import StoreError
 from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
 from pipelet.domain.ports.clock import Clock
+from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.outbox import Outbox
 from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
 from pipelet.store import migrations
@@ -25,6 +26,7 @@ from pipelet.store.sqlite.connection.connect import connect, require_space, trun
 from pipelet.store.sqlite.connection.group_commit import GroupCommit, explain
 from pipelet.store.sqlite.connection.notifier import LocalNotifier
 from pipelet.store.sqlite.connection.queries import SqliteQueries
+from pipelet.store.sqlite.history import SqliteHistory
 from pipelet.store.sqlite.jobs import SqliteJobs
 from pipelet.store.sqlite.leases import SqliteLeases
 from pipelet.store.sqlite.outbox import SqliteOutbox
@@ -47,7 +49,8 @@ class SqliteStore:
             connect(path), on_work=self._work_notifier.notify, on_change=self._change_notifier.notify
         )
         self._queries = queries = SqliteQueries(self._reader, self._writer)
-        self.jobs: JobStore = SqliteJobs(queries)
+        self.jobs: JobStore = (jobs := SqliteJobs(queries))
+        self.history: JobHistory = SqliteHistory(queries, forget=jobs.forget)
         self.files: FileStore = Files(queries)
         self.queue: QueueStore = SqliteQueue(queries)
         self.leases: LeaseStore = SqliteLeases(queries)

@@ -53,7 +53,14 @@ class SqliteJobs(Jobs[SqliteQueries]):
         if revisions and cached is not None and tuple(revisions[0]) == cached[0]:
             return cached[1]
         row = await self._queries.one("get_job", id=job_id)
-        return None if row is None else self._cache_job(row)
+        if row is None:
+            self.forget(job_id)
+            return None
+        return self._cache_job(row)
+
+    def forget(self, job_id: str) -> None:
+        """Drop a deleted job from the cache: its prompt must not stay in memory."""
+        self._job_cache.pop(job_id, None)
 
     def _cache_job(self, row: rows.Row) -> Job:
         job = rows.job_from(row)

@@ -81,8 +81,8 @@ PATHS = [
     ("POST", "/fal/queue/fal-ai/flux/dev", 404, f"apps are called as /fal/queue/{APP}"),
     ("POST", "/v1/images/generations", 404, f"requests are sent to /fal/queue/{APP}"),
     ("GET", "/v1/models", 404, f"requests are sent to /fal/queue/{APP}"),
-    ("GET", f"{URL}/requests", 404, "Requests are not listed. Read one by its id"),
-    ("GET", "/fal/queue/requests", 405, "Requests are not listed. Read one by its id"),
+    ("GET", f"{URL}/requests", 404, "Requests are listed at /api/v1/requests. Read one by its id"),
+    ("GET", "/fal/queue/requests", 405, "Requests are listed at /api/v1/requests. Read one by its id"),
     ("GET", URL, 405, "GET is not allowed here, only POST."),
     ("GET", "/nowhere", 404, "There is nothing at this path. The routes"),
 ]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipelet.api.body import parse_object
 from pipelet.api.errors import Problem, echo
-from pipelet.api.fal.input.parse import parse_input
-from pipelet.api.fal.input.schema import InputModel, input_model
+from pipelet.api.input.parse import parse_input
+from pipelet.api.input.schema import InputModel, input_model
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.catalog import EDIT
 from pipelet.domain.generation.image import InputImage, OutputFormat

@@ -9,7 +9,7 @@ from pipelet.api.fal.input.options import (
     MAX_START_TIMEOUT,
     MIN_START_TIMEOUT,
 )
-from pipelet.api.fal.input.schema import InputModel
+from pipelet.api.input.schema import InputModel
 from pipelet.api.openapi import SECURITY
 from pipelet.api.routing import Operation
 from pipelet.domain.catalog import Catalog

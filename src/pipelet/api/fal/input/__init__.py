@@ -1,1 +1,1 @@
-"""The input of a submit: body, options and webhook URL."""
+"""What is fal's in a submit: options and webhook URL."""

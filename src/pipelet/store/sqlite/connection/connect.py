@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from pipelet.domain.errors import StoreError
@@ -11,6 +12,11 @@ from pipelet.store.sqlite.connection.group_commit import FULL, LOCK_TIMEOUT_SECO
 _LOG_BYTES = 64 * 2**20
 """Bytes to which the write-ahead log shrinks after a long read made it grow beyond."""
 _TRUNCATE_MILLISECONDS = 100
+
+_READ_MARKS = range(124, 128)
+"""Bytes of the shared memory that SQLite locks while a connection reads from the log (its file format, 4.6)."""
+_LOCKS = Path("/proc/locks")
+_READER_SAMPLES, _READER_PAUSE = 5, 0.1
 
 _MIN_FREE_BYTES = 64 * 1024
 """Bytes. A request takes a few kilobytes, and a database file grows by pages."""
@@ -62,3 +68,30 @@ def truncate_log(path: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         connection.execute(f"PRAGMA busy_timeout = {_TRUNCATE_MILLISECONDS}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def log_readers(path: Path) -> list[int]:
+    """Return the ids of the processes that read from the write-ahead log all the time for half a second: while they
+    do, deleted content stays in the log. Empty where the system does not tell."""
+    found: set[int] | None = None
+    for sample in range(_READER_SAMPLES):
+        if sample:
+            time.sleep(_READER_PAUSE)
+        readers = _readers_now(path.with_name(f"{path.name}-shm"))
+        found = readers if found is None else found & readers
+        if not found:
+            return []
+    return sorted(found or ())
+
+
+def _readers_now(memory: Path) -> set[int]:
+    readers = set()
+    with contextlib.suppress(OSError, ValueError):
+        inode = memory.stat().st_ino
+        for line in _LOCKS.read_text().splitlines():
+            # 7: POSIX  ADVISORY  READ 4711 fd:01:1234567 124 124
+            parts = line.split()
+            is_ours = len(parts) == 8 and parts[3] == "READ" and parts[5].rpartition(":")[2] == str(inode)
+            if is_ours and int(parts[6]) in _READ_MARKS:
+                readers.add(int(parts[4]))
+    return readers - {os.getpid()}

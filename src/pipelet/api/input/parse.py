@@ -1,0 +1,119 @@
+"""The input of an app: parsed to a valid request, or to all of its errors at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from fastapi import Request
+from pydantic import ValidationError
+
+from pipelet.api import suggestions
+from pipelet.api.errors import ErrorDetail, Problem, echo, error_detail, validation_problem
+from pipelet.api.input.schema import IMAGE_URL, IMAGE_URLS, InputModel
+from pipelet.domain.accounts.api_keys import ApiKey
+from pipelet.domain.catalog import App
+from pipelet.domain.errors import InvalidInputImages
+from pipelet.services.requests.submit import RequestInput
+
+_MAX_UNKNOWN = 10
+"""Number of unknown fields that are named; similar names for a hundred thousand of them would take seconds."""
+_NAME_CHARS = 64
+
+Loc = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSchemas:
+    """What decides whether an input is valid."""
+
+    models: Mapping[str, InputModel]
+    """The schema of each app that takes requests."""
+    edit_app: str | None
+    """An app that takes input images, for hints."""
+
+    def parse(self, app: App, fields: Mapping[str, Any], key: ApiKey, *, loc: Loc = ("body",)) -> RequestInput:
+        """
+        Args:
+            loc: where the input is in the request, for errors.
+
+        Raises:
+            Problem: 422 with all errors.
+        """
+        return parse_input(fields, self.models[app.name], key, edit_app=self.edit_app, loc=loc)
+
+
+def get_input_schemas(request: Request) -> InputSchemas:
+    return cast(InputSchemas, request.scope["app"].state.input_schemas)
+
+
+def parse_input(
+    fields: Mapping[str, Any], model: InputModel, key: ApiKey, *, edit_app: str | None = None, loc: Loc = ("body",)
+) -> RequestInput:
+    """
+    Args:
+        edit_app: Named to clients that send an image to an app that takes none.
+        loc: where the input is in the request, for errors.
+
+    Raises:
+        Problem: 422 with all errors.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    names = model.model_fields
+    unknown = [name for name in given if name not in names]
+    known = {name: value for name, value in given.items() if name in names}
+    faults = _unknown_field_errors(unknown, given, sorted(names), edit_app, loc) if unknown else []
+    try:
+        values = model.model_validate(known, context={"max_priority": key.max_priority, "max_batch": key.max_batch})
+    except ValidationError as error:
+        refused = error.errors(include_url=False, include_context=False)
+        faults = [_field_error(loc, each["loc"], each["type"], each["msg"], known) for each in refused] + faults
+    if IMAGE_URLS in names:
+        faults += _input_image_errors(known, loc)
+    if faults:
+        raise validation_problem(*faults)
+    found = {**vars(values)}
+    priority, several, one = found.pop("priority"), found.pop(IMAGE_URLS, None), found.pop(IMAGE_URL, None)
+    urls = (several or []) if one is None else [one]
+    return RequestInput(fields=fields, priority=priority, image_urls=urls, values=found)
+
+
+def invalid_images(error: InvalidInputImages, sent: RequestInput, *, loc: Loc = ("body",)) -> Problem:
+    """422 with the error of each image, at the field that named it."""
+    faults = []
+    for number, each in error.failures.items():
+        field: Loc = (IMAGE_URL,) if sent.fields.get(IMAGE_URL) is not None else (IMAGE_URLS, number)
+        url = sent.image_urls[number]
+        faults.append(error_detail([*loc, *field], str(each), each.kind, sent=url, context=each.context))
+    return validation_problem(*faults)
+
+
+def _input_image_errors(known: Mapping[str, Any], loc: Loc) -> list[ErrorDetail]:
+    if (IMAGE_URLS in known) != (IMAGE_URL in known):
+        return []
+    if IMAGE_URLS in known:
+        message, kind = f"Give {IMAGE_URLS} or {IMAGE_URL}, not both.", "value_error"
+    else:
+        message, kind = "Name the images to edit: a list of URLs, or data: URIs.", "missing"
+    return [error_detail([*loc, IMAGE_URLS], message, kind)]
+
+
+def _field_error(loc: Loc, field: Loc, kind: str, message: str, given: Mapping[str, Any]) -> ErrorDetail:
+    """Shows the input as it was sent, not as validation converted it."""
+    sent = given.get(str(field[0]))
+    if len(field) > 1 and isinstance(sent, list) and isinstance(field[1], int):
+        sent = sent[field[1]]
+    return error_detail([*loc, *field], message, kind, sent=sent)
+
+
+def _unknown_field_errors(
+    unknown: list[str], given: Mapping[str, Any], known: list[str], edit_app: str | None, loc: Loc
+) -> list[ErrorDetail]:
+    faults: list[ErrorDetail] = []
+    for name in unknown[:_MAX_UNKNOWN]:
+        shown = str(echo(name[:_NAME_CHARS]))
+        message = f"Unknown field '{shown}'. {suggestions.field_hint(name[:_NAME_CHARS], known, edit_app=edit_app)}"
+        faults.append(error_detail([*loc, shown], message, "extra_forbidden", sent=given[name]))
+    if len(unknown) > _MAX_UNKNOWN:
+        message = f"{len(unknown) - _MAX_UNKNOWN} more unknown fields."
+        faults.append(error_detail(loc, message, "extra_forbidden"))
+    return faults

@@ -1,0 +1,1 @@
+"""The route under `/api/v1/apps`."""

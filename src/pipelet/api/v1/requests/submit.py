@@ -1,0 +1,57 @@
+"""Submit a request, or ask how long it would take."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from pipelet.api.dependencies import get_dependencies
+from pipelet.api.errors import json_response
+from pipelet.api.input.parse import get_input_schemas, invalid_images
+from pipelet.api.request_urls import public_base_url
+from pipelet.api.v1.dependencies import get_services
+from pipelet.api.v1.reading import body_fields, validate
+from pipelet.api.v1.requests.schemas import SubmitBody
+from pipelet.api.v1.requests.views import detail_response
+from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS
+from pipelet.domain.errors import InvalidInputImages
+from pipelet.services.accounts.access import Caller
+from pipelet.services.requests.submit import NewRequest, require_app
+
+_ENVELOPE_BYTES = 1024
+_INPUT = ("body", "input")
+
+
+async def submit_request(request: Request, caller: Caller) -> Response:
+    services, deps = get_services(request), get_dependencies(request)
+    async with _read(request, caller) as new:
+        try:
+            result = await deps.submits.submit(new)
+        except InvalidInputImages as error:
+            raise invalid_images(error, new.input, loc=_INPUT) from error
+    view = await services.request_lists.get(caller, result.job.id)
+    return await detail_response(request, services, caller, view)
+
+
+async def estimate_request(request: Request, caller: Caller) -> Response:
+    services = get_services(request)
+    async with _read(request, caller) as new:
+        found = await services.predictions.predict(new)
+    body = {"seconds": found.seconds, "position": found.position, "image_seconds": found.image_seconds}
+    return json_response(200, body)
+
+
+@asynccontextmanager
+async def _read(request: Request, caller: Caller) -> AsyncIterator[NewRequest]:
+    """Yield the request in the body, which stays in memory until the block ends."""
+    deps, started_at = get_dependencies(request), get_dependencies(request).clock.now()
+    most = max((deps.catalog.apps[name].limits.max_body_bytes for name in deps.catalog.served_apps()), default=0)
+    async with body_fields(request, caller, max_bytes=most + _ENVELOPE_BYTES) as fields:
+        body = validate(SubmitBody, fields, "body")
+        key = caller.key
+        if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
+            key = await deps.authenticator.find(key.hash)
+        app = require_app(deps.catalog, body.app)
+        parsed = get_input_schemas(request).parse(app, body.input, key, loc=_INPUT)
+        yield NewRequest(app=app, key=key, input=parsed, base_url=public_base_url(deps.public_url, request.scope))

@@ -1,0 +1,137 @@
+"""What callers do to requests that exist: cancel, retry, keep and delete, one or many."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from pipelet.domain.accounts.audit import Action
+from pipelet.domain.catalog import Catalog
+from pipelet.domain.errors import BlobStoreError, NotFound, NotPossible, StoreError
+from pipelet.domain.jobs.job import CancelResult, DeleteResult, Job, JobState
+from pipelet.domain.ports.blobs import BlobStore
+from pipelet.domain.ports.store import Store
+from pipelet.services.accounts import audit
+from pipelet.services.accounts.access import Caller
+from pipelet.services.queue import admin
+from pipelet.services.requests.lists import get_job_to_change
+from pipelet.services.requests.status import NO_SUCH_REQUEST
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestActions:
+    """Own requests, and with the scope `operate` those of all users, which the audit trail says.
+
+    The functions on jobs leave the audit trail to `record`, so that an act on many requests is one entry.
+    """
+
+    store: Store
+    blobs: BlobStore
+    catalog: Catalog
+
+    async def cancel(self, caller: Caller, request_id: str) -> None:
+        """Cancel a queued request.
+
+        Raises:
+            NotFound, MissingScope: as `get_job_to_change`.
+            NotPossible: it has started or ended.
+        """
+        job = await get_job_to_change(self.store, caller, request_id)
+        if job.state.is_final or not await self.cancel_job(caller, job):
+            raise NotPossible(f"{job.id} has {'ended' if job.state.is_final else 'started'}, so it is not cancelled.")
+        await self.record(caller, Action.CANCEL_REQUESTS, job.id, others=job.user != caller.user)
+
+    async def retry(self, caller: Caller, request_id: str) -> str:
+        """Queue a copy of a failed or cancelled request, for the same user. Returns its id.
+
+        Raises:
+            NotFound, MissingScope: as `get_job_to_change`.
+            NotPossible: it did not fail, or its input is not stored.
+            QuotaExceeded, InputImagesExpired: as a submit.
+        """
+        job = await get_job_to_change(self.store, caller, request_id)
+        new_id = await self.retry_job(caller, job)
+        await self.record(caller, Action.RETRY_REQUESTS, job.id, others=job.user != caller.user)
+        return new_id
+
+    async def keep(self, caller: Caller, request_id: str, kept: bool) -> None:
+        """Keep a request from retention, or stop keeping it.
+
+        Raises:
+            NotFound, MissingScope: as `get_job_to_change`.
+        """
+        job = await get_job_to_change(self.store, caller, request_id)
+        if not await self.store.history.set_kept(job.id, kept):
+            raise NotFound(NO_SUCH_REQUEST)
+        await self.record(caller, Action.KEEP_REQUESTS, job.id, others=job.user != caller.user)
+        log.info("request.kept" if kept else "request.not_kept", request_id=job.id, user=job.user, by=caller.key.id)
+
+    async def delete(self, caller: Caller, request_id: str) -> None:
+        """Delete a request and its files; a queued one is cancelled first.
+
+        Raises:
+            NotFound, MissingScope: as `get_job_to_change`.
+            NotPossible: it is running.
+        """
+        job = await get_job_to_change(self.store, caller, request_id)
+        match await self.delete_job(caller, job):
+            case DeleteResult.NOT_ENDED:
+                raise NotPossible(
+                    f"{job.id} is running. Delete it when it has ended; "
+                    f"to stop it, call PUT /fal/queue/{job.app}/requests/{job.id}/cancel?in_progress=true."
+                )
+            case DeleteResult.UNKNOWN:
+                raise NotFound(NO_SUCH_REQUEST)
+        await self.record(caller, Action.DELETE_REQUESTS, job.id, others=job.user != caller.user)
+
+    async def record(self, caller: Caller, action: Action, target: str, *, others: int) -> None:
+        """Add an act to the audit trail.
+
+        Args:
+            others: how many requests of other users it changed; an act on one's own leaves nothing.
+        """
+        if others:
+            await audit.record(self.store, caller.actor, action, target, after={"requests": int(others)})
+
+    async def cancel_job(self, caller: Caller, job: Job) -> bool:
+        """Returns False if it is not queued any more."""
+        now = self.store.clock.now()
+        if job.user == caller.user:
+            is_cancelled = await self.store.jobs.cancel(job.id, now) is CancelResult.CANCELLED
+        else:
+            is_cancelled = bool(await self.store.queue.cancel_queued([job.id], now))
+        if is_cancelled:
+            log.info("request.cancelled", request_id=job.id, user=job.user, by=caller.key.id)
+        return is_cancelled
+
+    async def retry_job(self, caller: Caller, job: Job) -> str:
+        """Raises as `retry`."""
+        key = caller.key if job.user == caller.user else None
+        new_id = await admin.queue_copy(self.store, self.catalog, job.id, key=key)
+        log.info("request.retried", request_id=job.id, new_id=new_id, user=job.user, by=caller.key.id)
+        return new_id
+
+    async def delete_job(self, caller: Caller, job: Job) -> DeleteResult:
+        if job.state is JobState.QUEUED:
+            await self.cancel_job(caller, job)
+        deletion = await self.store.history.delete(job.id, self.store.clock.now())
+        if deletion.result is DeleteResult.DELETED:
+            log.info("request.deleted", request_id=job.id, user=job.user, by=caller.key.id)
+            await self._delete_files(deletion.orphans)
+        return deletion.result
+
+    async def _delete_files(self, keys: Sequence[str]) -> None:
+        """Delete files that nothing refers to. What cannot be deleted now stays noted, and maintenance retries it."""
+        outcomes = await asyncio.gather(*map(self.blobs.delete, keys), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BlobStoreError):
+                log.warning("request.file_not_deleted", reason=str(outcome))
+            elif outcome is not None:
+                raise outcome
+        try:
+            await self.store.files.delete_rows([k for k, failed in zip(keys, outcomes, strict=True) if failed is None])
+        except StoreError as error:  # they are gone, and maintenance deletes their notes
+            log.warning("request.file_notes_not_deleted", reason=str(error))

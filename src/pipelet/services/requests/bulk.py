@@ -1,0 +1,121 @@
+"""Actions on many requests: those of a list of ids, or all that a filter finds."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from pipelet.domain.accounts.audit import Action
+from pipelet.domain.accounts.scopes import Scope
+from pipelet.domain.errors import CountDiffers, InputImagesExpired, NotFound, NotPossible, QuotaExceeded
+from pipelet.domain.jobs.job import DeleteResult, Job, JobState
+from pipelet.domain.jobs.listing import JobFilter, Place
+from pipelet.domain.ports.store import Store
+from pipelet.services.accounts.access import Caller
+from pipelet.services.requests.actions import RequestActions
+from pipelet.services.requests.lists import reader_of, scope_filter
+
+MAX_FOUND = 100_000
+"""Maximum requests of one bulk action."""
+_SLICE = 50
+"""Requests that are changed at the same time; those of others get their turn in between."""
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The requests of a bulk action: `ids`, or all that `wanted` finds, `expect` in number."""
+
+    ids: Sequence[str] = ()
+    wanted: JobFilter | None = None
+    expect: int = 0
+
+    @property
+    def target(self) -> str:
+        """The selection in the audit trail, which holds no texts of users."""
+        if self.wanted is None:
+            return self.ids[0] if len(self.ids) == 1 else f"{len(self.ids)} ids"
+        criteria = {name: value for name, value in asdict(self.wanted).items() if value is not None}
+        return " ".join(f"{name}={value}" for name, value in criteria.items() if name != "text") or "all"
+
+
+@dataclass(frozen=True, slots=True)
+class BulkResult:
+    done: int
+    skipped: int
+    """Requests that the action does not fit, such as running ones, and ids that the caller cannot change."""
+
+
+class BulkActions:
+    def __init__(self, store: Store, actions: RequestActions) -> None:
+        self._store = store
+        self._actions = actions
+
+    async def cancel(self, caller: Caller, selection: Selection) -> BulkResult:
+        """Cancel those that are queued. Raises as `delete`."""
+
+        async def cancel(job: Job) -> bool:
+            return job.state is JobState.QUEUED and await self._actions.cancel_job(caller, job)
+
+        return await self._each(caller, selection, Action.CANCEL_REQUESTS, cancel)
+
+    async def delete(self, caller: Caller, selection: Selection) -> BulkResult:
+        """Delete those that do not run.
+
+        Raises:
+            MissingScope: the filter finds requests of other users, and the key cannot operate.
+            CountDiffers: it does not find as many as expected; nothing was done.
+        """
+
+        async def delete(job: Job) -> bool:
+            if job.state is JobState.RUNNING:
+                return False
+            return await self._actions.delete_job(caller, job) is DeleteResult.DELETED
+
+        return await self._each(caller, selection, Action.DELETE_REQUESTS, delete)
+
+    async def retry(self, caller: Caller, selection: Selection) -> BulkResult:
+        """Queue copies of those that failed or were cancelled, while their keys have room. Raises as `delete`."""
+
+        async def retry(job: Job) -> bool:
+            if job.state not in (JobState.FAILED, JobState.CANCELLED):
+                return False
+            try:
+                await self._actions.retry_job(caller, job)
+            except (NotFound, NotPossible, QuotaExceeded, InputImagesExpired):
+                return False
+            return True
+
+        return await self._each(caller, selection, Action.RETRY_REQUESTS, retry)
+
+    async def _each(
+        self, caller: Caller, selection: Selection, action: Action, act: Callable[[Job], Awaitable[bool]]
+    ) -> BulkResult:
+        ids = list(dict.fromkeys(selection.ids))
+        if selection.wanted is not None:
+            ids = await self._find(caller, selection.wanted)
+            if len(ids) != selection.expect:
+                raise CountDiffers(found=len(ids), expected=selection.expect)
+        done = others = 0
+        for begin in range(0, len(ids), _SLICE):
+            jobs = (await self._store.jobs.get_many(ids[begin : begin + _SLICE])).values()
+            changeable = [job for job in jobs if job.user == caller.user or caller.has(Scope.OPERATE)]
+            acted = await asyncio.gather(*map(act, changeable))
+            done += sum(acted)
+            others += sum(is_done and job.user != caller.user for is_done, job in zip(acted, changeable, strict=True))
+        await self._actions.record(caller, action, selection.target, others=others)
+        return BulkResult(done, len(ids) - done)
+
+    async def _find(self, caller: Caller, wanted: JobFilter) -> list[str]:
+        """The ids of all that the filter finds, oldest first: retried ones keep their order."""
+        scoped, reader, now = scope_filter(caller, wanted, Scope.OPERATE), reader_of(caller), self._store.clock.now()
+        ids: list[str] = []
+        after: Place | None = None
+        while True:
+            page = await self._store.history.find_ids(scoped, reader, after=after, limit=_PAGE, now=now)
+            ids += page.ids
+            after = page.next
+            if len(ids) > MAX_FOUND:
+                raise NotPossible(f"The filter finds more than {MAX_FOUND:,} requests. Narrow it, such as by `until`.")
+            if after is None:
+                return ids[::-1]
+            await asyncio.sleep(0)

@@ -1,0 +1,1 @@
+"""Thumbnails of finished images: small WebP files that are deleted with their request."""

@@ -1,0 +1,27 @@
+-- As `list_job_ids`, for the jobs of one user.
+WITH scanned AS MATERIALIZED (
+  SELECT id, submitted_at,
+    (:key_id::text IS NULL OR key_id = :key_id) AND (:worker::text IS NULL OR worker = :worker) AND (:app::text IS NULL OR app = :app)
+    AND (:state::text IS NULL OR state = :state) AND (:error_type::text IS NULL OR failure_kind = :error_type)
+    AND (:priority::integer IS NULL OR priority = :priority)
+    AND (kept OR COALESCE(finished_at + retention_seconds > :now, true))
+    AND (:text::text IS NULL OR id = :text OR (
+      (owner = :reader OR (:sees_content AND store_input))
+      AND strpos(lower(spec::json ->> 'prompt'), lower(:text)) > 0
+    )) AS is_match
+  FROM job
+  WHERE owner = :user AND submitted_at >= :since AND submitted_at <= :scan_at
+    AND (submitted_at < :scan_at OR id < :scan_id)
+  ORDER BY submitted_at DESC, id DESC
+  LIMIT :scan_limit
+)
+SELECT * FROM (
+  SELECT id, submitted_at, NULL::bigint AS scanned FROM scanned
+  WHERE is_match AND submitted_at <= :after_at AND (submitted_at < :after_at OR id < :after_id)
+  ORDER BY submitted_at DESC, id DESC
+  LIMIT :limit
+) AS matching
+UNION ALL
+SELECT * FROM (
+  SELECT id, submitted_at, (SELECT COUNT(*) FROM scanned) AS scanned FROM scanned ORDER BY submitted_at, id LIMIT 1
+) AS seen

@@ -1,0 +1,1 @@
+UPDATE job SET kept = :kept WHERE id = :id RETURNING id

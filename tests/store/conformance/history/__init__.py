@@ -1,0 +1,1 @@
+"""What every store guarantees for the history of requests."""

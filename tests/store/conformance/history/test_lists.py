@@ -1,0 +1,170 @@
+"""Lists: their order, pages and filters."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipelet.domain.jobs.job import Job, JobState
+from pipelet.domain.jobs.listing import JobFilter, Place, Reader
+from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind
+from pipelet.domain.ports.store import Store
+from pipelet.store import history
+from tests.store.conformance.calls import DAY, NOW, claimed
+from tests.support.jobs import APP, EDIT, make_job, make_key, success
+
+ANN = Reader(user="ann")
+
+
+async def find(store: Store, *, reader: Reader = ANN, limit: int = 100, now: float = NOW, **wanted: Any) -> list[str]:
+    """Return all pages of a list."""
+    found: list[str] = []
+    after: Place | None = None
+    for _ in range(100):
+        page = await store.history.find_ids(JobFilter(**wanted), reader, after=after, limit=limit, now=now)
+        assert len(page.ids) <= limit
+        found += page.ids
+        after = page.next
+        if after is None:
+            return found
+    raise AssertionError("the list does not end")
+
+
+async def submit(store: Store, count: int, **changes: Any) -> list[str]:
+    """Submit jobs one second apart, and return their ids, newest first."""
+    jobs = [make_job(submitted_at=NOW + k, **changes) for k in range(count)]
+    for job in jobs:
+        await store.jobs.submit(job)
+    return [job.id for job in jobs][::-1]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 5, 6])
+async def test_pages_hold_each_request_once(store: Store, limit: int) -> None:
+    """The newest is first, those of the same moment included, and no request of another user is there."""
+    same = sorted([make_job(submitted_at=NOW) for _ in range(3)], key=lambda job: job.id, reverse=True)
+    for job in same:
+        await store.jobs.submit(job)
+    newer = [make_job(submitted_at=NOW + k) for k in (1, 2, 3)]
+    for job in newer:
+        await store.jobs.submit(job)
+        await store.jobs.submit(make_job(user="bob", submitted_at=NOW + 1))
+
+    expected = [job.id for job in [*reversed(newer), *same]]
+    assert expected == await find(store, user="ann", limit=limit)
+    assert 9 == len(set(await find(store, limit=limit)))
+    assert [] == await find(store, user="eve", limit=limit)
+
+
+async def test_a_move_to_the_front_changes_no_list(store: Store) -> None:
+    """A list goes by the time of the submit, not by the order of the queue."""
+    ids = await submit(store, 4)
+    assert await store.queue.move_to_front(ids[1], NOW + 9)
+
+    assert ids == await find(store, user="ann", limit=2)
+
+
+async def test_a_page_continues_after_a_request_that_was_deleted(store: Store) -> None:
+    """A cursor is a place: it stays good when the request at it is gone, and newer ones do not shift the pages."""
+    ids = await submit(store, 4)
+    page = await store.history.find_ids(JobFilter(user="ann"), ANN, after=None, limit=2, now=NOW)
+    await store.jobs.cancel(ids[1], NOW + 5)
+    await store.history.delete(ids[1], NOW + 5)
+    await store.jobs.submit(make_job(submitted_at=NOW + 9))
+
+    after = await store.history.find_ids(JobFilter(user="ann"), ANN, after=page.next, limit=2, now=NOW)
+    assert tuple(ids[2:]) == after.ids
+    assert after.next is None
+
+
+async def test_filters(store: Store) -> None:
+    """Each criterion leaves out what does not match, alone and with others."""
+    key = make_key()
+    await store.api_keys.add(key)
+    failed, running, edit, urgent, other = (
+        make_job(submitted_at=NOW + 1),
+        make_job(submitted_at=NOW + 2, key=key),
+        make_job(submitted_at=NOW + 3, app=EDIT),
+        make_job(submitted_at=NOW + 4, priority=-7),
+        make_job(submitted_at=NOW + 5, user="bob"),
+    )
+    for job in (failed, running, edit, urgent, other):
+        await store.jobs.submit(job)
+    lease = await claimed(store, worker="w1")
+    await store.leases.finish(lease, Failed(Failure(FailureKind.OUT_OF_MEMORY, "too large")), NOW + 10)
+    await claimed(store, worker="w2")
+
+    async def found(**wanted: Any) -> set[str]:
+        return set(await find(store, **wanted))
+
+    assert {failed.id} == await found(state=JobState.FAILED)
+    assert {failed.id} == await found(error_type="out_of_memory")
+    assert {failed.id} == await found(worker="w1")
+    assert {running.id} == await found(worker="w2", state=JobState.RUNNING)
+    assert {running.id} == await found(key_id=key.id)
+    assert {edit.id} == await found(app=EDIT)
+    assert {urgent.id} == await found(priority=-7)
+    assert {other.id} == await found(user="bob")
+    assert {edit.id, urgent.id} == await found(since=NOW + 3, until=NOW + 5)
+    assert {urgent.id} == await found(since=NOW + 3, until=NOW + 5, app=APP)
+    assert set() == await found(user="bob", app=EDIT)
+    assert set() == await found(error_type="nothing", state=JobState.FAILED)
+
+
+async def test_a_rare_match_is_found_in_steps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page looks at a bounded number of requests, and the list continues where it ended."""
+    monkeypatch.setattr(history, "SCAN_LIMIT", 4)
+    old = await submit(store, 2, app=EDIT)
+    await submit(store, 11)
+
+    first = await store.history.find_ids(JobFilter(app=EDIT), ANN, after=None, limit=1, now=NOW)
+    assert ((), True) == (first.ids, first.next is not None)
+    assert old == await find(store, app=EDIT, limit=1)
+    assert [] == await find(store, app="nothing")
+    assert 11 == len(await find(store, app=APP, limit=3))
+
+
+async def test_a_search_looks_at_prompts_and_ids(store: Store) -> None:
+    """It finds a part of a prompt in any case, literally, and a whole id."""
+    wanted = make_job(prompt='A "Red" Apple, 100%_\\ ripe\nin a bowl')
+    for job in (wanted, make_job(prompt="a green pear"), make_job(prompt="1000 apples")):
+        await store.jobs.submit(job)
+
+    for text in ('a "red"', "APPLE,", "100%_", "%_\\ RIPE", "ripe\nin", wanted.id):
+        assert [wanted.id] == await find(store, user="ann", text=text), text
+    for text in ("red apple", "%", wanted.id[:-1], '"prompt"', "negative"):
+        assert (1 if text == "%" else 0) == len(await find(store, user="ann", text=text)), text
+
+
+async def test_a_search_sees_what_its_reader_may_see(store: Store) -> None:
+    """Prompts of others need content, and an input that is not to be stored is found by its user alone."""
+    own, other = make_job(prompt="a secret"), make_job(prompt="a secret", user="bob")
+    private = replace(make_job(prompt="a secret", user="bob"), store_input=False)
+    for job in (own, other, private):
+        await store.jobs.submit(job)
+
+    assert [own.id] == await find(store, text="secret")
+    assert {own.id, other.id} == set(await find(store, text="secret", reader=Reader(user="ann", sees_content=True)))
+    assert {other.id, private.id} == set(await find(store, text="secret", reader=Reader(user="bob")))
+    assert [] == await find(store, text="secret", reader=Reader())
+    assert [private.id] == await find(store, text=private.id)
+
+
+async def test_a_search_looks_at_the_newest_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is older than the window is not found, on any page, and the list ends there."""
+    monkeypatch.setattr(history, "TEXT_WINDOW", 5)
+    ids = await submit(store, 8, prompt="a bowl")
+
+    assert ids[:5] == await find(store, user="ann", text="bowl", limit=2)
+    assert ids[3:] == await find(store, user="ann", text="bowl", until=NOW + 5, limit=2)
+
+
+async def test_what_has_expired_is_in_no_list(store: Store) -> None:
+    """A request whose own retention time is over is as good as deleted, unless it is kept."""
+    job: Job = replace(make_job(), retention_seconds=10.0)
+    await store.jobs.submit(job)
+    await store.leases.finish(await claimed(store), success(), NOW + 1)
+
+    assert [job.id] == await find(store, user="ann", now=NOW + 10)
+    assert [] == await find(store, user="ann", now=NOW + 11)
+    await store.history.set_kept(job.id, True)
+    assert [job.id] == await find(store, user="ann", now=NOW + DAY)
