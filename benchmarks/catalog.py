@@ -45,6 +45,7 @@ ALL = (
         "--rows 20000 --samples 150 --seconds 3 --churn 3000",
         "--rows 100 --samples 2 --seconds 0.1 --churn 10",
     ),
+    Benchmark("accounts.ledger", "--turns 6 --requests 600", "--turns 1 --requests 16"),
     Benchmark(
         "estimates",
         "--requests 60 --warm-up 20 --burst 30",

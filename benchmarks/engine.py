@@ -16,12 +16,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import cyclopts
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 from PIL import Image
+from tests.support import fork_server
 from tests.support.jobs import make_spec
 
 from benchmarks.lib import records
@@ -70,11 +72,19 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class _Bare:
+    """The ends of `benchmarks.lib.bare_pipeline`."""
+
+    arguments: TextIO
+    seconds: TextIO
+
+
+@dataclass(frozen=True, slots=True)
 class Ways:
     """Everything that generates."""
 
     model: ModelConfig
-    bare: "subprocess.Popen[str]"
+    bare: _Bare
     engine: EngineProcess
     service: Service
     client: Client
@@ -139,24 +149,29 @@ async def _compare(case: Case, ways: Ways) -> None:
 
 
 @contextlib.contextmanager
-def _bare() -> "Iterator[subprocess.Popen[str]]":
+def _bare() -> Iterator[_Bare]:
     # Threads as patient as the engine's, see `engine/child_pipes.py`.
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
-    command = [sys.executable, "-m", "benchmarks.lib.bare_pipeline", resolve("package:demo")]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    command = ["-m", "benchmarks.lib.bare_pipeline", resolve("package:demo")]
+    (their_input, our_output), (our_input, their_output) = os.pipe(), os.pipe()
+    with open(our_output, "w") as arguments, open(our_input) as seconds, open(os.devnull, "w") as nothing:
+        files = {0: their_input, 1: their_output, 2: nothing.fileno()}
+        process = _start(command, environment, files)
+        os.close(their_input)
+        os.close(their_output)
+        yield _Bare(arguments, seconds)
+    process.wait(30)
+
+
+def _start(command: list[str], environment: dict[str, str], files: dict[int, int]) -> fork_server.Process:
+    if fork_server.ADDRESS in os.environ:  # a test asks whether the benchmark runs, not how fast
+        return fork_server.fork(command, cwd=os.getcwd(), env=environment, files=files, with_torch=True)
+    return subprocess.Popen(
+        [sys.executable, *command], stdin=files[0], stdout=files[1], stderr=files[2], env=environment
     )
-    try:
-        yield process
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(30)
 
 
 def _draw_bare(ways: Ways, case: Case, save: Path | None = None) -> float:
-    assert ways.bare.stdin is not None
-    assert ways.bare.stdout is not None
     spec = case.spec(ways.model)
     arguments = {
         "prompt": spec.prompt,
@@ -168,9 +183,9 @@ def _draw_bare(ways: Ways, case: Case, save: Path | None = None) -> float:
         "guidance_scale": spec.guidance_scale,
         "save": str(save) if save else None,
     }
-    ways.bare.stdin.write(json.dumps(arguments) + "\n")
-    ways.bare.stdin.flush()
-    return float(ways.bare.stdout.readline())
+    ways.bare.arguments.write(json.dumps(arguments) + "\n")
+    ways.bare.arguments.flush()
+    return float(ways.bare.seconds.readline())
 
 
 async def _draw(ways: Ways, case: Case) -> tuple[float, NDArray[np.uint8]]:

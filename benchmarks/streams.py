@@ -21,6 +21,8 @@ from tests.support.servers import postgres as postgres_server
 from benchmarks.lib import load
 from benchmarks.lib.service import APP, Service, scratch, serving
 from benchmarks.lib.table import Line, Ratio, in_ms, in_us, load_now, percentile, show
+from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, new_secret
+from pipelet.domain.accounts.scopes import ALL_SCOPES
 from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.ports.store import Store
@@ -28,6 +30,9 @@ from pipelet.store.postgres import open_postgres
 from pipelet.store.sqlite import open_sqlite
 
 _AT_ONCE = 100
+_USERS = 10
+_REQUESTS_PER_USER = 50
+_MAX_KIB = 50
 
 
 @dataclass
@@ -40,7 +45,13 @@ class Listener:
 
 
 def main(
-    *, streams: int = 2000, dropped: int = 10_000, seconds: float = 20.0, silent: float = 10.0, postgres: bool = False
+    *,
+    streams: int = 2000,
+    dropped: int = 10_000,
+    seconds: float = 20.0,
+    silent: float = 10.0,
+    postgres: bool = False,
+    changes: bool = False,
 ) -> None:
     """
     Parameters
@@ -55,6 +66,8 @@ def main(
         How long they stand still before, in seconds.
     postgres
         On a PostgreSQL server of its own, which tells how many transactions there are.
+    changes
+        Measure `/api/v1/stream` instead, with ten users.
     """
     before = load_now()
     with contextlib.ExitStack() as exits:
@@ -62,7 +75,10 @@ def main(
         url = databases.new_postgres_url(exits.enter_context(postgres_server.running())) if postgres else ""
         settings = {"PIPELET_DATABASE_URL": url} if url else {}
         service = exits.enter_context(serving(folder / "data", workers=0, settings=settings))
-        lines = asyncio.run(_measure(service, url, streams, dropped, seconds, silent))
+        if changes:
+            lines = asyncio.run(_measure_changes(service, url, streams, seconds, silent))
+        else:
+            lines = asyncio.run(_measure(service, url, streams, dropped, seconds, silent))
     show(f"{streams:,} open streams, one API process, {'PostgreSQL' if postgres else 'SQLite'}", lines, load=before)
 
 
@@ -134,6 +150,92 @@ async def _measure(service: Service, url: str, streams: int, dropped: int, secon
         Line("progress written → heard, p99", in_ms(percentile(delays, 0.99))),
         Line(f"connections left of {dropped:,} dropped", str(left), goal="0", met=left <= 0),
         Line("memory after them", f"{_memory(service.pid) >> 20} MiB", f"{after_first >> 20} MiB before them"),
+    ]
+
+
+async def _measure_changes(service: Service, url: str, streams: int, seconds: float, silent: float) -> list[Line]:
+    """Streams of all requests of a user, who has as many as the feed watches, of ten users."""
+    async with _open_store(service, url) as store:
+        keys = [await _add_user(store, f"user{number}") for number in range(_USERS)]
+        caller = load.Caller(service.port)
+        for key in keys:
+            for _ in range(_REQUESTS_PER_USER):
+                caller(load.submission(key, width=64, height=64))
+        caller.close()
+        idle_memory = _memory(service.pid)
+        listeners: list[Listener] = []
+        for begin in range(0, streams, _AT_ONCE):
+            numbers = range(begin, min(begin + _AT_ONCE, streams))
+            opened = await asyncio.gather(*(_open_changes(service, keys[number % _USERS]) for number in numbers))
+            listeners += opened
+        hearing = [asyncio.create_task(_receive_changes(each)) for each in listeners]
+        await asyncio.sleep(silent / 2)
+        memory, quiet = _memory(service.pid), await _cpu_share(service, silent)
+        before, cpu, began = sum(each.events for each in listeners), load.cpu_seconds(service.pid), time.perf_counter()
+        delays = await _move_changes(store, listeners, seconds)
+        used, took = load.cpu_seconds(service.pid) - cpu, time.perf_counter() - began
+        told, moving = sum(each.events for each in listeners) - before, _memory(service.pid)
+    for each in hearing:
+        each.cancel()
+    for listener in listeners:
+        listener.writer.transport.abort()
+    size = (max(memory, moving) - idle_memory) / streams / 1024
+    return [
+        Line(
+            "memory of a stream of changes",
+            f"{size:.1f} KiB",
+            f"{max(memory, moving) >> 20} MiB in all, {idle_memory >> 20} MiB without",
+            f"≤ {_MAX_KIB} KiB",
+            size <= _MAX_KIB,
+            Ratio(size / _MAX_KIB),
+        ),
+        Line("CPU of the process, all silent", f"{quiet:.1%} of a core"),
+        Line("CPU of the process, moving", f"{used / took:.0%} of a core", f"{told / took:,.0f} events/s"),
+        Line("progress written → heard, p50", in_ms(percentile(delays, 0.5))),
+        Line("progress written → heard, p99", in_ms(percentile(delays, 0.99))),
+    ]
+
+
+async def _add_user(store: Store, user: str) -> str:
+    secret = new_secret()
+    await store.api_keys.add(
+        ApiKey(id=user, name=user, user=user, hash=hash_secret(secret), created_at=0.0, scopes=ALL_SCOPES)
+    )
+    return secret
+
+
+async def _open_changes(service: Service, key: str) -> Listener:
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(load.request("GET", "/api/v1/stream", key))
+    await reader.readuntil(b"event: request")
+    return Listener(reader, writer)
+
+
+async def _receive_changes(listener: Listener) -> None:
+    while line := await listener.reader.readline():
+        if line.startswith(b"data: "):
+            listener.events += 1
+            body = json.loads(line[6:])
+            listener.heard.setdefault(f"{body.get('id')} {body.get('progress')}", time.perf_counter())
+
+
+async def _move_changes(store: Store, listeners: list[Listener], seconds: float) -> list[float]:
+    """Claims and tasks, as two workers would; how late each task was heard of by the first listener of its user."""
+    written: dict[str, float] = {}
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        claims = [await store.leases.claim(claim_request(now=time.time(), seconds=600)) for _ in range(2)]
+        leases = [lease for lease in claims if lease is not None]
+        for done in range(1, 9):
+            for lease in leases:
+                await store.leases.report_progress(lease, Progress(done, 8))
+                written[f"{lease.job.id} { ({'done': done, 'total': 8}) }"] = time.perf_counter()
+            await asyncio.sleep(0.25)
+        for lease in leases:
+            await store.leases.finish(lease, Failed(Failure(FailureKind.INTERNAL, "No worker runs here.")), time.time())
+    await asyncio.sleep(2)
+    return [
+        listener.heard[what] - at for what, at in written.items() for listener in listeners if what in listener.heard
     ]
 
 

@@ -72,7 +72,8 @@ def main() -> int:
                 images = [image for body in bodies for image in generate(url, key, "z-image-text-to-image", body)]
                 apple = images[-len(MORE_PROMPTS)]
                 images += generate(url, key, "z-image-image-edit", EDIT_BODY % (EDIT, apple.url))
-                list_requests(url, Path(folder) / "data")
+                for command in (("requests", "list", "--url", url), ("usage",)):
+                    show_command(Path(folder) / "data", *command)
             say(f"All images on one sheet: {contact_sheet([image.path for image in images])}")
         except (Failed, OSError) as error:
             say(f"\nThe demo failed: {error}\nThe end of the service's log:\n{tail(log)}")
@@ -171,18 +172,6 @@ def generate(url: str, key: str, app: str, body: str) -> list[SavedImage]:
     return saved
 
 
-def list_requests(url: str, data: Path) -> None:
-    """Show what the command line says about the requests."""
-    say("$ pipelet requests list")
-    command = [sys.executable, "-m", "pipelet", "requests", "list", "--url", url, "--data-dir", str(data)]
-    listed = subprocess.run(  # noqa: S603 - our own command
-        command, env=os.environ | OUR_SETTINGS, capture_output=True, text=True, check=False
-    )
-    if listed.returncode:
-        raise Failed(listed.stderr)
-    say(listed.stdout)
-
-
 def watch(status_url: str, key: str) -> None:
     """Print the status each time it changes."""
     shown = ""
@@ -205,6 +194,21 @@ def fetch(url: str, name: str) -> Path:
     with opener.open(url, timeout=60) as response, path.open("xb") as file:
         shutil.copyfileobj(response, file)
     return path
+
+
+def show_command(data: Path, *arguments: str) -> None:
+    """Show what the command line says about the requests."""
+    say(f"$ pipelet {' '.join(each for each in arguments if each[0] != '-' and '://' not in each)}")
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "pipelet", *arguments, "--data-dir", str(data)],
+        env=os.environ | OUR_SETTINGS,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Failed(done.stderr)
+    say(done.stdout)
 
 
 def contact_sheet(paths: list[Path], side: int = 256, gap: int = 8) -> Path:

@@ -85,7 +85,11 @@ def test_as_described(described: Described, number: int, mode: GenerationMode) -
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize(
+    "route",
+    [route for route in ROUTES if not route.path.endswith("/stream")],  # a stream does not end
+    ids=lambda route: f"{route.method} {route.path}",
+)
 def test_our_own_api_is_as_described(described: Described, route: Route, mode: GenerationMode) -> None:
     """Every route of `/api/v1` accepts and refuses what the document says, with a response that it lists."""
     [operation] = [

@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from pipelet.cli.commands.operator import doctor
 from pipelet.cli.doctor import Finding, ok
 from pipelet.cli.doctor.checks import _database_space
 from pipelet.cli.doctor.engine_checks import model_is_there
+from pipelet.cli.doctor.run import run_checks
 from pipelet.domain.catalog import ModelConfig
 from pipelet.settings import load
 from pipelet.store.migrations import HEAD
@@ -19,6 +19,7 @@ from pipelet.system.permissions import PRIVATE
 from pipelet.wiring.secret_files import signing_key
 from tests.support.databases import empty_sqlite
 from tests.support.disks import filled, small_disk
+from tests.support.fork_server.children import WITH_TORCH
 from tests.support.servers.s3 import BUCKET, S3Server
 from tests.support.servers.tcp import in_background
 from tests.support.servers.web import WebServer, whole
@@ -70,7 +71,9 @@ def test_every_failure_says_how_to_fix_it(tmp_path: Path) -> None:
         port = str(other.port)
         settings: dict[str, Any] = {"data_dir": str(tmp_path / "file" / "data"), "model": str(model), "port": port}
 
-        done = pipelet("doctor", "--json", cwd=tmp_path, timeout=200, **settings)
+        variables = {WITH_TORCH: "1"}  # a new interpreter imports it in the test above
+
+        done = pipelet("doctor", "--json", cwd=tmp_path, timeout=200, variables=variables, **settings)
 
     found = _by_name(done.stdout)
     assert done.returncode == 3
@@ -174,7 +177,7 @@ def test_checks_that_hang_hold_up_no_other() -> None:
 
     plan = [("one", hang), ("two", lambda: ok("well")), ("three", hang)]
     began = time.monotonic()
-    found = asyncio.run(doctor._run_checks(plan, console=None, limit_seconds=0.2))
+    found = asyncio.run(run_checks(plan, limit_seconds=0.2))
     hangs.set()
 
     assert time.monotonic() - began < 2

@@ -1,6 +1,6 @@
 """Every store behind one fixture: a new store is complete when it passes the suite that uses it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,14 @@ from tests.support.servers.postgres import Server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Opens a new database, any number of times, as several processes do."""
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    """Opens an empty database, any number of times, as several processes do. Tests leave the schema as it is."""
     if request.param == "sqlite":
-        return databases.new_sqlite(tmp_path)
+        yield databases.new_sqlite(tmp_path)
+        return
     server: Server = request.getfixturevalue("postgres_server")
-    return databases.new_postgres(server)
+    with databases.lent_postgres(server) as opener:
+        yield opener
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from typing import Any
 
 import asyncpg
 
+from tests.support import databases
+from tests.support.ledger import ledger_faults
 from tests.support.service import Service, kill_any
 from tests.support.users import Report, Users
 from tests.support.waiting import eventually, until
@@ -74,7 +76,8 @@ def files_on_disk(folder: Path) -> set[str]:
 
 
 async def check_invariants(users: Users, database: str, files: set[str]) -> None:
-    """Afterwards: every request ended once, and every file belongs to a result or is marked for deletion.
+    """Afterwards: every request ended once, every file belongs to a result or is marked for deletion, and the ledger
+    has what the requests cost.
 
     Args:
         database: a URL of PostgreSQL, or the file of an embedded one.
@@ -100,6 +103,9 @@ async def check_invariants(users: Users, database: str, files: set[str]) -> None
     for request_id, results in users.results.items():
         for missing in set(results) - names:
             users.fault(f"{request_id}: {missing} is missing")
+    async with databases.open_database(database) as store:
+        for fault in await ledger_faults(store):
+            users.fault(fault)
 
 
 async def look_up(database: str, query: str) -> list[tuple[Any, ...]]:

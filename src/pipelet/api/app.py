@@ -27,6 +27,7 @@ from pipelet.api.refusals import Refusals
 from pipelet.api.v1 import routes as v1
 from pipelet.api.v1.dependencies import Accounts, Services
 from pipelet.api.v1.session.cookies import SessionCookie
+from pipelet.api.v1.streams import Feeds
 from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports.blobs import BlobStore, SignedFiles
@@ -37,7 +38,9 @@ from pipelet.services.accounts.failed_logins import FailedLogins
 from pipelet.services.accounts.sessions import Sessions
 from pipelet.services.input_images.fetch import HttpClients, ImageFetcher
 from pipelet.services.input_images.loader import InputImageLoader
+from pipelet.services.queue.diagnosis import Diagnose
 from pipelet.services.queue.estimates import Estimates
+from pipelet.services.queue.storage import StorageReports
 from pipelet.services.requests.actions import RequestActions
 from pipelet.services.requests.bulk import BulkActions
 from pipelet.services.requests.lists import RequestLists
@@ -63,13 +66,16 @@ def build_api(
     retention_seconds: float = 30 * 86400.0,
     access_log: AccessLogLevel = "off",
     ui_over_http: bool = False,
+    diagnose: Diagnose | None = None,
     version: str,
 ) -> FastAPI:
     """Connect services, middleware and routes. The caller opens and closes the stores.
 
     Args:
         retention_seconds: seconds for which maintenance keeps requests after their end.
+        diagnose: checks the installation of this process.
     """
+    public_url = public_url.rstrip("/") if public_url else None
     app = _new_app(public_url, version)
     metrics = app.state.metrics = Metrics(store, catalog)
     clock, throttle = store.clock, LogThrottle()
@@ -89,7 +95,7 @@ def build_api(
         blobs=blobs,
         catalog=catalog,
         clock=clock,
-        public_url=public_url.rstrip("/") if public_url else None,
+        public_url=public_url,
         authenticator=authenticator,
         bodies=BodyReader(),
         submits=submits,
@@ -120,7 +126,10 @@ def build_api(
         bulk_actions=BulkActions(store, actions),
         predictions=Predictions(store, catalog, estimates),
         thumbnails=Thumbnails(store, blobs),
+        storage=StorageReports(store, signed_files, retention_seconds=retention_seconds),
+        diagnose=diagnose,
     )
+    app.state.v1_feeds = Feeds.of(app.state.v1, statuses, public_url=public_url)
     app.router.routes += v1.ROUTES
     health = Health(store, blobs, throttle, version=version)
     app.router.routes += operations_routes(store, health=health, metrics=metrics, signed_files=signed_files)
@@ -132,13 +141,14 @@ def build_api(
 def close_streams(app: FastAPI) -> None:
     """End every open stream and refuse new ones, before the server stops."""
     app.state.dependencies.status_feed.close()
+    app.state.v1_feeds.close()
 
 
 def _new_app(public_url: str | None, version: str) -> FastAPI:
     return FastAPIOffline(  # serves the page at /docs without access to the internet
         docs_url=None,
         redoc_url=None,
-        servers=[{"url": public_url.rstrip("/")}] if public_url else None,
+        servers=[{"url": public_url}] if public_url else None,
         title="Pipelet",
         version=version,
         description=openapi.ABOUT,

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -93,6 +94,9 @@ class DiskBlobStore:
 
     async def delete(self, key: str) -> None:
         await self._change(partial(self._path(key).unlink, missing_ok=True))
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self._folder).free
 
     async def check(self) -> None:
         await self._change(self._probe_write)

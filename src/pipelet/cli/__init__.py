@@ -30,6 +30,7 @@ _COMMANDS = {
     "login": (f"{_OPERATOR}.login:login", "Print a link that signs a browser in."),
     "audit": (f"{_OPERATOR}.audit:audit", "List who did what."),
     "queue": (f"{_OPERATOR}.queue:app", "Show the queue, and change its order."),
+    "usage": (f"{_OPERATOR}.usage:usage", "Show what users, keys and apps have cost."),
     "webhooks": (f"{_OPERATOR}.webhooks:app", "List webhook deliveries, replay them, and rotate the signing keys."),
     "worker": (f"{_OPERATOR}.worker:worker", "Run one worker, such as on another machine."),
     "fleet": (f"{_OPERATOR}.fleet:fleet", "Scale workers over the machines of a Ray cluster."),

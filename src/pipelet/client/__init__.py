@@ -10,7 +10,8 @@ What it returns and raises is in `client_types`.
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -174,6 +175,22 @@ class Client(Connection):
         """Save all files under their own names, each whole or not at all. A taken name gets a number: `a-2.png`."""
         folder.mkdir(parents=True, exist_ok=True)
         return [self._with_retry(lambda file=file: self._fetch(file, folder)) for file in result.files]  # type: ignore[misc]
+
+    def usage(
+        self, *, first: date | None = None, last: date | None = None, by: Sequence[str] = ("day", "app")
+    ) -> Mapping[str, Any]:
+        """Return what the user's requests cost, as the service sends it: `items`, and their `total`.
+
+        Args:
+            first, last: UTC days, both included; by default the last 30 days.
+            by: any of `day`, `user`, `key` and `app`.
+
+        Raises:
+            ValidationError, ServiceUnavailable, AuthenticationError.
+        """
+        given = {"from": first, "to": last, "by": ",".join(by)}
+        query = {name: str(value) for name, value in given.items() if value is not None}
+        return self._own(self._with_retry(lambda: self._send("GET", "/api/v1/usage", params=query)))
 
     def health(self) -> Health:
         """Return the health of the service; with a key, it has details."""

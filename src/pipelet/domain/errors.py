@@ -64,6 +64,10 @@ class CountDiffers(PipeletError):
         self.found = found
 
 
+class InvalidQuery(PipeletError):
+    """A report was asked for that there cannot be; the message says how to ask."""
+
+
 class IdempotencyKeyReused(PipeletError):
     """The key was sent before with another input.
 

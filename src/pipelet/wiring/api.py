@@ -19,6 +19,7 @@ from pipelet.domain.ports.store import Store
 from pipelet.outbound import is_allowed_address, public_only_client
 from pipelet.services.accounts.maintenance import AccountMaintenance
 from pipelet.services.input_images.fetch import HttpClients
+from pipelet.services.queue.diagnosis import Diagnose
 from pipelet.settings import Settings
 from pipelet.settings.aws import AwsSettings
 from pipelet.wiring.blobs import proxy_for_bucket
@@ -46,6 +47,7 @@ def build_api(
     blobs: BlobStore,
     catalog: Catalog,
     http_clients: HttpClients | None = None,
+    diagnose: Diagnose | None = None,
 ) -> Api:
     app = api_app.build_api(
         store=store,
@@ -60,6 +62,7 @@ def build_api(
         retention_seconds=settings.retention_days * 86400,
         access_log=settings.access_log,
         ui_over_http=settings.ui_over_http,
+        diagnose=diagnose,
         version=__version__,
     )
     maintenance = AccountMaintenance(store, app.state.dependencies.authenticator, app.state.sessions)

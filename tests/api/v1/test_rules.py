@@ -32,7 +32,8 @@ async def test_every_route_needs_a_key(service: Service, method: str, path: str)
 async def test_no_route_has_cors(service: Service, method: str, path: str) -> None:
     """A page of another origin gets no headers that let it read the response, and nothing is stored by caches."""
     origin = {"Origin": "https://evil.example"}
-    response = await service.client.request(method, path, headers=origin)
+    # A stream would not end, and has the same headers without its body.
+    response = await service.client.request("HEAD" if path.endswith("/stream") else method, path, headers=origin)
     preflight = await service.client.options(path, headers=origin | {"Access-Control-Request-Method": method})
 
     assert not [name for each in (response, preflight) for name in each.headers if name.startswith("access-control")]

@@ -41,10 +41,10 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 def on_postgresql(machine: type[StoreMachine], server: Server) -> type[StoreMachine]:
-    """Return the machine on PostgreSQL, with a new database for each run."""
+    """Return the machine on PostgreSQL, with an empty database for each run."""
 
     class OnPostgreSQL(machine):  # type: ignore[misc, valid-type]
         def open_store(self) -> AbstractAsyncContextManager[Store]:
-            return databases.new_postgres(server)()
+            return self.exits.enter_context(databases.lent_postgres(server))()
 
     return OnPostgreSQL

@@ -4,8 +4,8 @@ A server process imports Pipelet once. For each command it forks a child, which 
 and open files and calls `main()` as `python -m pipelet` does. Signals, exit codes, the entries in /proc and the end of
 the interpreter are those of any process. Commands that change how Python starts get an interpreter of their own.
 
-A second server is forked from the first when it is first needed. It imports torch and diffusers, which takes an engine
-with a real model longer than everything after that.
+More servers are forked from the first when they are first needed. One imports torch and diffusers, which takes an
+engine with a real model longer than everything after that. One imports the tests: workers of pytest are its children.
 """
 
 import atexit
@@ -28,8 +28,13 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[3]
 PATH = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)])
 ADDRESS = "TESTS_FORK_SERVER"
-"""Environment variable: the path of the server's socket."""
+"""Environment variable: the folder of the servers' sockets."""
+COLLECTED = "TESTS_FORK_COLLECTED"
+"""Environment variable: command line of pytest, as JSON, that names the tests to be imported by a server for them."""
 PADDING = "TESTS_FORK_SERVERPADDING"
+PLAIN, TORCH, TESTS, TORCH_TESTS = "plain", "torch", "tests", "torch-tests"
+PARENTS = {PLAIN: None, TORCH: PLAIN, TESTS: PLAIN, TORCH_TESTS: TORCH}
+"""Kinds of servers, each with that from which it is forked when it is first needed."""
 NUMBER = struct.Struct("i")
 _HARMLESS = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARYPATH")
 _DIED = "The server of forked processes has died."
@@ -125,15 +130,16 @@ def fork(
     content = {"command": list(command), "cwd": cwd, "env": dict(env), "numbers": list(files)}
     message = json.dumps(content).encode()
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(_with_torch(address()) if with_torch else address())
+    connection.connect(_path(TORCH if with_torch else PLAIN))
     socket.send_fds(connection, [NUMBER.pack(len(message))], list(files.values()))
     connection.sendall(message)
     return Forked(connection)
 
 
-def python(*, with_torch: bool = False) -> str:
-    """The command that takes the place of `python` where a library starts it."""
-    path = _with_torch(address()) if with_torch else address()
+def python(tests: Sequence[str], *, with_torch: bool = False) -> str:
+    """The command that takes the place of `python` where pytest starts its workers, which are to run these tests."""
+    os.environ[COLLECTED] = json.dumps(list(tests))
+    path = _path(TORCH_TESTS if with_torch else TESTS)
     return f"{sys.executable} -S -E {Path(__file__).with_name('launcher.py')} {path}"
 
 
@@ -144,12 +150,11 @@ def _needs_an_interpreter(env: Mapping[str, str]) -> bool:
 
 
 def address() -> str:
-    """Of the server, which is started where there is none, and lives as long as the process that started it."""
+    """Of the servers, which are started where there are none, and live as long as the process that started them."""
     if ADDRESS not in os.environ:
         folder = tempfile.mkdtemp(prefix="pipelet-forks-")
-        path = f"{folder}/socket"
-        with _listen(path) as listener, _listen(_with_torch(path)) as torch_listener:
-            files = listener.fileno(), torch_listener.fileno()
+        with contextlib.ExitStack() as listeners:
+            files = [listeners.enter_context(_listen(f"{folder}/{kind}")).fileno() for kind in PARENTS]
             room = "x" * 4000
             server = subprocess.Popen(
                 [sys.executable, "-m", f"{__name__}.server", *map(str, files), room],
@@ -157,7 +162,7 @@ def address() -> str:
                 pass_fds=files,
                 stdin=subprocess.PIPE,
             )
-        os.environ[ADDRESS] = path
+        os.environ[ADDRESS] = folder
 
         def stop() -> None:
             server.communicate()  # the end of its input ends it
@@ -167,8 +172,9 @@ def address() -> str:
     return os.environ[ADDRESS]
 
 
-def _with_torch(path: str) -> str:
-    return f"{path}-torch"
+def _path(kind: str) -> str:
+    """Of the socket of a server."""
+    return f"{address()}/{kind}"
 
 
 def _listen(path: str) -> socket.socket:

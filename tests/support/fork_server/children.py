@@ -7,7 +7,9 @@ time that a new interpreter imports is saved. `COLD` in the environment of a pro
 import asyncio
 import contextlib
 import os
+import subprocess
 import sys
+import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,8 +19,9 @@ from tests.support import fork_server
 COLD = "TESTS_START_COLD"
 """Environment variable: what is started with it gets a new interpreter."""
 WITH_TORCH = "TESTS_FORK_WITH_TORCH"
-"""Environment variable: engines that are started with it are going to need torch and diffusers."""
+"""Environment variable: engines that are started with it, and imports that are tried, need torch and diffusers."""
 _start_cold = asyncio.create_subprocess_exec
+_run_cold = subprocess.run
 
 
 class ForkedChild:
@@ -60,6 +63,7 @@ class ForkedChild:
 def install() -> None:
     """From now on, in this process."""
     asyncio.create_subprocess_exec = _start  # type: ignore[assignment]
+    subprocess.run = _run  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -70,12 +74,27 @@ def installed() -> Iterator[None]:
         yield
     finally:
         asyncio.create_subprocess_exec = _start_cold
+        subprocess.run = _run_cold
 
 
 async def _start(program: str, *command: str, **how: Any) -> ForkedChild | asyncio.subprocess.Process:
     if _can_be_forked(program, command, how.get("env") or os.environ):
         return await _fork(command, **how)
     return await _start_cold(program, *command, **how)
+
+
+def _run(command: Sequence[str], **how: Any) -> subprocess.CompletedProcess[Any]:
+    """Fork what `doctor` tries to import, where that is torch."""
+    program, *arguments = command
+    if program != sys.executable or "-c" not in arguments or WITH_TORCH not in how.get("env", {}):
+        return _run_cold(command, **how)
+    with open(os.devnull) as nothing, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        files = {0: nothing.fileno(), 1: out.fileno(), 2: errors.fileno()}
+        process = fork_server.fork(arguments, cwd=os.getcwd(), env=how["env"], files=files, with_torch=True)
+        code = process.wait(how["timeout"])
+        out.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(command, code, out.read(), errors.read())
 
 
 async def _fork(

@@ -15,12 +15,23 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.support.fork_server import NUMBER, PADDING, PATH, children
+from tests.support.fork_server import (
+    COLLECTED,
+    NUMBER,
+    PADDING,
+    PARENTS,
+    PATH,
+    PLAIN,
+    TESTS,
+    TORCH,
+    TORCH_TESTS,
+    children,
+)
 
 _NOT_IMPORTED = ("__main__", "diffusers", "fleet", "env", "child", "otlp")
 """Parts of names of modules that run, or that import torch, ray or OpenTelemetry, which few commands need."""
@@ -65,6 +76,11 @@ def _build_an_api() -> None:
         store.close()
 
 
+def _import_plain() -> None:
+    _import_pipelet()
+    _build_an_api()
+
+
 def _import_torch() -> None:
     """Import all that an engine has imported once its model is loaded, for which a child loads one."""
     from pipelet.engine import child_pipes
@@ -86,6 +102,7 @@ def _import_torch() -> None:
     os.wait()
     os.environ.clear()  # torch has added to it
     os.environ.update(given)
+    _prepare_the_judge()
     assert 1 == len(os.listdir("/proc/self/task")), "no other thread would come along into forked processes"
 
 
@@ -101,14 +118,26 @@ def _prepare_the_judge() -> None:
 @contextlib.contextmanager
 def _no_output() -> Iterator[None]:
     """Libraries remark on each other."""
-    kept = os.dup(2)
+    kept = {file: os.dup(file) for file in (1, 2)}
     with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
+        for file in kept:
+            os.dup2(nothing.fileno(), file)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        for file, copy in kept.items():
+            os.dup2(copy, file)
+            os.close(copy)
+
+
+def _import_tests() -> None:
+    """Import pytest and the files of tests, as pytest does it: its workers find all that, and collect in less time."""
+    _spare_from_rewriting("anyio")
+    import pytest
+
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    pytest.main(["--collect-only", "-p", "no:cacheprovider", *json.loads(os.environ[COLLECTED])])
+    assert 1 == len(os.listdir("/proc/self/task")), "no other thread would come along into forked processes"
 
 
 def _load_demo_model() -> list[str]:
@@ -122,29 +151,35 @@ def _load_demo_model() -> list[str]:
     return list(sys.modules)
 
 
-def _next_command(listener: socket.socket, torch_listener: socket.socket | None = None) -> dict[str, Any] | None:
-    """Serve. Return in forked children: in that of a command with it, in that which is to import torch with None.
+def _next_command(listener: socket.socket, offspring: Mapping[str, socket.socket]) -> dict[str, Any] | str:
+    """Serve. Return in forked children: in that of a command with it, in that which is to be a server with its kind.
 
     The server itself exits at the end of its input.
+
+    Args:
+        offspring: where servers listen that are forked from this one, or from such, when they are first needed.
     """
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         selector.register(sys.stdin, selectors.EVENT_READ)
-        if torch_listener:
-            selector.register(torch_listener, selectors.EVENT_READ)
+        for kind, other in offspring.items():
+            child = kind if (parent := PARENTS[kind]) not in offspring else parent
+            selector.register(other, selectors.EVENT_READ, data=child)
         while True:
             for key, _ in selector.select():
+                if isinstance(key.data, str):
+                    if os.fork() == 0:
+                        return key.data
+                    for kind in (key.data, *(kind for kind, parent in PARENTS.items() if parent == key.data)):
+                        selector.unregister(offspring[kind])
+                        offspring[kind].close()
+                    break  # the other listener of the same server may be among what was selected
                 if key.data:
                     selector.unregister(key.fd)
                     os.close(key.fd)
                     _report(*key.data)
                 elif key.fileobj is sys.stdin:
                     os._exit(0)
-                elif key.fileobj is torch_listener:
-                    if os.fork() == 0:
-                        return None
-                    selector.unregister(torch_listener)
-                    torch_listener.close()
                 else:
                     connection, _ = listener.accept()
                     command = _receive(connection)
@@ -155,6 +190,22 @@ def _next_command(listener: socket.socket, torch_listener: socket.socket | None 
                     for file in command["files"]:
                         os.close(file)
                     selector.register(os.pidfd_open(pid), selectors.EVENT_READ, data=(pid, connection))
+
+
+def _quietly(prepare: Callable[[], None]) -> Callable[[], None]:
+    def prepare_quietly() -> None:
+        with _no_output():
+            prepare()
+
+    return prepare_quietly
+
+
+_PREPARATIONS = {
+    PLAIN: _import_plain,
+    TORCH: _quietly(_import_torch),
+    TESTS: _quietly(_import_tests),
+    TORCH_TESTS: _quietly(_import_tests),
+}
 
 
 def _receive(connection: socket.socket) -> dict[str, Any]:
@@ -192,7 +243,7 @@ def _become(command: Mapping[str, Any], own_path: Sequence[str]) -> None:
     if kind == "-m":
         children.install()
         runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:  # a worker of pytest
+    else:  # a worker of pytest, or an import that is tried
         _spare_from_rewriting("anyio")
         sys.modules["__main__"] = main = ModuleType("__main__")
         exec(what, vars(main))  # noqa: S102
@@ -241,28 +292,29 @@ def _show(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         ctypes.memmove(start_, content.ljust(size, b"\0"), size)
 
 
-def _serve(listener: socket.socket, torch_listener: socket.socket) -> dict[str, Any]:
+def _serve(listeners: Mapping[str, socket.socket]) -> dict[str, Any]:
     """Return in the child of each command."""
-    _import_pipelet()
-    _build_an_api()
-    gc.freeze()  # else the end of each child would walk through all of it
-    command = _next_command(listener, torch_listener)
-    if command is None:
-        listener.close()
-        with _no_output():
-            _import_torch()
-            _prepare_the_judge()
+    offspring = dict(listeners)
+    kind = PLAIN
+    while True:
+        listener = offspring.pop(kind)
+        _PREPARATIONS[kind]()
         gc.collect()
-        gc.freeze()
-        command = _next_command(torch_listener)
-        assert command
-    return command
+        gc.freeze()  # else each child would walk through all of it, at least at its end
+        command = _next_command(listener, offspring)
+        listener.close()
+        if not isinstance(command, str):
+            return command
+        offspring = {each: other for each, other in offspring.items() if PARENTS[each] == command or each == command}
+        kind = command
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, which then end the server
     del os.environ[PADDING]
     path = [entry for entry in sys.path[1:] if entry not in PATH.split(os.pathsep)]
-    with socket.socket(fileno=int(sys.argv[1])) as plain, socket.socket(fileno=int(sys.argv[2])) as torch:
-        wanted = _serve(plain, torch)
+    listeners = {kind: socket.socket(fileno=int(file)) for kind, file in zip(PARENTS, sys.argv[1:], strict=False)}
+    wanted = _serve(listeners)
+    for each in listeners.values():
+        each.close()
     _become(wanted, path)

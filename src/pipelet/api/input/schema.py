@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -80,6 +81,7 @@ EDIT_EXAMPLE: dict[str, Any] = {
 """Example of an edit, with one image, which every model takes."""
 
 
+@cache
 def input_model(app: App, model: ModelConfig) -> InputModel:
     """The input schema of an app.
 

@@ -11,7 +11,9 @@ from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.audit import ContentReads
 from pipelet.services.accounts.failed_logins import FailedLogins
 from pipelet.services.accounts.sessions import Sessions
+from pipelet.services.queue.diagnosis import Diagnose
 from pipelet.services.queue.estimates import Estimates
+from pipelet.services.queue.storage import StorageReports
 from pipelet.services.requests.actions import RequestActions
 from pipelet.services.requests.bulk import BulkActions
 from pipelet.services.requests.lists import RequestLists
@@ -42,6 +44,9 @@ class Services:
     bulk_actions: BulkActions
     predictions: Predictions
     thumbnails: Thumbnails
+    storage: StorageReports
+    diagnose: Diagnose | None
+    """None in a process that was not started by a command."""
 
 
 def get_services(request: Request) -> Services:

@@ -110,7 +110,7 @@ def _names_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
         field = model.model_fields.get(str(part))
         inner = None if field is None else _model_of(field)
         model = inner or model
-    return sorted(model.model_fields)
+    return sorted(field.alias or name for name, field in model.model_fields.items())
 
 
 def _model_of(field: FieldInfo) -> type[BaseModel] | None:

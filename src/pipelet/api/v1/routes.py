@@ -8,10 +8,17 @@ from pipelet.api.v1.apps import list_apps
 from pipelet.api.v1.description import describe_routes
 from pipelet.api.v1.operate import audit, keys, queue, webhooks
 from pipelet.api.v1.operate import operations as operating
+from pipelet.api.v1.operate.doctor import DOCTOR, show_doctor
+from pipelet.api.v1.operate.failures import FAILURES, show_failures
+from pipelet.api.v1.operate.overview import OVERVIEW, show_overview
+from pipelet.api.v1.operate.series import SERIES, show_series
+from pipelet.api.v1.operate.storage import STORAGE, show_storage
 from pipelet.api.v1.requests import changes, files, operations, reads, submit
 from pipelet.api.v1.routing import OpenRoute, Route
 from pipelet.api.v1.session import operations as of_session
 from pipelet.api.v1.session.handlers import show_session, sign_in, sign_out
+from pipelet.api.v1.streams import CHANGES, OVERVIEW_CHANGES, stream_changes, stream_overview
+from pipelet.api.v1.usage import USAGE, show_usage
 from pipelet.domain.accounts.scopes import Scope
 
 ROUTES: tuple[Route | OpenRoute, ...] = (
@@ -63,6 +70,16 @@ ROUTES: tuple[Route | OpenRoute, ...] = (
     # Apps
     Route("GET", "/api/v1/apps", list_apps.list_apps, Scope.GENERATE, list_apps.LIST),
     Route("POST", "/api/v1/estimate", submit.estimate_request, Scope.GENERATE, operations.ESTIMATE),
+    Route("GET", "/api/v1/stream", stream_changes, Scope.GENERATE, CHANGES),
+    # Usage
+    Route("GET", "/api/v1/usage", show_usage, Scope.GENERATE, USAGE, or_scope=Scope.OBSERVE),
+    # Reports for operators
+    Route("GET", "/api/v1/operate/overview", show_overview, Scope.OBSERVE, OVERVIEW),
+    Route("GET", "/api/v1/operate/stream", stream_overview, Scope.OBSERVE, OVERVIEW_CHANGES),
+    Route("GET", "/api/v1/operate/series", show_series, Scope.OBSERVE, SERIES),
+    Route("GET", "/api/v1/operate/failures", show_failures, Scope.OBSERVE, FAILURES),
+    Route("GET", "/api/v1/operate/storage", show_storage, Scope.OBSERVE, STORAGE),
+    Route("GET", "/api/v1/operate/doctor", show_doctor, Scope.OBSERVE, DOCTOR),
 )
 
 

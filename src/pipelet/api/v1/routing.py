@@ -15,7 +15,7 @@ from pipelet.api.v1.dependencies import get_services
 from pipelet.api.v1.description import V1Operation
 from pipelet.api.v1.session.browser_rules import require_known_host, require_own_page
 from pipelet.domain.accounts.scopes import Scope
-from pipelet.domain.errors import AuthenticationError, NotFound, NotPossible, PipeletError, RefusedKey
+from pipelet.domain.errors import AuthenticationError, InvalidQuery, NotFound, NotPossible, PipeletError, RefusedKey
 from pipelet.services.accounts.access import Caller
 
 V1Handler = Callable[[Request, Caller], Awaitable[Response]]
@@ -24,6 +24,7 @@ _PROBLEMS: Mapping[type[PipeletError], tuple[int, str]] = {
     AuthenticationError: (401, "unauthorized"),
     NotFound: (404, "not_found"),
     NotPossible: (409, "not_possible"),
+    InvalidQuery: (422, "value_error"),
 }
 """Status and `error_type` of errors that have no `error_type` in the queue routes."""
 
@@ -36,14 +37,24 @@ class Route(routing.Route):
     """
     Args:
         scope: what the key of the caller must have; None: any valid key.
+        or_scope: another scope that suffices.
         operation: what OpenAPI says.
     """
 
-    def __init__(self, method: str, path: str, handler: V1Handler, scope: Scope | None, operation: V1Operation) -> None:
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        handler: V1Handler,
+        scope: Scope | None,
+        operation: V1Operation,
+        *,
+        or_scope: Scope | None = None,
+    ) -> None:
         async def respond(request: Request) -> Response:
             try:
                 caller = await find_caller(request)
-                if scope is not None:
+                if scope is not None and not (or_scope is not None and caller.has(or_scope)):
                     caller.require(scope)
                 if any("\0" in str(value) for value in request.path_params.values()):
                     raise NotFound("Nothing here has a name with a NUL character.")  # no database stores it
@@ -54,6 +65,7 @@ class Route(routing.Route):
 
         super().__init__(method, path, respond, operation)
         self.scope = scope
+        self.or_scope = or_scope
 
 
 async def find_caller(request: Request) -> Caller:

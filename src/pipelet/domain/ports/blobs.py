@@ -37,3 +37,6 @@ class SignedFiles(Protocol):
             InvalidKey: the signature is not ours, or it has expired.
             NotFound: the file is gone.
         """
+
+    def free_bytes(self) -> int:
+        """Return how much room the disk has."""

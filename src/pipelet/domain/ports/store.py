@@ -18,9 +18,12 @@ from pipelet.domain.jobs.job import CancelResult, ClaimRequest, Job, JobRevision
 from pipelet.domain.jobs.outcome import Outcome
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
+from pipelet.domain.ports.changes import ChangeStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.outbox import Outbox
+from pipelet.domain.ports.reports import ReportStore
+from pipelet.domain.ports.usage import UsageStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +268,9 @@ class Store(Protocol):
     audit: AuditStore
     workers: WorkerStore
     outbox: Outbox
+    usage: UsageStore
+    reports: ReportStore
+    changes: ChangeStore
 
     async def check(self) -> None:
         """Check that the database can be read and written now.

@@ -51,9 +51,13 @@ class Overview:
     workers: list[WorkerState]
 
 
-async def load_overview(store: Store, catalog: Catalog) -> Overview:
-    """Read the queues of all served apps and of all apps with requests, and the live workers."""
-    now, estimates = store.clock.now(), Estimates(store, catalog)
+async def load_overview(store: Store, catalog: Catalog, *, now: float | None = None) -> Overview:
+    """Read the queues of all served apps and of all apps with requests, and the live workers.
+
+    Args:
+        now: what ages are counted to, in seconds since the epoch; the store's time by default.
+    """
+    now, estimates = store.clock.now() if now is None else now, Estimates(store, catalog)
     counts, paused = await store.queue.counts(), await store.queue.paused()
     completed = await store.queue.completed_since(now - 60 * RATE_MINUTES)
     queues = []

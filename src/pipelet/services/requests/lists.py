@@ -72,7 +72,7 @@ class RequestLists:
         found = [jobs[each] for each in ids if each in jobs]
         statuses = await self._statuses.load_many(found)
         # What has just started has no place in the queue.
-        views = [await self._view(caller, statuses.get(job.id) or JobStatus(job)) for job in found]
+        views = [await self.view(caller, statuses.get(job.id) or JobStatus(job)) for job in found]
         await self._note_reads(caller, views)
         return views
 
@@ -82,7 +82,7 @@ class RequestLists:
             NotFound: the request is unknown, has expired, or belongs to another user and the key cannot observe.
         """
         job = await self._statuses.get_job(request_id, user=None if caller.has(Scope.OBSERVE) else caller.user)
-        view = await self._view(caller, await self._statuses.load(job))
+        view = await self.view(caller, await self._statuses.load(job))
         await self._note_reads(caller, [view])
         return view
 
@@ -93,7 +93,8 @@ class RequestLists:
         """The status in one line."""
         return self._statuses.message(view.status)
 
-    async def _view(self, caller: Caller, status: JobStatus) -> RequestView:
+    async def view(self, caller: Caller, status: JobStatus) -> RequestView:
+        """A request as the caller may see it."""
         job = status.job
         is_own = job.user == caller.user
         return RequestView(

@@ -11,14 +11,18 @@ from contextlib import AbstractAsyncContextManager
 from pipelet.domain.database_url import name_of
 from pipelet.domain.errors import StoreError
 from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
+from pipelet.domain.ports.changes import ChangeStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.outbox import Outbox
+from pipelet.domain.ports.reports import ReportStore
 from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
+from pipelet.domain.ports.usage import UsageStore
 from pipelet.store import migrations
 from pipelet.store.accounts.api_keys import ApiKeys
 from pipelet.store.accounts.audit import Audit
 from pipelet.store.accounts.sessions import Sessions
+from pipelet.store.changes import Changes
 from pipelet.store.files import Files
 from pipelet.store.postgres import migrate
 from pipelet.store.postgres.connection import checks
@@ -31,7 +35,9 @@ from pipelet.store.postgres.jobs import PostgresJobs
 from pipelet.store.postgres.leases import PostgresLeases
 from pipelet.store.postgres.outbox import PostgresOutbox
 from pipelet.store.postgres.queue import PostgresQueue
+from pipelet.store.postgres.usage import PostgresUsage
 from pipelet.store.postgres.workers import PostgresWorkers
+from pipelet.store.reports import Reports
 
 _OLDEST_SERVER = 15
 _CHANGES_INTERVAL = 0.1
@@ -57,6 +63,9 @@ class PostgresStore:
         self.audit: AuditStore = Audit(queries)
         self.workers: WorkerStore = PostgresWorkers(queries)
         self.outbox: Outbox = PostgresOutbox(queries)
+        self.usage: UsageStore = PostgresUsage(queries)
+        self.reports: ReportStore = Reports(queries)
+        self.changes: ChangeStore = Changes(queries)
 
     async def check(self) -> None:
         await checks.require_setup(self._pool)

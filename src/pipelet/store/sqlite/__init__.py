@@ -12,15 +12,20 @@ from pathlib import Path
 from pipelet.domain.clock import SystemClock
 from pipelet.domain.errors import StoreError
 from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
+from pipelet.domain.ports.changes import ChangeStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.outbox import Outbox
+from pipelet.domain.ports.reports import ReportStore
 from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
+from pipelet.domain.ports.usage import UsageStore
 from pipelet.store import migrations
 from pipelet.store.accounts.api_keys import ApiKeys
 from pipelet.store.accounts.audit import Audit
 from pipelet.store.accounts.sessions import Sessions
+from pipelet.store.changes import Changes
 from pipelet.store.files import Files
+from pipelet.store.reports import Reports
 from pipelet.store.sqlite import migrate
 from pipelet.store.sqlite.connection.connect import connect, require_space, truncate_log
 from pipelet.store.sqlite.connection.group_commit import GroupCommit, explain
@@ -31,6 +36,7 @@ from pipelet.store.sqlite.jobs import SqliteJobs
 from pipelet.store.sqlite.leases import SqliteLeases
 from pipelet.store.sqlite.outbox import SqliteOutbox
 from pipelet.store.sqlite.queue import SqliteQueue
+from pipelet.store.sqlite.usage import SqliteUsage
 from pipelet.store.sqlite.workers import SqliteWorkers
 from pipelet.system.permissions import PRIVATE, Permissions
 
@@ -59,6 +65,9 @@ class SqliteStore:
         self.audit: AuditStore = Audit(queries)
         self.workers: WorkerStore = SqliteWorkers(queries)
         self.outbox: Outbox = SqliteOutbox(queries)
+        self.usage: UsageStore = SqliteUsage(queries)
+        self.reports: ReportStore = Reports(queries)
+        self.changes: ChangeStore = Changes(queries)
 
     async def check(self) -> None:
         require_space(self._path)

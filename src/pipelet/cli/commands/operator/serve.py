@@ -9,6 +9,7 @@ import shlex
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 import structlog
@@ -27,9 +28,14 @@ from pipelet.domain.ports.store import Store
 from pipelet.http_server.limits import Limits
 from pipelet.http_server.server import Server
 from pipelet.services.accounts.keys import has_key_for_keys
-from pipelet.services.accounts.maintenance import INTERVAL_SECONDS as ACCOUNTS_INTERVAL
+from pipelet.services.accounts.maintenance import INTERVAL_SECONDS as _ACCOUNTS_INTERVAL
 from pipelet.services.accounts.sessions import create_login_code
+from pipelet.services.queue.accounting import INTERVAL_SECONDS as _ACCOUNTING_INTERVAL
+from pipelet.services.queue.accounting import Accounting
+from pipelet.services.queue.diagnosis import Diagnosis
 from pipelet.services.queue.maintenance import INTERVAL_SECONDS
+from pipelet.services.queue.storage import INTERVAL_SECONDS as _STORAGE_INTERVAL
+from pipelet.services.queue.storage import sample_storage
 from pipelet.settings import Settings, local_url
 from pipelet.settings.addresses import networks
 from pipelet.wiring.api import build_api, open_http_clients
@@ -94,7 +100,14 @@ async def _serve(
         secret = await ensure_local_key(chosen, store)
         code = await _new_login_code(chosen, store)
         await ensure_webhook_keys(store)
-        api = build_api(chosen, store=store, blobs=blobs, catalog=catalog, http_clients=http_clients)
+        api = build_api(
+            chosen,
+            store=store,
+            blobs=blobs,
+            catalog=catalog,
+            http_clients=http_clients,
+            diagnose=partial(_diagnose, chosen),
+        )
         maintenance = build_maintenance(chosen, store=store, blobs=blobs)
         sender = build_sender(chosen, store=store, blobs=blobs, on_result=api.metrics.webhook_attempted)
         supervisor = build_supervisor(chosen, store=store)
@@ -108,7 +121,9 @@ async def _serve(
             run_periodically(INTERVAL_SECONDS, maintenance.requeue_expired, name="leases", expected=PipeletError),
             run_periodically(INTERVAL_SECONDS, maintenance.expire_overdue, name="deadlines", expected=PipeletError),
             run_periodically(_RETENTION_INTERVAL, maintenance.prune, name="retention", expected=PipeletError),
-            run_periodically(ACCOUNTS_INTERVAL, api.account_maintenance.run, name="accounts", expected=PipeletError),
+            run_periodically(_ACCOUNTS_INTERVAL, api.account_maintenance.run, name="accounts", expected=PipeletError),
+            run_periodically(_ACCOUNTING_INTERVAL, Accounting(store, catalog).run, name="usage", expected=PipeletError),
+            run_periodically(_STORAGE_INTERVAL, partial(sample_storage, store), name="storage", expected=PipeletError),
             run_periodically(_SENDER_RESTART_DELAY, sender.run, name="webhooks", expected=PipeletError),
         ]
         if metrics_listener is not None:
@@ -126,6 +141,12 @@ async def _serve(
                 async with asyncio.TaskGroup() as group:
                     group.create_task(server.serve(sockets=[listener]))
                     group.create_task(supervisor.run())
+
+
+async def _diagnose(chosen: Settings) -> Diagnosis:
+    from pipelet.cli.doctor.diagnose import diagnose  # few services are ever asked
+
+    return await diagnose(chosen)
 
 
 async def _serve_metrics(app: Starlette, listener: socket.socket) -> None:

@@ -38,6 +38,7 @@ class PostgresNotifier:
         self._interval = interval
         self._due = False
         self._sending: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         self._listeners: set[asyncio.Event] = set()
         self._listening: asyncio.Task[None] | None = None
         self._throttle = LogThrottle()
@@ -50,6 +51,7 @@ class PostgresNotifier:
 
     async def close(self) -> None:
         """Send the notification that is due, unless the database is unavailable."""
+        self._closing.set()
         if self._sending is not None:
             await asyncio.wait([self._sending], timeout=_CLOSE_SECONDS)
             await cancel_and_wait([self._sending])
@@ -62,7 +64,9 @@ class PostgresNotifier:
             except StoreError as error:  # listeners also poll
                 self._throttle.write(log.warning, "notifier.send_failed", reason=str(error))
             if self._interval:
-                await asyncio.sleep(self._interval)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._interval):
+                        await self._closing.wait()
 
     async def _execute(self, connection: Connection) -> None:
         await connection.execute(f"NOTIFY {self._channel}")

@@ -1,6 +1,6 @@
 """The queries of the shared store, run by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -17,6 +17,12 @@ async def fetch(connection: Connection, query: str, values: Mapping[str, Any]) -
     text, names = SQL[query]
     found: list[asyncpg.Record] = await connection.fetch(text, *(values[name] for name in names))
     return found
+
+
+async def write_rows(connection: Connection, query: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Run a query of a transaction once for each row of values, in one round trip."""
+    text, names = SQL[query]
+    await connection.executemany(text, [[values[name] for name in names] for values in rows])
 
 
 class PostgresQueries(queries.Queries):

@@ -1,0 +1,59 @@
+"""Failures: failed requests that are alike, counted."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from pipelet.domain.ports.reports import FailureCount
+from pipelet.domain.ports.store import Store
+
+DEFAULT_SECONDS = 24 * 3600.0
+MAX_REQUESTS = 5_000
+"""The newest failed requests that are looked at."""
+_MAX_MESSAGE_CHARS = 300
+_QUOTED = re.compile(
+    r"""(?<!\w)'.*'(?!\w) | (?<!\w)".*"(?!\w) | `.*` | “.*” | ‘.*’ | «.*» | „.*[“”]""", re.VERBOSE | re.DOTALL
+)
+"""From the first quotation mark to the last, as what is quoted may have some of its own."""
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    groups: list[FailureCount]
+    """The largest first."""
+    is_complete: bool
+    """False if more requests failed than were looked at."""
+
+
+async def load_failures(store: Store, *, since: float | None = None) -> Failures:
+    """Count the requests that failed after `since` (seconds since the epoch; a day ago by default), by app, error type,
+    message and worker. Messages are without what they quote of the input, and without numbers."""
+    begin = store.clock.now() - DEFAULT_SECONDS if since is None else since
+    found = await store.reports.failures(begin, MAX_REQUESTS)
+    groups = sorted(_merged(found), key=lambda group: (-group.requests, -group.last_seen_at))
+    return Failures(groups=groups, is_complete=sum(group.requests for group in groups) < MAX_REQUESTS)
+
+
+def without_input(message: str) -> str:
+    """Return an error message as requests with other inputs have it, too: `…` stands for quotes and numbers."""
+    return _NUMBER.sub("…", _QUOTED.sub("…", message))[:_MAX_MESSAGE_CHARS]
+
+
+def _merged(counts: Iterable[FailureCount]) -> Iterable[FailureCount]:
+    merged: dict[tuple[str, str, str, str | None], FailureCount] = {}
+    for count in counts:
+        message = without_input(count.message)
+        key = count.app, count.error_type, message, count.worker
+        known = merged.get(key)
+        if known is None:
+            merged[key] = replace(count, message=message)
+        else:
+            merged[key] = replace(
+                known,
+                requests=known.requests + count.requests,
+                first_submitted_at=min(known.first_submitted_at, count.first_submitted_at),
+                first_seen_at=min(known.first_seen_at, count.first_seen_at),
+                last_seen_at=max(known.last_seen_at, count.last_seen_at),
+            )
+    return merged.values()

@@ -1,0 +1,13 @@
+-- Differs from SQLite's in its functions for JSON.
+SELECT app, error_type, message, worker, COUNT(*) AS requests, MIN(submitted_at) AS first_submitted_at,
+       MIN(finished_at) AS first_seen_at, MAX(finished_at) AS last_seen_at
+FROM (
+  SELECT app, failure_kind AS error_type, worker, submitted_at, finished_at,
+         replace(replace(failure_message, spec::json ->> 'prompt', '…'),
+                 COALESCE(spec::json ->> 'negative_prompt', ''), '…') AS message
+  FROM job
+  WHERE state = 'failed' AND finished_at > :since
+  ORDER BY finished_at DESC
+  LIMIT :limit
+) AS recent
+GROUP BY app, error_type, message, worker

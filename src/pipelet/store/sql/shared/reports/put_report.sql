@@ -1,0 +1,1 @@
+UPDATE sampled_report SET sampled_at = :now, body = :body WHERE name = :name RETURNING name

@@ -1,0 +1,1 @@
+SELECT 1 AS found FROM usage_entry LIMIT 1

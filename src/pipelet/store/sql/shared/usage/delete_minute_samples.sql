@@ -1,0 +1,1 @@
+DELETE FROM minute_sample WHERE minute < :before OR minute > :after RETURNING minute

@@ -1,0 +1,1 @@
+SELECT * FROM minute_sample WHERE minute = :minute AND app = :app

@@ -1,0 +1,1 @@
+SELECT * FROM minute_sample WHERE minute >= :first AND minute < :end ORDER BY minute, app
