@@ -34,7 +34,8 @@ ALL = (
         "cancelling", "--requests 8 --side 512", f"--requests 1 --side 64 --backend {GRADIENT} --prompt sleep=0.02"
     ),
     Benchmark("throughput", "--turns 5 --seconds 0.5", "--turns 1 --seconds 0.05 --connections 2"),
-    Benchmark("depth", "--rows 20000 --samples 200 --levels 5", "--rows 100 --samples 2 --levels 5"),
+    Benchmark("fairness", "--hours 6 --workers 1", "--hours 0.2 --workers 1"),
+    Benchmark("depth", "--rows 20000 --samples 200", "--rows 100 --samples 2 --priorities 3"),
     Benchmark(
         "streams",
         "--streams 500 --dropped 1000 --seconds 8 --silent 6",

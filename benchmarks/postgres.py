@@ -5,9 +5,11 @@ A server of its own, that waits for the disk as any server does. `--rows 1000000
 
 import asyncio
 import contextlib
+import multiprocessing
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -16,11 +18,12 @@ from tests.support import databases
 from tests.support.jobs import APP, claim_request, make_job, success
 from tests.support.servers import postgres
 
-from benchmarks.lib import load
+from benchmarks.lib import load, orders
 from benchmarks.lib.service import scratch, serving
 from benchmarks.lib.table import Line, Ratio, in_us, load_now, median, percentile, show
 from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, new_secret
 from pipelet.domain.jobs.job import Job
+from pipelet.domain.jobs.queue_order import QueueOrder
 from pipelet.store import rows
 from pipelet.store.postgres import PostgresStore, open_postgres
 from pipelet.store.postgres.connection.queries import SQL
@@ -29,13 +32,9 @@ _MOST_TIMES = 2.0
 _SUBMITTERS = 16
 _CLAIMERS = 16
 _USER = "ann"
-_COUNT = """
-INSERT INTO queue_count
-SELECT app, level, priority, CASE level WHEN 0 THEN 0 ELSE seq >> level END AS block,
-       count(*), sum(steps), sum(megapixels), sum(megapixel_steps), sum(attention)
-FROM job CROSS JOIN (VALUES (0), (12), (8), (4)) AS levels (level)
-GROUP BY app, level, priority, block
-"""
+_PROCESSES = 4
+_MIN_RATE = 0.65
+"""Submits per second of several processes to one level, against those in the order `fifo`."""
 
 
 def main(*, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: int = 5_000) -> None:
@@ -53,8 +52,12 @@ def main(*, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: 
     """
     before = load_now()
     with postgres.running(options="-c max_connections=200") as server, scratch() as folder:
-        urls = {name: databases.new_postgres_url(server) for name in ("commits", "empty", "deep", "churn")}
+        urls = {
+            name: databases.new_postgres_url(server) for name in ("commits", "empty", "deep", "churn", "fair", "fifo")
+        }
         lines = asyncio.run(_commits(urls["commits"], seconds))
+        lines += _processes(urls["fair"], urls["fifo"], seconds)
+        lines += asyncio.run(orders.compare(lambda: databases.new_postgres_url(server), rows, samples))
         lines += asyncio.run(_depth(folder, urls["empty"], urls["deep"], rows, samples))
         lines += asyncio.run(_churn(urls["churn"], churn))
     show(f"PostgreSQL, {rows:,} queued in the deep queue", lines, load=before)
@@ -79,10 +82,42 @@ async def _commits(url: str, seconds: float) -> list[Line]:
     ]
 
 
+def _processes(fair_url: str, fifo_url: str, seconds: float) -> list[Line]:
+    """Processes of a user each submit to one level, in turns on a database of each order."""
+    asyncio.run(orders.set_order(fifo_url, QueueOrder.FIFO))
+    rates: dict[str, list[float]] = {fair_url: [], fifo_url: []}
+    with ProcessPoolExecutor(_PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for number in range(3):
+            for url in rates if number % 2 else reversed(rates):
+                done = pool.map(_submit_for, [url] * _PROCESSES, range(_PROCESSES), [seconds / 2] * _PROCESSES)
+                rates[url].append(sum(done) / (seconds / 2))
+    fair, fifo = (median(rates[url]) for url in (fair_url, fifo_url))
+    reference = f"{fair / fifo:.2f} times {fifo:,.0f}/s in the order fifo"
+    what, goal = f"submits of {_PROCESSES} processes to one level", f"≥ {_MIN_RATE:g} times"
+    ratio = Ratio(fair / fifo, higher_is_better=True)
+    return [Line(what, f"{fair:,.0f}/s", reference, goal, fair / fifo >= _MIN_RATE, ratio)]
+
+
+def _submit_for(url: str, number: int, seconds: float) -> int:
+    """Submit for so many seconds, eight at once. Returns how many."""
+
+    async def submit() -> int:
+        async with open_postgres(url, pool_size=8) as store:
+            return round(
+                seconds * await _rate([store], lambda store: store.jobs.submit(_job(f"user-{number}")), seconds)
+            )
+
+    return asyncio.run(submit())
+
+
+def _job(user: str) -> Job:
+    return replace(make_job(user=user), model="demo", turn_cost=3_000_000)
+
+
 async def _submit_and_wait(store: PostgresStore) -> None:
     """The road not taken."""
     text, names = SQL["submit_job"]
-    columns = rows.job_columns(make_job())
+    columns = rows.job_columns(_job(_USER))
     await store._pool.run_durable(lambda connection: connection.fetch(text, *(columns[name] for name in names)))
 
 
@@ -177,7 +212,7 @@ async def _fill(url: str, count: int) -> float:
             for number in range(start, min(start + 50_000, count))
         ]
         await connection.copy_records_to_table("job", records=batch, columns=names)
-    await connection.execute(_COUNT)
+    await connection.execute("SELECT queue_run_rebuild()")
     await connection.execute("VACUUM ANALYZE")
     await connection.close()
     return time.perf_counter() - began
@@ -217,7 +252,7 @@ async def _claim_and_submit(store: PostgresStore) -> None:
 
 async def _vacuum(connection: asyncpg.Connection) -> None:
     while True:
-        await connection.execute("VACUUM job, queue_count")
+        await connection.execute("VACUUM job, queue_run")
         await asyncio.sleep(0.2)
 
 

@@ -27,6 +27,8 @@ from tests.support.jobs import APP, EDIT, FakeClock
 OF_EDITS = [f"/fal/queue/{EDIT}", f"/fal/run/{EDIT}"]
 RUN = f"/fal/run/{APP}"
 """Not called here: what is accepted waits for a worker. It takes what a submit takes, and responds as a result does."""
+KEYED = [route for route in ROUTES if isinstance(route, Route) and not route.path.endswith("/stream")]
+"""Routes of `/api/v1` for callers with a key; a stream would not end."""
 SECRET = "pk_" + "s" * 43
 EXAMPLES = settings().max_examples * 15 // 100
 """Of each operation: see `HYPOTHESIS_PROFILE` in CONTRIBUTING.md."""
@@ -85,17 +87,14 @@ def test_as_described(described: Described, number: int, mode: GenerationMode) -
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-@pytest.mark.parametrize(
-    "route",
-    [route for route in ROUTES if not route.path.endswith("/stream")],  # a stream does not end
-    ids=lambda route: f"{route.method} {route.path}",
-)
+@pytest.mark.parametrize("route", KEYED, ids=lambda route: f"{route.method} {route.path}")
 def test_our_own_api_is_as_described(described: Described, route: Route, mode: GenerationMode) -> None:
     """Every route of `/api/v1` accepts and refuses what the document says, with a response that it lists."""
     [operation] = [
         each for each in described.operations if (each.method.upper(), each.path) == (route.method, route.path)
     ]
-    if mode is GenerationMode.POSITIVE or operation.body or operation.query or operation.path_parameters:
+    may_be_wrong = operation.body or operation.query or "{request_id}" in route.path
+    if mode is GenerationMode.POSITIVE or may_be_wrong:  # any text may be the name of an app or a worker
         described.hold(operation, mode)
 
 

@@ -28,6 +28,7 @@ def row(spec: dict[str, Any], **columns: Any) -> dict[str, Any]:
         ),
         **known,
         "seq": 1,
+        "turn": 0,
         "state": "failed",
         "attempt": 1,
         "tasks_done": 0,

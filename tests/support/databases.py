@@ -85,10 +85,11 @@ BEGIN
     WHERE datname = current_database() AND pid <> pg_backend_pid();
   SELECT string_agg(oid::regclass::text, ', ') INTO used FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
-      AND relname <> 'schema_migration' AND pg_relation_size(oid) > 0;
+      AND relname NOT IN ('schema_migration', 'queue_order') AND pg_relation_size(oid) > 0;
   IF used IS NOT NULL THEN
     EXECUTE 'TRUNCATE ' || used || ' CASCADE';
   END IF;
+  UPDATE queue_order SET name = 'fair', fifo_turn = 0;
   PERFORM setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
     FROM pg_sequences WHERE last_value IS NOT NULL;
 END $$

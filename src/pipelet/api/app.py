@@ -108,12 +108,11 @@ def build_api(
     )
     _add_fal(app, catalog, is_allowed_address)
     sessions = app.state.sessions = Sessions(store.sessions, store.api_keys, authenticator, clock)
-    content_reads = ContentReads(store.audit, clock)
     accounts = Accounts(
         sessions=sessions,
         cookie=SessionCookie(public_url, over_http=ui_over_http),
         failed_logins=FailedLogins(),
-        content_reads=content_reads,
+        content_reads=ContentReads(store.audit, clock),
     )
     actions = RequestActions(store, blobs, catalog)
     app.state.v1 = Services(
@@ -121,7 +120,7 @@ def build_api(
         catalog=catalog,
         accounts=accounts,
         estimates=estimates,
-        request_lists=RequestLists(store, statuses, content_reads, retention_seconds=retention_seconds),
+        request_lists=RequestLists(store, statuses, retention_seconds=retention_seconds),
         request_actions=actions,
         bulk_actions=BulkActions(store, actions),
         predictions=Predictions(store, catalog, estimates),

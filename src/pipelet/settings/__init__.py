@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         None, description="A file in the format of `catalog.toml` whose entries are merged over the built-in ones."
     )
     device: str = Field("auto", description="Device that the model runs on: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
+    queue_order: Literal["fair", "fifo"] = Field(
+        "fair",
+        description="Order of the queue in a new database: `fair`: within a priority, users take turns; `fifo`: first "
+        "come, first served. `pipelet queue order` changes that of an existing one.",
+    )
     lease_seconds: Seconds = Field(
         15, description="A request goes back to the queue when its worker sends no heartbeat for this many seconds."
     )

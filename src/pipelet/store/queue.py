@@ -1,24 +1,43 @@
 """The queue: positions, running jobs, counts, and the operator's control."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pipelet.domain.accounts.api_keys import queued_quota_exceeded
 from pipelet.domain.capacity.cost_model import WorkAhead
 from pipelet.domain.capacity.forecast import RunningJob
 from pipelet.domain.errors import QuotaExceeded
-from pipelet.domain.jobs.job import Job
+from pipelet.domain.jobs.job import MIN_PRIORITY, Job
+from pipelet.domain.jobs.queue_order import AccountId, Arrival, QueueOrder
 from pipelet.domain.ports.store import CompletedCounts, QueueCounts
 from pipelet.store.queries import QUOTA_SCAN_LIMIT, DialectQueries, SmallStore
 from pipelet.store.rows import Row, progress_from, work_from
 
 
 class Queue(SmallStore[DialectQueries]):
-    """Implements `domain.ports.store.QueueStore`, except `work_ahead`, `work_ahead_many`, `move_to_front` and
+    """Implements `domain.ports.store.QueueStore`, except positions, `set_order`, `set_priority`, `move_to_front` and
     `cancel_queued`."""
 
     async def backlog(self, priority: int, apps: Sequence[str]) -> WorkAhead:
         [row] = await self._queries.all("backlog", apps=tuple(apps), priority=priority)
         return work_ahead_from(row)
+
+    async def order(self) -> QueueOrder:
+        [row] = await self._queries.all("get_order")
+        return QueueOrder(row["name"])
+
+    async def delete_idle_accounts(self, after: AccountId | None, limit: int) -> AccountId | None:
+        first = after or AccountId("", MIN_PRIORITY, "")
+        bounds = {"after_model": first.model, "after_priority": first.priority, "after_owner": first.user}
+        found = await self._queries.all("list_accounts", limit=limit, **bounds)
+        if not found:
+            await self._queries.write("delete_idle_clocks", {}, durable=False, notify_watchers=False)
+            return None
+        last = AccountId(found[-1]["model"], found[-1]["priority"], found[-1]["owner"])
+        if any(row["is_idle"] for row in found):
+            bounds |= {"last_model": last.model, "last_priority": last.priority, "last_owner": last.user}
+            await self._queries.write("delete_idle_accounts", bounds, durable=False, notify_watchers=False)
+        return last
 
     async def work_until_quota_frees(self, key_id: str, images: int, apps: Sequence[str]) -> WorkAhead | None:
         values = {"key_id": key_id, "images": images, "apps": tuple(apps), "scan_limit": QUOTA_SCAN_LIMIT}
@@ -66,6 +85,11 @@ class Queue(SmallStore[DialectQueries]):
 
     async def list_queued(self, *, user: str | None = None, key_id: str | None = None) -> list[str]:
         return [row["id"] for row in await self._queries.all("list_queued", user=user, key_id=key_id)]
+
+
+def arrival_columns(arrival: Arrival) -> dict[str, Any]:
+    """Return the parameters of `next_turn`; `user` is a reserved word of SQL."""
+    return {"app": arrival.app, "model": arrival.model, "priority": arrival.priority, "owner": arrival.user}
 
 
 def work_ahead_from(row: Row) -> WorkAhead:

@@ -56,6 +56,8 @@ def job_columns(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "app": job.app,
+        "model": job.model,
+        "turn_cost": job.turn_cost,
         "owner": job.user,
         "priority": job.priority,
         "spec": _spec_column(job.spec),

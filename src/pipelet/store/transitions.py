@@ -24,6 +24,7 @@ ORPHAN_GRACE = 600.0
 DEAD_WORKER_RETENTION = 3600.0
 """Seconds for which a worker that stopped reporting stays in the table."""
 STARTED_ENTRY = "Started, attempt %s."
+PRIORITY_ENTRY = "Priority changed from %s to %s."
 MOVED_ENTRY = "Moved to the front of the queue by the operator."
 _RESUBMIT = "Submit the request again."
 EXPIRED = Interrupted(Failure(FailureKind.WORKER_LOST, "The worker of this request was lost."), advice=_RESUBMIT)

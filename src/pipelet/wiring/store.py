@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from pipelet.domain.jobs.queue_order import QueueOrder
 from pipelet.domain.ports.store import Store
 from pipelet.settings import Settings
 from pipelet.store.migrations import HEAD
@@ -42,10 +43,10 @@ def migrate(settings: Settings) -> str:
         if settings.postgres_url:
             from pipelet.store.postgres.migrate import migrate_postgres
 
-            migrate_postgres(settings.postgres_url)
+            migrate_postgres(settings.postgres_url, order=QueueOrder(settings.queue_order))
         else:
             create_database_file(settings)
-            migrate_sqlite(settings.database_path)
+            migrate_sqlite(settings.database_path, order=QueueOrder(settings.queue_order))
     return HEAD
 
 

@@ -13,7 +13,8 @@ from tests.support.jobs import APP, EDIT
 
 
 async def test_a_list_says_where_each_request_is(service: Service) -> None:
-    """State, position and progress of each, newest first, with its input and without another user's."""
+    """State, position and progress of each, newest first, with its input and without another user's. Another user who
+    has just come goes first."""
     await service.heartbeat()
     ids = []
     for k in range(4):
@@ -29,7 +30,7 @@ async def test_a_list_says_where_each_request_is(service: Service) -> None:
 
     assert [second, first, running, done] == [each["id"] for each in found]
     assert ["queued", "queued", "running", "succeeded"] == [each["state"] for each in found]
-    assert [1, 0, None, None] == [each["position"] for each in found]
+    assert [2, 1, None, None] == [each["position"] for each in found]
     assert [None, None, {"done": 3, "total": 12}] == [each["progress"] for each in found[:3]]
     assert ["number 3", 3, APP, "ada"] == [
         found[0]["input"]["prompt"],
@@ -173,6 +174,8 @@ async def test_observing_shows_no_content(service: Service) -> None:
         assert [None] * 4 == [detail[name] for name in ("input", "images", "log", "input_images")]
         assert shows == bool((await get(service, LIST, key=key, user="*", q="SECRET owl"))["items"])
         assert [] == (await get(service, LIST, key=key, user="*", q="hidden"))["items"]
+    reads = [each.target for each in await service.store.audit.list_entries(10)]
+    assert [failed] == reads, "once in an hour, and none where nothing was shown"
     assert "a hidden owl" == (await get(service, f"{LIST}/{private}"))["input"]["prompt"]
 
 

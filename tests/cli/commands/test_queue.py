@@ -173,3 +173,16 @@ def test_it_works_on_a_shared_database_too(tmp_path: Path, postgres_server: Serv
     assert (0, 0) == (paused.returncode, shown.returncode), paused.stderr + shown.stderr
     assert "paused for" in shown.stdout
     assert "No worker is running" in shown.stdout
+
+
+def test_the_order_belongs_to_the_database(tmp_path: Path) -> None:
+    """The setting holds for a new database only; the command shows and changes the order of an existing one."""
+    pipelet("migrate", cwd=tmp_path, queue_order="fifo")
+    shown = pipelet("queue", "order", cwd=tmp_path, queue_order="fair")
+    changed = pipelet("queue", "order", "fair", cwd=tmp_path)
+    misspelt = pipelet("queue", "order", "lifo", cwd=tmp_path)
+
+    assert "fifo" == shown.stdout.strip()
+    assert "The order is fair" in changed.stdout
+    assert 0 != misspelt.returncode
+    assert "fair" in misspelt.stderr

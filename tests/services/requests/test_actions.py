@@ -146,6 +146,8 @@ async def test_a_flood_is_cancelled_in_one_call(
     result = await BulkActions(store, actions).cancel(operator, Selection(wanted=wanted, expect=23))
 
     assert BulkResult(done=23, skipped=0) == result
+    [entry] = await store.audit.list_entries(10)
+    assert ("requests.cancel", "user=flood", {"requests": 23}) == (entry.action, entry.target, entry.after)
     lease = await store.leases.claim(claim_request())
     assert lease is not None
     assert other.id == lease.job.id
@@ -165,10 +167,10 @@ async def test_too_many_are_refused(store: Store, actions: RequestActions, monke
 async def test_a_retry_belongs_to_the_key_that_asked(store: Store, actions: RequestActions) -> None:
     """A user's own retry counts against the key that made it; an operator's against that of the first request."""
     [job] = await submit(store, 1)
-    await actions.cancel(caller(), job.id)
+    assert await actions.cancel_job(caller(), job)
 
-    own = await store.jobs.get(await actions.retry(caller(), job.id))
-    by_operator = await store.jobs.get(await actions.retry(caller("op", Scope.OPERATE), job.id))
+    own = await store.jobs.get(await actions.retry_job(caller(), job))
+    by_operator = await store.jobs.get(await actions.retry_job(caller("op", Scope.OPERATE), job))
 
     assert own is not None
     assert by_operator is not None

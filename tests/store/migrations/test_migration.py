@@ -18,7 +18,7 @@ WAITS = "SELECT count(*) FROM pg_locks WHERE relation = 'file'::regclass AND NOT
 async def test_a_migration_that_meets_a_deadlock_is_retried(postgres_server: Server, tmp_path: Path) -> None:
     """If it and a working process wait for each other, and the database ends the migration, the process continues
     undisturbed and the database is migrated."""
-    url = databases.new_postgres_url(postgres_server)
+    url = await asyncio.to_thread(databases.new_postgres_url, postgres_server)
     working = await asyncpg.connect(url)
     # The session whose time is up first finds the deadlock, and is ended.
     await working.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET deadlock_timeout = '2s'")

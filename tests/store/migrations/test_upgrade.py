@@ -1,6 +1,6 @@
 """Processes of the version before that keep working while the database is migrated, and databases that are refused.
 
-These tests bring a migration of their own along, after the newest: it adds a column.
+These tests bring along the migration of a next version: it adds a column.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ def _postgres(url: str) -> Database:
 
 
 def with_next(folder: Path, script: str) -> Path:
-    """Return a folder of all migrations, and of a next one that runs `script`."""
+    """Return a folder of all migrations, and of one more that runs `script`."""
     copy = folder / "migrations"
     for dialect in ("sqlite", "postgresql"):
         shutil.copytree(migrations.FOLDER / dialect, copy / dialect)

@@ -13,9 +13,10 @@ from pipelet.api.v1.reading import read_query
 from pipelet.api.v1.schemas import Input, Output, Text
 from pipelet.domain.accounts.scopes import Scope
 from pipelet.services.accounts.access import Caller
-from pipelet.services.accounts.usage import DEFAULT_BY, load_usage, parse_fields, usage_csv, usage_document
+from pipelet.services.accounts.usage import DEFAULT_BY, FIELDS, load_usage, parse_fields, usage_csv, usage_document
 
 _CSV = "text/csv"
+_LIST_OF_FIELDS = rf"^(({'|'.join(FIELDS)})(,({'|'.join(FIELDS)}))*)?$"
 
 
 class UsageQuery(Input):
@@ -24,6 +25,7 @@ class UsageQuery(Input):
     by: Text = Field(
         ",".join(DEFAULT_BY),
         max_length=64,
+        json_schema_extra={"pattern": _LIST_OF_FIELDS},  # what does not match is refused with a better message
         description="What the figures are grouped by: any of `day`, `user`, `key` and `app`, separated by commas.",
     )
     user: Text | None = Field(None, max_length=256, description="Requests of this user only; needs `observe`.")

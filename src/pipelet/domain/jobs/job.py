@@ -49,13 +49,19 @@ class Job:
     user: str
     """Its owner. Other users may not see it, or learn that it exists."""
     priority: int
-    """Larger runs sooner; first come, first served within one value."""
+    """Larger runs sooner; within one value users take turns, or it is first come, first served: see `QueueOrder`."""
     spec: ImageSpec
     work: Work
     """Work of generating it, by the model at submit."""
     submitted_at: float
     estimated_seconds: float
     """Seconds from submit to result, as predicted at submit; compared with the real ones at the end."""
+    model: str = ""
+    """Catalog name of the model of its app at submit. Requests of one model wait for the same workers."""
+    turn_cost: int = 0
+    """Microseconds of device time that it is predicted to take: what its user is charged when users take turns."""
+    turn: int = 0
+    """Virtual time of its turn in microseconds, assigned by the store; `seq` decides between equal ones."""
     key_id: str | None = None
     """Id of the API key that submitted it; None where it is unknown."""
     is_limited: bool = False
@@ -109,6 +115,7 @@ class Job:
             start_deadline=None,
             submitted_at=now,
             seq=0,
+            turn=0,
             state=JobState.QUEUED,
             attempt=0,
             started_at=None,

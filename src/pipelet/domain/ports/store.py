@@ -17,6 +17,7 @@ from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import CancelResult, ClaimRequest, Job, JobRevision, Lease, LogEntry
 from pipelet.domain.jobs.outcome import Outcome
 from pipelet.domain.jobs.progress import Progress
+from pipelet.domain.jobs.queue_order import AccountId, Arrival, QueueOrder
 from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
 from pipelet.domain.ports.changes import ChangeStore
 from pipelet.domain.ports.clock import Clock
@@ -147,8 +148,11 @@ class QueueStore(Protocol):
     async def work_ahead_many(self, jobs: Sequence[Job], apps: Sequence[str]) -> dict[str, WorkAhead]:
         """As `work_ahead`, by id, in one query; jobs that are not queued any more are left out."""
 
+    async def work_ahead_of_new(self, arrival: Arrival, apps: Sequence[str]) -> WorkAhead:
+        """Return what would start before a request that arrived now, counting the apps that share its workers."""
+
     async def backlog(self, priority: int, apps: Sequence[str]) -> WorkAhead:
-        """Return what would start before a request of `priority` that arrived now."""
+        """Return what waits with `priority` or a higher one."""
 
     async def work_until_quota_frees(self, key_id: str, images: int, apps: Sequence[str]) -> WorkAhead | None:
         """Return what starts before `images` of the queued images of a key have started, or a lower bound if they are
@@ -177,6 +181,21 @@ class QueueStore(Protocol):
     async def paused(self) -> dict[str, float]:
         """Return the paused apps, and when each was paused."""
 
+    async def order(self) -> QueueOrder: ...
+
+    async def set_order(self, order: QueueOrder) -> None:
+        """Let requests that arrive from now on take their places by `order`, in all processes. Those that wait keep
+        theirs, before all that arrive in the order `fifo`."""
+
+    async def set_priority(self, job_id: str, priority: int, now: float) -> bool:
+        """Move a queued job to another priority, where it gets the turn of a request that arrives now. What its user
+        was charged for it moves along. Return False if it is not queued."""
+
+    async def delete_idle_accounts(self, after: AccountId | None, limit: int) -> AccountId | None:
+        """Examine the `limit` accounts after `after`, all from the first one if it is None, and delete those that no
+        turn depends on. Return the last one that was examined; None after the last of all: then the clocks without
+        accounts are deleted, too."""
+
     async def move_to_front(self, job_id: str, now: float) -> bool:
         """Put a queued job before all others that wait now. Return False if it is not queued."""
 
@@ -194,10 +213,11 @@ class LeaseStore(Protocol):
     """Claims of workers, and how their attempts end."""
 
     async def claim(self, want: ClaimRequest) -> Lease | None:
-        """Start the first queued job of the wanted apps: highest priority, then earliest arrival.
+        """Start the first queued job of the wanted apps: highest priority, then earliest turn, then earliest arrival.
 
-        It skips paused apps, the jobs that `want` excludes, jobs of a key that would then run more images than it may,
-        and jobs whose `start_deadline` has passed.
+        Turns of two models have nothing in common: of their first jobs, the one that arrived earlier starts. Skipped
+        are paused apps, the jobs that `want` excludes, jobs of a key that would then run more images than it may, and
+        jobs whose `start_deadline` has passed.
         """
 
     async def renew(self, lease: Lease, expires_at: float) -> bool:

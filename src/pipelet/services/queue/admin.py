@@ -11,6 +11,7 @@ from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import NotFound, NotPossible
 from pipelet.domain.ids import new_request_id
 from pipelet.domain.jobs.job import Job, JobState
+from pipelet.domain.jobs.queue_order import QueueOrder
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts import audit
 from pipelet.services.queue.estimates import Estimates
@@ -40,6 +41,16 @@ async def resume(store: Store, actor: Actor, app: str) -> None:
     if not await store.queue.resume(app):
         raise NotPossible(f"{app} is not paused.")
     await audit.record(store, actor, Action.RESUME_APP, app, before={"paused_at": paused_at})
+
+
+async def set_order(store: Store, actor: Actor, order: QueueOrder) -> None:
+    """Let requests that arrive from now on take their places by `order`; those that wait keep theirs."""
+    before = await store.queue.order()
+    await store.queue.set_order(order)
+    if before is not order:
+        await audit.record(
+            store, actor, Action.CHANGE_QUEUE_ORDER, "queue", before={"order": before}, after={"order": order}
+        )
 
 
 async def drain(store: Store, actor: Actor, worker: str) -> None:
@@ -130,9 +141,14 @@ async def queue_copy(store: Store, catalog: Catalog, request_id: str, *, key: Ap
     copy = job.clone_for_retry(new_request_id(), store.clock.now())
     if key is not None:
         copy = replace(copy, key_id=key.id, is_limited=key.has_limits)
-    backlog = await estimates.backlog(copy.app, copy.priority)
-    estimated_seconds = await estimates.estimated_seconds(copy.app, copy.spec, copy.work, backlog)
-    return (await store.jobs.submit(replace(copy, estimated_seconds=estimated_seconds))).id
+    ahead = await estimates.work_ahead_of_new(copy.app, copy.priority, copy.user)
+    copy = replace(
+        copy,
+        estimated_seconds=await estimates.estimated_seconds(copy.app, copy.spec, copy.work, ahead),
+        model=estimates.model_of(copy.app),
+        turn_cost=await estimates.turn_cost(copy.app, copy.work),
+    )
+    return (await store.jobs.submit(copy)).id
 
 
 async def get_job(store: Store, request_id: str) -> Job:

@@ -6,6 +6,7 @@ from pipelet.domain.capacity.forecast import LearnedCosts, QueueForecast, build_
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.generation.image import ImageSpec
 from pipelet.domain.jobs.job import MIN_PRIORITY, Job
+from pipelet.domain.jobs.queue_order import Arrival, turn_cost
 from pipelet.domain.ports.store import Store
 
 
@@ -20,6 +21,7 @@ class Estimates:
         self._sharing = {
             name: (name,) if app.model is None else catalog.apps_of(app.model) for name, app in catalog.apps.items()
         }
+        self._models = {name: app.model or "" for name, app in catalog.apps.items()}
         self._forecasts: dict[str, CachedValue[QueueForecast]] = {}
 
     def apps_sharing_workers(self, app: str) -> tuple[str, ...]:
@@ -30,18 +32,31 @@ class Estimates:
         """Whether a live worker starts requests of `app`."""
         return (await self._forecast(app)).is_served
 
-    async def backlog(self, app: str, priority: int) -> WorkAhead:
-        """The work that starts before a request of `priority` that arrives now."""
-        return await self._store.queue.backlog(priority, self.apps_sharing_workers(app))
+    def model_of(self, app: str) -> str:
+        """The catalog name of the model of `app`; empty where there is none."""
+        return self._models.get(app, "")
+
+    async def backlog(self, app: str) -> WorkAhead:
+        """All work that waits for the workers of `app`."""
+        return await self._store.queue.backlog(MIN_PRIORITY, self.apps_sharing_workers(app))
+
+    async def work_ahead_of_new(self, app: str, priority: int, user: str) -> WorkAhead:
+        """The work that starts before a request of `user` that arrives now."""
+        arrival = Arrival(app=app, model=self.model_of(app), priority=priority, user=user)
+        return await self._store.queue.work_ahead_of_new(arrival, self.apps_sharing_workers(app))
 
     async def work_ahead(self, job: Job) -> WorkAhead:
         """The work that starts before the queued `job`."""
         return await self._store.queue.work_ahead(job, self.apps_sharing_workers(job.app))
 
-    async def estimated_seconds(self, app: str, spec: ImageSpec, work: Work, backlog: WorkAhead) -> float:
-        """Seconds from submit to result of a request that arrives now behind `backlog` and takes `work` to generate."""
+    async def turn_cost(self, app: str, work: Work) -> int:
+        """What a request that takes `work` to generate costs its user's turn: microseconds of device time."""
+        return turn_cost((await self._forecast(app)).typical.generate.predict(work))
+
+    async def estimated_seconds(self, app: str, spec: ImageSpec, work: Work, ahead: WorkAhead) -> float:
+        """Seconds from submit to result of a request that arrives now behind `ahead` and takes `work` to generate."""
         forecast = await self._forecast(app)
-        return forecast.wait_seconds(backlog) + forecast.typical.service(work, spec_work(spec))
+        return forecast.wait_seconds(ahead) + forecast.typical.service(work, spec_work(spec))
 
     async def service_seconds(self, app: str, spec: ImageSpec, work: Work) -> float:
         """Seconds to generate and store a request that takes `work`, without its wait."""
@@ -50,7 +65,7 @@ class Estimates:
     async def seconds_until_all_started(self, app: str) -> float | None:
         """Seconds until every request that waits now has started; None if no live worker serves `app`."""
         forecast = await self._forecast(app)
-        return forecast.wait_seconds(await self.backlog(app, MIN_PRIORITY)) if forecast.is_served else None
+        return forecast.wait_seconds(await self.backlog(app)) if forecast.is_served else None
 
     async def seconds_until_quota_frees(self, app: str, key_id: str, images: int) -> float | None:
         """Seconds until that many queued images of the key may have started; None if they wait for other workers."""

@@ -57,6 +57,9 @@ class Maintenance:
             log.info("retention.jobs_deleted", requests=deleted)
         while await self._store.jobs.delete_idempotency_keys(now, _CHUNK_SIZE):
             pass
+        account = await self._store.queue.delete_idle_accounts(None, _CHUNK_SIZE)
+        while account is not None:
+            account = await self._store.queue.delete_idle_accounts(account, _CHUNK_SIZE)
         await self._delete_orphaned_files(now)
         await self._store.truncate_log()
 

@@ -15,7 +15,7 @@ _SAMPLE_SECONDS = 3600.0
 _NAME = "storage"
 _PAGE_SIZE = 500
 _PAUSE = 0.01
-"""Seconds between two pages, each of which takes some milliseconds."""
+"""Seconds between two pages; a page takes some milliseconds."""
 _MAX_USERS = 20
 _DAY = 86_400.0
 _AGES = (1, 7, 30)

@@ -1,4 +1,4 @@
-"""What callers do to requests that exist: cancel, retry, keep and delete, one or many."""
+"""What callers do to requests that exist: cancel, retry, keep and delete. `bulk.py` does it to many."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,39 +23,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RequestActions:
-    """Own requests, and with the scope `operate` those of all users, which the audit trail says.
-
-    The functions on jobs leave the audit trail to `record`, so that an act on many requests is one entry.
-    """
+    """Own requests, and with the scope `operate` those of all users."""
 
     store: Store
     blobs: BlobStore
     catalog: Catalog
-
-    async def cancel(self, caller: Caller, request_id: str) -> None:
-        """Cancel a queued request.
-
-        Raises:
-            NotFound, MissingScope: as `get_job_to_change`.
-            NotPossible: it has started or ended.
-        """
-        job = await get_job_to_change(self.store, caller, request_id)
-        if job.state.is_final or not await self.cancel_job(caller, job):
-            raise NotPossible(f"{job.id} has {'ended' if job.state.is_final else 'started'}, so it is not cancelled.")
-        await self.record(caller, Action.CANCEL_REQUESTS, job.id, others=job.user != caller.user)
-
-    async def retry(self, caller: Caller, request_id: str) -> str:
-        """Queue a copy of a failed or cancelled request, for the same user. Returns its id.
-
-        Raises:
-            NotFound, MissingScope: as `get_job_to_change`.
-            NotPossible: it did not fail, or its input is not stored.
-            QuotaExceeded, InputImagesExpired: as a submit.
-        """
-        job = await get_job_to_change(self.store, caller, request_id)
-        new_id = await self.retry_job(caller, job)
-        await self.record(caller, Action.RETRY_REQUESTS, job.id, others=job.user != caller.user)
-        return new_id
 
     async def keep(self, caller: Caller, request_id: str, kept: bool) -> None:
         """Keep a request from retention, or stop keeping it.
@@ -66,7 +38,9 @@ class RequestActions:
         job = await get_job_to_change(self.store, caller, request_id)
         if not await self.store.history.set_kept(job.id, kept):
             raise NotFound(NO_SUCH_REQUEST)
-        await self.record(caller, Action.KEEP_REQUESTS, job.id, others=job.user != caller.user)
+        if job.user != caller.user:
+            values = {"kept": job.kept}, {"kept": kept}
+            await audit.record(self.store, caller.actor, Action.KEEP_REQUEST, job.id, before=values[0], after=values[1])
         log.info("request.kept" if kept else "request.not_kept", request_id=job.id, user=job.user, by=caller.key.id)
 
     async def delete(self, caller: Caller, request_id: str) -> None:
@@ -85,16 +59,8 @@ class RequestActions:
                 )
             case DeleteResult.UNKNOWN:
                 raise NotFound(NO_SUCH_REQUEST)
-        await self.record(caller, Action.DELETE_REQUESTS, job.id, others=job.user != caller.user)
-
-    async def record(self, caller: Caller, action: Action, target: str, *, others: int) -> None:
-        """Add an act to the audit trail.
-
-        Args:
-            others: how many requests of other users it changed; an act on one's own leaves nothing.
-        """
-        if others:
-            await audit.record(self.store, caller.actor, action, target, after={"requests": int(others)})
+            case DeleteResult.DELETED if job.user != caller.user:
+                await audit.record(self.store, caller.actor, Action.DELETE_REQUESTS, job.id)
 
     async def cancel_job(self, caller: Caller, job: Job) -> bool:
         """Returns False if it is not queued any more."""
@@ -108,7 +74,12 @@ class RequestActions:
         return is_cancelled
 
     async def retry_job(self, caller: Caller, job: Job) -> str:
-        """Raises as `retry`."""
+        """Queue a copy of a failed or cancelled request, for the same user. Returns its id.
+
+        Raises:
+            NotFound, NotPossible: it is gone, did not fail, or its input is not stored.
+            QuotaExceeded, InputImagesExpired: as a submit.
+        """
         key = caller.key if job.user == caller.user else None
         new_id = await admin.queue_copy(self.store, self.catalog, job.id, key=key)
         log.info("request.retried", request_id=job.id, new_id=new_id, user=job.user, by=caller.key.id)

@@ -10,11 +10,12 @@ from pipelet.domain.errors import CountDiffers, InputImagesExpired, NotFound, No
 from pipelet.domain.jobs.job import DeleteResult, Job, JobState
 from pipelet.domain.jobs.listing import JobFilter, Place
 from pipelet.domain.ports.store import Store
+from pipelet.services.accounts import audit
 from pipelet.services.accounts.access import Caller
 from pipelet.services.requests.actions import RequestActions
 from pipelet.services.requests.lists import reader_of, scope_filter
 
-MAX_FOUND = 100_000
+MAX_FOUND = 250_000
 """Maximum requests of one bulk action."""
 _SLICE = 50
 """Requests that are changed at the same time; those of others get their turn in between."""
@@ -28,14 +29,6 @@ class Selection:
     ids: Sequence[str] = ()
     wanted: JobFilter | None = None
     expect: int = 0
-
-    @property
-    def target(self) -> str:
-        """The selection in the audit trail, which holds no texts of users."""
-        if self.wanted is None:
-            return self.ids[0] if len(self.ids) == 1 else f"{len(self.ids)} ids"
-        criteria = {name: value for name, value in asdict(self.wanted).items() if value is not None}
-        return " ".join(f"{name}={value}" for name, value in criteria.items() if name != "text") or "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +49,7 @@ class BulkActions:
         async def cancel(job: Job) -> bool:
             return job.state is JobState.QUEUED and await self._actions.cancel_job(caller, job)
 
-        return await self._each(caller, selection, Action.CANCEL_REQUESTS, cancel)
+        return await self._each(caller, selection, cancel, Action.CANCEL_REQUESTS)
 
     async def delete(self, caller: Caller, selection: Selection) -> BulkResult:
         """Delete those that do not run.
@@ -71,7 +64,7 @@ class BulkActions:
                 return False
             return await self._actions.delete_job(caller, job) is DeleteResult.DELETED
 
-        return await self._each(caller, selection, Action.DELETE_REQUESTS, delete)
+        return await self._each(caller, selection, delete, Action.DELETE_REQUESTS)
 
     async def retry(self, caller: Caller, selection: Selection) -> BulkResult:
         """Queue copies of those that failed or were cancelled, while their keys have room. Raises as `delete`."""
@@ -85,25 +78,26 @@ class BulkActions:
                 return False
             return True
 
-        return await self._each(caller, selection, Action.RETRY_REQUESTS, retry)
+        return await self._each(caller, selection, retry, Action.RETRY_REQUESTS)
 
     async def _each(
-        self, caller: Caller, selection: Selection, action: Action, act: Callable[[Job], Awaitable[bool]]
+        self, caller: Caller, selection: Selection, act: Callable[[Job], Awaitable[bool]], action: Action
     ) -> BulkResult:
         ids = list(dict.fromkeys(selection.ids))
         if selection.wanted is not None:
             ids = await self._find(caller, selection.wanted)
             if len(ids) != selection.expect:
                 raise CountDiffers(found=len(ids), expected=selection.expect)
-        done = others = 0
+        done: list[Job] = []
         for begin in range(0, len(ids), _SLICE):
             jobs = (await self._store.jobs.get_many(ids[begin : begin + _SLICE])).values()
             changeable = [job for job in jobs if job.user == caller.user or caller.has(Scope.OPERATE)]
-            acted = await asyncio.gather(*map(act, changeable))
-            done += sum(acted)
-            others += sum(is_done and job.user != caller.user for is_done, job in zip(acted, changeable, strict=True))
-        await self._actions.record(caller, action, selection.target, others=others)
-        return BulkResult(done, len(ids) - done)
+            outcomes = await asyncio.gather(*map(act, changeable))
+            done += (job for job, is_done in zip(changeable, outcomes, strict=True) if is_done)
+        if others := [job.id for job in done if job.user != caller.user]:
+            target = " ".join(others) if selection.wanted is None else _described(selection.wanted)
+            await audit.record(self._store, caller.actor, action, target, after={"requests": len(others)})
+        return BulkResult(len(done), len(ids) - len(done))
 
     async def _find(self, caller: Caller, wanted: JobFilter) -> list[str]:
         """The ids of all that the filter finds, oldest first: retried ones keep their order."""
@@ -119,3 +113,9 @@ class BulkActions:
             if after is None:
                 return ids[::-1]
             await asyncio.sleep(0)
+
+
+def _described(wanted: JobFilter) -> str:
+    """The filter in the audit trail, which has no texts of users."""
+    found = {name: value for name, value in asdict(wanted).items() if value is not None and name != "text"}
+    return " ".join(f"{name}={value}" for name, value in found.items()) or "all"

@@ -14,7 +14,6 @@ from pipelet.domain.jobs.job import Job, LogEntry
 from pipelet.domain.jobs.listing import JobFilter, Place, Reader
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.access import Caller
-from pipelet.services.accounts.audit import ContentReads
 from pipelet.services.requests.status import NO_SUCH_REQUEST, JobStatus, StatusReader
 
 ALL_USERS = "*"
@@ -40,18 +39,14 @@ class RequestView:
 
 
 class RequestLists:
-    """Reads requests. Whose content is shown to a caller who is not their user is in the audit trail.
-
+    """
     Args:
         retention_seconds: seconds for which the operator keeps requests after their end.
     """
 
-    def __init__(
-        self, store: Store, statuses: StatusReader, content_reads: ContentReads, *, retention_seconds: float
-    ) -> None:
+    def __init__(self, store: Store, statuses: StatusReader, *, retention_seconds: float) -> None:
         self._store = store
         self._statuses = statuses
-        self._content_reads = content_reads
         self._retention_seconds = retention_seconds
 
     async def page(
@@ -72,9 +67,7 @@ class RequestLists:
         found = [jobs[each] for each in ids if each in jobs]
         statuses = await self._statuses.load_many(found)
         # What has just started has no place in the queue.
-        views = [await self.view(caller, statuses.get(job.id) or JobStatus(job)) for job in found]
-        await self._note_reads(caller, views)
-        return views
+        return [await self.view(caller, statuses.get(job.id) or JobStatus(job)) for job in found]
 
     async def get(self, caller: Caller, request_id: str) -> RequestView:
         """
@@ -82,9 +75,7 @@ class RequestLists:
             NotFound: the request is unknown, has expired, or belongs to another user and the key cannot observe.
         """
         job = await self._statuses.get_job(request_id, user=None if caller.has(Scope.OBSERVE) else caller.user)
-        view = await self.view(caller, await self._statuses.load(job))
-        await self._note_reads(caller, [view])
-        return view
+        return await self.view(caller, await self._statuses.load(job))
 
     async def log(self, view: RequestView) -> list[LogEntry]:
         return await self._store.jobs.log(view.job)
@@ -104,11 +95,6 @@ class RequestLists:
             total_seconds=await self._statuses.total_seconds(status),
             expires_at=self._expires_at(job),
         )
-
-    async def _note_reads(self, caller: Caller, views: Sequence[RequestView]) -> None:
-        read = [view.job.id for view in views if view.shows_content and not view.is_own]
-        if read:
-            await self._content_reads.note(caller.actor, read)
 
     def _expires_at(self, job: Job) -> float | None:
         if job.finished_at is None or job.kept:

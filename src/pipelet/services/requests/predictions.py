@@ -35,13 +35,13 @@ class Predictions:
         image = InputImage(key="", width=size[0], height=size[1])
         spec = new.spec((image,) * len(new.input.image_urls))
         work = generation_work(plan_generation(spec, self._catalog.model_of(new.app)))
-        backlog = await self._estimates.backlog(new.app.name, new.effective_priority())
-        total = await self._estimates.estimated_seconds(new.app.name, spec, work, backlog)
+        ahead = await self._estimates.work_ahead_of_new(new.app.name, new.effective_priority(), new.key.user)
+        total = await self._estimates.estimated_seconds(new.app.name, spec, work, ahead)
         service = await self._estimates.service_seconds(new.app.name, spec, work)
         waits_for_operator = new.app.name in await self._store.queue.paused()
         is_predictable = not waits_for_operator and await self._estimates.is_served(new.app.name)
         return Prediction(
             seconds=total if is_predictable else None,
-            position=backlog.requests,
+            position=ahead.requests,
             image_seconds=service / spec.batch_size,
         )

@@ -83,7 +83,7 @@ class StatusReader:
     async def _work_ahead(self, jobs: Sequence[Job]) -> dict[str, WorkAhead]:
         groups: defaultdict[tuple[str, ...], list[Job]] = defaultdict(list)
         # Jobs that are close in the queue go into one query: most of what they count is the same.
-        for job in sorted(jobs, key=lambda job: (job.priority, job.seq)):
+        for job in sorted(jobs, key=lambda job: (job.priority, job.turn, job.seq)):
             groups[self._estimates.apps_sharing_workers(job.app)].append(job)
         found: dict[str, WorkAhead] = {}
         for apps, group in groups.items():

@@ -151,8 +151,8 @@ class Submits:
             if urls:
                 unless_queued.push_async_callback(self.input_images.discard, job_id)
                 key = await self.authenticator.find(key.hash)  # loading took long, and the key may be revoked
-            backlog = await self.estimates.backlog(new.app.name, new.effective_priority())
-            job = await self._build_job(new, key, job_id, new.spec(images), backlog)
+            ahead = await self.estimates.work_ahead_of_new(new.app.name, new.effective_priority(), key.user)
+            job = await self._build_job(new, key, job_id, new.spec(images), ahead)
             if (earlier := await self._enqueue(job, once)) is not None:
                 return await self._replay(earlier)
             unless_queued.pop_all()
@@ -161,7 +161,7 @@ class Submits:
         log.info("request.submitted", app=job.app, user=job.user, priority=job.priority)
         now, count = self.store.clock.now(), job.spec.batch_size
         tracing.record_root("submit", job.id, start=started_at, end=now, app=job.app, images=count)
-        return SubmitResult(job, backlog.requests)
+        return SubmitResult(job, ahead.requests)
 
     async def _idempotency_key(self, new: NewRequest, job_id: str) -> IdempotencyKey | None:
         if new.options.idempotency_key is None:
@@ -225,7 +225,7 @@ class Submits:
         error.retry_after = await self.estimates.seconds_until_quota_frees(app, key_id, error.excess)
         return error
 
-    async def _build_job(self, new: NewRequest, key: ApiKey, job_id: str, spec: ImageSpec, backlog: WorkAhead) -> Job:
+    async def _build_job(self, new: NewRequest, key: ApiKey, job_id: str, spec: ImageSpec, ahead: WorkAhead) -> Job:
         now, options = self.store.clock.now(), new.options
         work = generation_work(plan_generation(spec, self.catalog.model_of(new.app)))
         return Job(
@@ -236,7 +236,9 @@ class Submits:
             spec=spec,
             work=work,
             submitted_at=now,
-            estimated_seconds=await self.estimates.estimated_seconds(new.app.name, spec, work, backlog),
+            estimated_seconds=await self.estimates.estimated_seconds(new.app.name, spec, work, ahead),
+            model=self.estimates.model_of(new.app.name),
+            turn_cost=await self.estimates.turn_cost(new.app.name, work),
             key_id=key.id,
             is_limited=key.has_limits,
             start_deadline=None if options.start_timeout is None else now + options.start_timeout,

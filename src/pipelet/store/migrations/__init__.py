@@ -8,6 +8,9 @@ FOLDER = Path(__file__).parent
 
 CREATE_TABLE = "CREATE TABLE IF NOT EXISTS schema_migration (version TEXT PRIMARY KEY, applied_at {number} NOT NULL)"
 SELECT_VERSION = "SELECT max(version) FROM schema_migration"
+SET_ORDER = "UPDATE queue_order SET name = '{order}'"
+"""The order of the queue in a database that has just got the table."""
+ORDER_VERSION = "0002"
 EARLIER_TABLE = "alembic_version"
 """A table of the databases that Pipelet made before `0001_initial`."""
 

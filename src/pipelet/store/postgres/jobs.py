@@ -25,7 +25,7 @@ class PostgresJobs(Jobs[PostgresQueries]):
         self._loader = BatchLoader(self.get_many)
 
     async def submit(self, job: Job) -> Job:
-        return replace(job, seq=await self._insert_durably(partial(_insert_job, job)))
+        return await self._insert_durably(partial(_insert_job, job))
 
     async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
         return await self._insert_durably(partial(_insert_job_once, job, key))
@@ -86,26 +86,25 @@ class PostgresJobs(Jobs[PostgresQueries]):
         return len(deleted)
 
 
-def _seq_of(job: Job, found: list[asyncpg.Record]) -> int:
-    """Return the `seq` from the rows of a submit, which may say instead that the key's quota is used up."""
+def _queued(job: Job, found: list[asyncpg.Record]) -> Job:
+    """Return `job` with its place from the rows of a submit, which may say instead that the key's quota is used up."""
     if not found:
         raise StoreError("The database did not confirm the request. Submit it again.")
-    seq: int | None = found[0]["seq"]
-    if seq is None:
+    if found[0]["seq"] is None:
         raise quota_error(found[0], job.spec.batch_size)
-    return seq
+    return replace(job, seq=found[0]["seq"], turn=found[0]["turn"])
 
 
-async def _insert_job(job: Job, connection: Connection) -> int:
-    """Insert `job` and return its `seq`. If it raises QuotaExceeded or InputImagesExpired, nothing happened."""
+async def _insert_job(job: Job, connection: Connection) -> Job:
+    """Insert `job` and return it with its place. If it raises QuotaExceeded or InputImagesExpired, nothing happened."""
     query, claim = "submit_limited_job" if job.is_limited else "submit_job", transitions.input_file_claim(job)
     if claim is None:
-        return _seq_of(job, await fetch(connection, query, rows.job_columns(job)))
+        return _queued(job, await fetch(connection, query, rows.job_columns(job)))
     async with connection.transaction():
-        seq = _seq_of(job, await fetch(connection, query, rows.job_columns(job)))
+        queued = _queued(job, await fetch(connection, query, rows.job_columns(job)))
         if len(await fetch(connection, "claim_input_files", claim)) < len(claim["keys"]):
             raise transitions.expired_input_error()
-        return seq
+        return queued
 
 
 async def _insert_job_once(job: Job, key: IdempotencyKey, connection: Connection) -> IdempotencyKey:

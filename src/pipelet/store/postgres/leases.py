@@ -31,7 +31,8 @@ class PostgresLeases(Leases[PostgresQueries]):
             heads = await self._queries.all("next_job_per_app", apps=want.apps, **values)
             for head in heads:
                 # None: other workers have just taken all jobs, or all that this one's key may run.
-                claimed = await self._queries.write("claim_job", {"app": head["app"], **values}, durable=False)
+                query = "claim_limited_job" if head["quota_limited"] else "claim_job"
+                claimed = await self._queries.write(query, {**head, **values}, durable=False)
                 if claimed:
                     job = job_from(claimed[0])
                     return Lease(job=job, token=want.token, worker=want.worker, expires_at=want.expires_at)

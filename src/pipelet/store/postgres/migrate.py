@@ -8,6 +8,7 @@ import asyncpg
 
 from pipelet.domain.database_url import hosts_of, name_of
 from pipelet.domain.errors import StoreError
+from pipelet.domain.jobs.queue_order import QueueOrder
 from pipelet.store import migrations
 from pipelet.store.postgres.connection.errors import (
     CONNECT_ERRORS,
@@ -25,19 +26,20 @@ _MAX_ATTEMPTS = 5
 transactions that wait for each other."""
 
 
-def migrate_postgres(url: str, folder: Path = migrations.FOLDER) -> None:
+def migrate_postgres(url: str, folder: Path = migrations.FOLDER, *, order: QueueOrder = QueueOrder.FAIR) -> None:
     """Create or upgrade the tables, in one transaction under a lock: processes that start together take turns, and a
     migration that is killed leaves the database as it was.
 
     Args:
         folder: holds the migrations of each dialect.
+        order: of the queue, if the database has none yet.
 
     Raises:
         StoreError: the database cannot be reached, refuses, is too busy, or was made by an earlier Pipelet.
     """
     for _ in range(_MAX_ATTEMPTS):
         try:
-            return asyncio.run(_migrate(url, folder))
+            return asyncio.run(_migrate(url, folder, order))
         except asyncpg.DeadlockDetectedError:
             continue
         except (asyncpg.PostgresError, *CONNECTION_ERRORS) as error:
@@ -64,7 +66,7 @@ async def schema_version(connection: Connection, url: str) -> str | None:
     return version
 
 
-async def _migrate(url: str, folder: Path) -> None:
+async def _migrate(url: str, folder: Path, order: QueueOrder) -> None:
     try:
         connection = await connect(url, hosts_of(url), timeout=_CONNECT_TIMEOUT)
     except CONNECT_ERRORS as error:
@@ -77,5 +79,7 @@ async def _migrate(url: str, folder: Path) -> None:
             for version, script in pending.items():
                 await connection.execute(script)
                 await connection.execute("INSERT INTO schema_migration VALUES ($1, $2)", version, time.time())
+                if version == migrations.ORDER_VERSION:
+                    await connection.execute(migrations.SET_ORDER.format(order=order))
     finally:
         connection.terminate()

@@ -7,9 +7,11 @@ from functools import partial
 from pipelet.concurrency.batch_loader import BatchLoader
 from pipelet.domain.capacity.cost_model import Work, WorkAhead
 from pipelet.domain.jobs.job import Job
+from pipelet.domain.jobs.queue_order import Arrival, QueueOrder
 from pipelet.store import transitions
-from pipelet.store.postgres.connection.queries import PostgresQueries
-from pipelet.store.queue import Queue, work_ahead_from
+from pipelet.store.postgres.connection.pool import Connection
+from pipelet.store.postgres.connection.queries import PostgresQueries, fetch
+from pipelet.store.queue import Queue, arrival_columns, work_ahead_from
 
 
 class PostgresQueue(Queue[PostgresQueries]):
@@ -28,14 +30,35 @@ class PostgresQueue(Queue[PostgresQueries]):
             found = await self.work_ahead_many(jobs, apps)
             return {job: found[job.id] for job in jobs if job.id in found}
         [job] = jobs
-        row = await self._queries.one("work_ahead", apps=tuple(apps), priority=job.priority, seq=job.seq)
-        return {} if row is None else {job: work_ahead_from(row)}
+        place = {"priority": job.priority, "turn": job.turn, "seq": job.seq}
+        [row] = await self._queries.all("work_ahead", apps=tuple(apps), **place)
+        return {job: work_ahead_from(row)}
+
+    async def work_ahead_of_new(self, arrival: Arrival, apps: Sequence[str]) -> WorkAhead:
+        [row] = await self._queries.all("work_ahead_of_new", apps=tuple(apps), **arrival_columns(arrival))
+        return work_ahead_from(row)
 
     async def work_ahead_many(self, jobs: Sequence[Job], apps: Sequence[str]) -> dict[str, WorkAhead]:
         ids = {job.seq: job.id for job in jobs}
-        priorities, seqs = [job.priority for job in jobs], [job.seq for job in jobs]
-        found = await self._queries.all("work_ahead_many", apps=tuple(apps), priorities=priorities, seqs=seqs)
+        found = await self._queries.all("work_ahead_many", apps=tuple(apps), seqs=list(ids))
         return {ids[row["seq"]]: work_ahead_from(row) for row in found}
+
+    async def set_order(self, order: QueueOrder) -> None:
+        async def change(connection: Connection) -> None:
+            async with connection.transaction():
+                if order is QueueOrder.FIFO:
+                    await fetch(connection, "set_order_fifo", {})
+                elif await fetch(connection, "set_order_fair", {}):
+                    await fetch(connection, "advance_all_clocks", {})
+
+        await self._queries.pool.run(change)
+        self._queries.notify()
+
+    async def set_priority(self, job_id: str, priority: int, now: float) -> bool:
+        changed = await self._queries.pool.run_durable(partial(_set_priority, job_id, priority, now))
+        if changed:
+            self._queries.notify()
+        return changed
 
     async def move_to_front(self, job_id: str, now: float) -> bool:
         values = {"id": job_id, "now": now, "message": transitions.MOVED_ENTRY}
@@ -49,3 +72,22 @@ class PostgresQueue(Queue[PostgresQueries]):
             ended = await asyncio.gather(*(self._queries.write("end_queued_job", end) for end in ends))
             cancelled += sum(map(len, ended))
         return cancelled
+
+
+async def _set_priority(job_id: str, priority: int, now: float, connection: Connection) -> bool:
+    """Return False if the job is not queued. It runs in a transaction, and may run twice."""
+    found = await fetch(connection, "get_queued_job", {"id": job_id})
+    if not found or found[0]["priority"] == priority:
+        return bool(found)
+    job = dict(found[0])
+    levels = {priority, job["charged_priority"]} - {None}
+    await fetch(connection, "lock_accounts", job | {"priorities": sorted(levels)})
+    await fetch(connection, "refund_turn", job)
+    arrival = job | {"priority": priority}
+    [turn] = await fetch(connection, "next_turn", arrival)
+    if turn["start"] is not None:
+        await fetch(connection, "charge_turn", arrival | {"start": turn["start"]})
+    message = transitions.PRIORITY_ENTRY % (job["priority"], priority)
+    charged_priority = None if turn["start"] is None else priority
+    values = arrival | {"turn": turn["turn"], "charged_priority": charged_priority, "now": now, "message": message}
+    return bool(await fetch(connection, "set_priority", values))

@@ -11,6 +11,7 @@ from pipelet.store import rows, transitions
 from pipelet.store.jobs import Jobs
 from pipelet.store.queue import quota_error
 from pipelet.store.sqlite.connection.queries import SQL, SqliteQueries, change, fetch, fetch_one, fetch_value
+from pipelet.store.sqlite.turns import take_turn
 
 _MAX_CACHED_JOBS = 4096
 
@@ -25,7 +26,7 @@ class SqliteJobs(Jobs[SqliteQueries]):
         result = await self._queries.writer.write(lambda db: _insert_job(db, job, columns, claim), notify_workers=True)
         if isinstance(result, PipeletError):
             raise result
-        return replace(job, seq=result)
+        return result
 
     async def submit_once(self, job: Job, key: IdempotencyKey) -> IdempotencyKey:
         columns, claim = rows.job_columns(job), transitions.input_file_claim(job)
@@ -109,13 +110,20 @@ def end_queued_job(db: sqlite3.Connection, job_id: str, now: float, end: transit
 
 def _insert_job(
     db: sqlite3.Connection, job: Job, columns: dict[str, Any], claim: dict[str, Any] | None
-) -> int | QuotaExceeded | InputImagesExpired:
-    """Return the job's `seq`, or the error: if it were raised, the whole batch would run once more."""
+) -> Job | QuotaExceeded | InputImagesExpired:
+    """Return the job with its place, or the error: if it were raised, the whole batch would run once more."""
     if job.is_limited and (full := fetch_one(db, "key_at_queued_limit", columns)):
         return quota_error(full, job.spec.batch_size)
     if claim is not None and not _claim_input_files(db, claim):
         return transitions.expired_input_error()
-    return db.execute(SQL["submit_job"], columns).lastrowid or 0
+    return queue_job(db, job, columns)
+
+
+def queue_job(db: sqlite3.Connection, job: Job, columns: dict[str, Any]) -> Job:
+    """Insert `job`, whose `rows.job_columns` are given, and return it with its place in the queue."""
+    turn = take_turn(db, columns)
+    seq = db.execute(SQL["submit_job"], columns | turn).lastrowid or 0
+    return replace(job, seq=seq, turn=turn["turn"])
 
 
 def _claim_input_files(db: sqlite3.Connection, claim: dict[str, Any]) -> bool:

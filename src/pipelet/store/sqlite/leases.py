@@ -15,15 +15,18 @@ from pipelet.store.sqlite.connection.queries import SQL, SqliteQueries, change, 
 class SqliteLeases(Leases[SqliteQueries]):
     async def claim(self, want: ClaimRequest) -> Lease | None:
         wanted = {"apps": want.apps, "exclude_ids": want.exclude_ids, "now": want.now}
-        [found] = await self._queries.all("any_claimable", **wanted)
-        if not found[0]:
+        for query in ("any_unlimited_job", "next_job"):
+            if await self._queries.one(query, **wanted):
+                break
+        else:
             return None  # an idle worker that polls must not take the write lock
 
         def operation(db: sqlite3.Connection) -> Job | None:
-            lease = {"worker": want.worker, "token": want.token, "expires_at": want.expires_at}
-            row = fetch_one(db, "claim_job", wanted | lease)
-            if row is None:
+            found = fetch_one(db, "next_job", wanted)
+            if found is None:
                 return None
+            lease = {"worker": want.worker, "token": want.token, "expires_at": want.expires_at, "now": want.now}
+            [row] = fetch(db, "claim_job", lease | {"seq": found["seq"]})
             job = job_from(row)
             entry = {"level": "INFO", "message": transitions.STARTED_ENTRY % job.attempt}
             db.execute(SQL["insert_log_entry"], {"id": job.id, "now": want.now, **entry})

@@ -6,18 +6,20 @@ import time
 from pathlib import Path
 
 from pipelet.domain.errors import StoreError
+from pipelet.domain.jobs.queue_order import QueueOrder
 from pipelet.store import migrations
 from pipelet.store.sqlite.connection.group_commit import explain
 
 _LOCK_TIMEOUT_SECONDS = 30.0
 
 
-def migrate_sqlite(path: Path, folder: Path = migrations.FOLDER) -> None:
+def migrate_sqlite(path: Path, folder: Path = migrations.FOLDER, *, order: QueueOrder = QueueOrder.FAIR) -> None:
     """Create or upgrade the database at `path`, in one transaction under the write lock: processes that start together
     take turns, and a migration that is killed leaves the database as it was.
 
     Args:
         folder: holds the migrations of each dialect.
+        order: of the queue, if the database has none yet.
 
     Raises:
         StoreError: an earlier Pipelet made the database, or SQLite refuses.
@@ -29,7 +31,7 @@ def migrate_sqlite(path: Path, folder: Path = migrations.FOLDER) -> None:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("BEGIN IMMEDIATE")
             try:
-                _upgrade(connection, path, folder)
+                _upgrade(connection, path, folder, order)
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
@@ -53,12 +55,14 @@ def schema_version(connection: sqlite3.Connection, path: Path) -> str | None:
     return None if version is None else str(version)
 
 
-def _upgrade(connection: sqlite3.Connection, path: Path, folder: Path) -> None:
+def _upgrade(connection: sqlite3.Connection, path: Path, folder: Path, order: QueueOrder) -> None:
     pending = migrations.pending("sqlite", schema_version(connection, path), folder)
     connection.execute(migrations.CREATE_TABLE.format(number="REAL"))
     for version, script in pending.items():
         _run(connection, script)
         connection.execute("INSERT INTO schema_migration VALUES (?, ?)", (version, time.time()))
+        if version == migrations.ORDER_VERSION:
+            connection.execute(migrations.SET_ORDER.format(order=order))
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -1,11 +1,14 @@
 """Makes the thumbnails of requests that have ended: one at a time, at a low priority, from pixels that are still here.
 
-They are no part of a request's work: nothing waits for them, and one that is dropped is made at its first read.
+They are no part of a request's work: nothing waits for them, and one that is dropped is made at its first read. While
+one request after the other is generated in less than a moment, none is made: it would take the interpreter's lock just
+when the next request is handed to the engine.
 """
 
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,8 +30,8 @@ Pixels = NDArray[np.uint8]
 
 _MAX_WAITING = 32
 """Thumbnails that wait, each with up to 3 MB of pixels. More are dropped: the device is faster than they are made."""
-_DELAY = 0.05
-"""Seconds before each one: when a request ends, the next one is handed to the engine."""
+_QUIET_SECONDS = 0.25
+"""Seconds for which the engine has neither begun nor ended a request before a thumbnail is made."""
 _NICENESS = 15
 _OVERSAMPLING = 3
 
@@ -50,6 +53,7 @@ class ThumbnailMaker:
     def __init__(self, thumbnails: Thumbnails) -> None:
         self._thumbnails = thumbnails
         self._waiting: asyncio.Queue[_Wanted] = asyncio.Queue(_MAX_WAITING)
+        self._quiet_at = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="thumbnail", initializer=_lower_priority)
 
     def add(self, job_id: str, pixels: Mapping[int, Pixels]) -> None:
@@ -58,16 +62,28 @@ class ThumbnailMaker:
             for number, each in pixels.items():
                 self._waiting.put_nowait(_Wanted(job_id, number, each))
 
+    def defer(self) -> None:
+        """Make none for a moment. Call it when the engine begins or ends a request."""
+        self._quiet_at = time.monotonic() + _QUIET_SECONDS
+
     async def run(self) -> None:
         """Work until cancelled."""
         try:
             while True:
-                await self._make(await self._waiting.get())
+                wanted = await self._waiting.get()
+                await self._wait_for_quiet()
+                await self._make(wanted)
         finally:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
+    async def _wait_for_quiet(self) -> None:
+        while True:
+            seconds = self._quiet_at - time.monotonic()
+            if seconds <= 0:
+                return
+            await asyncio.sleep(seconds)
+
     async def _make(self, wanted: _Wanted) -> None:
-        await asyncio.sleep(_DELAY)
         encode = partial(thumbnail_of_image, Image.fromarray(wanted.pixels))
         try:
             data = await asyncio.get_running_loop().run_in_executor(self._thread, encode)

@@ -6,6 +6,11 @@ from pydantic import BaseModel, Field
 
 from pipelet.domain.ids import REQUEST_ID_PATTERN
 
+_QUEUE_POSITION = (
+    "Number of requests that would start before this one if no more were submitted. It can grow: users who have had "
+    "less of the service go first."
+)
+
 RequestId = Annotated[str, Field(pattern=REQUEST_ID_PATTERN, examples=["rn5r12q9pdu6yvb3nxty"])]
 
 
@@ -29,7 +34,7 @@ class Submitted(BaseModel):
     status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"] = Field(
         description="`IN_QUEUE`, unless an earlier submit had the same `Idempotency-Key`."
     )
-    queue_position: int = Field(ge=0, description="Number of requests that start before this one.")
+    queue_position: int = Field(ge=0, description=_QUEUE_POSITION)
     logs: None
     metrics: Metrics
 
@@ -43,7 +48,7 @@ class StatusMessages(BaseModel):
 
 class Status(BaseModel):
     status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
-    queue_position: int = Field(ge=0)
+    queue_position: int = Field(ge=0, description=_QUEUE_POSITION)
     statusMessages: StatusMessages  # noqa: N815 - the wire's spelling
     request_id: RequestId
     response_url: str

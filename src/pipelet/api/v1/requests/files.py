@@ -12,6 +12,7 @@ from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.v1.dependencies import get_services
 from pipelet.api.v1.reading import read_query
 from pipelet.api.v1.requests.schemas import ArchiveQuery
+from pipelet.api.v1.requests.views import note_reads
 from pipelet.domain.errors import NotFound
 from pipelet.domain.jobs.job import Job
 from pipelet.domain.ports.blobs import BlobStore
@@ -31,6 +32,7 @@ async def show_thumbnail(request: Request, caller: Caller) -> Response:
         raise NotFound(NO_SUCH_REQUEST)
     if not (number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS):
         raise NotFound("This request has no image of this number.")
+    await note_reads(services, caller, [view])
     return Response(await services.thumbnails.read(view.job, int(number)), 200, _CACHED_FOR_A_DAY, CONTENT_TYPE)
 
 
@@ -41,6 +43,7 @@ async def download_archive(request: Request, caller: Caller) -> Response:
     views = [await services.request_lists.get(caller, each) for each in ids]
     if not all(view.shows_content for view in views):
         raise NotFound(NO_SUCH_REQUEST)
+    await note_reads(services, caller, views)
     deps.connection_limiter.check(caller.user)
     headers = {"Content-Disposition": 'attachment; filename="images.zip"'}
     return StreamingResponse(_hold(deps, caller, [view.job for view in views]), 200, headers, "application/zip")

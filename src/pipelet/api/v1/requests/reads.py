@@ -7,7 +7,7 @@ from pipelet.api.v1.dependencies import get_services
 from pipelet.api.v1.lists import decode_cursor, encode_cursor, list_response
 from pipelet.api.v1.reading import read_query
 from pipelet.api.v1.requests.schemas import ListQuery
-from pipelet.api.v1.requests.views import base_url_of, detail_response, request_item
+from pipelet.api.v1.requests.views import base_url_of, detail_response, note_reads, request_item
 from pipelet.domain.jobs.listing import Place
 from pipelet.services.accounts.access import Caller
 
@@ -19,6 +19,7 @@ async def list_requests(request: Request, caller: Caller) -> Response:
     place = decode_cursor(query.after, _LIST, float, str)
     after = None if place is None else Place(*place)
     views, following = await services.request_lists.page(caller, query.to_filter(), after=after, limit=query.limit)
+    await note_reads(services, caller, views)
     base_url = base_url_of(request)
     items = [request_item(services, caller, view, base_url=base_url) for view in views]
     return list_response(items, None if following is None else encode_cursor(_LIST, *following))

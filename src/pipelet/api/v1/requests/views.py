@@ -1,5 +1,6 @@
 """Requests as JSON, for callers who may see all of it or only what is no content."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import Request
@@ -53,12 +54,20 @@ def request_item(services: Services, caller: Caller, view: RequestView, *, base_
     }
 
 
+async def note_reads(services: Services, caller: Caller, views: Iterable[RequestView]) -> None:
+    """Put into the audit trail whose content the caller is about to see."""
+    others = [view.job.id for view in views if view.shows_content and not view.is_own]
+    if others:
+        await services.accounts.content_reads.note(caller.actor, others)
+
+
 async def detail_response(request: Request, services: Services, caller: Caller, view: RequestView) -> Response:
     """A request with its images, input images and log."""
     deps, job, base_url = get_dependencies(request), view.job, base_url_of(request)
     body = request_item(services, caller, view, base_url=base_url)
     body |= {"images": None, "input_images": None, "log": None}
     if view.shows_content:
+        await note_reads(services, caller, [view])
         where: dict[str, Any] = {"now": deps.clock.now(), "base_url": base_url}
         body["images"] = images_of(job, deps.blobs, **where)
         body["input_images"] = [deps.blobs.signed_url(image.key, **where) for image in job.spec.input_images]

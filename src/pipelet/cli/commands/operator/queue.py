@@ -12,6 +12,7 @@ from pipelet.cli import overview
 from pipelet.cli.database import CommandError, find_key_by_name, operator
 from pipelet.cli.options import AsJson, DataDir, RequestId
 from pipelet.cli.output import requests
+from pipelet.domain.jobs.queue_order import QueueOrder
 from pipelet.services.queue import admin
 from pipelet.services.queue.overview import load_overview
 from pipelet.wiring.catalog import read_catalog
@@ -69,6 +70,32 @@ async def resume(app_name: AppName, /, *, data_dir: DataDir = None) -> None:
     async with open_store(settings.load(data_dir=data_dir)) as store:
         await admin.resume(store, operator(), app_name)
     print(f"Resumed: {app_name}.")
+
+
+@app.command
+async def order(new_order: QueueOrder | None = None, /, *, data_dir: DataDir = None) -> None:
+    """Show or set the order of the queue within a priority. It is stored in the database, for all processes.
+
+    `fair`: users take turns, by the predicted device time of their requests. `fifo`: first come, first served. Requests
+    that wait keep their places.
+
+    For example:
+
+        pipelet queue order
+
+        pipelet queue order fifo
+
+    Parameters
+    ----------
+    new_order
+        The order from now on; without it, the present one is printed.
+    """
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        if new_order is None:
+            print(await store.queue.order())
+            return
+        await admin.set_order(store, operator(), new_order)
+    print(f"The order is {new_order} for requests that arrive from now on.")
 
 
 @app.command

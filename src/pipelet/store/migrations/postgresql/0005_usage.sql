@@ -4,9 +4,10 @@
 -- Requests that end at the same time append rows of their own. If they updated one row of the ledger, each would hold it
 -- until its commit is on disk, and the requests of one key would end one after the other.
 
-CREATE TABLE usage_newest_day (day integer NOT NULL);
-
-INSERT INTO usage_newest_day VALUES (0);
+CREATE TABLE usage_newest_day (
+  id integer PRIMARY KEY CHECK (id = 1),
+  day integer NOT NULL
+);
 
 CREATE TABLE usage_entry (
   day integer NOT NULL,
@@ -44,7 +45,6 @@ CREATE INDEX usage_of_owner ON usage (owner, day);
 CREATE FUNCTION job_record_usage() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   today integer := floor(NEW.finished_at / 86400);
-  counted integer := (SELECT day FROM usage_newest_day);
   delivered integer := CASE NEW.state
     WHEN 'succeeded' THEN NEW.image_count
     WHEN 'cancelled' THEN COALESCE(json_array_length(NEW.finished_images::json), 0)
@@ -62,17 +62,20 @@ BEGIN
     pixels := delivered * substring(split_part(NEW.spec, '"width": ', 2) FROM '^\d+')::bigint
                         * substring(split_part(NEW.spec, '"height": ', 2) FROM '^\d+')::bigint;
   END IF;
-  IF counted NOT BETWEEN today AND today + 7 THEN -- only the first end of a day locks the row
-    UPDATE usage_newest_day SET day = today WHERE day NOT BETWEEN today AND today + 7;
-    SELECT day INTO counted FROM usage_newest_day;
-  END IF;
-  INSERT INTO usage_entry VALUES (
-    counted, NEW.finished_at, NEW.owner, COALESCE(NEW.key_id, ''), NEW.app, NEW.state, delivered,
-    pixels, round(1e6 * COALESCE(seconds, 0)),
-    CASE WHEN NEW.attempt = 1 THEN NEW.started_at - NEW.submitted_at END,
-    CASE WHEN NEW.state = 'succeeded' THEN NEW.finished_at - NEW.submitted_at END,
-    NEW.estimated_seconds
-  );
+  FOR attempt IN 1..2 LOOP
+    INSERT INTO usage_entry
+    SELECT day, NEW.finished_at, NEW.owner, COALESCE(NEW.key_id, ''), NEW.app, NEW.state, delivered, COALESCE(pixels, 0),
+           round(1e6 * COALESCE(seconds, 0)),
+           CASE WHEN NEW.attempt = 1 THEN NEW.started_at - NEW.submitted_at END,
+           CASE WHEN NEW.state = 'succeeded' THEN NEW.finished_at - NEW.submitted_at END,
+           NEW.estimated_seconds
+    FROM usage_newest_day
+    WHERE day BETWEEN today AND today + 7;
+    EXIT WHEN FOUND;
+    -- Only the first end of a day gets here, and locks the row.
+    INSERT INTO usage_newest_day AS known (id, day) VALUES (1, today)
+    ON CONFLICT (id) DO UPDATE SET day = excluded.day WHERE known.day NOT BETWEEN excluded.day AND excluded.day + 7;
+  END LOOP;
   RETURN NULL;
 END $$;
 

@@ -6,11 +6,10 @@
 -- The newest day of the ledger, so that a clock that goes back adds to today's rows, and changes none of the past. A day
 -- more than a week ahead is the mistake of another clock: then the ledger goes back to the day that it is.
 CREATE TABLE usage_newest_day (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
   -- Days since 1970-01-01, in UTC.
   day INTEGER NOT NULL
 ) STRICT;
-
-INSERT INTO usage_newest_day VALUES (0);
 
 CREATE TABLE usage_entry (
   day INTEGER NOT NULL,
@@ -50,11 +49,11 @@ CREATE INDEX usage_of_owner ON usage (owner, day);
 -- A failed request, and one that was cancelled before its start, cost nothing. One that was cancelled while it ran costs the
 -- images that were finished, and the time since its start: at most a day, as the clock may have jumped.
 CREATE TRIGGER job_record_usage AFTER UPDATE OF state ON job WHEN OLD.finished_at IS NULL AND NEW.finished_at IS NOT NULL BEGIN
-  UPDATE usage_newest_day SET day = CAST(NEW.finished_at / 86400 AS INTEGER)
-  WHERE day NOT BETWEEN CAST(NEW.finished_at / 86400 AS INTEGER) AND CAST(NEW.finished_at / 86400 AS INTEGER) + 7;
+  INSERT INTO usage_newest_day (id, day) VALUES (1, CAST(NEW.finished_at / 86400 AS INTEGER))
+  ON CONFLICT (id) DO UPDATE SET day = excluded.day WHERE day NOT BETWEEN excluded.day AND excluded.day + 7;
   INSERT INTO usage_entry
   SELECT (SELECT day FROM usage_newest_day), NEW.finished_at, NEW.owner, COALESCE(NEW.key_id, ''), NEW.app, NEW.state, images,
-         images * json_extract(NEW.spec, '$.width') * json_extract(NEW.spec, '$.height'),
+         COALESCE(images * json_extract(NEW.spec, '$.width') * json_extract(NEW.spec, '$.height'), 0),
          CAST(round(1e6 * COALESCE(seconds, 0.0)) AS INTEGER),
          CASE WHEN NEW.attempt = 1 THEN NEW.started_at - NEW.submitted_at END,
          CASE WHEN NEW.state = 'succeeded' THEN NEW.finished_at - NEW.submitted_at END,

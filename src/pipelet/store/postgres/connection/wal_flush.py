@@ -1,6 +1,6 @@
 """Durability for many commits at once: commits do not wait for the disk, and the callers that need it wait together.
 
-A commit that waits holds its locks until then, and all submits to one priority share a row of `queue_count`: they would
+A commit that waits holds its locks until then, and all submits to one priority share a row of `queue_run`: they would
 reach the disk one after the other. So they commit without waiting, and one transaction after them waits. PostgreSQL
 writes its log in order: when that transaction is on disk, and on the required replicas, all before it are, too.
 """

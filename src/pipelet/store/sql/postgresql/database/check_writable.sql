@@ -6,9 +6,10 @@ SELECT
   ARRAY(
     SELECT name
     FROM unnest(ARRAY[
-      'api_key', 'audit_entry', 'cost_model', 'file', 'idempotency_key', 'job', 'job_input_file', 'job_log', 'login_code',
-      'paused_app', 'queue_count', 'replaced_secret', 'session', 'webhook_attempt', 'webhook_delivery', 'webhook_key',
-      'worker'
+      'api_key', 'audit_entry', 'cost_model', 'deleted_request', 'file', 'idempotency_key', 'job', 'job_input_file',
+      'job_log', 'login_code', 'minute_sample', 'paused_app', 'queue_order', 'queue_run', 'replaced_secret',
+      'sampled_report', 'session', 'turn_account', 'turn_clock', 'usage', 'usage_entry', 'usage_newest_day',
+      'webhook_attempt', 'webhook_delivery', 'webhook_key', 'worker'
     ]) AS name
     WHERE NOT (
       has_table_privilege(to_regclass(name), 'SELECT')

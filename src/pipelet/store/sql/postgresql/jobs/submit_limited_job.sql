@@ -2,21 +2,38 @@
 -- locked, so that each of several concurrent submits sees what the one before took.
 WITH key AS MATERIALIZED (
   SELECT queued_images, max_queued_images FROM api_key WHERE id = :key_id FOR UPDATE
+), level AS MATERIALIZED (
+  SELECT name = 'fair' AS is_fair, fifo_turn, turn_clock_at(:model, :app, :priority) AS clock
+  FROM key CROSS JOIN queue_order
+  WHERE COALESCE(queued_images + :image_count <= max_queued_images, true)
+), charged AS (
+  INSERT INTO turn_account AS known (model, priority, owner, finish)
+  SELECT :model, :priority, :owner, clock + :turn_cost FROM level
+  WHERE is_fair AND NOT EXISTS (SELECT 1 FROM job WHERE id = :id)
+  ON CONFLICT (model, priority, owner) DO UPDATE
+  SET finish = GREATEST(known.finish + :turn_cost, excluded.finish)
+  RETURNING finish - :turn_cost AS start
 ), added AS (
   INSERT INTO job (id, app, owner, priority, spec, steps, megapixels, megapixel_steps, attention,
                    state, attempt, submitted_at, estimated_seconds, key_id, quota_limited, image_count,
-                   start_deadline, no_retry, store_input, retention_seconds, webhook)
+                   start_deadline, no_retry, store_input, retention_seconds, webhook,
+                   model, turn, turn_cost, charged_priority)
   SELECT :id, :app, :owner, :priority, :spec, :steps, :megapixels, :megapixel_steps, :attention,
          'queued', 0, :submitted_at, :estimated_seconds, :key_id, :quota_limited, :image_count,
-         :start_deadline, :no_retry, :store_input, :retention_seconds, :webhook
-  FROM key
-  WHERE COALESCE(queued_images + :image_count <= max_queued_images, true)
+         :start_deadline, :no_retry, :store_input, :retention_seconds, :webhook,
+         :model,
+         CASE WHEN is_fair THEN GREATEST((SELECT start FROM charged), (
+           SELECT MAX(turn) FROM job
+         WHERE state = 'queued' AND model = :model AND priority = :priority AND owner = :owner AND charged_priority IS NOT NULL
+         ), 0) ELSE fifo_turn END,
+         :turn_cost, CASE WHEN is_fair THEN :priority::integer END
+  FROM level
   ON CONFLICT (id) DO NOTHING
-  RETURNING seq
+  RETURNING seq, turn
 )
-SELECT seq, NULL::integer AS queued_images, NULL::integer AS max_queued_images FROM added
+SELECT seq, turn, NULL::integer AS queued_images, NULL::integer AS max_queued_images FROM added
 UNION ALL
-SELECT seq, NULL, NULL FROM job WHERE id = :id
+SELECT seq, turn, NULL, NULL FROM job WHERE id = :id
 UNION ALL
-SELECT NULL, queued_images, max_queued_images FROM key
+SELECT NULL, NULL, queued_images, max_queued_images FROM key
 LIMIT 1

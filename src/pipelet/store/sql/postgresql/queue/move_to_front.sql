@@ -4,7 +4,8 @@
 WITH moved AS (
   UPDATE job SET
     requested_priority = COALESCE(requested_priority, priority),
-    priority = (SELECT MAX(priority) FROM queue_count WHERE level = 0),
+    priority = (SELECT MAX(priority) FROM queue_run WHERE grain = 0),
+    turn = 0,
     seq = nextval('job_front')
   WHERE id = :id AND state = 'queued'
   RETURNING id

@@ -4,18 +4,19 @@
 WITH head AS MATERIALIZED (
   SELECT of_app.*
   FROM unnest(:apps::text[]) AS wanted (app)
+  CROSS JOIN (VALUES (false), (true)) AS kinds (is_limited)
   CROSS JOIN LATERAL (
-    SELECT priority, seq, steps, megapixels, megapixel_steps, attention,
+    SELECT priority, turn, seq, steps, megapixels, megapixel_steps, attention,
            CASE WHEN quota_limited AND key_id = :key_id THEN image_count ELSE 0 END AS of_key
     FROM job
-    WHERE state = 'queued' AND app = wanted.app
-    ORDER BY priority DESC, seq
+    WHERE state = 'queued' AND app = wanted.app AND quota_limited = is_limited
+    ORDER BY priority DESC, turn, seq
     LIMIT :scan_limit
   ) AS of_app
-  ORDER BY priority DESC, seq
+  ORDER BY priority DESC, turn, seq
   LIMIT :scan_limit
 ), counted AS (
-  SELECT *, SUM(of_key) OVER (ORDER BY priority DESC, seq) < :images::bigint AS is_before FROM head
+  SELECT *, SUM(of_key) OVER (ORDER BY priority DESC, turn, seq) < :images::bigint AS is_before FROM head
 )
 SELECT COUNT(*) FILTER (WHERE is_before) AS requests,
        COALESCE(SUM(steps) FILTER (WHERE is_before), 0.0) AS steps,

@@ -1,0 +1,1 @@
+UPDATE queue_order SET name = 'fair' WHERE name <> 'fair' RETURNING name

@@ -1,0 +1,1 @@
+"""The usage ledger, samples and reports."""
