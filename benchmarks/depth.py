@@ -12,13 +12,14 @@ import random
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import cyclopts
 from tests.support.jobs import claim_request
 
+from benchmarks.accounts import limits
 from benchmarks.lib import load
 from benchmarks.lib.crowds import CROWDS, FIFO, Crowd
 from benchmarks.lib.service import APP, Service, scratch, serving
@@ -60,7 +61,7 @@ class Queue:
     http: list[float] = field(default_factory=list)
 
 
-def main(*, rows: int = 100_000, samples: int = 300, priorities: int = 1) -> None:
+def main(*, rows: int = 100_000, samples: int = 300, priorities: int = 1, with_limits: bool = False) -> None:
     """
     Parameters
     ----------
@@ -70,6 +71,8 @@ def main(*, rows: int = 100_000, samples: int = 300, priorities: int = 1) -> Non
         Measurements of each operation on each queue.
     priorities
         Over how many priorities the requests are spread.
+    with_limits
+        Compare a key of all default limits with one without, on the deep queues.
     """
     before = load_now()
     with scratch() as folder:
@@ -78,8 +81,10 @@ def main(*, rows: int = 100_000, samples: int = 300, priorities: int = 1) -> Non
             _prepare(folder / str(number), crowd, rows, priorities) for number, crowd in enumerate((FIFO, *CROWDS))
         ]
         _measure(queues, samples)
+        limited = asyncio.run(_measure_limits(queues[1:], samples)) if with_limits else []
     empty, fifo, *fair = queues
     lines = [*_fifo_lines(fifo, empty), *(line for queue in fair for line in _fair_lines(queue, fifo, empty))]
+    lines += limited
     notes = [f"Time to fill and size of the database: {'; '.join(queue.filled for queue in queues[1:])}."]
     show(f"{rows:,} queued, medians", lines, load=before, notes=notes)
 
@@ -151,6 +156,15 @@ async def _measure_stores(queues: list[Queue], samples: int) -> None:
     finally:
         for store in stores:
             store.close()
+
+
+async def _measure_limits(queues: list[Queue], samples: int) -> list[Line]:
+    lines = []
+    for queue in queues:
+        with contextlib.closing(open_sqlite(queue.data_dir / "pipelet.sqlite")) as store:
+            found = await limits.compare(store, samples)
+            lines += [replace(line, what=f"{queue.crowd.name}: {line.what}") for line in found]
+    return lines
 
 
 async def _operate(queue: Queue, store: SqliteStore, number: int) -> None:

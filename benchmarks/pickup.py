@@ -13,6 +13,7 @@ from pathlib import Path
 import cyclopts
 from tests.support.jobs import make_job
 
+from benchmarks.accounts import limits
 from benchmarks.lib import load, records
 from benchmarks.lib.backends import stamps_of
 from benchmarks.lib.service import Service, scratch, serving
@@ -36,16 +37,19 @@ class Sample:
     """From just before the POST is sent until the engine's process begins to generate."""
 
 
-def main(*, requests: int = 100) -> None:
+def main(*, requests: int = 100, with_limits: bool = False) -> None:
     """
     Parameters
     ----------
     requests
         How many, each when the service has been idle for 0.1 to 0.3 s.
+    with_limits
+        Make each with a key of all default limits as well.
     """
     before = load_now()
     with scratch() as folder, serving(folder / "data", backend="benchmarks.lib.backends:StampedGradient") as service:
-        samples = asyncio.run(_measure(service, folder, requests))
+        key = service.new_limited_key("limited", limits.SETTINGS) if with_limits else None
+        samples, limited = asyncio.run(_measure(service, folder, requests, key))
     commit = percentile([sample.commit for sample in samples], 0.5)
     lines = [
         _line("one durable commit of one row", [sample.commit for sample in samples]),
@@ -56,32 +60,39 @@ def main(*, requests: int = 100) -> None:
             "answered → engine's process draws", [sample.generate - sample.answer for sample in samples], commit
         ),
     ]
+    lines += _limited_lines(samples, limited)
     show(f"Pick-up by an idle service, {requests} requests", lines, load=before)
 
 
-async def _measure(service: Service, folder: Path, requests: int) -> list[Sample]:
+async def _measure(
+    service: Service, folder: Path, requests: int, limited_key: str | None
+) -> tuple[list[Sample], list[Sample]]:
+    """With the key of the service, and with a limited one if there is one, in turns."""
     migrate_sqlite(folder / "commits.sqlite")
     store = open_sqlite(folder / "commits.sqlite")
-    caller, rng, samples = load.Caller(service.port), random.Random(1), []
+    caller, rng = load.Caller(service.port), random.Random(1)
+    keys = [service.key, *([limited_key] if limited_key else [])]
+    samples: dict[str, list[Sample]] = {key: [] for key in keys}
     try:
         for number in range(-5, requests):  # the first ones warm everything up
-            sample = await _one(service, caller, store, number + 5)
-            if number >= 0:
-                samples.append(sample)
-            await asyncio.sleep(rng.uniform(0.1, 0.3))
+            for turn, key in enumerate(rng.sample(keys, len(keys))):
+                sample = await _one(service, caller, store, key, 2 * (number + 5) + turn)
+                if number >= 0:
+                    samples[key].append(sample)
+                await asyncio.sleep(rng.uniform(0.1, 0.3))
     finally:
         store.close()
         caller.close()
-    return samples
+    return samples[service.key], samples[limited_key] if limited_key else []
 
 
-async def _one(service: Service, caller: load.Caller, store: SqliteStore, seed: int) -> Sample:
+async def _one(service: Service, caller: load.Caller, store: SqliteStore, key: str, seed: int) -> Sample:
     job = make_job(seed=seed)
     began = time.time()
     await store.jobs.submit(job)
     commit = time.time() - began
     await asyncio.sleep(0.05)
-    raw = load.submission(service.key, width=64, height=64, seed=seed)
+    raw = load.submission(key, width=64, height=64, seed=seed)
     sent = time.time()
     status, body = caller(raw)
     answered = time.time()
@@ -91,6 +102,16 @@ async def _one(service: Service, caller: load.Caller, store: SqliteStore, seed: 
     [stamp] = [stamp for stamp in stamps_of(service.data_dir) if stamp.seed == seed]
     assert record.started_at is not None
     return Sample(commit, answered - sent, record.started_at - sent, stamp.began - sent)
+
+
+def _limited_lines(samples: list[Sample], limited: list[Sample]) -> list[Line]:
+    if not limited:
+        return []
+    found, base = (percentile([sample.generate for sample in each], 0.5) for each in (limited, samples))
+    times = found / base
+    reference = f"{times:.2f} times {in_ms(base)} without limits"
+    what = "POST sent → engine's process draws, key with all default limits, p50"
+    return [Line(what, in_ms(found), reference, "≤ 1.1 times", times <= limits.MOST_TIMES, Ratio(times))]
 
 
 def _line(what: str, seconds: list[float]) -> Line:

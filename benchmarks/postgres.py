@@ -18,6 +18,7 @@ from tests.support import databases
 from tests.support.jobs import APP, claim_request, make_job, success
 from tests.support.servers import postgres
 
+from benchmarks.accounts import limits
 from benchmarks.lib import load, orders
 from benchmarks.lib.service import scratch, serving
 from benchmarks.lib.table import Line, Ratio, in_us, load_now, median, percentile, show
@@ -37,7 +38,9 @@ _MIN_RATE = 0.65
 """Submits per second of several processes to one level, against those in the order `fifo`."""
 
 
-def main(*, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: int = 5_000) -> None:
+def main(
+    *, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: int = 5_000, with_limits: bool = False
+) -> None:
     """
     Parameters
     ----------
@@ -49,6 +52,8 @@ def main(*, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: 
         How long each way to commit is measured, twice.
     churn
         Requests that come, begin and end while 1,000 wait.
+    with_limits
+        Compare a key of all default limits with one without.
     """
     before = load_now()
     with postgres.running(options="-c max_connections=200") as server, scratch() as folder:
@@ -60,7 +65,14 @@ def main(*, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: 
         lines += asyncio.run(orders.compare(lambda: databases.new_postgres_url(server), rows, samples))
         lines += asyncio.run(_depth(folder, urls["empty"], urls["deep"], rows, samples))
         lines += asyncio.run(_churn(urls["churn"], churn))
+        if with_limits:
+            lines += asyncio.run(_limits(databases.new_postgres_url(server), samples))
     show(f"PostgreSQL, {rows:,} queued in the deep queue", lines, load=before)
+
+
+async def _limits(url: str, samples: int) -> list[Line]:
+    async with open_postgres(url, pool_size=4) as store:
+        return await limits.compare(store, samples)
 
 
 async def _commits(url: str, seconds: float) -> list[Line]:

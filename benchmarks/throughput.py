@@ -13,6 +13,7 @@ import cyclopts
 import uvloop
 from tests.support.jobs import APP, make_job
 
+from benchmarks.accounts import limits
 from benchmarks.lib import load
 from benchmarks.lib.api_with_noop import BARE_NOOP, NOOP
 from benchmarks.lib.load import Report
@@ -33,13 +34,15 @@ _AHEAD = 1000
 class Turns:
     store: list[float] = field(default_factory=list)
     submit: list[Report] = field(default_factory=list)
+    limited: list[Report] = field(default_factory=list)
+    """Submits of a key with limits, where asked for."""
     noop: list[Report] = field(default_factory=list)
     bare: list[Report] = field(default_factory=list)
     queued: list[Report] = field(default_factory=list)
     running: list[Report] = field(default_factory=list)
 
 
-def main(*, turns: int = 8, seconds: float = 0.7, connections: int = 64) -> None:
+def main(*, turns: int = 8, seconds: float = 0.7, connections: int = 64, with_limits: bool = False) -> None:
     """
     Parameters
     ----------
@@ -49,21 +52,27 @@ def main(*, turns: int = 8, seconds: float = 0.7, connections: int = 64) -> None
         Length of each measurement.
     connections
         Kept alive, each with one request under way.
+    with_limits
+        Submit with a key of all default limits as well.
     """
     before = load_now()
     command = ("-m", "benchmarks.lib.api_with_noop")
     with scratch() as folder, serving(folder / "data", workers=0, command=command) as service:
-        found = _measure(service, folder, turns, seconds, connections)
+        found = _measure(service, folder, turns, seconds, connections, with_limits=with_limits)
     show(f"Throughput with {connections} connections, API alone", _lines(found), load=before, notes=[_client(found)])
 
 
-def _measure(service: Service, folder: Path, turns: int, seconds: float, connections: int) -> Turns:
+def _measure(
+    service: Service, folder: Path, turns: int, seconds: float, connections: int, *, with_limits: bool
+) -> Turns:
     found = Turns()
+    limited = service.new_limited_key("limited", limits.SETTINGS) if with_limits else None
     queued, running = uvloop.run(_two_requests(service))
     for turn in range(turns + 1):
         rate = uvloop.run(_store_rate(folder / f"store{turn}.sqlite", seconds, connections))
         paths = {
             "submit": load.submission(service.key),
+            **({"limited": load.submission(limited)} if limited else {}),
             "noop": load.request("GET", NOOP, service.key),
             "bare": load.request("GET", BARE_NOOP, service.key),
             "queued": load.status(service.key, queued),
@@ -125,10 +134,22 @@ def _lines(found: Turns) -> list[Line]:
     return [
         Line("`store.submit`", f"{median(found.store):,.0f}/s"),
         _line("POST submit", found.submit, found.store, "of the store's", _LEAST_SHARE),
+        *_limited_lines(found),
         Line("constant FastAPI route", f"{median(noops):,.0f}/s", f"server {_server_us(found.noop):.0f} µs CPU each"),
         _line("the same without arguments and models", found.bare, noops, "of the constant route's"),
         _line(f"GET status, {_AHEAD:,} ahead", found.queued, noops, "of the constant route's", _LEAST_SHARE),
         _line("GET status, running", found.running, noops, "of the constant route's", _LEAST_SHARE),
+    ]
+
+
+def _limited_lines(found: Turns) -> list[Line]:
+    if not found.limited:
+        return []
+    rates = [report.rate for report in found.submit]
+    return [
+        _line(
+            "POST submit, key with all default limits", found.limited, rates, "of that without", 1 / limits.MOST_TIMES
+        )
     ]
 
 
@@ -138,7 +159,9 @@ def _line(what: str, reports: list[Report], bases: list[float], of_what: str, le
     reference = f"{share:.2f} {of_what}; server {_server_us(reports):.0f} µs CPU each"
     if least is None:
         return Line(what, f"{rate:,.0f}/s", reference)
-    return Line(what, f"{rate:,.0f}/s", reference, f"≥ {least}", share >= least, Ratio(share, higher_is_better=True))
+    return Line(
+        what, f"{rate:,.0f}/s", reference, f"≥ {least:.2g}", share >= least, Ratio(share, higher_is_better=True)
+    )
 
 
 def _server_us(reports: list[Report]) -> float:

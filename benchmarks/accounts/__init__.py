@@ -1,1 +1,1 @@
-"""Measurements of accounting."""
+"""What accounts cost: the usage ledger, and the limits of users."""

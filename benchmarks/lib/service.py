@@ -39,8 +39,15 @@ class Service:
 
     def new_key(self, user: str) -> str:
         """Of another user than `local`, on the embedded database."""
-        made = [sys.executable, "-m", "pipelet", "keys", "create", user]
-        environment = _environment(self.data_dir, 0, None)
+        return self._new_key(user, "--admin")
+
+    def new_limited_key(self, user: str, defaults: Mapping[str, str]) -> str:
+        """As `new_key`, with the limits of `defaults`, which are settings."""
+        return self._new_key(user, settings=defaults)
+
+    def _new_key(self, user: str, *flags: str, settings: Mapping[str, str] | None = None) -> str:
+        made = [sys.executable, "-m", "pipelet", "keys", "create", user, *flags]
+        environment = _environment(self.data_dir, 0, None) | dict(settings or {})
         return subprocess.run(made, env=environment, check=True, capture_output=True, text=True).stdout.split()[-1]
 
 
@@ -101,7 +108,7 @@ def _key(data_dir: Path, environment: Mapping[str, str]) -> str:
     file = data_dir / "local-key"
     if file.exists():
         return file.read_text().strip()
-    made = [sys.executable, "-m", "pipelet", "keys", "create", "local", "--user", "local"]
+    made = [sys.executable, "-m", "pipelet", "keys", "create", "local", "--user", "local", "--admin"]
     return subprocess.run(made, env=dict(environment), check=True, capture_output=True, text=True).stdout.strip()
 
 

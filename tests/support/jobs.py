@@ -63,6 +63,7 @@ def make_job(
         estimated_seconds=1.0,
         key_id=key.id if key else None,
         is_limited=key is not None and key.has_limits,
+        is_user_limited=key is not None and key.user_limits.apply_to_submits,
         webhook=webhook,
     )
 

@@ -214,7 +214,7 @@ class Service:
         """Of the user `local`. On PostgreSQL it is made as the service advises."""
         file = self.data_dir / "local-key"
         if not file.exists():
-            made = self.run("keys", "create", "local", "--user", "local")
+            made = self.run("keys", "create", "local", "--user", "local", "--admin")
             assert 0 == made.returncode, made.stderr
             file.write_text(made.stdout)
             file.chmod(0o600)

@@ -29,12 +29,14 @@ from pipelet.api.v1.dependencies import Accounts, Services
 from pipelet.api.v1.session.cookies import SessionCookie
 from pipelet.api.v1.streams import Feeds
 from pipelet.concurrency.log_throttle import LogThrottle
+from pipelet.domain.accounts.limits import NO_LIMITS, UserLimits
 from pipelet.domain.catalog import EDIT, Catalog
 from pipelet.domain.ports.blobs import BlobStore, SignedFiles
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.audit import ContentReads
 from pipelet.services.accounts.authentication import Authenticator
 from pipelet.services.accounts.failed_logins import FailedLogins
+from pipelet.services.accounts.limit_refusals import LimitRefusals
 from pipelet.services.accounts.sessions import Sessions
 from pipelet.services.input_images.fetch import HttpClients, ImageFetcher
 from pipelet.services.input_images.loader import InputImageLoader
@@ -67,6 +69,7 @@ def build_api(
     access_log: AccessLogLevel = "off",
     ui_over_http: bool = False,
     diagnose: Diagnose | None = None,
+    default_limits: UserLimits = NO_LIMITS,
     version: str,
 ) -> FastAPI:
     """Connect services, middleware and routes. The caller opens and closes the stores.
@@ -80,7 +83,8 @@ def build_api(
     metrics = app.state.metrics = Metrics(store, catalog)
     clock, throttle = store.clock, LogThrottle()
     fetcher = ImageFetcher(http_clients=http_clients, blobs=blobs, signed_files=signed_files, clock=clock)
-    authenticator, estimates = Authenticator(store.api_keys, clock), Estimates(store, catalog)
+    authenticator, estimates = Authenticator(store.api_keys, store.limits, clock), Estimates(store, catalog)
+    refusals = app.state.refusals = LimitRefusals(store.limits, clock, metrics)
     statuses = StatusReader(store, catalog, estimates)
     submits = Submits(
         store=store,
@@ -89,6 +93,7 @@ def build_api(
         estimates=estimates,
         input_images=InputImageLoader(store.files, blobs, fetcher, clock),
         observer=metrics,
+        refusals=refusals,
     )
     app.state.dependencies = Dependencies(
         jobs=store.jobs,
@@ -119,6 +124,7 @@ def build_api(
         store=store,
         catalog=catalog,
         accounts=accounts,
+        default_limits=default_limits,
         estimates=estimates,
         request_lists=RequestLists(store, statuses, retention_seconds=retention_seconds),
         request_actions=actions,

@@ -24,10 +24,18 @@ STATUSES: Mapping[type[errors.PipeletError], int] = {
     errors.NotPossible: 409,
     errors.InputImagesExpired: 503,
     errors.QuotaExceeded: 429,
+    errors.StorageLimitExceeded: 403,  # fal's and OpenAI's clients would retry a 429
     errors.TooBusy: 503,
     errors.OperationalError: 503,
 }
 """An error without an entry has the status of its nearest ancestor; without any, it is a bug."""
+
+_LIMIT_TYPES: Mapping[type[errors.QuotaExceeded], str] = {
+    errors.QuotaExceeded: "queued_images_limit",
+    errors.QueueFull: "queue_too_long",
+    errors.SubmitRateExceeded: "submit_rate_limit",
+    errors.StorageLimitExceeded: "storage_limit",
+}
 
 _MIN_RETRY_AFTER, _MAX_RETRY_AFTER = 1, 60
 """Seconds."""
@@ -56,10 +64,10 @@ async def to_response(request: Request, error: Exception) -> Response:
         throttle.write(log.error, "request.unavailable", path=path, client=client, reason=str(error))
         return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
     if isinstance(error, errors.QuotaExceeded):
-        error_type = "queue_too_long" if isinstance(error, errors.QueueFull) else "queued_images_limit"
-        return problem_response(status, str(error), error_type=error_type, headers=_retry_after(error.retry_after))
-    kind = "missing_scope" if isinstance(error, errors.MissingScope) else None
-    return problem_response(status, str(error), error_type=kind, extra=_extra(status))
+        limit = _LIMIT_TYPES[type(error)]
+        return problem_response(status, str(error), error_type=limit, headers=_retry_after(error.retry_after))
+    error_type = "missing_scope" if isinstance(error, errors.MissingScope) else None
+    return problem_response(status, str(error), error_type=error_type, extra=_extra(status))
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:

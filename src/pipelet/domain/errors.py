@@ -123,14 +123,17 @@ class InputImagesExpired(PipeletError):
 
 
 class QuotaExceeded(PipeletError):
-    """No room now, by the key's limits; the same request is accepted later.
+    """No room now, by the limits of the key or its user; the same request is accepted later.
 
     Args:
-        excess: number of images (of requests, if the queue is too long) that have to start or be cancelled first.
+        excess: number of images (of requests, if the queue is too long; of bytes, if the storage is full) by which the
+            limit is exceeded.
     """
 
     retry_after: float | None = None
     """Seconds until a retry may succeed; None if that was not estimated."""
+    is_of_user = False
+    """Whether it is a limit of the user, for all keys together."""
 
     def __init__(self, message: str, *, excess: int) -> None:
         super().__init__(message)
@@ -143,6 +146,17 @@ class QueueFull(QuotaExceeded):
 
 class RotationTooSoon(PipeletError):
     """It would break other processes now; later it will not."""
+
+
+class SubmitRateExceeded(QuotaExceeded):
+    """The user submits too fast."""
+
+
+class StorageLimitExceeded(QuotaExceeded):
+    """The files of the user take too much space.
+
+    Final: a client that retries would retry until requests are deleted.
+    """
 
 
 class OperationalError(PipeletError):

@@ -9,9 +9,20 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from pipelet.domain import database_url as database_urls
+from pipelet.domain.accounts.limits import UserLimits, to_bytes
 from pipelet.domain.errors import OperationalError
 from pipelet.settings.addresses import host_and_port, networks, origins
 from pipelet.settings.aws import AwsSettings
+from pipelet.settings.default_limits import (
+    MaxPriority,
+    MaxQueuedImages,
+    MaxRunningImages,
+    MaxStoredGib,
+    MaxSubmitsPerSecond,
+    MaxWebhooksPerMinute,
+    SubmitBurst,
+    optional,
+)
 from pipelet.settings.errors import CONFIG_FILE, describe_all, describe_aws, unknown_variables
 from pipelet.settings.validators import BUCKET, BaseUrl, BlobsUrl, DatabaseUrl, Seconds
 from pipelet.system.permissions import refuse_untrusted
@@ -132,6 +143,13 @@ class Settings(BaseSettings):
     retention_days: float = Field(
         7, gt=0, allow_inf_nan=False, description="Days after which finished requests and their files are deleted."
     )
+    default_max_priority: MaxPriority = "none"
+    default_max_queued_images: MaxQueuedImages = 1000
+    default_max_running_images: MaxRunningImages = "none"
+    default_max_submits_per_second: MaxSubmitsPerSecond = 10
+    default_submit_burst: SubmitBurst = 100
+    default_max_stored_gib: MaxStoredGib = 20
+    default_max_webhooks_per_minute: MaxWebhooksPerMinute = 600
     image_metadata: Literal["full", "none"] = Field(
         "full",
         description="Metadata in image files: `full`: prompt, seed, model and the other parameters; `none`: nothing.",
@@ -190,6 +208,20 @@ class Settings(BaseSettings):
             values["catalog"] = str(self.catalog.resolve())
         # Those that are not set travel, too, as empty ones: the other process may have some of its own.
         return {f"PIPELET_{name.upper()}": "" if value is None else str(value) for name, value in values.items()}
+
+    @property
+    def default_limits(self) -> UserLimits:
+        """Limits of new users."""
+        gib = optional(self.default_max_stored_gib)
+        return UserLimits(
+            max_priority=optional(self.default_max_priority),
+            max_queued_images=optional(self.default_max_queued_images),
+            max_running_images=optional(self.default_max_running_images),
+            max_submits_per_second=optional(self.default_max_submits_per_second),
+            submit_burst=self.default_submit_burst,
+            max_stored_bytes=None if gib is None else to_bytes(gib),
+            max_webhooks_per_minute=optional(self.default_max_webhooks_per_minute),
+        )
 
     @property
     def extra_allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

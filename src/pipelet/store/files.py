@@ -9,8 +9,10 @@ from pipelet.store.queries import Queries, SmallStore
 class Files(SmallStore[Queries]):
     """Implements `domain.ports.store.FileStore`."""
 
-    async def reserve_input_files(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
-        values = {"job_id": job_id, "keys": list(keys), "delete_after": delete_after}
+    async def reserve_input_files(
+        self, job_id: str, keys: Sequence[str], delete_after: float, *, user: str = "", size: int = 0
+    ) -> None:
+        values = {"job_id": job_id, "keys": list(keys), "delete_after": delete_after, "owner": user, "bytes": size}
         await self._queries.write("reserve_input_files", values, notify_watchers=False)
 
     async def release_input_files(self, job_id: str, now: float) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipelet.domain.accounts.api_keys import queued_quota_exceeded
+from pipelet.domain.accounts.limits import queued_quota_exceeded
 from pipelet.domain.capacity.cost_model import WorkAhead
 from pipelet.domain.capacity.forecast import RunningJob
 from pipelet.domain.errors import QuotaExceeded
@@ -39,13 +39,20 @@ class Queue(SmallStore[DialectQueries]):
             await self._queries.write("delete_idle_accounts", bounds, durable=False, notify_watchers=False)
         return last
 
-    async def work_until_quota_frees(self, key_id: str, images: int, apps: Sequence[str]) -> WorkAhead | None:
-        values = {"key_id": key_id, "images": images, "apps": tuple(apps), "scan_limit": QUOTA_SCAN_LIMIT}
-        row = await self._queries.one("work_until_quota_frees", **values)
+    async def work_until_quota_frees(
+        self, key_id: str | None, images: int, apps: Sequence[str], *, user: str | None = None
+    ) -> WorkAhead | None:
+        values = {"images": images, "apps": tuple(apps), "scan_limit": QUOTA_SCAN_LIMIT}
+        row = await self._queries.one("work_until_quota_frees", key_id=key_id, owner=user, **values)
         return work_ahead_from(row) if row is not None and row["known"] else None
 
     async def is_blocked_by_quota(self, job: Job) -> bool:
-        values = {"key_id": job.key_id, "image_count": job.spec.batch_size}
+        values = {
+            "key_id": job.key_id,
+            "owner": job.user,
+            "user_limited": job.is_user_limited,
+            "image_count": job.spec.batch_size,
+        }
         return job.is_limited and await self._queries.one("key_at_running_limit", **values) is not None
 
     async def queued_quota_exceeded(self, key_id: str, images: int) -> QuotaExceeded | None:

@@ -17,6 +17,7 @@ from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
 from pipelet.outbound import is_allowed_address, public_only_client
+from pipelet.services.accounts.limit_refusals import LimitRefusals
 from pipelet.services.accounts.maintenance import AccountMaintenance
 from pipelet.services.input_images.fetch import HttpClients
 from pipelet.services.queue.diagnosis import Diagnose
@@ -29,6 +30,7 @@ from pipelet.wiring.blobs import proxy_for_bucket
 class Api:
     app: FastAPI
     metrics: Metrics
+    refusals: LimitRefusals
     account_maintenance: AccountMaintenance
 
     def build_metrics_app(self) -> Starlette:
@@ -63,10 +65,11 @@ def build_api(
         access_log=settings.access_log,
         ui_over_http=settings.ui_over_http,
         diagnose=diagnose,
+        default_limits=settings.default_limits,
         version=__version__,
     )
     maintenance = AccountMaintenance(store, app.state.dependencies.authenticator, app.state.sessions)
-    return Api(app, app.state.metrics, maintenance)
+    return Api(app, app.state.metrics, app.state.refusals, maintenance)
 
 
 @contextlib.asynccontextmanager

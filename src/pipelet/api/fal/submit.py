@@ -13,7 +13,7 @@ from pipelet.api.fal.input.options import parse_options
 from pipelet.api.fal.input.webhook_target import IsAllowedAddress, parse_webhook
 from pipelet.api.fal.lookup import request_id_headers
 from pipelet.api.fal.status import WIRE_STATES
-from pipelet.api.input.parse import get_input_schemas, invalid_images
+from pipelet.api.input.parse import counted_refusals, get_input_schemas, invalid_images
 from pipelet.api.request_urls import public_base_url, request_urls
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
 from pipelet.domain.catalog import App
@@ -52,7 +52,8 @@ async def submit_request(deps: Dependencies, request: Request) -> SubmitResult:
         fields = await deps.bodies.read_json(request, stack, user=key.user, max_bytes=limit)
         if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
             key = await deps.authenticator.find(key.hash)
-        new = _parse(request, app, key, fields, public_base_url(deps.public_url, request.scope))
+        with counted_refusals(deps.submits.refusals, key.user):
+            new = _parse(request, app, key, fields, public_base_url(deps.public_url, request.scope))
         try:
             return await deps.submits.submit(new)
         except InvalidInputImages as error:

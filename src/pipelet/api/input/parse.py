@@ -1,6 +1,8 @@
 """The input of an app: parsed to a valid request, or to all of its errors at once."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,11 +15,13 @@ from pipelet.api.input.schema import IMAGE_URL, IMAGE_URLS, InputModel
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.catalog import App
 from pipelet.domain.errors import InvalidInputImages
+from pipelet.services.accounts.limit_refusals import LimitRefusals, Reason
 from pipelet.services.requests.submit import RequestInput
 
 _MAX_UNKNOWN = 10
 """Number of unknown fields that are named; similar names for a hundred thousand of them would take seconds."""
 _NAME_CHARS = 64
+_CEILINGS = {"priority_ceiling": Reason.PRIORITY, "batch_ceiling": Reason.BATCH_SIZE}
 
 Loc = tuple[str | int, ...]
 
@@ -42,6 +46,18 @@ class InputSchemas:
         return parse_input(fields, self.models[app.name], key, edit_app=self.edit_app, loc=loc)
 
 
+@contextmanager
+def counted_refusals(refusals: LimitRefusals, user: str) -> Iterator[None]:
+    """Count the errors of an input that is above the limits of its key or its user."""
+    try:
+        yield
+    except Problem as problem:
+        for fault in problem.detail if isinstance(problem.detail, list) else []:
+            if fault["type"] in _CEILINGS:
+                refusals.add(user, _CEILINGS[fault["type"]])
+        raise
+
+
 def get_input_schemas(request: Request) -> InputSchemas:
     return cast(InputSchemas, request.scope["app"].state.input_schemas)
 
@@ -63,7 +79,7 @@ def parse_input(
     known = {name: value for name, value in given.items() if name in names}
     faults = _unknown_field_errors(unknown, given, sorted(names), edit_app, loc) if unknown else []
     try:
-        values = model.model_validate(known, context={"max_priority": key.max_priority, "max_batch": key.max_batch})
+        values = model.model_validate(known, context=_ceilings(key))
     except ValidationError as error:
         refused = error.errors(include_url=False, include_context=False)
         faults = [_field_error(loc, each["loc"], each["type"], each["msg"], known) for each in refused] + faults
@@ -75,6 +91,18 @@ def parse_input(
     priority, several, one = found.pop("priority"), found.pop(IMAGE_URLS, None), found.pop(IMAGE_URL, None)
     urls = (several or []) if one is None else [one]
     return RequestInput(fields=fields, priority=priority, image_urls=urls, values=found)
+
+
+def _ceilings(key: ApiKey) -> dict[str, Any]:
+    """The context in which input is validated."""
+    of_key, of_user = key.max_priority, key.user_limits.max_priority
+    is_of_key = of_key is not None and (of_user is None or of_key <= of_user)
+    whose = key.id if is_of_key else f"--user {shlex.quote(key.user)}"
+    return {
+        "max_priority": key.priority_ceiling,
+        "max_priority_command": f"pipelet keys limit {whose} --max-priority",
+        "max_batch": key.max_batch,
+    }
 
 
 def invalid_images(error: InvalidInputImages, sent: RequestInput, *, loc: Loc = ("body",)) -> Problem:

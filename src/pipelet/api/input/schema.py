@@ -30,12 +30,12 @@ _MAX_URL_CHARS = 8192
 
 InputModel = type[BaseModel]
 """The fields of `ImageSpec`, `priority`, and the image URLs of an edit. It validates the fields that are not null, with
-the ceilings of the key as context: `max_priority` and `max_batch`."""
+the ceilings of the key as context: `max_priority` with `max_priority_command`, and `max_batch`."""
 
 _MESSAGES = {
     "int_parsing": 'Give a whole number, such as 8 or "8".',
     "float_parsing": 'Give a number, such as 4.5 or "4.5".',
-    "priority_ceiling": "This key may not ask for more than {most}.",
+    "priority_ceiling": "This key may not ask for more than {most}. The operator raises that with `{command}`.",
     "batch_ceiling": "This key may not have more than {most} images at once.",
     "string_type": "Give {wanted}; this is {found}.",
     "string_too_long": "At most {max_length} characters are allowed; this has {length}.",
@@ -192,7 +192,7 @@ def _ceiling(kind: str, name: str) -> BeforeValidator:
     def check(value: int, info: ValidationInfo) -> int:
         most = (info.context or {}).get(name)
         if most is not None and value > most:
-            raise _error(kind, most=most)
+            raise _error(kind, most=most, command=(info.context or {}).get(f"{name}_command", ""))
         return value
 
     return BeforeValidator(check)

@@ -39,7 +39,7 @@ class Metrics:
         self._oldest = gauge("pipelet_queue_oldest_age_seconds", "Age of the oldest queued request.", ["app"])
         self._workers = gauge("pipelet_workers", "Live workers.", ["profile", "ready"])
         self._submitted = counter("pipelet_requests_submitted", "Accepted requests.", ["app"])
-        self._rejected = counter("pipelet_requests_rejected", "Submits refused with 429.", ["reason"])
+        self._rejected = counter("pipelet_requests_rejected", "Submits refused by a limit.", ["reason"])
         self._authentication_failures = counter(
             "pipelet_authentication_failures", "Keys, sessions and login codes that were not valid.", ["reason"]
         )

@@ -6,6 +6,7 @@ from typing import cast
 from fastapi import Request
 
 from pipelet.api.v1.session.cookies import SessionCookie
+from pipelet.domain.accounts.limits import UserLimits
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.audit import ContentReads
@@ -38,6 +39,8 @@ class Services:
     store: Store
     catalog: Catalog
     accounts: Accounts
+    default_limits: UserLimits
+    """Limits of new users."""
     estimates: Estimates
     request_lists: RequestLists
     request_actions: RequestActions

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 
 from pipelet import __version__, settings
-from pipelet.cli.doctor import Check, Finding, engine_checks, fail, ok, warn
+from pipelet.cli.doctor import Check, Finding, engine_checks, fail, limit_checks, ok, warn
 from pipelet.cli.listen import listen, listen_for_metrics
 from pipelet.cli.options import local_key
 from pipelet.client import Client
@@ -72,6 +72,7 @@ def checks_of_installation(chosen: Settings) -> Iterator[tuple[str, Check]]:
     yield "files", lambda: _files(chosen)
     yield "local key", lambda: _local_key(chosen)
     yield "keys", lambda: _keys(chosen)
+    yield "limits", lambda: limit_checks.default_limits(chosen)
     yield "model", lambda: _with_model(chosen, engine_checks.model_is_there)
     yield "engine", lambda: _with_model(chosen, lambda model: engine_checks.engine_works(model, chosen))
     if chosen.metrics_address:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
 
+from pipelet.domain.accounts.limits import NO_LIMITS, UserLimits
 from pipelet.domain.accounts.scopes import ALL_SCOPES, DEFAULT_SCOPES, Scope
-from pipelet.domain.errors import QuotaExceeded, RefusedKey
+from pipelet.domain.errors import RefusedKey
 from pipelet.domain.ids import base62, random_base62
 
 PREFIX = "pipelet_"
@@ -53,17 +54,27 @@ class ApiKey:
     """So many images may wait; a request that would exceed it is refused."""
     max_running_images: int | None = None
     """So many images may run; a request that would exceed it waits, and others go first."""
+    user_limits: UserLimits = NO_LIMITS
+    """The limits of its user, where they apply to it: see `services.accounts.authentication`."""
 
     @property
     def has_limits(self) -> bool:
-        """Whether its images are counted."""
-        return self.max_queued_images is not None or self.max_running_images is not None
+        """Whether its images are counted for the key, and its requests wait where too many images run."""
+        limits = (self.max_queued_images, self.max_running_images, self.user_limits.max_running_images)
+        return any(limit is not None for limit in limits)
+
+    @property
+    def priority_ceiling(self) -> int | None:
+        """The smaller of the key's and the user's."""
+        return _smallest(self.max_priority, self.user_limits.max_priority)
 
     @property
     def max_batch(self) -> int | None:
         """A request of more images than this could never be taken, or never begin."""
-        limits = [limit for limit in (self.max_queued_images, self.max_running_images) if limit is not None]
-        return min(limits, default=None)
+        user = self.user_limits
+        return _smallest(
+            self.max_queued_images, self.max_running_images, user.max_queued_images, user.max_running_images
+        )
 
     @property
     def is_admin(self) -> bool:
@@ -120,13 +131,8 @@ class KeyUse:
     running_images: int
 
 
-def queued_quota_exceeded(*, queued: int, allowed: int, images: int) -> QuotaExceeded:
-    """Return the error for a request of `images` images, where `queued` of the `allowed` are queued already."""
-    return QuotaExceeded(
-        f"The limit of queued images of this key is reached: {queued} of at most {allowed} wait, and this request has "
-        f"{images}. Submit it again when some of them have begun, cancel some, or ask the operator for a higher limit.",
-        excess=queued + images - allowed,
-    )
+def _smallest(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def new_secret() -> str:

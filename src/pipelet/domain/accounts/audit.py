@@ -17,6 +17,7 @@ class Action(StrEnum):
     CHANGE_KEY = "keys.change"
     ROTATE_KEY = "keys.rotate"
     REVOKE_KEY = "keys.revoke"
+    CHANGE_LIMITS = "limits.change"
     CREATE_LOGIN_CODE = "login_codes.create"
     PAUSE_APP = "apps.pause"
     RESUME_APP = "apps.resume"

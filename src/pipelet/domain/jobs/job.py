@@ -66,6 +66,8 @@ class Job:
     """Id of the API key that submitted it; None where it is unknown."""
     is_limited: bool = False
     """Whether that key has limits, against which the images of this job count."""
+    is_user_limited: bool = False
+    """Whether the limits of its user apply to it, so that it is counted there."""
     requested_priority: int | None = None
     """The `priority` before an operator moved the job to the front."""
     webhook: Webhook | None = None

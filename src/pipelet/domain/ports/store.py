@@ -22,6 +22,7 @@ from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
 from pipelet.domain.ports.changes import ChangeStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
+from pipelet.domain.ports.limits import LimitStore
 from pipelet.domain.ports.outbox import Outbox
 from pipelet.domain.ports.reports import ReportStore
 from pipelet.domain.ports.usage import UsageStore
@@ -51,8 +52,8 @@ class JobStore(Protocol):
         """Queue `job` and return it with its `seq`.
 
         Raises:
-            QuotaExceeded: its key is limited, and too many images would be queued. Of several concurrent submits, no
-                two get the last room.
+            QuotaExceeded: its key or its user is limited, and too many images would be queued, its user submits too
+                fast, or stores too much. Of several concurrent submits, no two get the last room.
             InputImagesExpired: an input image is deleted, or will be soon.
         """
 
@@ -105,8 +106,12 @@ class JobStore(Protocol):
 class FileStore(Protocol):
     """Which stored files belong to which request. Every file is noted before it is written, so that none is lost."""
 
-    async def reserve_input_files(self, job_id: str, keys: Sequence[str], delete_after: float) -> None:
+    async def reserve_input_files(
+        self, job_id: str, keys: Sequence[str], delete_after: float, *, user: str = "", size: int = 0
+    ) -> None:
         """Note the input files that are about to be stored for a job that is not submitted yet.
+
+        From its submit on, `size` bytes of each count for `user`.
 
         `JobStore.submit` claims the input images of its job, which may belong to other jobs, too: a file stays until
         the last of these jobs is deleted or ends without keeping its input. A file that no job claims is an orphan from
@@ -154,9 +159,11 @@ class QueueStore(Protocol):
     async def backlog(self, priority: int, apps: Sequence[str]) -> WorkAhead:
         """Return what waits with `priority` or a higher one."""
 
-    async def work_until_quota_frees(self, key_id: str, images: int, apps: Sequence[str]) -> WorkAhead | None:
-        """Return what starts before `images` of the queued images of a key have started, or a lower bound if they are
-        far back in the queue. None: the key has fewer images queued for these apps."""
+    async def work_until_quota_frees(
+        self, key_id: str | None, images: int, apps: Sequence[str], *, user: str | None = None
+    ) -> WorkAhead | None:
+        """Return what starts before `images` of the queued images that count for a key, or for a user, have started, or
+        a lower bound if they are far back in the queue. None: fewer of them are queued for these apps."""
 
     async def is_blocked_by_quota(self, job: Job) -> bool:
         """Whether the queued `job` cannot start right now because its key runs as many images as it may."""
@@ -284,6 +291,7 @@ class Store(Protocol):
     queue: QueueStore
     leases: LeaseStore
     api_keys: ApiKeyStore
+    limits: LimitStore
     sessions: SessionStore
     audit: AuditStore
     workers: WorkerStore

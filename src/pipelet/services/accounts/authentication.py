@@ -1,9 +1,12 @@
 """API keys: from the hash of the secret that a client sends to the key that it stands for."""
 
+from dataclasses import replace
+
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
 from pipelet.domain.errors import RefusedKey
 from pipelet.domain.ports.accounts import ApiKeyStore
 from pipelet.domain.ports.clock import Clock
+from pipelet.domain.ports.limits import LimitStore
 
 _MAX_CACHED_KEYS = 10_000
 
@@ -14,15 +17,17 @@ class Authenticator:
     Only keys that exist are cached: a new key works at once, and guesses cannot fill the memory.
     """
 
-    def __init__(self, api_keys: ApiKeyStore, clock: Clock) -> None:
+    def __init__(self, api_keys: ApiKeyStore, limits: LimitStore, clock: Clock) -> None:
         self._api_keys = api_keys
+        self._limits = limits
         self._clock = clock
         self._cache: dict[bytes, tuple[ApiKey, float]] = {}
         self.used_at: dict[str, float] = {}
         """When keys were used, by id, since this was emptied last: see `LastUsed`."""
 
     async def find(self, key_hash: bytes, *, refresh: bool = False) -> ApiKey:
-        """The valid key with this hash, as it was at most `KEY_CACHE_SECONDS` ago; with `refresh`, as the store has it.
+        """The valid key with this hash and its limits, as they were at most `KEY_CACHE_SECONDS` ago; with `refresh`, as
+        the store has them.
 
         Raises:
             RefusedKey: the key is unknown, was revoked or has expired.
@@ -49,6 +54,8 @@ class Authenticator:
         if key is None:
             self._cache.pop(key_hash, None)
             raise RefusedKey("This key is not known here. Ask the operator for one.", kind="unknown")
+        if not key.is_admin:  # a key that may do everything, such as lifting its user's limits, has none
+            key = replace(key, user_limits=await self._limits.get(key.user))
         if len(self._cache) >= _MAX_CACHED_KEYS:
             self._cache.clear()
         self._cache[key_hash] = (key, now)

@@ -1,7 +1,7 @@
 """API keys: create, find, change, rotate and revoke them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,12 @@ from pipelet.domain.accounts.api_keys import (
     new_secret,
 )
 from pipelet.domain.accounts.audit import Action, Actor, AuditEntry, Values
-from pipelet.domain.accounts.scopes import DEFAULT_SCOPES, Scope, to_text
+from pipelet.domain.accounts.limits import NO_LIMITS, UserLimits
+from pipelet.domain.accounts.scopes import ALL_SCOPES, DEFAULT_SCOPES, Scope, to_text
 from pipelet.domain.errors import NotFound, NotPossible
 from pipelet.domain.ids import new_token
 from pipelet.domain.ports.store import Store
+from pipelet.services.accounts.limits import give_default_limits, is_new_user
 from pipelet.services.queue.admin import cancel_requests
 
 _NO_SUCH_KEY = "No key has this id. See `pipelet keys list`."
@@ -36,19 +38,28 @@ class NewKey:
     limits: KeyLimits = field(default_factory=KeyLimits)
 
 
-async def create_key(store: Store, actor: Actor, new: NewKey) -> tuple[ApiKey, str]:
+async def create_key(
+    store: Store, actor: Actor, new: NewKey, *, default_limits: UserLimits = NO_LIMITS
+) -> tuple[ApiKey, str]:
     """Make a key. Returns it and its secret, which is stored nowhere.
+
+    Args:
+        default_limits: what a new user gets, unless the key may do everything.
 
     Raises:
         NotPossible: it is for a new user, and the user exists.
     """
-    if new.user is None:
-        await _require_new_user(store, new.name)
+    user = new.user or new.name
+    known = [key for key in await store.api_keys.list_keys() if key.user == user]
+    if new.user is None and known:
+        raise _user_exists(user, known)
+    if new.scopes != ALL_SCOPES and is_new_user(known):
+        await give_default_limits(store, user, default_limits, new.limits)
     now, secret = store.clock.now(), new_secret()
     key = ApiKey(
         id=new_token()[:12],
         name=new.name,
-        user=new.user or new.name,
+        user=user,
         hash=hash_secret(secret),
         created_at=now,
         expires_at=None if new.lifetime_seconds is None else now + new.lifetime_seconds,
@@ -159,14 +170,12 @@ async def has_key_for_keys(store: Store) -> bool:
     return any(Scope.KEYS in key.scopes for key in await store.api_keys.list_keys() if not key.invalid_reason(now))
 
 
-async def _require_new_user(store: Store, name: str) -> None:
-    """Refuse an existing user: a key reads all requests of its user, so it must not join one by accident."""
-    known = [key for key in await store.api_keys.list_keys() if key.user == name]
-    if known:
-        raise NotPossible(
-            f"The user {name} already exists, with the keys {', '.join(f'{key.id} ({key.name})' for key in known)}. "
-            f"Add `--user {name}` (in the API, `user`) for another key of this user, or choose another name."
-        )
+def _user_exists(user: str, known: Sequence[ApiKey]) -> NotPossible:
+    """An existing user is refused: a key reads all requests of its user, so it must not join one by accident."""
+    return NotPossible(
+        f"The user {user} already exists, with the keys {', '.join(f'{key.id} ({key.name})' for key in known)}. "
+        f"Add `--user {user}` (in the API, `user`) for another key of this user, or choose another name."
+    )
 
 
 def _entry(

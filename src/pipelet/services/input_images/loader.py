@@ -73,7 +73,7 @@ class InputImageLoader:
                 data = await self._fetch(url, user=user, base_url=base_url)
                 image = await self._decode(data, user=user, max_side=app.limits.max_side)
                 if image.digest not in stored:
-                    stored[image.digest] = asyncio.create_task(self._store_image(app, job_id, image))
+                    stored[image.digest] = asyncio.create_task(self._store_image(app, job_id, image, user))
                 # A store that has started completes, and only then is the image deleted.
                 return await asyncio.shield(stored[image.digest])
 
@@ -124,9 +124,9 @@ class InputImageLoader:
             image = await self._large_decoders.run(partial(decode_image, data, max_side=max_side), user=user)
         return image
 
-    async def _store_image(self, app: App, job_id: str, image: DecodedImage) -> InputImage:
-        key = f"inputs/{app.name.replace('-', '_')}_api/{new_token()}.png"
-        await self.files.reserve_input_files(job_id, [key], self.clock.now() + _UNCLAIMED_TTL)
+    async def _store_image(self, app: App, job_id: str, image: DecodedImage, user: str) -> InputImage:
+        key, size = f"inputs/{app.name.replace('-', '_')}_api/{new_token()}.png", len(image.png)
+        await self.files.reserve_input_files(job_id, [key], self.clock.now() + _UNCLAIMED_TTL, user=user, size=size)
         await self.blobs.put(key, image.png, "image/png")
         return InputImage(key=key, width=image.width, height=image.height)
 

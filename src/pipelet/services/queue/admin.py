@@ -139,8 +139,6 @@ async def queue_copy(store: Store, catalog: Catalog, request_id: str, *, key: Ap
         raise NotPossible(reason)
     estimates = Estimates(store, catalog)
     copy = job.clone_for_retry(new_request_id(), store.clock.now())
-    if key is not None:
-        copy = replace(copy, key_id=key.id, is_limited=key.has_limits)
     ahead = await estimates.work_ahead_of_new(copy.app, copy.priority, copy.user)
     copy = replace(
         copy,

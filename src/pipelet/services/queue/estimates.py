@@ -67,9 +67,13 @@ class Estimates:
         forecast = await self._forecast(app)
         return forecast.wait_seconds(await self.backlog(app)) if forecast.is_served else None
 
-    async def seconds_until_quota_frees(self, app: str, key_id: str, images: int) -> float | None:
-        """Seconds until that many queued images of the key may have started; None if they wait for other workers."""
-        ahead = await self._store.queue.work_until_quota_frees(key_id, images, self.apps_sharing_workers(app))
+    async def seconds_until_quota_frees(
+        self, app: str, images: int, *, key_id: str | None = None, user: str | None = None
+    ) -> float | None:
+        """Seconds until that many queued images of the key, or of the user, may have started; None if they wait for
+        other workers."""
+        apps = self.apps_sharing_workers(app)
+        ahead = await self._store.queue.work_until_quota_frees(key_id, images, apps, user=user)
         return None if ahead is None else (await self._forecast(app)).seconds_until_start(ahead)
 
     async def seconds_until_shorter(self, app: str, queue: WorkAhead, requests: int) -> float:

@@ -21,6 +21,7 @@ from pipelet.domain.jobs.job import MIN_PRIORITY, Job, JobState
 from pipelet.domain.ports.store import Store
 from pipelet.domain.webhooks.delivery import Webhook
 from pipelet.services.accounts.authentication import Authenticator
+from pipelet.services.accounts.limit_refusals import LimitRefusals, Reason, reason_of
 from pipelet.services.input_images.loader import InputImageLoader
 from pipelet.services.queue.estimates import Estimates
 from pipelet.services.requests.idempotency import find_earlier, fingerprint, submit_once
@@ -84,7 +85,8 @@ class NewRequest:
         """The priority that was sent, or else the default one that the key allows."""
         if self.input.priority is not None:
             return self.input.priority
-        default = 0 if self.key.max_priority is None else min(0, self.key.max_priority)
+        ceiling = self.key.priority_ceiling
+        default = 0 if ceiling is None else min(0, ceiling)
         return max(default - 1, MIN_PRIORITY) if self.options.is_low else default
 
     def spec(self, images: tuple[InputImage, ...] = ()) -> ImageSpec:
@@ -114,8 +116,6 @@ class SubmitObserver(Protocol):
 
     def submitted(self, app: str) -> None: ...
 
-    def rejected(self, reason: str) -> None: ...
-
 
 @dataclass(slots=True, kw_only=True)
 class Submits:
@@ -127,6 +127,7 @@ class Submits:
     estimates: Estimates
     input_images: InputImageLoader
     observer: SubmitObserver
+    refusals: LimitRefusals
 
     async def submit(self, new: NewRequest) -> SubmitResult:
         """Queue a request, or return the one that its idempotency key stands for.
@@ -137,11 +138,11 @@ class Submits:
         started_at, job_id, urls = self.store.clock.now(), new_request_id(), new.input.image_urls
         once = await self._idempotency_key(new, job_id)
         # Before the replay is looked for: the request of an earlier submit may have filled the quota.
-        exceeded = await self._queued_quota_exceeded(new)
+        exceeded = await self._quota_exceeded(new)
         if once is not None and (earlier := await find_earlier(self.store, once)) is not None:
             return await self._replay(earlier)
         if exceeded is not None:
-            raise await self._count_rejection(new.app.name, new.key.id, exceeded)
+            raise await self._refused(new.app.name, new.key.user, new.key.id, exceeded)
         await self._check_queue_length(new)
         images: tuple[InputImage, ...] = ()
         if urls:
@@ -178,14 +179,21 @@ class Submits:
         ahead = await self.estimates.work_ahead(job) if job.state is JobState.QUEUED else None
         return SubmitResult(job, ahead.requests if ahead else 0, is_replay=True)
 
-    async def _queued_quota_exceeded(self, new: NewRequest) -> QuotaExceeded | None:
-        """The key's exceeded quota, for an edit: before its images are fetched, decoded and stored.
+    async def _quota_exceeded(self, new: NewRequest) -> QuotaExceeded | None:
+        """The exceeded limit of the key or its user, for an edit: before its images are fetched, decoded and stored.
 
         Other submits may exceed it later, so the submit itself checks again.
         """
-        if new.key.max_queued_images is None or not new.input.image_urls:
+        key, images = new.key, new.input.values["batch_size"]
+        if not new.input.image_urls:
             return None
-        return await self.store.queue.queued_quota_exceeded(new.key.id, new.input.values["batch_size"])
+        if key.user_limits.apply_to_submits:
+            quota = await self.store.limits.quota(key.user)
+            if refusal := quota.refusal(images, self.store.clock.now()):
+                return refusal
+        if key.max_queued_images is None:
+            return None
+        return await self.store.queue.queued_quota_exceeded(key.id, images)
 
     async def _check_queue_length(self, new: NewRequest) -> None:
         """Count the waiting requests of all users for this app. Others may arrive at the same moment.
@@ -205,6 +213,7 @@ class Submits:
             )
             error = QueueFull(message, excess=excess)
             error.retry_after = await self.estimates.seconds_until_shorter(new.app.name, queue, excess)
+            self.refusals.add(new.key.user, reason_of(error))
             raise error
 
     async def _enqueue(self, job: Job, once: IdempotencyKey | None) -> Job | None:
@@ -215,14 +224,15 @@ class Submits:
                 return None
             return await submit_once(self.store, job, once)
         except QuotaExceeded as error:
-            if job.key_id is not None:
-                await self._count_rejection(job.app, job.key_id, error)
-            raise
+            raise await self._refused(job.app, job.user, job.key_id, error) from error
 
-    async def _count_rejection(self, app: str, key_id: str, error: QuotaExceeded) -> QuotaExceeded:
-        """Add to `error` when a retry may succeed."""
-        self.observer.rejected("queued_images")
-        error.retry_after = await self.estimates.seconds_until_quota_frees(app, key_id, error.excess)
+    async def _refused(self, app: str, user: str, key_id: str | None, error: QuotaExceeded) -> QuotaExceeded:
+        """Count `error`, and add to it when a retry may succeed."""
+        reason = reason_of(error)
+        self.refusals.add(user, reason)
+        if reason is Reason.QUEUED_IMAGES:
+            whose = {"user": user} if error.is_of_user else {"key_id": key_id}
+            error.retry_after = await self.estimates.seconds_until_quota_frees(app, error.excess, **whose)
         return error
 
     async def _build_job(self, new: NewRequest, key: ApiKey, job_id: str, spec: ImageSpec, ahead: WorkAhead) -> Job:
@@ -241,6 +251,7 @@ class Submits:
             turn_cost=await self.estimates.turn_cost(new.app.name, work),
             key_id=key.id,
             is_limited=key.has_limits,
+            is_user_limited=key.user_limits.apply_to_submits,
             start_deadline=None if options.start_timeout is None else now + options.start_timeout,
             no_retry=options.no_retry,
             store_input=options.store_input,

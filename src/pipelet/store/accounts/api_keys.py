@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelet.domain.accounts.api_keys import CHANGE_NAMES, ApiKey, KeyChanges, KeyUse
 from pipelet.domain.accounts.audit import AuditEntry
+from pipelet.domain.accounts.limits import NO_LIMITS
 from pipelet.domain.accounts.scopes import from_text, to_text
 from pipelet.store.accounts.audit import with_entry
 from pipelet.store.queries import Queries, SmallStore
@@ -77,4 +78,5 @@ def _change_columns(changes: KeyChanges) -> dict[str, Any]:
 
 
 def _api_key_from(row: Row) -> ApiKey:
-    return from_row(ApiKey, row, user=row["owner"], hash=bytes(row["hash"]), scopes=from_text(row["scopes"]))
+    changes = {"user": row["owner"], "hash": bytes(row["hash"]), "scopes": from_text(row["scopes"])}
+    return from_row(ApiKey, row, **changes, user_limits=NO_LIMITS)

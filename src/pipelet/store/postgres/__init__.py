@@ -14,6 +14,7 @@ from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
 from pipelet.domain.ports.changes import ChangeStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
+from pipelet.domain.ports.limits import LimitStore
 from pipelet.domain.ports.outbox import Outbox
 from pipelet.domain.ports.reports import ReportStore
 from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
@@ -21,6 +22,7 @@ from pipelet.domain.ports.usage import UsageStore
 from pipelet.store import migrations
 from pipelet.store.accounts.api_keys import ApiKeys
 from pipelet.store.accounts.audit import Audit
+from pipelet.store.accounts.limits import Limits
 from pipelet.store.accounts.sessions import Sessions
 from pipelet.store.changes import Changes
 from pipelet.store.files import Files
@@ -59,6 +61,7 @@ class PostgresStore:
         self.queue: QueueStore = PostgresQueue(queries)
         self.leases: LeaseStore = PostgresLeases(queries)
         self.api_keys: ApiKeyStore = ApiKeys(queries)
+        self.limits: LimitStore = Limits(queries)
         self.sessions: SessionStore = Sessions(queries)
         self.audit: AuditStore = Audit(queries)
         self.workers: WorkerStore = PostgresWorkers(queries)

@@ -1,5 +1,6 @@
 """The requests of the shared store."""
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -11,11 +12,14 @@ from pipelet.domain.errors import StoreError
 from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import CancelResult, Job, JobState
 from pipelet.store import rows, transitions
+from pipelet.store.accounts.limits import quota_from
 from pipelet.store.jobs import Jobs
 from pipelet.store.postgres.connection.pool import Connection, Result
 from pipelet.store.postgres.connection.queries import PostgresQueries, fetch
 from pipelet.store.postgres.connection.wal_flush import WalFlush
 from pipelet.store.queue import quota_error
+
+_NOT_CONFIRMED = "The database did not confirm the request. Submit it again."
 
 
 class PostgresJobs(Jobs[PostgresQueries]):
@@ -87,17 +91,22 @@ class PostgresJobs(Jobs[PostgresQueries]):
 
 
 def _queued(job: Job, found: list[asyncpg.Record]) -> Job:
-    """Return `job` with its place from the rows of a submit, which may say instead that the key's quota is used up."""
+    """Return `job` with its place from the rows of a submit, which may say instead which quota is used up."""
     if not found:
-        raise StoreError("The database did not confirm the request. Submit it again.")
-    if found[0]["seq"] is None:
-        raise quota_error(found[0], job.spec.batch_size)
-    return replace(job, seq=found[0]["seq"], turn=found[0]["turn"])
+        raise StoreError(_NOT_CONFIRMED)
+    row = found[0]
+    if row["seq"] is not None:
+        return replace(job, seq=row["seq"], turn=row["turn"])
+    if row["key"] is not None:
+        raise quota_error(json.loads(row["key"]), job.spec.batch_size)
+    refusal = quota_from(json.loads(row["quota"])).refusal(job.spec.batch_size, job.submitted_at)
+    raise refusal or StoreError(_NOT_CONFIRMED)
 
 
 async def _insert_job(job: Job, connection: Connection) -> Job:
     """Insert `job` and return it with its place. If it raises QuotaExceeded or InputImagesExpired, nothing happened."""
-    query, claim = "submit_limited_job" if job.is_limited else "submit_job", transitions.input_file_claim(job)
+    is_limited, claim = job.is_limited or job.is_user_limited, transitions.input_file_claim(job)
+    query = "submit_limited_job" if is_limited else "submit_job"
     if claim is None:
         return _queued(job, await fetch(connection, query, rows.job_columns(job)))
     async with connection.transaction():

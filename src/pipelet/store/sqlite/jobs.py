@@ -8,6 +8,7 @@ from pipelet.domain.errors import InputImagesExpired, PipeletError, QuotaExceede
 from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import CancelResult, Job
 from pipelet.store import rows, transitions
+from pipelet.store.accounts.limits import quota_from
 from pipelet.store.jobs import Jobs
 from pipelet.store.queue import quota_error
 from pipelet.store.sqlite.connection.queries import SQL, SqliteQueries, change, fetch, fetch_one, fetch_value
@@ -114,8 +115,16 @@ def _insert_job(
     """Return the job with its place, or the error: if it were raised, the whole batch would run once more."""
     if job.is_limited and (full := fetch_one(db, "key_at_queued_limit", columns)):
         return quota_error(full, job.spec.batch_size)
+    known = fetch_one(db, "get_user_quota", columns) if job.is_user_limited else None
+    quota = None if known is None else quota_from(known)
+    if quota is not None and (refusal := quota.refusal(job.spec.batch_size, job.submitted_at)):
+        return refusal
     if claim is not None and not _claim_input_files(db, claim):
         return transitions.expired_input_error()
+    if quota is not None:
+        tokens, filled_at = quota.bucket_after_submit(job.submitted_at)
+        charge = {"owner": job.user, "image_count": job.spec.batch_size}
+        db.execute(SQL["charge_user"], charge | {"submit_tokens": tokens, "filled_at": filled_at})
     return queue_job(db, job, columns)
 
 

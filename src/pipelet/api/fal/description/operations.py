@@ -97,7 +97,9 @@ _SUBMIT = _ALWAYS | _responses(
     e400="The body is not valid JSON.",
     e413="The body is too large.",
     e422="The input is invalid; the response lists all errors.",
-    e429="The key has too many queued images, or the queue is longer than allowed; try later.",
+    e403="The user's files take as much space as is allowed.",
+    e429="The key or its user has too many queued images, the user submits too fast, or the queue is longer than "
+    "allowed; try later.",
 )
 _RESULT = _responses(
     s200=(schemas.Result, "The images. Each read signs their URLs again."),

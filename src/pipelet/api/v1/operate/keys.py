@@ -145,7 +145,8 @@ async def create_key(request: Request, caller: Caller) -> Response:
         lifetime_seconds=None if wanted.expires_at is None else wanted.expires_at - now,
         limits=wanted.given(),
     )
-    key, secret = await keys.create_key(store, caller.actor, new)
+    default_limits = get_services(request).default_limits
+    key, secret = await keys.create_key(store, caller.actor, new, default_limits=default_limits)
     return json_response(201, _facts(key, now) | {"key": secret})
 
 

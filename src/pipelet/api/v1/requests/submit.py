@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from pipelet.api.dependencies import get_dependencies
 from pipelet.api.errors import json_response
-from pipelet.api.input.parse import get_input_schemas, invalid_images
+from pipelet.api.input.parse import counted_refusals, get_input_schemas, invalid_images
 from pipelet.api.request_urls import public_base_url
 from pipelet.api.v1.dependencies import get_services
 from pipelet.api.v1.reading import body_fields, validate
@@ -53,5 +53,6 @@ async def _read(request: Request, caller: Caller) -> AsyncIterator[NewRequest]:
         if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
             key = await deps.authenticator.find(key.hash)
         app = require_app(deps.catalog, body.app)
-        parsed = get_input_schemas(request).parse(app, body.input, key, loc=_INPUT)
+        with counted_refusals(deps.submits.refusals, key.user):
+            parsed = get_input_schemas(request).parse(app, body.input, key, loc=_INPUT)
         yield NewRequest(app=app, key=key, input=parsed, base_url=public_base_url(deps.public_url, request.scope))

@@ -15,8 +15,10 @@ from pipelet.api.v1.reading import validate
 from pipelet.api.v1.schemas import Input, Text, iso_time
 from pipelet.api.v1.session.browser_rules import require_known_host, require_own_page
 from pipelet.domain.accounts.api_keys import LIMIT_NAMES
+from pipelet.domain.accounts.limits import numbers
 from pipelet.domain.accounts.scopes import Scope
 from pipelet.domain.errors import RefusedKey
+from pipelet.services.accounts import limits
 from pipelet.services.accounts.access import Caller
 
 _MAX_BODY_BYTES = 16 * 1024
@@ -61,6 +63,7 @@ async def sign_in(request: Request) -> Response:
 async def show_session(request: Request, caller: Caller) -> Response:
     services, key = get_services(request), caller.key
     use = await services.store.api_keys.use(key.id) if key.has_limits else None
+    quota = await limits.get_quota(services.store, key)
     body = {
         "user": key.user,
         "key": {
@@ -73,6 +76,13 @@ async def show_session(request: Request, caller: Caller) -> Response:
         "used": {
             "queued_images": use and use.queued_images,
             "running_images": use and use.running_images,
+        },
+        "user_limits": numbers(quota.limits),
+        "used_by_user": {
+            "queued_images": quota.queued_images,
+            "running_images": quota.running_images,
+            "stored_bytes": quota.stored_bytes,
+            "submits_left": quota.submits_left(services.store.clock.now()),
         },
         "version": request.app.version,
     }

@@ -29,11 +29,31 @@ class UsedOfLimits(Output):
     running_images: int | None
 
 
+class UserLimitValues(KeyLimitValues):
+    """Limits of the user, for all keys together; null for none. None apply to a key with every scope."""
+
+    max_submits_per_second: float | None
+    submit_burst: int
+    max_stored_bytes: int | None
+    max_webhooks_per_minute: int | None
+
+
+class UsedByUser(Output):
+    """What the user has used. Images are counted for requests to which limits apply."""
+
+    queued_images: int
+    running_images: int
+    stored_bytes: int
+    submits_left: int | None = Field(description="Submits that can be made at once; null without a limit.")
+
+
 class SessionInfo(Output):
     user: str
     key: SessionKey
     limits: KeyLimitValues
     used: UsedOfLimits
+    user_limits: UserLimitValues
+    used_by_user: UsedByUser
     version: str = Field(description="Version of the service.")
 
 

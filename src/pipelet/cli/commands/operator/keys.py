@@ -3,11 +3,12 @@
 import json
 import sys
 from datetime import timedelta
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from pipelet import settings
+from pipelet.cli.commands.operator.key_limits import limit
 from pipelet.cli.database import CommandError, find_key_by_name, operator
 from pipelet.cli.key_options import (
     COLUMNS,
@@ -17,7 +18,6 @@ from pipelet.cli.key_options import (
     KeyId,
     Scopes,
     facts_of,
-    flag_of,
     given_limits,
     limits_of,
     require_name,
@@ -25,11 +25,13 @@ from pipelet.cli.key_options import (
     require_time,
     row_of,
 )
+from pipelet.cli.limit_options import of_user_text, user_facts
 from pipelet.cli.options import AsJson, DataDir, Switch
 from pipelet.cli.output import date, print_table, requests
-from pipelet.domain.accounts.api_keys import LIMIT_NAMES, KeyChanges
+from pipelet.domain.accounts.api_keys import KeyChanges
 from pipelet.domain.accounts.scopes import ALL_SCOPES, DEFAULT_SCOPES, to_text
 from pipelet.services.accounts import keys
+from pipelet.services.accounts import limits as user_limits
 from pipelet.services.accounts.keys import NewKey
 from pipelet.wiring.store import open_store
 
@@ -55,7 +57,8 @@ async def create(
 ) -> None:
     """Create a key and print it. This is the only time that it is shown: only its hash is stored.
 
-    By default it may make requests for its user, and has no limits.
+    By default it may make requests for its user, within the limits of its user. A new user gets those of
+    PIPELET_DEFAULT_MAX_QUEUED_IMAGES and its like; limits of the key alone can only be narrower.
 
     For example:
 
@@ -88,16 +91,20 @@ async def create(
         lifetime_seconds=expires.total_seconds() if expires else None,
         limits=limits,
     )
-    async with open_store(settings.load(data_dir=data_dir)) as store:
-        key, secret = await keys.create_key(store, operator(), new)
+    chosen = settings.load(data_dir=data_dir)
+    async with open_store(chosen) as store:
+        key, secret = await keys.create_key(store, operator(), new, default_limits=chosen.default_limits)
+        quota = await user_limits.get_quota(store, key)
     if as_json:
-        print(json.dumps({**facts_of(key, key.created_at), "key": secret}))
+        of_user = user_facts(key.user, quota, key.created_at)["limits"]
+        print(json.dumps({**facts_of(key, key.created_at), "user_limits": of_user, "key": secret}))
         return
     print(secret)
     print(
         f"Save it now: it is not shown again. Its id is {key.id}, its user is {key.user}.\n"
         f"Scopes: {to_text(key.scopes)}. Change them with `pipelet keys change {key.id}`.\n"
-        f"Limits: {limits_of(key)}. Change them with `pipelet keys limit {key.id}`.",
+        f"Limits: {limits_of(key)}. Change them with `pipelet keys limit {key.id}`.\n"
+        f"{of_user_text(key, quota)}",
         file=sys.stderr,
     )
 
@@ -243,31 +250,4 @@ async def change(
     )
 
 
-@app.command
-async def limit(
-    key: KeyId,
-    /,
-    *,
-    max_priority: Annotated[int | Literal["none"] | None, MAX_PRIORITY] = None,
-    max_queued_images: Annotated[int | Literal["none"] | None, MAX_QUEUED] = None,
-    max_running_images: Annotated[int | Literal["none"] | None, MAX_RUNNING] = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Change limits of a key. Limits that are not named stay; `none` removes one.
-
-    A running service applies them within two seconds. Requests that were submitted while the key had no limit of images
-    do not count against a new one.
-
-    For example:
-
-        pipelet keys limit 0c94d2a7b1e3 --max-queued-images 40 --max-running-images 8
-
-        pipelet keys limit laptop --max-priority none
-    """
-    changes = given_limits(max_priority, max_queued_images, max_running_images)
-    if not changes:
-        raise CommandError(f"No limit given. Give {', '.join(map(flag_of, LIMIT_NAMES))}.")
-    async with open_store(settings.load(data_dir=data_dir)) as store:
-        found = await find_key_by_name(store, key)
-        found = await keys.change_key(store, operator(), found.id, cast(KeyChanges, changes))
-    print(f"Limits of {found.id} ({found.name}, user {found.user}): {limits_of(found)}.")
+app.command(limit)

@@ -53,6 +53,7 @@ _OPEN_FILES = (65_536, 61_440, 24_576, 10_240)
 """Limits of open files to ask for; the process takes the first that the system grants."""
 _RETENTION_INTERVAL = 60.0
 _SENDER_RESTART_DELAY = 1.0
+_REFUSALS_INTERVAL = 5.0
 _MAX_METRICS_CONNECTIONS = 50
 
 
@@ -125,6 +126,8 @@ async def _serve(
             run_periodically(_ACCOUNTING_INTERVAL, Accounting(store, catalog).run, name="usage", expected=PipeletError),
             run_periodically(_STORAGE_INTERVAL, partial(sample_storage, store), name="storage", expected=PipeletError),
             run_periodically(_SENDER_RESTART_DELAY, sender.run, name="webhooks", expected=PipeletError),
+            run_periodically(_REFUSALS_INTERVAL, api.refusals.flush, name="refusals", expected=PipeletError),
+            run_periodically(_RETENTION_INTERVAL, api.refusals.prune, name="old refusals", expected=PipeletError),
         ]
         if metrics_listener is not None:
             loops.append(_serve_metrics(api.build_metrics_app(), metrics_listener))
@@ -141,6 +144,8 @@ async def _serve(
                 async with asyncio.TaskGroup() as group:
                     group.create_task(server.serve(sockets=[listener]))
                     group.create_task(supervisor.run())
+        with contextlib.suppress(PipeletError):
+            await api.refusals.flush()
 
 
 async def _diagnose(chosen: Settings) -> Diagnosis:

@@ -7,9 +7,10 @@ SELECT
     SELECT name
     FROM unnest(ARRAY[
       'api_key', 'audit_entry', 'cost_model', 'deleted_request', 'file', 'idempotency_key', 'job', 'job_input_file',
-      'job_log', 'login_code', 'minute_sample', 'paused_app', 'queue_order', 'queue_run', 'replaced_secret',
-      'sampled_report', 'session', 'turn_account', 'turn_clock', 'usage', 'usage_entry', 'usage_newest_day',
-      'webhook_attempt', 'webhook_delivery', 'webhook_key', 'worker'
+      'job_log', 'login_code', 'minute_sample', 'paused_app', 'queue_order', 'queue_run', 'refusal',
+      'replaced_secret', 'sampled_report', 'session', 'stored_bytes', 'turn_account', 'turn_clock', 'usage',
+      'usage_entry', 'usage_newest_day', 'user_limit', 'webhook_attempt', 'webhook_delivery', 'webhook_key',
+      'webhook_pace', 'worker'
     ]) AS name
     WHERE NOT (
       has_table_privilege(to_regclass(name), 'SELECT')

@@ -1,5 +1,5 @@
--- The work before the given number of a key's queued images have started, and whether that many are queued. The scan is
--- bounded: rejected clients retry often, and a deep queue must not make that expensive.
+-- The work before the given number of images that count for a key, or for a user, have started, and whether that many are
+-- queued. The scan is bounded: rejected clients retry often, and a deep queue must not make that expensive.
 -- Differs from SQLite's because lists come as arrays.
 WITH head AS MATERIALIZED (
   SELECT of_app.*
@@ -7,7 +7,10 @@ WITH head AS MATERIALIZED (
   CROSS JOIN (VALUES (false), (true)) AS kinds (is_limited)
   CROSS JOIN LATERAL (
     SELECT priority, turn, seq, steps, megapixels, megapixel_steps, attention,
-           CASE WHEN quota_limited AND key_id = :key_id THEN image_count ELSE 0 END AS of_key
+           CASE
+             WHEN (quota_limited AND key_id = :key_id::text) OR (user_limited AND owner = :owner::text) THEN image_count
+             ELSE 0
+           END AS of_quota
     FROM job
     WHERE state = 'queued' AND app = wanted.app AND quota_limited = is_limited
     ORDER BY priority DESC, turn, seq
@@ -16,7 +19,7 @@ WITH head AS MATERIALIZED (
   ORDER BY priority DESC, turn, seq
   LIMIT :scan_limit
 ), counted AS (
-  SELECT *, SUM(of_key) OVER (ORDER BY priority DESC, turn, seq) < :images::bigint AS is_before FROM head
+  SELECT *, SUM(of_quota) OVER (ORDER BY priority DESC, turn, seq) < :images::bigint AS is_before FROM head
 )
 SELECT COUNT(*) FILTER (WHERE is_before) AS requests,
        COALESCE(SUM(steps) FILTER (WHERE is_before), 0.0) AS steps,

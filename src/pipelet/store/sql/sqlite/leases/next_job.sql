@@ -2,7 +2,7 @@
 -- Heads of one model are compared by turn; turns of two models have nothing in common, so that model goes first whose head
 -- was submitted first.
 --
--- Jobs of limited keys are apart. Those whose key would then run more images than it may are skipped, up to 32 at the head.
+-- Jobs of limited keys are apart. Up to 32 at the head are skipped whose key or user would then run more images than allowed.
 -- If more are in the way, the heads of all limited keys are compared, for each number of images: a key at its limit costs
 -- one step then, however many of its jobs wait.
 WITH wanted AS MATERIALIZED (
@@ -23,7 +23,7 @@ head AS MATERIALIZED (
     SELECT * FROM (
       SELECT seq
       FROM (
-        SELECT seq, id, priority, turn, start_deadline, key_id, image_count FROM job
+        SELECT seq, id, priority, turn, start_deadline, key_id, owner, user_limited, image_count FROM job
         WHERE state = 'queued' AND app = wanted.app AND quota_limited = 1
         ORDER BY priority DESC, turn, arrival
         LIMIT 32
@@ -31,6 +31,10 @@ head AS MATERIALIZED (
       WHERE id NOT IN (SELECT value FROM json_each(:exclude_ids)) AND COALESCE(start_deadline > :now, true)
         AND NOT EXISTS (
           SELECT 1 FROM api_key WHERE api_key.id = near.key_id AND running_images + near.image_count > max_running_images
+        )
+        AND NOT EXISTS (
+          SELECT 1 FROM user_limit
+          WHERE near.user_limited AND user_limit.owner = near.owner AND running_images + near.image_count > max_running_images
         )
       ORDER BY priority DESC, turn, seq
       LIMIT 1
@@ -65,6 +69,10 @@ head AS MATERIALIZED (
       )
       WHERE NOT EXISTS (
         SELECT 1 FROM api_key WHERE api_key.id = of_key.key_id AND running_images + of_key.image_count > max_running_images
+      )
+      AND NOT EXISTS (
+        SELECT 1 FROM user_limit
+        WHERE job.user_limited AND user_limit.owner = job.owner AND running_images + job.image_count > max_running_images
       )
       ORDER BY priority DESC, turn, seq
       LIMIT 1

@@ -1,8 +1,11 @@
--- The work before the given number of a key's queued images have started, and whether that many are queued. The scan is
--- bounded: rejected clients retry often, and a deep queue must not make that expensive.
+-- The work before the given number of images that count for a key, or for a user, have started, and whether that many are
+-- queued. The scan is bounded: rejected clients retry often, and a deep queue must not make that expensive.
 WITH head AS MATERIALIZED (
   SELECT priority, turn, seq, steps, megapixels, megapixel_steps, attention,
-         CASE WHEN quota_limited AND key_id = :key_id THEN image_count ELSE 0 END AS of_key
+         CASE
+           WHEN (quota_limited AND key_id = :key_id) OR (user_limited AND owner = :owner) THEN image_count
+           ELSE 0
+         END AS of_quota
   FROM json_each(:apps) AS wanted
   CROSS JOIN (SELECT 0 AS is_limited UNION ALL VALUES (1))
   JOIN job ON seq IN (
@@ -12,7 +15,7 @@ WITH head AS MATERIALIZED (
   ORDER BY priority DESC, turn, seq
   LIMIT :scan_limit
 ), counted AS (
-  SELECT *, SUM(of_key) OVER (ORDER BY priority DESC, turn, seq) < :images AS is_before FROM head
+  SELECT *, SUM(of_quota) OVER (ORDER BY priority DESC, turn, seq) < :images AS is_before FROM head
 )
 SELECT COUNT(*) FILTER (WHERE is_before) AS requests,
        COALESCE(SUM(steps) FILTER (WHERE is_before), 0.0) AS steps,

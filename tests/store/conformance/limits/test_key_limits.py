@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.store.conformance.calls import LOST, claimed, drain
 from tests.support.jobs import APP, claim_request, make_job, make_key, success
 
 
-async def new_key(store: Store, **limits: int) -> ApiKey:
+async def new_key(store: Store, **limits: Any) -> ApiKey:
     key = make_key(**limits)
     await store.api_keys.add(key)
     return key
