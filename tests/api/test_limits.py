@@ -165,7 +165,8 @@ async def test_a_paused_app_says_why_requests_wait(service: Service) -> None:
 
 
 async def test_a_request_that_its_key_holds_back_says_so(service: Service) -> None:
-    """The status of a blocked request says why it does not start; that of others does not."""
+    """The status of a blocked request says why it does not start; that of others does not. Another user who has just
+    come goes first."""
     await service.heartbeat()
     headers = await limited(service, max_running_images=2)
     body = {"prompt": "a", "batch_size": 2}
@@ -178,9 +179,9 @@ async def test_a_request_that_its_key_holds_back_says_so(service: Service) -> No
     messages.append(await _message(service, held_back, headers))
 
     assert [
-        "Queued: 0 requests ahead. The key runs as many images as it may; this begins when enough of them are done",
-        "Queued: 1 request ahead",
+        "Queued: 1 request ahead. The key runs as many images as it may; this begins when enough of them are done",
         "Queued: 0 requests ahead",
+        "Queued: 1 request ahead",
     ] == messages
 
 

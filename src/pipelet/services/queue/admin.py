@@ -132,13 +132,16 @@ async def queue_copy(store: Store, catalog: Catalog, request_id: str, *, key: Ap
 
     Raises:
         NotFound, NotPossible: there is no such request, or it cannot be retried.
-        QuotaExceeded: its key has no room in the queue.
+        QuotaExceeded: its key or its user has no room in the queue.
     """
     job = await get_job(store, request_id)
     if reason := _no_retry_reason(job):
         raise NotPossible(reason)
     estimates = Estimates(store, catalog)
     copy = job.clone_for_retry(new_request_id(), store.clock.now())
+    if key is not None:
+        is_user_limited = key.user_limits.apply_to_submits
+        copy = replace(copy, key_id=key.id, is_limited=key.has_limits, is_user_limited=is_user_limited)
     ahead = await estimates.work_ahead_of_new(copy.app, copy.priority, copy.user)
     copy = replace(
         copy,
