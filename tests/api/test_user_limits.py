@@ -55,7 +55,8 @@ async def test_who_submits_too_fast_is_told_when_to_come_again(service: Service,
 
 
 async def test_a_full_store_is_final_until_requests_are_deleted(service: Service) -> None:
-    """A 403, which no client retries, says what is used and how to free it; the user's other calls are served."""
+    """A 403, which no client retries, says what is used and how to free it; the user's other calls are served. No
+    request is kept longer than retention until then."""
     headers = await limited(service, max_stored_bytes=9)
     request_id = (await post(service, headers)).json()["request_id"]
     await service.succeed(await service.claim(), data=b"png bytes")
@@ -68,6 +69,8 @@ async def test_a_full_store_is_final_until_requests_are_deleted(service: Service
     for word in ("storage limit", "of at most", "DELETE /api/v1/requests/", "expire"):
         assert word in response.json()["message"]
     assert 200 == (await service.client.get(service.result_path(request_id), headers=headers)).status_code
+    keep = await service.client.patch(f"/api/v1/requests/{request_id}", json={"keep": True}, headers=headers)
+    assert (403, "storage_limit") == (keep.status_code, keep.json()["error_type"])
     await service.store.jobs.delete_finished(service.clock.now() + 1, service.clock.now() + 1, 10)
     assert 200 == (await post(service, headers)).status_code
     assert {"storage": 1} == await refused(service)

@@ -27,8 +27,8 @@ class Files(SmallStore[Queries]):
         except self._queries.unique_violation as error:
             raise KeyError(f"A file name of {list(keys)} is taken.") from error
 
-    async def note_thumbnail(self, job_id: str, key: str, delete_after: float) -> bool:
-        values = {"job_id": job_id, "key": key, "delete_after": delete_after}
+    async def note_thumbnail(self, job_id: str, key: str, size: int, delete_after: float) -> bool:
+        values = {"job_id": job_id, "key": key, "size": size, "delete_after": delete_after}
         return bool(await self._queries.write("note_thumbnail", values, durable=False, notify_watchers=False))
 
     async def confirm_thumbnail(self, job_id: str, key: str) -> bool:

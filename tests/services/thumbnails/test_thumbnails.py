@@ -48,12 +48,14 @@ async def finished(store: Store, blobs: DiskBlobStore, image_format: str = "PNG"
 async def test_a_missing_one_is_made_at_the_first_read(
     store: Store, blobs: DiskBlobStore, clock: FakeClock, image_format: str
 ) -> None:
-    """It is stored, so that the second read only reads; an image that is not there has none."""
+    """It is stored and counts as stored by its user, so that the second read only reads; an image that is not there has
+    none."""
     job = await finished(store, blobs, image_format)
-    thumbnails = Thumbnails(store, blobs)
+    thumbnails, before = Thumbnails(store, blobs), (await store.limits.quota(job.user)).stored_bytes
 
     first = await thumbnails.read(job, 0)
 
+    assert before + len(first) == (await store.limits.quota(job.user)).stored_bytes
     with Image.open(io.BytesIO(first)) as small:
         assert ("WEBP", MAX_SIDE, 107) == (small.format, small.width, small.height)
     assert first == await blobs.get(thumbnail_key(job.id, 0))
@@ -75,7 +77,7 @@ async def test_a_delete_in_between_leaves_no_file(
     await thumbnails.save(job.id, 0, b"webp")
 
     key = thumbnail_key(other.id, 0)
-    assert await store.files.note_thumbnail(other.id, key, NOW + 600)
+    assert await store.files.note_thumbnail(other.id, key, 100, NOW + 600)
     await blobs.put(key, b"webp", "image/webp")
     await store.history.delete(other.id, NOW)
     assert not await store.files.confirm_thumbnail(other.id, key)
@@ -99,9 +101,9 @@ async def test_two_that_make_it_at_once(store: Store, blobs: DiskBlobStore, cloc
     job = await finished(store, blobs)
     key = thumbnail_key(job.id, 0)
 
-    assert await store.files.note_thumbnail(job.id, key, NOW + 600)
-    assert await store.files.note_thumbnail(job.id, key, NOW + 700)
+    assert await store.files.note_thumbnail(job.id, key, 100, NOW + 600)
+    assert await store.files.note_thumbnail(job.id, key, 100, NOW + 700)
     assert await store.files.confirm_thumbnail(job.id, key)
     assert await store.files.confirm_thumbnail(job.id, key)
-    assert not await store.files.note_thumbnail(job.id, key, NOW + 800)
+    assert not await store.files.note_thumbnail(job.id, key, 100, NOW + 800)
     assert [] == await store.files.orphaned(NOW * 2, 10)

@@ -94,8 +94,8 @@ class UserQuota:
     def refusal(self, images: int, now: float) -> QuotaExceeded | None:
         """Return the error of a request of `images` images that is submitted at `now`; None if there is room."""
         limits = self.limits
-        if limits.max_stored_bytes is not None and self.stored_bytes >= limits.max_stored_bytes:
-            return _storage_limit_exceeded(used=self.stored_bytes, allowed=limits.max_stored_bytes)
+        if full := self.storage_refusal():
+            return full
         if limits.max_submits_per_second is not None and (tokens := self.tokens(now)) < 1:
             return _submit_rate_exceeded(limits, wait_seconds=(1 - tokens) / limits.max_submits_per_second)
         if limits.max_queued_images is not None and self.queued_images + images > limits.max_queued_images:
@@ -105,6 +105,13 @@ class UserQuota:
             error.is_of_user = True
             return error
         return None
+
+    def storage_refusal(self) -> StorageLimitExceeded | None:
+        """Return the error of what would store more files, or keep them longer; None if there is room."""
+        allowed = self.limits.max_stored_bytes
+        if allowed is None or self.stored_bytes < allowed:
+            return None
+        return _storage_limit_exceeded(used=self.stored_bytes, allowed=allowed)
 
 
 class Refusal(NamedTuple):

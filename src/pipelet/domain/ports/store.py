@@ -128,10 +128,13 @@ class FileStore(Protocol):
             KeyError: one of the keys is taken. Use others.
         """
 
-    async def note_thumbnail(self, job_id: str, key: str, delete_after: float) -> bool:
+    async def note_thumbnail(self, job_id: str, key: str, size: int, delete_after: float) -> bool:
         """Note a thumbnail of an ended job before it is written; without `confirm_thumbnail` it is an orphan later.
 
         Return False if it is stored already, or if there is no such job.
+
+        Args:
+            size: bytes, which count as stored by the job's user from `confirm_thumbnail` on.
         """
 
     async def confirm_thumbnail(self, job_id: str, key: str) -> bool:

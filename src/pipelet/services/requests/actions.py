@@ -34,8 +34,11 @@ class RequestActions:
 
         Raises:
             NotFound, MissingScope: as `get_job_to_change`.
+            StorageLimitExceeded: its user has no room for files that stay.
         """
         job = await get_job_to_change(self.store, caller, request_id)
+        if kept and not caller.key.is_admin and (full := (await self.store.limits.quota(job.user)).storage_refusal()):
+            raise full
         if not await self.store.history.set_kept(job.id, kept):
             raise NotFound(NO_SUCH_REQUEST)
         if job.user != caller.user:

@@ -58,7 +58,7 @@ class Thumbnails:
     async def save(self, job_id: str, number: int, data: bytes) -> None:
         """Store a thumbnail, unless it is stored already or its request has been deleted."""
         key, files = thumbnail_key(job_id, number), self._store.files
-        if not await files.note_thumbnail(job_id, key, self._store.clock.now() + _UNCONFIRMED_TTL):
+        if not await files.note_thumbnail(job_id, key, len(data), self._store.clock.now() + _UNCONFIRMED_TTL):
             return
         await self._blobs.put(key, data, CONTENT_TYPE)
         if not await files.confirm_thumbnail(job_id, key):  # the request was deleted in the meantime
