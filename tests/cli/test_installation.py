@@ -132,7 +132,7 @@ def test_the_help_names_every_command_and_shows_examples_of_each(tmp_path: Path)
     for command in ("serve", "generate", "status", "cancel", "keys", "queue", "worker", "migrate", "doctor"):
         assert f" {command} " in overview
     keys = [f"keys {command}" for command in ("create", "list", "revoke")]
-    queue = [f"queue {command}".strip() for command in ("pause", "resume", "order", "drain", "front", "retry")]
+    queue = [f"queue {command}".strip() for command in ("pause", "resume", "order", "front", "priority", "retry")]
     for command in ("generate", "status", "cancel", *keys, *queue, "migrate", "doctor"):
         assert f"pipelet {command}" in help_of(command).partition("For example:")[2]
     assert "z-image-turbo" in help_of("generate")

@@ -59,6 +59,20 @@ async def test_a_request_moves_to_the_front(service: Service, operator: httpx2.A
     assert [("requests.front", last)] == await actions(service)
 
 
+async def test_a_request_changes_its_priority(service: Service, operator: httpx2.AsyncClient) -> None:
+    """It goes before what has a lower one; the change is in the audit trail. What has started, or is unknown, is
+    refused."""
+    _, last = [await service.submit() for _ in range(2)]
+
+    assert {"id": last, "priority": 5} == (await operator.patch(f"{ROOT}/requests/{last}", json={"priority": 5})).json()
+    assert last == (await service.claim()).job.id
+    assert 409 == (await operator.patch(f"{ROOT}/requests/{last}", json={"priority": 0})).status_code
+    assert 404 == (await operator.patch(f"{ROOT}/requests/{'0' * 20}", json={"priority": 0})).status_code
+    assert 422 == (await operator.patch(f"{ROOT}/requests/{last}", json={"priority": 2**31})).status_code
+    [entry] = (await operator.get(f"{ROOT}/audit")).json()["items"]
+    assert ({"priority": 0}, {"priority": 5}) == (entry["before"], entry["after"])
+
+
 async def test_a_worker_is_drained_and_taken_back(service: Service, operator: httpx2.AsyncClient) -> None:
     """The next heartbeat tells it; before that, the drain can be taken back. Unknown workers are told apart."""
     await service.heartbeat(name="w1", incarnation="a")

@@ -35,6 +35,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/requests"): {"app": APP, "input": {"prompt": "a"}},
     ("POST", "/api/v1/estimate"): {"app": APP, "input": {"prompt": "a"}},
     ("PATCH", "/api/v1/requests/{request_id}"): {"keep": True},
+    ("PATCH", "/api/v1/operate/requests/{request_id}"): {"priority": 0},
 }
 PARTS = ("{number}", "/preview", "/webhooks/")
 """Paths of what these requests do not have."""

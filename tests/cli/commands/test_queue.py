@@ -112,16 +112,20 @@ def test_a_drained_worker_of_its_own_exits_with_0(tmp_path: Path) -> None:
 
 
 def test_front_makes_a_request_the_next_one(idle: Service) -> None:
-    """Whatever its priority and that of the others; what does not wait cannot be moved."""
+    """Whatever its priority and that of the others; what does not wait cannot be moved. Another priority
+    moves it back."""
     requests = [idle.submit("x", priority=priority) for priority in (2**31 - 2, 2**31 - 1, -5)]
 
     done = idle.run("queue", "front", requests[2])
     places = [idle.status(each)["queue_position"] for each in requests]
+    changed = idle.run("queue", "priority", requests[2], "-5")
+    places_after = [idle.status(each)["queue_position"] for each in requests]
     cancelled = [idle.run("cancel", each) for each in requests]
     refused = [idle.run("queue", "front", each) for each in (requests[2], "0" * 20)]
 
-    assert [0] * 4 == [each.returncode for each in (done, *cancelled)]
+    assert [0] * 5 == [each.returncode for each in (done, changed, *cancelled)]
     assert [2, 1, 0] == places
+    assert [1, 0, 2] == places_after
     assert [1, 1] == [each.returncode for each in refused]
     assert "has ended" in refused[0].stderr
     assert "no request" in refused[1].stderr

@@ -38,6 +38,13 @@ ROUTES: tuple[Route | OpenRoute, ...] = (
     Route("POST", "/api/v1/operate/apps/{app}/pause", queue.pause_app, Scope.OPERATE, operating.PAUSE),
     Route("POST", "/api/v1/operate/apps/{app}/resume", queue.resume_app, Scope.OPERATE, operating.RESUME),
     Route("POST", "/api/v1/operate/requests/{request_id}/front", queue.move_to_front, Scope.OPERATE, operating.FRONT),
+    Route(
+        "PATCH",
+        "/api/v1/operate/requests/{request_id}",
+        queue.change_priority,
+        Scope.OPERATE,
+        operating.CHANGE_PRIORITY,
+    ),
     Route("GET", "/api/v1/operate/workers", queue.list_workers, Scope.OBSERVE, operating.LIST_WORKERS),
     Route("POST", "/api/v1/operate/workers/{name}/drain", queue.drain_worker, Scope.OPERATE, operating.DRAIN),
     Route("DELETE", "/api/v1/operate/workers/{name}/drain", queue.undrain_worker, Scope.OPERATE, operating.UNDRAIN),

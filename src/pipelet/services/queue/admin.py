@@ -88,6 +88,19 @@ async def move_to_front(store: Store, actor: Actor, request_id: str) -> None:
     await audit.record(store, actor, Action.MOVE_TO_FRONT, request_id)
 
 
+async def set_priority(store: Store, actor: Actor, request_id: str, priority: int) -> None:
+    """Move a queued request to another priority, where it gets the turn of a request that arrives now.
+
+    Raises:
+        NotFound, NotPossible: there is no such request, or it is not queued.
+    """
+    before = (await get_job(store, request_id)).priority
+    if not await store.queue.set_priority(request_id, priority, store.clock.now()):
+        raise _not_queued(await get_job(store, request_id))
+    values = {"priority": before}, {"priority": priority}
+    await audit.record(store, actor, Action.CHANGE_PRIORITY, request_id, before=values[0], after=values[1])
+
+
 async def cancel_request(store: Store, actor: Actor, request_id: str) -> None:
     """Cancel a queued request.
 

@@ -76,6 +76,13 @@ FRONT = operation(
     status=204,
     errors=[404, 409],
 )
+CHANGE_PRIORITY = operation(
+    "Change the priority of a request",
+    "A queued one takes its turn in the new priority as if it had arrived now.",
+    answer=queue.ChangedPriority,
+    body=queue.ChangePriority,
+    errors=[404, 409],
+)
 LIST_WORKERS = operation("List live workers", answer=queue.WorkerList)
 DRAIN = operation(
     "Drain a worker",

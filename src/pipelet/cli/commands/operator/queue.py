@@ -6,12 +6,14 @@ from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from pipelet import settings
 from pipelet.cli import overview
 from pipelet.cli.database import CommandError, find_key_by_name, operator
 from pipelet.cli.options import AsJson, DataDir, RequestId
 from pipelet.cli.output import requests
+from pipelet.domain.jobs.job import MAX_PRIORITY, MIN_PRIORITY
 from pipelet.domain.jobs.queue_order import QueueOrder
 from pipelet.services.queue import admin
 from pipelet.services.queue.overview import load_overview
@@ -148,6 +150,30 @@ async def front(request_id: RequestId, /, *, data_dir: DataDir = None) -> None:
     async with open_store(settings.load(data_dir=data_dir)) as store:
         await admin.move_to_front(store, operator(), request_id)
     print(f"Moved: {request_id} is next.")
+
+
+@app.command
+async def priority(
+    request_id: RequestId,
+    new_priority: Annotated[int, Parameter(validator=Number(gte=MIN_PRIORITY, lte=MAX_PRIORITY))],
+    /,
+    *,
+    data_dir: DataDir = None,
+) -> None:
+    """Change the priority of a queued request: it takes its turn there as if it had arrived now.
+
+    For example:
+
+        pipelet queue priority rn5r12q9pdu6yvb3nxty 5
+
+    Parameters
+    ----------
+    new_priority
+        Larger runs sooner. No ceiling of a key counts.
+    """
+    async with open_store(settings.load(data_dir=data_dir)) as store:
+        await admin.set_priority(store, operator(), request_id, new_priority)
+    print(f"Changed: {request_id} has the priority {new_priority}.")
 
 
 @app.command
