@@ -177,18 +177,24 @@ class Client(Connection):
         return [self._with_retry(lambda file=file: self._fetch(file, folder)) for file in result.files]  # type: ignore[misc]
 
     def usage(
-        self, *, first: date | None = None, last: date | None = None, by: Sequence[str] = ("day", "app")
+        self,
+        *,
+        first: date | None = None,
+        last: date | None = None,
+        by: Sequence[str] = ("day", "app"),
+        user: str | None = None,
     ) -> Mapping[str, Any]:
-        """Return what the user's requests cost, as the service sends it: `items`, and their `total`.
+        """Return what requests cost, as the service sends it: `items`, and their `total`.
 
         Args:
             first, last: UTC days, both included; by default the last 30 days.
             by: any of `day`, `user`, `key` and `app`.
+            user: requests of this user only; None for all that the key may observe.
 
         Raises:
             ValidationError, ServiceUnavailable, AuthenticationError.
         """
-        given = {"from": first, "to": last, "by": ",".join(by)}
+        given = {"from": first, "to": last, "by": ",".join(by), "user": user}
         query = {name: str(value) for name, value in given.items() if value is not None}
         return self._own(self._with_retry(lambda: self._send("GET", "/api/v1/usage", params=query)))
 
