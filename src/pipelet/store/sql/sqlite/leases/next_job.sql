@@ -4,7 +4,8 @@
 --
 -- Jobs of limited keys are apart. Up to 32 at the head are skipped whose key or user would then run more images than allowed.
 -- If more are in the way, the heads of all limited keys are compared, for each number of images: a key at its limit costs
--- one step then, however many of its jobs wait.
+-- one step then, however many of its jobs wait. Where no job of a limited key waits, all that is left out: it would cost
+-- four times as much as the rest.
 WITH wanted AS MATERIALIZED (
   SELECT value AS app FROM json_each(:apps) WHERE value NOT IN (SELECT app FROM paused_app)
 ),
@@ -19,7 +20,10 @@ head AS MATERIALIZED (
   )
   UNION ALL
   SELECT seq, priority, turn, model
-  FROM wanted CROSS JOIN job ON seq = (
+  FROM (
+    SELECT app FROM wanted
+    WHERE EXISTS (SELECT 1 FROM job WHERE state = 'queued' AND app = wanted.app AND quota_limited = 1)
+  ) AS wanted CROSS JOIN job ON seq = (
     SELECT * FROM (
       SELECT seq
       FROM (
