@@ -42,8 +42,9 @@ class Route(routing.Route):
         super().__init__(path, handler, methods=[method], include_in_schema=False)
         self.method = method
         self.operation = operation
-        if not (is_exact or path.endswith("/")):
-            self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + "/?$")
+        slash = "" if is_exact or path.endswith("/") else "/?"
+        # `$` would match before a newline at the end, and the list would answer for the request "\n".
+        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + slash + r"\Z")
 
     def matches(self, scope: Scope) -> tuple[routing.Match, Scope]:
         match, child_scope = super().matches(scope)

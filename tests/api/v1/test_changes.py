@@ -142,6 +142,7 @@ async def test_bulk_by_ids(service: Service) -> None:
         {"ids": ["0" * 20], "filter": {}},
         {"filter": {}},
         {"filter": {}, "expect": -1},
+        {"filter": {}, "expect": False},
         {"filter": {"limit": 3}, "expect": 0},
         {"filter": {"sate": "failed"}, "expect": 0},
         {"filter": [], "expect": 0},

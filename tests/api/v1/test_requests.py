@@ -12,6 +12,11 @@ from tests.api.v1.calls import LIST, call, get
 from tests.support.jobs import APP, EDIT
 
 
+async def test_a_newline_is_no_list(service: Service) -> None:
+    """A path that ends with a newline is the id of a request, an unknown one."""
+    await call(service, "GET", f"{LIST}/%0A", status=404)
+
+
 async def test_a_list_says_where_each_request_is(service: Service) -> None:
     """State, position and progress of each, newest first, with its input and without another user's. Another user who
     has just come goes first."""

@@ -118,7 +118,7 @@ def test_front_makes_a_request_the_next_one(idle: Service) -> None:
 
     done = idle.run("queue", "front", requests[2])
     places = [idle.status(each)["queue_position"] for each in requests]
-    changed = idle.run("queue", "priority", requests[2], "-5")
+    changed = idle.run("queue", "priority", requests[2], str(2**31 - 3))
     places_after = [idle.status(each)["queue_position"] for each in requests]
     cancelled = [idle.run("cancel", each) for each in requests]
     refused = [idle.run("queue", "front", each) for each in (requests[2], "0" * 20)]

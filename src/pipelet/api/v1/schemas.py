@@ -3,9 +3,18 @@
 import math
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 MAX_LIMIT, DEFAULT_LIMIT = 100, 50
@@ -21,6 +30,16 @@ class Input(BaseModel):
     """A body or a query that callers send. `read_body` and `read_query` refuse other names."""
 
     model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_bool_as_number(cls, value: object, info: ValidationInfo) -> object:
+        """`true` is no number: a limit of 1 image, or a filter that is expected to find nothing."""
+        if isinstance(value, bool):
+            annotation = cls.model_fields[str(info.field_name)].annotation
+            if int in (annotation, *get_args(annotation)):
+                raise ValueError("Give a number, not true or false.")
+        return value
 
 
 class Output(BaseModel):

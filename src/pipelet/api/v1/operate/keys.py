@@ -71,7 +71,12 @@ class ChangeKey(Limits):
 
 class RotateKey(Input):
     overlap_hours: float = Field(
-        24, ge=0, le=_MAX_OVERLAP_HOURS, allow_inf_nan=False, description="Hours for which the old secret still works."
+        24,
+        ge=0,
+        le=_MAX_OVERLAP_HOURS,
+        allow_inf_nan=False,
+        strict=True,
+        description="Hours for which the old secret still works.",
     )
 
 
