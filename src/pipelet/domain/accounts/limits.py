@@ -20,9 +20,9 @@ class UserLimits:
     max_priority: int | None = None
     """Requests may not ask for more."""
     max_queued_images: int | None = None
-    """So many images may wait; a request that would exceed it is refused."""
+    """Maximum number of waiting images; a request that would exceed it is refused."""
     max_running_images: int | None = None
-    """So many images may run; a request that would exceed it waits, and others go first."""
+    """Maximum number of running images; a request that would exceed it waits, and others go first."""
     max_submits_per_second: float | None = None
     """Submits per second in the long run."""
     submit_burst: int = DEFAULT_BURST

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pipelet.domain.jobs.job import JobState
 
 TEXT_WINDOW = 2000
-"""Requests. A search for a text looks at so many, the newest of the list."""
+"""Maximum number of requests that a search for a text looks at: the newest of the list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

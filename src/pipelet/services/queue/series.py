@@ -21,7 +21,7 @@ MIN_STEP = 60
 _MAX_POINTS = 2_000
 _DEFAULT_POINTS = 360
 _MINUTES_PER_QUERY = 240
-"""A query reads so many minutes, in a few milliseconds; other tasks run in between."""
+"""Minutes that one query reads, in a few milliseconds; other tasks run in between."""
 
 _GAUGES: dict[SeriesName, Callable[[Gauges], float | None]] = {
     "depth": lambda gauges: gauges.queued,

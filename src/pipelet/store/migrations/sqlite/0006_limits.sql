@@ -13,7 +13,7 @@ CREATE TABLE user_limit (
   max_webhooks_per_minute INTEGER,
   queued_images INTEGER NOT NULL DEFAULT 0,
   running_images INTEGER NOT NULL DEFAULT 0,
-  -- The bucket of submits held so many tokens at `filled_at`; NULL: it is full.
+  -- The bucket of submits held this number of tokens at `filled_at`; NULL: it is full.
   submit_tokens REAL,
   filled_at REAL NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
