@@ -35,9 +35,8 @@ T = TypeVar("T")
 _IN_ONE_TRANSACTION = 50_000
 _LOOKED_AT = 100
 """Requests whose status is asked for, spread over the whole queue."""
-_OF_FIFO = {"write": 1.5, "claim": 1.2}
-"""How many times the figure of the order `fifo` at the same depth a fair one may be. A durable submit mostly waits for
-the disk, whose time differs from file to file by more than that."""
+_OF_FIFO = {"submit": 1.5, "write": 1.5, "claim": 1.2}
+"""How many times the figure of the order `fifo` at the same depth a fair one may be."""
 _OF_EMPTY = {"submit": 2.0, "claim": 2.0, "http": 1.5}
 """How many times the empty queue's figure one may be: of the order `fifo`, except for the status."""
 

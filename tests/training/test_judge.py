@@ -46,7 +46,7 @@ def unchanged(image: Picture) -> Picture:
 
 @pytest.mark.parametrize(
     ("count", "change", "least"),
-    [(120, unchanged, 0.99), (60, soft, 0.97), (60, noisy, 0.97), (60, very_soft_and_moved, 0.97)],
+    [(200, unchanged, 0.99), (80, soft, 0.97), (80, noisy, 0.97), (80, very_soft_and_moved, 0.97)],
 )
 def test_what_was_asked_for_is_recognised(count: int, change: Callable[[Picture], Picture], least: float) -> None:
     """Real renderings of every kind are found right, sharp, soft, noisy or a little out of place."""

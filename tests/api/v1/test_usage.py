@@ -74,10 +74,17 @@ async def test_csv_is_safe_to_open(used: Service) -> None:
     assert ["ada", "1", "2", "0.5", "1.5", "0", "0"] == second
 
 
+async def test_days_to_come_are_empty(used: Service) -> None:
+    """A report that begins after today ends with its first day."""
+    found = (await used.client.get(PATH, params={"from": "2000-01-01"})).json()
+
+    assert ("2000-01-01", "2000-01-01", []) == (found["from"], found["to"], found["items"])
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({"from": "1970-01-13"}, "Exchange them"),
+        ({"from": "1970-01-13", "to": "1970-01-12"}, "Exchange them"),
         ({"from": "yesterday"}, "from"),
         ({"from": "9999999999999999"}, "from"),
         ({"by": "hour"}, "day, user, key, app"),

@@ -21,7 +21,9 @@ _LIST_OF_FIELDS = rf"^(({'|'.join(FIELDS)})(,({'|'.join(FIELDS)}))*)?$"
 
 class UsageQuery(Input):
     first: date | None = Field(None, alias="from", description="First UTC day; 29 days before the last if not given.")
-    last: date | None = Field(None, alias="to", description="Last UTC day, included; today if not given.")
+    last: date | None = Field(
+        None, alias="to", description="Last UTC day, included; today if not given, or a later first day."
+    )
     by: Text = Field(
         ",".join(DEFAULT_BY),
         max_length=64,

@@ -76,14 +76,15 @@ async def load_usage(
     """Read the ledger.
 
     Args:
-        first, last: UTC days, both included; by default the last 30 days until today.
+        first, last: UTC days, both included; by default the last 30 days until today, or until a later first day.
         by: what the figures are grouped by; without any, all are added up.
         user: whose requests count; None counts all.
 
     Raises:
         InvalidQuery: the days are in the wrong order, or there would be more than 10,000 lines.
     """
-    last = last or datetime.fromtimestamp(store.clock.now(), UTC).date()
+    today = datetime.fromtimestamp(store.clock.now(), UTC).date()
+    last = last or max(today, first or today)
     first = first or max(last, date.min + timedelta(DEFAULT_DAYS)) - timedelta(DEFAULT_DAYS - 1)
     if first > last:
         raise InvalidQuery(f"The first day, {first}, is after the last one, {last}. Exchange them.")

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import contextvars
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ import structlog
 from pipelet.concurrency.backoff import Backoff
 from pipelet.concurrency.cancel import raise_if_cancelled
 from pipelet.concurrency.log_throttle import LogThrottle
+from pipelet.concurrency.on_demand import OnDemandTask
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.errors import PipeletError
 from pipelet.domain.ports.store import Store
@@ -57,14 +57,13 @@ class SharedFeed:
         self._revocations = Revocations(store)
         self._subscriptions: set[Subscription] = set()
         self._value = b""
-        self._polling: asyncio.Task[None] | None = None
+        self._polling = OnDemandTask(self._run, on_crash=self._end_streams)
         self._is_closed = False
 
     def close(self) -> None:
         """End all subscriptions, and those that begin later."""
         self._is_closed = True
-        for subscription in self._subscriptions:
-            subscription.refuse()
+        self._end_streams()
 
     @contextlib.contextmanager
     def watch(self, key: ApiKey) -> Iterator[Subscription]:
@@ -73,23 +72,17 @@ class SharedFeed:
         if self._is_closed:
             subscription.refuse()
         self._subscriptions.add(subscription)
-        if self._polling is None or self._polling.done():
-            # In a context of its own: the feed's log lines are not about the call of its first subscriber.
-            self._polling = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
-            self._polling.add_done_callback(self._on_crash)
-        elif self._value:
+        if not self._polling.start() and self._value:
             subscription.publish(self._value)
         try:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
 
-    def _on_crash(self, polling: "asyncio.Task[None]") -> None:
-        """If the loop crashed, end all streams, so that their clients reconnect."""
-        if not polling.cancelled() and polling.exception() is not None:
-            for subscription in self._subscriptions:
-                subscription.refuse()
-            polling.result()
+    def _end_streams(self) -> None:
+        """End all streams, so that their clients reconnect if this is a crash."""
+        for subscription in self._subscriptions:
+            subscription.refuse()
 
     async def _run(self) -> None:
         backoff, throttle = Backoff(initial=_INTERVAL, maximum=_MAX_BACKOFF), LogThrottle()

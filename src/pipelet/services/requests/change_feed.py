@@ -8,7 +8,6 @@ nor listens.
 
 import asyncio
 import contextlib
-import contextvars
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ import structlog
 from pipelet.concurrency.backoff import Backoff
 from pipelet.concurrency.cancel import raise_if_cancelled, wait_for_event
 from pipelet.concurrency.log_throttle import LogThrottle
+from pipelet.concurrency.on_demand import OnDemandTask
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.accounts.scopes import DEFAULT_SCOPES
 from pipelet.domain.errors import PipeletError
@@ -108,7 +108,7 @@ class ChangeFeed:
         self._cursor = _NO_CURSOR
         self._seen_deletions: set[int] = set()
         self._wake_up = asyncio.Event()
-        self._polling: asyncio.Task[None] | None = None
+        self._polling = OnDemandTask(self._run, on_crash=self._end_streams)
         self._backoff = Backoff(initial=_MAX_INTERVAL, maximum=_MAX_BACKOFF)
         self._throttle = LogThrottle()
         self._is_closed = False
@@ -116,8 +116,7 @@ class ChangeFeed:
     def close(self) -> None:
         """End all subscriptions, and those that begin later."""
         self._is_closed = True
-        for subscription in self._subscriptions():
-            subscription.refuse()
+        self._end_streams()
 
     @contextlib.contextmanager
     def watch(self, key: ApiKey, cursor: Cursor | None) -> Iterator[Subscription]:
@@ -129,10 +128,7 @@ class ChangeFeed:
         self._wake_up.set()
         if self._is_closed:
             subscription.updated.set()
-        if self._polling is None or self._polling.done():
-            # In a context of its own: the feed's log lines are not about the call of its first subscriber.
-            self._polling = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
-            self._polling.add_done_callback(self._on_crash)
+        self._polling.start()
         try:
             yield subscription
         finally:
@@ -146,12 +142,10 @@ class ChangeFeed:
         for user in list(self._users.values()):
             yield from list(user.subscriptions)
 
-    def _on_crash(self, polling: "asyncio.Task[None]") -> None:
-        """If the loop crashed, end all streams, so that their clients reconnect."""
-        if not polling.cancelled() and polling.exception() is not None:
-            for subscription in self._subscriptions():
-                subscription.refuse()
-            polling.result()
+    def _end_streams(self) -> None:
+        """End all streams, so that their clients reconnect if this is a crash."""
+        for subscription in self._subscriptions():
+            subscription.refuse()
 
     async def _run(self) -> None:
         """Poll while there are subscribers."""

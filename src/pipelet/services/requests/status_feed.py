@@ -7,7 +7,6 @@ the feed neither polls nor listens.
 
 import asyncio
 import contextlib
-import contextvars
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,10 +16,12 @@ import structlog
 from pipelet.concurrency.backoff import Backoff
 from pipelet.concurrency.cancel import raise_if_cancelled, wait_for_event
 from pipelet.concurrency.log_throttle import LogThrottle
+from pipelet.concurrency.on_demand import OnDemandTask
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.errors import PipeletError
 from pipelet.domain.jobs.job import JobRevision
 from pipelet.domain.ports.store import Store
+from pipelet.services.accounts.revocations import Revocations
 from pipelet.services.requests.status import JobStatus, StatusReader, read_in_chunks
 
 log = structlog.get_logger()
@@ -36,10 +37,6 @@ _INTERVAL_PER_UPDATE = 0.0002
 stays free for other requests."""
 _INTERVAL_PER_POLL_SECOND = 4.0
 """Seconds for each second that the poll took, so that polls take a fifth of the time at most."""
-_KEYS_POLL_INTERVAL = 0.25
-"""Minimum seconds between two reads of revoked keys."""
-_REVOKED_WINDOW = 60.0
-"""Seconds. Keys revoked earlier than that were refused when the stream was opened."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +54,10 @@ class Subscription:
     """False once `key` has been revoked or has expired."""
     updated: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when any of these has changed, and when the feed closes. The subscriber clears it."""
+
+    def refuse(self) -> None:
+        self.is_admitted = False
+        self.updated.set()
 
 
 @dataclass(slots=True, eq=False)
@@ -92,10 +93,10 @@ class StatusFeed:
     def __init__(self, store: Store, statuses: StatusReader) -> None:
         self._store = store
         self._statuses = statuses
-        self._keys_polled_at = 0.0
+        self._revocations = Revocations(store)
         self._topics: dict[str, _Topic] = {}
         self._wake_up = asyncio.Event()
-        self._polling: asyncio.Task[None] | None = None
+        self._polling = OnDemandTask(self._run, on_crash=self._end_streams)
         self._backoff = Backoff(initial=_MAX_INTERVAL, maximum=_MAX_BACKOFF)
         self._throttle = LogThrottle()
         self.is_closed = False
@@ -117,10 +118,7 @@ class StatusFeed:
         self._wake_up.set()
         if self.is_closed:
             subscription.updated.set()
-        if self._polling is None or self._polling.done():
-            # In a context of its own: the feed's log lines are not about the request of its first subscriber.
-            self._polling = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
-            self._polling.add_done_callback(self._on_crash)
+        self._polling.start()
         try:
             yield subscription
         finally:
@@ -130,12 +128,10 @@ class StatusFeed:
             if not self._topics:
                 self._wake_up.set()
 
-    def _on_crash(self, polling: "asyncio.Task[None]") -> None:
-        """If the loop crashed, end all streams, so that their clients reconnect."""
-        if not polling.cancelled() and polling.exception() is not None:
-            for topic in self._topics.values():
-                topic.publish_deleted()
-            polling.result()
+    def _end_streams(self) -> None:
+        """End all streams after a crash, so that their clients reconnect."""
+        for topic in self._topics.values():
+            topic.publish_deleted()
 
     async def _run(self) -> None:
         """Poll while there are subscribers."""
@@ -150,7 +146,7 @@ class StatusFeed:
         """Poll, and return the seconds until the next poll may start."""
         began = time.perf_counter()
         try:
-            await self._revoke_subscriptions()
+            await self._revocations.apply(each for topic in self._topics.values() for each in topic.subscriptions)
             updated = await self._poll()
         except PipeletError as error:  # the streams stay open and get the next update
             self._throttle.write(log.warning, "status_feed.poll_failed", requests=len(self._topics), reason=str(error))
@@ -160,18 +156,6 @@ class StatusFeed:
         return max(
             _MIN_INTERVAL, _INTERVAL_PER_UPDATE * updated, _INTERVAL_PER_POLL_SECOND * (time.perf_counter() - began)
         )
-
-    async def _revoke_subscriptions(self) -> None:
-        """Mark the subscriptions whose key is no longer valid; one query for all."""
-        if time.monotonic() - self._keys_polled_at < _KEYS_POLL_INTERVAL:
-            return
-        now, self._keys_polled_at = self._store.clock.now(), time.monotonic()
-        revoked = await self._store.api_keys.revoked_since(now - _REVOKED_WINDOW)
-        for topic in self._topics.values():
-            for subscription in topic.subscriptions:
-                if subscription.key.id in revoked or subscription.key.invalid_reason(now):
-                    subscription.is_admitted = False
-                    subscription.updated.set()
 
     async def _poll(self) -> int:
         """Read what changed and publish it. Returns the number of updated subscribers."""
