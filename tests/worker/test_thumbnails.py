@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from pipelet.domain.jobs.job import DeleteResult
@@ -32,6 +33,19 @@ async def test_an_ended_request_gets_thumbnails(harness: WorkerHarness) -> None:
     deletion = await harness.store.history.delete(done.id, harness.store.clock.now())
     assert DeleteResult.DELETED == deletion.result
     assert expected | {image.key for image in done.images} == set(deletion.orphans)
+
+
+async def test_no_thumbnail_is_made_while_request_follows_request(
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take the interpreter's lock, and two turns of the database, just when the engine waits for its next
+    request."""
+    monkeypatch.setattr("pipelet.worker.images.thumbnails._QUIET_SECONDS", 3600.0)
+    async with harness.worker():
+        jobs = [await harness.store.jobs.submit(job_now()) for _ in range(5)]
+        for job in jobs:
+            await harness.ended(job)
+    assert not harness.thumbnails()
 
 
 async def _are_all_confirmed(harness: WorkerHarness) -> bool:

@@ -157,12 +157,14 @@ class Worker:
             if lease is None:
                 self._slots.release()
                 continue
+            self._thumbnails.defer()
             engine_is_free = asyncio.Event()
             attempt = asyncio.create_task(self._runner.run(lease, engine_is_free))
             self._attempts.add(attempt)
             attempt.add_done_callback(self._attempts.discard)
             attempt.add_done_callback(lambda _: self._slots.release())
             await engine_is_free.wait()
+            self._thumbnails.defer()
 
     async def _require_same_model(self) -> None:
         """All workers of an app must use the same model."""
