@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -51,8 +52,16 @@ def request_urls(public_url: str | None, scope: Mapping[str, Any], app: str, req
 
 
 def _host(scope: Mapping[str, Any]) -> str:
-    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-    return host if _HOST.fullmatch(host) else _server_address(scope)
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return _valid_host(value) or _server_address(scope)
+    return _server_address(scope)
+
+
+@lru_cache(256)  # clients name the same few hosts in every request
+def _valid_host(value: bytes) -> str | None:
+    host = value.decode("latin-1")
+    return host if _HOST.fullmatch(host) else None
 
 
 def _server_address(scope: Mapping[str, Any]) -> str:
