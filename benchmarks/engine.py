@@ -152,7 +152,7 @@ async def _compare(case: Case, ways: Ways) -> None:
 def _bare() -> Iterator[_Bare]:
     # Threads as patient as the engine's, see `engine/child_pipes.py`.
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
-    command = ["-m", "benchmarks.lib.bare_pipeline", resolve("package:demo")]
+    command = ["-m", "benchmarks.lib.bare_pipeline", resolve("package:demo"), "cpu"]
     (their_input, our_output), (our_input, their_output) = os.pipe(), os.pipe()
     with open(our_output, "w") as arguments, open(our_input) as seconds, open(os.devnull, "w") as nothing:
         files = {0: their_input, 1: their_output, 2: nothing.fileno()}

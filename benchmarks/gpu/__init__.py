@@ -1,0 +1,1 @@
+"""Z-Image at its full size on a GPU."""
