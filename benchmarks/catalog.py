@@ -30,6 +30,7 @@ ALL = (
     Benchmark("pickup", "--requests 60", "--requests 1 --with-limits"),
     Benchmark("idle_gap", "--requests 20", "--requests 4 --cases 1"),
     Benchmark("engine", "--turns 5", "--turns 1 --sizes 256x256 --batches 1"),
+    Benchmark("watching.previews", "--turns 8 --samples 200", "--turns 1 --samples 2"),
     Benchmark(
         "cancelling", "--requests 8 --side 512", f"--requests 1 --side 64 --backend {GRADIENT} --prompt sleep=0.02"
     ),

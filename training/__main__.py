@@ -1,5 +1,6 @@
 """`python -m training`: train the demo model."""
 
+import sys
 from pathlib import Path
 
 from cyclopts import App
@@ -54,6 +55,24 @@ def unpack(checkpoint: Path, *, folder: Path = Path("training-run")) -> None:
     from training.export import unpack as lay_out
 
     lay_out(checkpoint, folder)
+
+
+@app.command
+def previews(
+    model: Path,
+    *,
+    images: Path | None = None,
+    count: int = 60,
+    side: int = 256,
+    pixels: int = 1,
+    seed: int = 0,
+) -> None:
+    """Fit the `preview_map` of a model, for its entry in the catalog; by default on scenes of the demo model."""
+    from training.previews import as_toml, fit
+
+    fitted = fit(model, images=images, count=count, side=side, pixels=pixels, seed=seed)
+    quality = f"# R² {fitted.explained:.3f}, mean error {fitted.error:.3f}, on images that were held out"
+    sys.stdout.write(f"{as_toml(fitted.rows)}\n{quality}\n")
 
 
 @app.command(name="all")

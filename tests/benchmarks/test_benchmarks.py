@@ -12,7 +12,7 @@ from tests.support import fork_server
 from tests.support.fork_server.children import WITH_TORCH
 from tests.support.service import REPOSITORY, environment
 
-WITH_DEMO_MODEL = {"engine", "fidelity"}
+WITH_DEMO_MODEL = {"engine", "fidelity", "previews"}
 """Names of benchmarks whose smallest run has a pipeline in it."""
 
 

@@ -47,6 +47,20 @@ def test_a_request_from_submit_to_files(client: Client, tmp_path: Path) -> None:
     assert [path.name for path in paths] == [file.file_name for file in result.files]
 
 
+def test_a_request_without_a_preview_has_none(client: Client) -> None:
+    """None while there is no preview, as after the end; an unknown request raises."""
+    request_id = client.submit(ANY_APP, prompt="a red apple sleep=0.05", width=64, height=64).request_id
+
+    client.wait(request_id, on_status=lambda _: assert_none(client.preview(request_id)), poll=0.05)
+
+    with pytest.raises(RequestNotFound):
+        client.preview("0" * 20)
+
+
+def assert_none(preview: bytes | None) -> None:
+    assert preview is None
+
+
 def test_waiting_outlasts_a_service_that_is_killed_and_started_again(tmp_path: Path) -> None:
     """A caller that waits gets the images in one call."""
     with Service(tmp_path, settings={"lease_seconds": "2"}) as service, Client(service.url, service.key) as client:

@@ -111,6 +111,8 @@ def test_an_entry_may_be_like_another(tmp_path: Path) -> None:
         ('[models.a]\nname = "b"\nsource = "x"', "unknown fields: name. Known: .*source"),
         ('[models.a]\nsource = "x"\nallow_pickle = 1', "allow_pickle must be a valid boolean"),
         ('[models.a]\nsource = "x"\nsize_multiple = true', "size_multiple must be a valid integer"),
+        ('[models.a]\nsource = "x"\npreview_map = [[1, 2], [3, 4]]', "preview_map must have a row for each channel"),
+        ('[models.a]\nsource = "x"\npreview_map = [["red"]]', "preview_map must be a valid number"),
         ('[models.a]\nsource = 1\nstrength = "x"', "source must be a valid string .*; strength must be a valid number"),
     ],
 )

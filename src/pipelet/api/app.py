@@ -47,6 +47,7 @@ from pipelet.services.requests.actions import RequestActions
 from pipelet.services.requests.bulk import BulkActions
 from pipelet.services.requests.lists import RequestLists
 from pipelet.services.requests.predictions import Predictions
+from pipelet.services.requests.previews import PreviewFeed
 from pipelet.services.requests.status import StatusReader
 from pipelet.services.requests.status_feed import StatusFeed
 from pipelet.services.requests.submit import Submits
@@ -106,6 +107,7 @@ def build_api(
         submits=submits,
         statuses=statuses,
         status_feed=StatusFeed(store, statuses),
+        previews=PreviewFeed(store),
         connection_limiter=ConnectionLimiter(max_open_streams),
         stream_timeouts=stream_timeouts or StreamTimeouts(),
         throttle=throttle,

@@ -14,6 +14,7 @@ from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import JobStore
 from pipelet.services.accounts.authentication import Authenticator
+from pipelet.services.requests.previews import PreviewFeed
 from pipelet.services.requests.status import StatusReader
 from pipelet.services.requests.status_feed import StatusFeed
 from pipelet.services.requests.submit import Submits
@@ -45,6 +46,7 @@ class Dependencies:
     submits: Submits
     statuses: StatusReader
     status_feed: StatusFeed
+    previews: PreviewFeed
     connection_limiter: ConnectionLimiter
     stream_timeouts: StreamTimeouts
     throttle: LogThrottle

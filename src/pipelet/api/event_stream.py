@@ -1,18 +1,32 @@
 """Server-sent events from a feed: a response that sends what its subscription has, until one of the two ends."""
 
 import asyncio
+import base64
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
 
 from pipelet.api.connections import wait_for_disconnect
 from pipelet.api.dependencies import Dependencies
+from pipelet.api.errors import as_json
+from pipelet.domain.generation.preview import Preview
 from pipelet.http_server.extensions import ABORT_EXTENSION
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def preview_event(preview: Preview, **fields: Any) -> bytes:
+    """An event without an `id`: a stream continues after the last event that tells of a change.
+
+    Args:
+        fields: what comes before those of the preview.
+    """
+    image = f"data:image/webp;base64,{base64.b64encode(preview.image).decode('ascii')}"
+    document = {**fields, "image": image, "index": preview.index, "step": preview.step}
+    return format_sse_event(data_str=as_json(document).decode("ascii"), event="preview")
 
 
 class Subscription(Protocol):

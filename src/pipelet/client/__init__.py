@@ -147,6 +147,17 @@ class Client(Connection):
         path = f"{_REQUESTS}/{quote(request_id, safe='')}"
         return self._own(self._with_retry(lambda: self._send("GET", path)))
 
+    def preview(self, request_id: str) -> bytes | None:
+        """Return an estimate of an image of a running request, as WebP; None if there is none at present.
+
+        The worker makes previews while a client asks for them, and at most two a second. Raises as `delete`.
+        """
+        path = f"{_REQUESTS}/{quote(request_id, safe='')}/preview"
+        response = self._with_retry(lambda: self._send("GET", path))
+        if response.status_code >= 400:
+            self._own(response)
+        return response.content if response.status_code == 200 else None
+
     def delete(self, request_id: str) -> None:
         """Delete a request and its files; a queued one is cancelled first.
 

@@ -1,5 +1,6 @@
 """The apps and models Pipelet knows, as data. A new model is a new entry in `catalog.toml`, not new code."""
 
+import math
 from dataclasses import dataclass, replace
 
 from pipelet.domain.errors import OperationalError
@@ -71,6 +72,12 @@ class ModelConfig:
     """Marks of the chat template. A prompt that holds one could break out of it, so it is refused."""
     max_megapixels_per_batch: float = 8.0
     """Maximum megapixels of one pipeline call; larger batches are split into micro-batches."""
+    preview_map: tuple[tuple[float, ...], ...] = ()
+    """Colours of the latents, for previews: a row for each channel, and one to add. A row has red, green and blue, from
+    0 to 1, of one pixel, or of 2 x 2 or more. Empty: no previews, unless `preview_decoder` makes them."""
+    preview_decoder: str = ""
+    """A small decoder of the latents for sharper previews, an `AutoencoderTiny` of diffusers: a hub id or a folder. It
+    takes more of the device's time than `preview_map`, whose place it takes."""
     attribution: str = ""
     """Its authors and its licence."""
 
@@ -110,6 +117,14 @@ class ModelConfig:
         )
         _require(self.prompt_overflow in ("error", "truncate"), "prompt_overflow must be error or truncate")
         _require(self.max_megapixels_per_batch > 0, "max_megapixels_per_batch must be positive")
+        if self.preview_map:
+            numbers = len(self.preview_map[0])
+            _require(
+                len(self.preview_map) >= 2
+                and numbers == 3 * max(1, math.isqrt(numbers // 3)) ** 2
+                and all(len(row) == numbers for row in self.preview_map),
+                "preview_map must have a row for each channel and one more, each of 3, 12, 27 or 48 numbers",
+            )
 
     def supports(self, task: str) -> bool:
         return self.max_input_images > 0 if task == EDIT else not self.requires_input_image

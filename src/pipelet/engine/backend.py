@@ -24,8 +24,27 @@ class GenerationReport:
     """Lines for the operator's log."""
 
 
+class Previews(Protocol):
+    """Takes the previews of one generation."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a preview is wanted now: while a client watches, at most twice a second."""
+
+    def show(self, pixels: NDArray[np.uint8], *, index: int, step: int) -> None:
+        """Show a preview, shape (height, width, 3), RGB, at most 256 pixels a side.
+
+        Args:
+            index: number of the image in its request.
+            step: steps of the image that are done.
+        """
+
+
 class Backend(Protocol):
-    """A loaded model. All calls come from one thread. Its `notes`, if any, are logged for the operator."""
+    """A loaded model. All calls come from one thread. Its `notes`, if any, are logged for the operator.
+
+    A backend that makes previews has a further argument in `generate`: `previews`, of the type `Previews`.
+    """
 
     device: str
     """Device for display: `cpu`, `cuda:0 (NVIDIA H200)`."""

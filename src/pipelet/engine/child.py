@@ -1,10 +1,11 @@
 """The child process: loads a backend by name, generates micro-batches, and exits with its parent.
 
-Started by `child_pipes` with the descriptors that it inherits: the socket to the parent, the file for input images, and
-those for pixels.
+Started by `child_pipes` with the descriptors that it inherits: the socket to the parent, the files for input images and
+for previews, and those for pixels.
 """
 
 import importlib
+import inspect
 import os
 import queue
 import signal
@@ -14,7 +15,8 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
-from typing import BinaryIO, cast
+from functools import cache
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +24,33 @@ from numpy.typing import NDArray
 from pipelet.domain.errors import ModelLoadError
 from pipelet.engine import messages
 from pipelet.engine.backend import Backend, GenerationReport
-from pipelet.engine.messages import Cancel, Generate, Generated, GenerateFailed, Load, LoadFailed, Ready, TasksDone
+from pipelet.engine.messages import (
+    Cancel,
+    Generate,
+    Generated,
+    GenerateFailed,
+    Load,
+    LoadFailed,
+    MakePreviews,
+    Ready,
+    TasksDone,
+)
+from pipelet.engine.previews import PreviewWriter
 from pipelet.engine.shared_memory import map_inputs, map_output
 
 _MAX_MESSAGE_BYTES = 2000
 
 
 class Parent:
-    """The socket to the parent."""
+    """The socket to the parent.
 
-    def __init__(self, control: socket.socket) -> None:
+    Args:
+        previews: the file for previews.
+    """
+
+    def __init__(self, control: socket.socket, previews: int) -> None:
         self._control = control
+        self.previews = PreviewWriter(previews, self.send)
         self._inbox: queue.SimpleQueue[Load | Generate] = queue.SimpleQueue()
         self.cancelled = 0
         """Number of the last generation that the parent cancelled."""
@@ -54,6 +72,8 @@ class Parent:
                 match messages.decode(line):
                     case Cancel(number=number):
                         self.cancelled = number
+                    case MakePreviews(number=number, seconds=seconds):
+                        self.previews.ask(number, seconds)
                     case Load() | Generate() as message:
                         self._inbox.put(message)
         finally:
@@ -66,10 +86,10 @@ def main() -> None:
     descriptors = list(map(int, sys.argv[1:]))
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
-    control, inbox, *slots = descriptors
+    control, inbox, previews, *slots = descriptors
     # A shell sends Ctrl-C to the whole process group; the parent decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = Parent(socket.socket(fileno=control))
+    parent = Parent(socket.socket(fileno=control), previews)
     parent.listen()
     run(parent, inbox, slots)
 
@@ -109,6 +129,8 @@ def generate(
     """Return the reply, and the pixels, so that the caller decides when they are unmapped."""
     out: NDArray[np.uint8] | None = None
     number, started = wanted.number, time.perf_counter()
+    parent.previews.begin(number, wanted.preview_seconds)
+    previews: dict[str, Any] = {"previews": parent.previews} if _makes_previews(type(backend)) else {}
     try:
         out = map_output(slots[wanted.slot], (wanted.count, wanted.spec.height, wanted.spec.width, 3))
         report = backend.generate(
@@ -119,10 +141,16 @@ def generate(
             out=out,
             on_progress=lambda done: parent.send(TasksDone(number=number, done=done)),
             is_cancelled=lambda: parent.cancelled >= number,
+            **previews,
         )
     except Exception as error:  # noqa: BLE001 - the edge of the process: reported, and the next can come
         return _failed(number, error), out
     return Generated(number=number, seconds=time.perf_counter() - started, report=report or GenerationReport()), out
+
+
+@cache
+def _makes_previews(kind: type[Backend]) -> bool:
+    return "previews" in inspect.signature(kind.generate).parameters
 
 
 def _failed(number: int, error: Exception) -> GenerateFailed:

@@ -14,6 +14,7 @@ import structlog
 
 from pipelet.domain.errors import EngineDied
 from pipelet.engine import messages
+from pipelet.engine.previews import PreviewBuffer
 from pipelet.engine.shared_memory import InputBuffer, Slots
 from pipelet.system.processes import environment_without_secrets, module_path
 
@@ -36,6 +37,7 @@ class ChildProcess:
     output: "OutputReader"
     slots: Slots
     inbox: InputBuffer
+    previews: PreviewBuffer
     is_closed: bool = False
     was_killed: bool = False
     """Whether `kill` ended it."""
@@ -88,6 +90,7 @@ class ChildProcess:
         await self.output.finish()
         self.slots.close()
         self.inbox.close()
+        self.previews.close()
 
     async def kill(self) -> None:
         """Kill the process and its children."""
@@ -152,9 +155,11 @@ async def spawn(*, hub: bool = False) -> ChildProcess:
         undo.callback(slots.close)
         inbox = InputBuffer()
         undo.callback(inbox.close)
+        previews = PreviewBuffer()
+        undo.callback(previews.close)
         control, child_control = map(undo.enter_context, socket.socketpair())
         printed, child_printed = map(undo.enter_context, socket.socketpair())
-        passed = (child_control.fileno(), inbox.descriptor, *slots.descriptors)
+        passed = (child_control.fileno(), inbox.descriptor, previews.descriptor, *slots.descriptors)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-u", "-m", "pipelet.engine.child"),
             *map(str, passed),
@@ -170,7 +175,9 @@ async def spawn(*, hub: bool = False) -> ChildProcess:
         child_control.close()
         child_printed.close()
         undo.pop_all()
-    return ChildProcess(process=process, reader=reader, writer=writer, output=output, slots=slots, inbox=inbox)
+    return ChildProcess(
+        process=process, reader=reader, writer=writer, output=output, slots=slots, inbox=inbox, previews=previews
+    )
 
 
 def _environment(*, hub: bool) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """The engine: a child process that generates, supervised by this one."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
@@ -11,6 +12,7 @@ import structlog
 from pipelet.concurrency.cancel import shielded
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import EngineDied, EngineError, EngineTimeout, ModelLoadError
+from pipelet.domain.generation.preview import PreviewPixels
 from pipelet.domain.ports.engine import EngineInfo, GeneratedBatch, MicroBatch
 from pipelet.engine import child_pipes, messages
 from pipelet.engine.child_pipes import ChildProcess
@@ -38,13 +40,15 @@ class EngineProcess:
         stall_timeout: float = 300.0,
     ) -> None:
         self._load = messages.Load(model=model, source=source, device=device)
-        self._needs_hub = not Path(source).is_dir()
+        self._needs_hub = not all(Path(each).is_dir() for each in (source, model.preview_decoder) if each)
         self._load_timeout = load_timeout
         self._stall_timeout = stall_timeout
         self._lock = asyncio.Lock()
         self._child: ChildProcess | None = None
         self._info: EngineInfo | None = None
         self._number = 0
+        self._generating = ""
+        self._watched = _Watched("", 0.0)
 
     @property
     def is_running(self) -> bool:
@@ -69,7 +73,12 @@ class EngineProcess:
             log.debug("engine.loaded", pid=child.process.pid, **asdict(self._info))
             return self._info
 
-    async def generate(self, batch: MicroBatch, on_progress: Callable[[int], None]) -> GeneratedBatch:
+    async def generate(
+        self,
+        batch: MicroBatch,
+        on_progress: Callable[[int], None],
+        on_preview: Callable[[PreviewPixels], None] = lambda preview: None,
+    ) -> GeneratedBatch:
         """See `domain.ports.engine.Engine`. Waits while three generated batches are unreleased.
 
         Call `release` in the thread of this event loop.
@@ -84,9 +93,14 @@ class EngineProcess:
                 if not child.is_alive:
                     raise await child.wait_for_exit()
                 pixels = child.slots.view(slot, (batch.count, batch.spec.height, batch.spec.width, 3))
-                done = await self._generate_into(child, slot, batch, on_progress)
+                done = await self._generate_into(child, slot, batch, _Callbacks(on_progress, on_preview))
                 release = held.pop_all().close  # further calls do nothing
             return GeneratedBatch(pixels, done.seconds, release, done.report.used, done.report.has_nsfw_concepts)
+
+    def request_previews(self, job_id: str, seconds: float) -> None:
+        self._watched = _Watched(job_id, time.monotonic() + seconds)
+        if job_id == self._generating and self._child is not None:
+            self._child.send(messages.MakePreviews(number=self._number, seconds=seconds))
 
     async def stop(self) -> None:
         child, self._child, self._info = self._child, None, None
@@ -121,11 +135,12 @@ class EngineProcess:
         raise AssertionError(reply)
 
     async def _generate_into(
-        self, child: ChildProcess, slot: int, batch: MicroBatch, on_progress: Callable[[int], None]
+        self, child: ChildProcess, slot: int, batch: MicroBatch, callbacks: "_Callbacks"
     ) -> messages.Generated:
         await child.inbox.fill(batch.input_images)
         self._number += 1
         number = self._number
+        self._generating = batch.job_id
         try:
             child.send(
                 messages.Generate(
@@ -135,18 +150,21 @@ class EngineProcess:
                     count=batch.count,
                     slot=slot,
                     input_images=tuple((each.shape[0], each.shape[1], 3) for each in batch.input_images),  # type: ignore[index]
+                    preview_seconds=self._watched.seconds_left(batch.job_id),
                 )
             )
-            return await self._await_result(child, batch, on_progress)
+            return await self._await_result(child, batch, callbacks)
         except EngineError:
             raise
         except BaseException:
             # Cancelled, or `on_progress` raised: the child is still generating.
             await shielded(self._cancel_generation(child, number, batch.job_id))
             raise
+        finally:
+            self._generating = ""
 
     async def _await_result(
-        self, child: ChildProcess, batch: MicroBatch, on_progress: Callable[[int], None]
+        self, child: ChildProcess, batch: MicroBatch, callbacks: "_Callbacks"
     ) -> messages.Generated:
         """Receive messages until the micro-batch ends."""
         while True:
@@ -161,7 +179,9 @@ class EngineProcess:
                 ) from error
             match message:
                 case messages.TasksDone(done=done):
-                    on_progress(done)
+                    callbacks.on_progress(done)
+                case messages.PreviewMade() as made:
+                    callbacks.on_preview(PreviewPixels(made.index, made.step, child.previews.read(made)))
                 case messages.Generated():
                     for note in message.report.notes:
                         log.warning("engine.note", request_id=batch.job_id, note=note)
@@ -184,6 +204,24 @@ class EngineProcess:
             await child.kill()
         except EngineDied as error:
             log.warning("engine.died", request_id=job_id, pid=child.process.pid, problem=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Callbacks:
+    on_progress: Callable[[int], None]
+    on_preview: Callable[[PreviewPixels], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """The job that previews were last requested of."""
+
+    job_id: str
+    until: float
+    """By the monotonic clock."""
+
+    def seconds_left(self, job_id: str) -> float:
+        return max(self.until - time.monotonic(), 0.0) if job_id == self.job_id else 0.0
 
 
 async def _release_buffers(spawning: asyncio.Task[ChildProcess]) -> None:

@@ -28,7 +28,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generate:
-    """The child replies with TasksDone, any number of times, then with Generated or GenerateFailed."""
+    """The child replies with TasksDone and PreviewMade, any number of times, then with Generated or GenerateFailed."""
 
     number: int
     """Grows with each micro-batch, so that a late Cancel does not hit the next one."""
@@ -39,11 +39,22 @@ class Generate:
     """Index of the file for the pixels."""
     input_images: tuple[tuple[int, int, int], ...] = ()
     """Height, width and 3 of each image in the input buffer."""
+    preview_seconds: float = 0.0
+    """Seconds for which previews are made, from now; 0: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
     number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakePreviews:
+    """The child may send PreviewMade, while it generates this micro-batch."""
+
+    number: int
+    seconds: float
+    """Seconds for which previews are made, from now."""
 
 
 # -- from the child ----------------------------------------------------------------------------------------------------
@@ -71,6 +82,18 @@ class TasksDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewMade:
+    number: int
+    index: int
+    """Number of the image in its request."""
+    step: int
+    half: int
+    """Where the pixels are in the preview buffer."""
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
     number: int
     seconds: float
@@ -94,8 +117,8 @@ ERROR_TYPES: dict[str, type[EngineError]] = {
     "cancelled": GenerationCancelled,
 }
 
-FromParent = Load | Generate | Cancel
-FromChild = Ready | LoadFailed | TasksDone | Generated | GenerateFailed
+FromParent = Load | Generate | Cancel | MakePreviews
+FromChild = Ready | LoadFailed | TasksDone | PreviewMade | Generated | GenerateFailed
 Message = FromParent | FromChild
 
 _TYPES: dict[str, type] = {

@@ -21,7 +21,7 @@ class Slots:
     """The slots of one child, for one event loop: take and release there."""
 
     def __init__(self, count: int) -> None:
-        self.descriptors = [_open_unnamed() for _ in range(count)]
+        self.descriptors = [open_unnamed() for _ in range(count)]
         self.free: asyncio.Queue[int] = asyncio.Queue()
         """Take a slot from it to wait for a free one, and put it back to release it."""
         for slot in range(count):
@@ -48,7 +48,7 @@ class InputBuffer:
     """The input images of the next micro-batch, one after another."""
 
     def __init__(self) -> None:
-        self.descriptor = _open_unnamed()
+        self.descriptor = open_unnamed()
 
     async def fill(self, images: Sequence[memoryview]) -> None:
         """Write `images`; the child must have finished with the previous ones."""
@@ -82,7 +82,8 @@ def map_inputs(descriptor: int, shapes: Sequence[tuple[int, int, int]]) -> list[
     return images
 
 
-def _open_unnamed() -> int:
+def open_unnamed() -> int:
+    """Open a file in memory that has no name. It grows where it is written."""
     if hasattr(os, "memfd_create"):
         # Not /dev/shm: containers give it 64 MB, and writing past that kills the writer.
         return os.memfd_create("pipelet-pixels", os.MFD_CLOEXEC)

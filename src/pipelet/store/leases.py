@@ -4,11 +4,12 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from pipelet.domain.jobs.job import Job, Lease
+from pipelet.domain.jobs.job import AttemptSignals, Job, Lease
 from pipelet.domain.jobs.outcome import Outcome
 from pipelet.domain.jobs.progress import Progress
 from pipelet.store import transitions
 from pipelet.store.queries import DialectQueries, SmallStore
+from pipelet.store.rows import Row
 
 
 class Leases(SmallStore[DialectQueries]):
@@ -18,12 +19,14 @@ class Leases(SmallStore[DialectQueries]):
         values = {"id": lease.job.id, "token": lease.token, "expires_at": expires_at}
         return bool(await self._queries.write("renew_lease", values, durable=False, notify_watchers=False))
 
-    async def report_progress(self, lease: Lease, progress: Progress) -> bool:
+    async def report_progress(self, lease: Lease, progress: Progress) -> AttemptSignals | None:
         values = {"id": lease.job.id, "token": lease.token, "done": progress.done, "total": progress.total}
-        return bool(await self._queries.write("report_progress", values, durable=False))
+        found = await self._queries.write("report_progress", values, durable=False)
+        return _signals_from(found[0]) if found else None
 
-    async def list_cancel_requests(self, worker: str) -> set[str]:
-        return {row["lease_token"] for row in await self._queries.all("list_cancel_requests", worker=worker)}
+    async def list_signals(self, worker: str, now: float) -> dict[str, AttemptSignals]:
+        found = await self._queries.all("list_attempt_signals", worker=worker, now=now)
+        return {row["lease_token"]: _signals_from(row) for row in found}
 
     async def requeue_expired(self, now: float) -> list[Job]:
         return await self._interrupt_attempts("list_expired_leases", {"now": now}, transitions.EXPIRED, now)
@@ -38,3 +41,7 @@ class Leases(SmallStore[DialectQueries]):
         self, query: str, values: Mapping[str, Any], outcome: Outcome, now: float
     ) -> list[Job]:
         """End the attempts that `query` finds. Return the jobs as they are afterwards."""
+
+
+def _signals_from(row: Row) -> AttemptSignals:
+    return AttemptSignals(row["cancel_requested_at"] is not None, row["wanted_until"])

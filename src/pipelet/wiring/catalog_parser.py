@@ -105,7 +105,7 @@ def _entry(shape: type[_Entry], table: type[BaseModel], where: str, values: dict
     Args:
         more: fields that are not read from the table.
     """
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    values = {key: _with_tuples(value) for key, value in values.items()}
     try:
         table.model_validate(values)
         return shape(**(more | values))
@@ -113,6 +113,10 @@ def _entry(shape: type[_Entry], table: type[BaseModel], where: str, values: dict
         raise OperationalError(f"Catalog entry {where} {_reasons(error.errors(), table)}.") from error
     except ValueError as error:
         raise OperationalError(f"Catalog entry {where}: {error}.") from error
+
+
+def _with_tuples(value: Any) -> Any:
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def _reasons(errors: list[ErrorDetails], table: type[BaseModel]) -> str:

@@ -14,7 +14,7 @@ from pipelet.concurrency.cancel import cancel_and_wait
 from pipelet.domain.generation.image import StoredImage, file_key
 from pipelet.domain.generation.plan import GenerationPlan
 from pipelet.domain.ids import new_file_prefix
-from pipelet.domain.jobs.job import Lease
+from pipelet.domain.jobs.job import AttemptSignals, Lease
 from pipelet.domain.jobs.outcome import Cancelled, Succeeded
 from pipelet.domain.jobs.progress import tasks_per_job
 from pipelet.domain.ports.blobs import BlobStore
@@ -25,6 +25,7 @@ from pipelet.worker.images.input_images import load_input_images
 from pipelet.worker.images.metadata import Metadata, build_metadata
 from pipelet.worker.images.resample import resample
 from pipelet.worker.images.thumbnails import Pixels, sampled
+from pipelet.worker.preview_reporter import PreviewReporter
 from pipelet.worker.progress_reporter import ProgressReporter
 from pipelet.worker.storage_retry import retry_until_stored
 
@@ -63,8 +64,11 @@ class Attempt:
         self._batches = _split(self._job.id, self.plan, self.max_megapixels_per_batch)
         batches = len(self._batches)
         total = tasks_per_job(self.plan, batches)
-        self._progress = ProgressReporter(self.lease, total=total, batches=batches, leases=self.store.leases)
+        self._progress = ProgressReporter(
+            self.lease, total=total, batches=batches, leases=self.store.leases, on_signals=self.notice
+        )
         self._reporting = asyncio.create_task(self._progress.run())
+        self._previews = PreviewReporter(self.lease, self.store)
         # Now, while the engine generates: afterwards this write would go ahead of the claim of the next job.
         self._keys = asyncio.create_task(self._reserve_keys())
         self._store_tasks: list[asyncio.Task[list[StoredImage]]] = []
@@ -75,6 +79,12 @@ class Attempt:
     def largest_batch(self) -> int:
         """Number of images of the largest micro-batch."""
         return max(batch.count for batch in self._batches)
+
+    def notice(self, signals: AttemptSignals) -> None:
+        """Have the engine make previews, if a client watches."""
+        if signals.previews_until is not None:
+            seconds = signals.previews_until - self.store.clock.now()
+            self.engine.request_previews(self._job.id, seconds)
 
     async def generate(self) -> None:
         """Generate every micro-batch.
@@ -87,7 +97,9 @@ class Attempt:
         input_images = tuple(await load_input_images(self.plan, self.blobs))
         for number, batch in enumerate(replace(batch, input_images=input_images) for batch in self._batches):
             with tracing.span("generate", images=batch.count):
-                generated = await self.engine.generate(batch, partial(self._progress.generated, number))
+                generated = await self.engine.generate(
+                    batch, partial(self._progress.generated, number), self._previews.add
+                )
             self.generation_seconds += generated.seconds
             if number == 0 and generated.used is not None and generated.used.prompt != spec.prompt:
                 kept, sent = len(generated.used.prompt), len(spec.prompt)
@@ -108,6 +120,7 @@ class Attempt:
     async def close(self) -> None:
         """Stop everything that still runs for this attempt."""
         await cancel_and_wait([self._reporting, self._keys, *self._store_tasks])
+        await self._previews.close()
 
     async def _store_batch(self, batch: MicroBatch, generated: GeneratedBatch) -> list[StoredImage]:
         try:

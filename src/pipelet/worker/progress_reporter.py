@@ -1,10 +1,11 @@
-"""Counts the finished tasks of an attempt, and reports them to the store."""
+"""Counts the finished tasks of an attempt, reports them to the store, and learns what users want of the attempt."""
 
 import asyncio
+from collections.abc import Callable
 
 from pipelet.concurrency.periodic import run_periodically
 from pipelet.domain.errors import StoreError
-from pipelet.domain.jobs.job import Lease
+from pipelet.domain.jobs.job import AttemptSignals, Lease
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.ports.store import LeaseStore
 
@@ -17,12 +18,22 @@ class ProgressReporter:
     Args:
         total: tasks of the attempt.
         batches: number of its micro-batches.
+        on_signals: called with what users want of the attempt, as the store replies to a report.
     """
 
-    def __init__(self, lease: Lease, *, total: int, batches: int, leases: LeaseStore) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        total: int,
+        batches: int,
+        leases: LeaseStore,
+        on_signals: Callable[[AttemptSignals], None],
+    ) -> None:
         self._lease = lease
         self._leases = leases
         self._total = total
+        self._on_signals = on_signals
         self._generated = [0] * batches
         self._stored = 0
         self._changed = asyncio.Event()
@@ -47,7 +58,9 @@ class ProgressReporter:
         self._changed.clear()
         try:
             progress = Progress(sum(self._generated) + self._stored, self._total)
-            await self._leases.report_progress(self._lease, progress)
+            signals = await self._leases.report_progress(self._lease, progress)
         except StoreError:
             self._changed.set()
             raise
+        if signals is not None:
+            self._on_signals(signals)

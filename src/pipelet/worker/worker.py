@@ -12,7 +12,7 @@ from pipelet.domain.ports.engine import Engine
 from pipelet.domain.ports.store import Store
 from pipelet.services.thumbnails.thumbnails import Thumbnails
 from pipelet.worker.attempt_runner import AttemptRunner
-from pipelet.worker.cancel_watcher import CancelWatcher
+from pipelet.worker.attempt_watcher import AttemptWatcher
 from pipelet.worker.claimer import Claimer
 from pipelet.worker.config import WorkerConfig
 from pipelet.worker.engine_restarter import EngineRestarter
@@ -47,7 +47,7 @@ class Worker:
         )
         self._engine_starter = EngineRestarter(engine, heartbeat=self._heartbeat)
         self._leases = LeaseKeeper(config, store)
-        self._cancels = CancelWatcher(self._leases, store.leases, config.name)
+        self._signals = AttemptWatcher(self._leases, store, engine, config.name)
         self._thumbnails = ThumbnailMaker(Thumbnails(store, blobs))
         finisher = Finisher(store, self._heartbeat)
         self._claimer = Claimer(
@@ -125,9 +125,9 @@ class Worker:
 
     async def _run_registered(self) -> None:
         async with (
-            background(self._leases.renew_leases(), self._heartbeat.run(), self._cancels.run(), self._thumbnails.run()),
+            background(self._leases.renew_leases(), self._heartbeat.run(), self._signals.run(), self._thumbnails.run()),
             self._store.subscribe_work() as notified,
-            background(_fan_out(notified, self._claimer.work_available, self._cancels.poll_now)),
+            background(_fan_out(notified, self._claimer.work_available, self._signals.poll_now)),
         ):
             is_working = True
             while is_working:

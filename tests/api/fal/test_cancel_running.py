@@ -19,7 +19,7 @@ async def test_what_runs_is_told_to_stop(service: Service, query: str) -> None:
 
     assert [(202, {"status": "CANCELLATION_REQUESTED"})] * 2 == [(each.status_code, each.json()) for each in responses]
     assert "IN_PROGRESS" == status.json()["status"]
-    assert {lease.token} == await service.store.leases.list_cancel_requests("w1")
+    assert {lease.token} == set(await service.store.leases.list_signals("w1", service.clock.now()))
     await service.store.leases.finish(lease, Cancelled(()), service.clock.now())
     status = await service.client.get(service.status_path(request_id))
     assert ("COMPLETED", "client_cancelled") == (status.json()["status"], status.json()["error_type"])
@@ -72,4 +72,4 @@ async def test_nothing_is_stopped_unasked(service: Service, query: str) -> None:
 
     assert (400, "ALREADY_IN_PROGRESS") == (response.status_code, response.json()["status"])
     assert "in_progress=true" in response.json()["message"]
-    assert set() == await service.store.leases.list_cancel_requests("w1")
+    assert {} == await service.store.leases.list_signals("w1", service.clock.now())

@@ -30,7 +30,7 @@ class EventReader:
                 name, _, value = line.partition(": ")
                 fields[name] = value
                 if not line and "data" in fields:
-                    return Event(fields["event"], fields.get("id", ""), json.loads(fields["data"]))
+                    return Event(fields.get("event", "message"), fields.get("id", ""), json.loads(fields["data"]))
         raise EOFError
 
     async def until(self, name: str, **expected: Any) -> Event:

@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
-from pipelet.domain.jobs.job import CancelResult, Job, JobState
+from pipelet.domain.jobs.job import AttemptSignals, CancelResult, Job, JobState
 from pipelet.domain.jobs.outcome import Cancelled, Failure, FailureKind, Released
 from pipelet.domain.ports.store import Store
 from tests.store.conformance.calls import DAY, LOST, NOW, claimed, read
 from tests.support.jobs import claim_request, make_job, success
+
+STOP = AttemptSignals(is_cancelled=True, previews_until=None)
 
 
 async def test_a_running_request_stops_only_on_request(store: Store, second_store: Store) -> None:
@@ -18,18 +20,18 @@ async def test_a_running_request_stops_only_on_request(store: Store, second_stor
     lease = await claimed(store)
     await claimed(store)
     assert CancelResult.ALREADY_RUNNING == await second_store.jobs.cancel(job.id, NOW)
-    assert set() == await store.leases.list_cancel_requests("w1")
+    assert {} == await store.leases.list_signals("w1", NOW)
 
     for _ in range(2):
         assert CancelResult.STOPPING == await second_store.jobs.cancel(job.id, NOW, running=True)
-        assert {lease.token} == await store.leases.list_cancel_requests("w1")
+        assert {lease.token: STOP} == await store.leases.list_signals("w1", NOW)
     assert CancelResult.ALREADY_RUNNING == await second_store.jobs.cancel(job.id, NOW)
-    assert set() == await store.leases.list_cancel_requests("w2")
+    assert {} == await store.leases.list_signals("w2", NOW)
 
     images = success("outputs/a.png").images
     await store.files.reserve(lease, ["outputs/a.png", "outputs/b.png"])
     assert await store.leases.finish(lease, Cancelled(images), NOW + 1)
-    assert set() == await store.leases.list_cancel_requests("w1")
+    assert {} == await store.leases.list_signals("w1", NOW)
     ended = await read(store, job)
     assert (JobState.CANCELLED, images) == (ended.state, ended.images)
     assert Failure(FailureKind.CANCELLED, "Request cancelled by the client.") == ended.failure
@@ -68,7 +70,7 @@ async def test_cancels_race_starts_and_ends(store: Store, second_store: Store) -
 
     async def work() -> None:
         while lease := await second_store.leases.claim(claim_request()):
-            is_to_stop = lease.token in await second_store.leases.list_cancel_requests("w1")
+            is_to_stop = lease.token in await second_store.leases.list_signals("w1", NOW)
             await second_store.leases.finish(lease, Cancelled(()) if is_to_stop else success(), NOW + 1)
 
     async def cancel(job: Job) -> CancelResult:

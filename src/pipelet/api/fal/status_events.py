@@ -4,8 +4,9 @@ A client that reads slowly gets the newest status only; the server keeps nothing
 """
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 from zlib import crc32
@@ -19,12 +20,15 @@ from pipelet.api.auth import authenticate
 from pipelet.api.connections import wait_for_disconnect
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import as_json
+from pipelet.api.event_stream import preview_event
+from pipelet.api.fal.input.options import is_flag_set
 from pipelet.api.fal.lookup import get_own_job, request_id_headers
 from pipelet.api.fal.status import WIRE_STATES, status_document, wants_logs
 from pipelet.api.request_urls import request_urls
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.errors import StoreError
 from pipelet.http_server.extensions import ABORT_EXTENSION
+from pipelet.services.requests.previews import PreviewSubscription
 from pipelet.services.requests.status import JobStatus
 from pipelet.services.requests.status_feed import Subscription
 
@@ -97,7 +101,9 @@ async def stream(request: Request) -> Response:
         # To a browser the end of a stream is a broken connection; 204 tells it not to reconnect.
         return Response(status_code=204, headers=headers)
     deps.connection_limiter.check(job.user)
-    return _Stream(job_status, key, first, events, headers)
+    return _Stream(
+        job_status, key, first, events, headers, with_previews=is_flag_set("previews", request.scope["query_string"])
+    )
 
 
 class _Stream(EventSourceResponse):
@@ -110,6 +116,8 @@ class _Stream(EventSourceResponse):
         first: bytes,
         events: StatusEvents,
         headers: Mapping[str, str],
+        *,
+        with_previews: bool,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -119,6 +127,7 @@ class _Stream(EventSourceResponse):
         self._job_status = job_status
         self._first = first
         self._events = events
+        self._with_previews = with_previews
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -128,11 +137,12 @@ class _Stream(EventSourceResponse):
         with (
             self._deps.connection_limiter.hold(self._job_status.job.user),
             self._deps.status_feed.watch(self._job_status, self._key) as watch,
+            self._watch_previews(watch) as previews,
         ):
             disconnected = asyncio.create_task(wait_for_disconnect(receive))
             disconnected.add_done_callback(lambda _: watch.updated.set())
             try:
-                is_complete = await self._send_events(watch, disconnected, send)
+                is_complete = await self._send_events(watch, previews, disconnected, send)
                 if is_complete:
                     await self._write(send, {"type": "http.response.body", "body": b"", "more_body": False})
             except TimeoutError:  # the client does not read
@@ -142,7 +152,22 @@ class _Stream(EventSourceResponse):
         if not is_complete and not disconnected.done():
             await _abort_connection(scope, receive)
 
-    async def _send_events(self, watch: Subscription, disconnected: "asyncio.Task[None]", send: Send) -> bool:
+    @contextlib.contextmanager
+    def _watch_previews(self, watch: Subscription) -> Iterator[PreviewSubscription | None]:
+        if not self._with_previews:
+            yield None
+            return
+        job = self._job_status.job
+        with self._deps.previews.watch([job.id], job.user, watch.updated) as previews:
+            yield previews
+
+    async def _send_events(
+        self,
+        watch: Subscription,
+        previews: PreviewSubscription | None,
+        disconnected: "asyncio.Task[None]",
+        send: Send,
+    ) -> bool:
         """Returns True after the last event; False if the client is gone, its key is refused, or this process stops.
 
         Raises:
@@ -172,6 +197,8 @@ class _Stream(EventSourceResponse):
             except StoreError:  # the status feed logs the same error
                 event, job_status = b"", self._job_status  # not a final state, so that the loop continues
                 asyncio.get_running_loop().call_later(_STORE_RETRY_SECONDS, watch.updated.set)
+            if previews is not None and not job_status.job.state.is_final:
+                event += b"".join(map(preview_event, previews.take().values()))
 
     async def _write(self, send: Send, message: Message) -> None:
         """

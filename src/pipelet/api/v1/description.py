@@ -1,7 +1,7 @@
 """OpenAPI of `/api/v1`, built from the models that its handlers read requests with."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -53,6 +53,7 @@ def operation(
     query: type[BaseModel] | None = None,
     body: type[BaseModel] | None = None,
     content: dict[str, Any] | None = None,
+    others: Mapping[int, str] | None = None,
 ) -> V1Operation:
     """Describe a route.
 
@@ -61,6 +62,7 @@ def operation(
         status: that of a success.
         errors: statuses that it may have next to 401, 403 and 503, and next to 422 where it reads a query or a body.
         content: OpenAPI's `content` of a success that is not JSON.
+        others: further statuses without a body, and what they mean.
     """
     statuses = {*_ALWAYS, *errors}
     if query is not None or body is not None:
@@ -71,6 +73,7 @@ def operation(
         code: {"model": ErrorBody, "description": _ERRORS.get(code, HTTPStatus(code).phrase + ".")}
         for code in sorted(statuses)
     }
+    responses |= {code: {"description": meaning} for code, meaning in (others or {}).items()}
     success: dict[str, Any] = {"description": answer if isinstance(answer, str) and answer else f"{summary}."}
     if not isinstance(answer, str):
         success["model"] = answer

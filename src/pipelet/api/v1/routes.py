@@ -74,6 +74,7 @@ ROUTES: tuple[Route | OpenRoute, ...] = (
         Scope.GENERATE,
         operations.THUMBNAIL,
     ),
+    Route("GET", "/api/v1/requests/{request_id}/preview", files.show_preview, Scope.GENERATE, operations.PREVIEW),
     # Apps
     Route("GET", "/api/v1/apps", list_apps.list_apps, Scope.GENERATE, list_apps.LIST),
     Route("POST", "/api/v1/estimate", submit.estimate_request, Scope.GENERATE, operations.ESTIMATE),

@@ -156,6 +156,15 @@ class Lease:
     expires_at: float
 
 
+class AttemptSignals(NamedTuple):
+    """What users want of a running attempt."""
+
+    is_cancelled: bool
+    """Whether it has to stop."""
+    previews_until: float | None
+    """Until when its worker makes previews, which may be over; None if no client watches."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRequest:
     """The parameters of a claim."""

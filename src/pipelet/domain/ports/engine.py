@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipelet.domain.generation.image import ImageSpec
+from pipelet.domain.generation.preview import PreviewPixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +70,25 @@ class Engine(Protocol):
     @property
     def is_running(self) -> bool: ...
 
-    async def generate(self, batch: MicroBatch, on_progress: Callable[[int], None]) -> GeneratedBatch:
+    async def generate(
+        self,
+        batch: MicroBatch,
+        on_progress: Callable[[int], None],
+        on_preview: Callable[[PreviewPixels], None] = lambda preview: None,
+    ) -> GeneratedBatch:
         """Generate `batch`. `on_progress(k)` is called as k grows: prompt encoded 1, each step 1, decoded 1.
 
         With input images: between prompt and steps, all of them encoded 1.
         With a second pass: then image encoded 1, each of its steps 1, decoded 1.
+        `on_preview` is called after some of the steps, if `request_previews` has asked for that.
 
         Raises:
             EngineError: see `domain/errors.py`. After EngineDied and EngineTimeout the engine needs `start`.
             Cancelling the awaiting task stops the generation within one step.
         """
+
+    def request_previews(self, job_id: str, seconds: float) -> None:
+        """Make previews of what is generated for this job, for so many seconds. A model may make none."""
 
     async def stop(self) -> None:
         """End the process; safe to call twice."""

@@ -14,7 +14,7 @@ from pipelet.domain.capacity.forecast import RunningJob
 from pipelet.domain.capacity.workers import HeartbeatReply, WorkerHeartbeat
 from pipelet.domain.errors import QuotaExceeded
 from pipelet.domain.jobs.idempotency import IdempotencyKey
-from pipelet.domain.jobs.job import CancelResult, ClaimRequest, Job, JobRevision, Lease, LogEntry
+from pipelet.domain.jobs.job import AttemptSignals, CancelResult, ClaimRequest, Job, JobRevision, Lease, LogEntry
 from pipelet.domain.jobs.outcome import Outcome
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.jobs.queue_order import AccountId, Arrival, QueueOrder
@@ -24,6 +24,7 @@ from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.limits import LimitStore
 from pipelet.domain.ports.outbox import Outbox
+from pipelet.domain.ports.previews import PreviewStore
 from pipelet.domain.ports.reports import ReportStore
 from pipelet.domain.ports.usage import UsageStore
 
@@ -83,7 +84,7 @@ class JobStore(Protocol):
         """Cancel a job that has not started. Either this wins or the claim does, never both and never neither.
 
         Args:
-            running: if the job has started, its worker is notified to stop: see `LeaseStore.cancel_requests`.
+            running: if the job has started, its worker is notified to stop: see `LeaseStore.list_signals`.
         """
 
     async def expire_overdue(self, now: float, limit: int) -> int:
@@ -233,11 +234,12 @@ class LeaseStore(Protocol):
     async def renew(self, lease: Lease, expires_at: float) -> bool:
         """Keep a lease alive. Return False if it was lost: then the worker has to stop the attempt."""
 
-    async def report_progress(self, lease: Lease, progress: Progress) -> bool:
-        """Return False if the lease was lost."""
+    async def report_progress(self, lease: Lease, progress: Progress) -> AttemptSignals | None:
+        """Return what users want of the attempt; None if the lease was lost."""
 
-    async def list_cancel_requests(self, worker: str) -> set[str]:
-        """Return the tokens of the leases of `worker` whose jobs have to stop."""
+    async def list_signals(self, worker: str, now: float) -> dict[str, AttemptSignals]:
+        """Return what users want of the attempts of `worker`, by lease token. Attempts are left out if users
+        want nothing of them."""
 
     async def finish(self, lease: Lease, outcome: Outcome, now: float) -> bool:
         """End the attempt: the job gets its final state, or returns to its place in the queue.
@@ -302,6 +304,7 @@ class Store(Protocol):
     usage: UsageStore
     reports: ReportStore
     changes: ChangeStore
+    previews: PreviewStore
 
     async def check(self) -> None:
         """Check that the database can be read and written now.
@@ -311,8 +314,8 @@ class Store(Protocol):
         """
 
     def subscribe_work(self) -> AbstractAsyncContextManager[asyncio.Event]:
-        """Yield an event that is set soon after a submit, or a cancel of a running job. A hint: it may come late or,
-        rarely, not at all."""
+        """Yield an event that is set soon after a submit, or after a user wants something of a running job: that it
+        stops, or previews. A hint: it may come late or, rarely, not at all."""
 
     def subscribe_changes(self) -> AbstractAsyncContextManager[asyncio.Event]:
         """Yield an event that is set soon after the status of any request may have changed: submits, claims, progress,

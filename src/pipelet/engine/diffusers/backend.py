@@ -16,13 +16,14 @@ from pipelet.domain.errors import InvalidInput, ModelLoadError, OutOfMemory
 from pipelet.domain.generation.image import ImageSpec, InputImage, OutputFormat
 from pipelet.domain.generation.plan import GenerationPlan, plan_generation, schedule_steps
 from pipelet.domain.ports.engine import EffectiveParameters
-from pipelet.engine.backend import GenerationReport
+from pipelet.engine.backend import GenerationReport, Previews
 from pipelet.engine.diffusers import device_memory
 from pipelet.engine.diffusers.callbacks import StepCallbacks
 from pipelet.engine.diffusers.devices import describe, find_device, notes_on
 from pipelet.engine.diffusers.edits import Editor
 from pipelet.engine.diffusers.loading.pipeline import load_pipeline, sibling
 from pipelet.engine.diffusers.pipeline_kwargs import pipeline_kwargs
+from pipelet.engine.diffusers.previews import StepPreviews, renderer_of
 from pipelet.engine.diffusers.prompts import PromptProcessor
 from pipelet.engine.diffusers.samplers import sampler_of, schedule_type_of
 from pipelet.engine.diffusers.verify_output import check_finite, images_of, warm_up_error
@@ -48,6 +49,7 @@ class DiffusersBackend:
         self._multiple = math.lcm(model.size_multiple, processor.config.vae_scale_factor if processor else 1)
         self._largest_side = _largest_side(pipe)
         self._prompts = PromptProcessor.from_pipeline(pipe, model)
+        self._renderer = renderer_of(pipe, model, device)
 
     @classmethod
     def load(cls, *, model: ModelConfig, source: str, device: str) -> Self:
@@ -114,11 +116,12 @@ class DiffusersBackend:
         out: NDArray[np.uint8],
         on_progress: Callable[[int], None],
         is_cancelled: Callable[[], bool],
+        previews: Previews | None = None,
     ) -> GenerationReport:
         notes: list[str] = []
         spec = self._prompts.prepare(spec, notes)
         passes = self._passes(spec, first, count, input_images)
-        watch = StepCallbacks(on_progress, is_cancelled)
+        watch = StepCallbacks(on_progress, is_cancelled, self._step_previews(previews, first))
         try:
             images, flagged = self._run(passes[0], None, watch)
             for each in passes[1:]:
@@ -143,6 +146,11 @@ class DiffusersBackend:
         device_memory.release_cache()
         raise OutOfMemory(problem)
 
+    def _step_previews(self, previews: Previews | None, first: int) -> StepPreviews | None:
+        if previews is None or self._renderer is None:
+            return None
+        return StepPreviews(self._renderer, previews, first=first)
+
     def _run(
         self, each: "_Pass", previous: torch.Tensor | None, watch: StepCallbacks
     ) -> tuple[torch.Tensor, tuple[bool, ...]]:
@@ -150,7 +158,8 @@ class DiffusersBackend:
 
         float, shape (count, 3, height, width), values 0 to 1, on the device. `previous` are those of the last pass.
         """
-        watch.begin_pass(each.steps, encodings=each.encodings)
+        width, height = each.arguments["width"], each.arguments["height"]
+        watch.begin_pass(each.steps, width, height, encodings=each.encodings)
         asked = each.arguments | {"callback_on_step_end": watch.after_step}
         if previous is not None:
             asked["image"] = _resize_to_cover(previous, asked["width"], asked["height"])

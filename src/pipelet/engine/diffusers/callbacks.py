@@ -1,27 +1,42 @@
-"""Callbacks that a pipeline calls: progress, and cancellation."""
+"""Callbacks that a pipeline calls: progress, previews, and cancellation."""
 
 from collections.abc import Callable
 from typing import Any
 
 from pipelet.domain.errors import GenerationCancelled
+from pipelet.engine.diffusers.previews import StepPreviews
 
 
 class StepCallbacks:
     """Counts the tasks of one generation, pass by pass, and stops it when it is cancelled."""
 
-    def __init__(self, on_progress: Callable[[int], None], is_cancelled: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        on_progress: Callable[[int], None],
+        is_cancelled: Callable[[], bool],
+        previews: StepPreviews | None = None,
+    ) -> None:
         self._on_progress = on_progress
         self._is_cancelled = is_cancelled
+        self._previews = previews
         self._done = 0
         self._before = 0
         self._encodings = 1
+        self._steps_before = 0
         self._steps = 0
 
-    def begin_pass(self, steps: int, *, encodings: int = 1) -> None:
-        """`encodings` are the tasks before the first step."""
+    def begin_pass(self, steps: int, width: int, height: int, *, encodings: int = 1) -> None:
+        """
+        Args:
+            width, height: pixels of the images.
+            encodings: tasks before the first step.
+        """
         self._before = self._done
         self._encodings = encodings
+        self._steps_before += self._steps
         self._steps = steps
+        if self._previews is not None:
+            self._previews.begin_pass(width, height)
 
     def end_pass(self) -> None:
         self._reach(self._encodings + self._steps + 1)
@@ -49,6 +64,9 @@ class StepCallbacks:
     def after_step(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         # Second-order schedulers take more steps than were asked for.
         planned = max(getattr(pipe, "num_timesteps", self._steps), 1)
-        self._reach(self._encodings + min((step + 1) * self._steps // planned, self._steps))
+        done = min((step + 1) * self._steps // planned, self._steps)
+        self._reach(self._encodings + done)
         self.check()
+        if self._previews is not None and "latents" in tensors and done < self._steps:  # the last one gives the image
+            self._previews.after_step(pipe.scheduler, tensors["latents"], self._steps_before + done)
         return {}

@@ -16,6 +16,8 @@ log = structlog.get_logger()
 
 INTERVAL_SECONDS = 1.0
 """Seconds between two checks for expired leases."""
+_PREVIEW_SECONDS = 60.0
+"""Seconds after which a preview that no client asks for any more is deleted."""
 _CHUNK_SIZE = 50
 """Rows or files deleted at once, which takes a millisecond or two; other tasks run in between."""
 
@@ -60,6 +62,7 @@ class Maintenance:
         account = await self._store.queue.delete_idle_accounts(None, _CHUNK_SIZE)
         while account is not None:
             account = await self._store.queue.delete_idle_accounts(account, _CHUNK_SIZE)
+        await self._store.previews.delete_expired(now - _PREVIEW_SECONDS)
         await self._delete_orphaned_files(now)
         await self._store.truncate_log()
 

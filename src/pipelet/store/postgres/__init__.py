@@ -16,6 +16,7 @@ from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.limits import LimitStore
 from pipelet.domain.ports.outbox import Outbox
+from pipelet.domain.ports.previews import PreviewStore
 from pipelet.domain.ports.reports import ReportStore
 from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
 from pipelet.domain.ports.usage import UsageStore
@@ -39,6 +40,7 @@ from pipelet.store.postgres.outbox import PostgresOutbox
 from pipelet.store.postgres.queue import PostgresQueue
 from pipelet.store.postgres.usage import PostgresUsage
 from pipelet.store.postgres.workers import PostgresWorkers
+from pipelet.store.previews import Previews
 from pipelet.store.reports import Reports
 
 _OLDEST_SERVER = 15
@@ -69,6 +71,7 @@ class PostgresStore:
         self.usage: UsageStore = PostgresUsage(queries)
         self.reports: ReportStore = Reports(queries)
         self.changes: ChangeStore = Changes(queries)
+        self.previews: PreviewStore = Previews(queries)
 
     async def check(self) -> None:
         await checks.require_setup(self._pool)

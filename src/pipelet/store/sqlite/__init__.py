@@ -17,6 +17,7 @@ from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.limits import LimitStore
 from pipelet.domain.ports.outbox import Outbox
+from pipelet.domain.ports.previews import PreviewStore
 from pipelet.domain.ports.reports import ReportStore
 from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
 from pipelet.domain.ports.usage import UsageStore
@@ -27,6 +28,7 @@ from pipelet.store.accounts.limits import Limits
 from pipelet.store.accounts.sessions import Sessions
 from pipelet.store.changes import Changes
 from pipelet.store.files import Files
+from pipelet.store.previews import Previews
 from pipelet.store.reports import Reports
 from pipelet.store.sqlite import migrate
 from pipelet.store.sqlite.connection.connect import connect, require_space, truncate_log
@@ -71,6 +73,7 @@ class SqliteStore:
         self.usage: UsageStore = SqliteUsage(queries)
         self.reports: ReportStore = Reports(queries)
         self.changes: ChangeStore = Changes(queries)
+        self.previews: PreviewStore = Previews(queries)
 
     async def check(self) -> None:
         require_space(self._path)

@@ -86,6 +86,12 @@ _OPTIONS = (
 )
 _IN_PROGRESS = _parameter("query", "in_progress", "`1` or `true` also stops a request that has started.", type="string")
 _LOGS = _parameter("query", "logs", "`1` or `true` returns `logs` as a list of events so far.", type="string")
+_PREVIEWS = _parameter(
+    "query",
+    "previews",
+    "`1` or `true` adds events `preview`: an estimate of an image that is being generated, at most two a second.",
+    type="string",
+)
 _LAST_EVENT_ID = _parameter(
     "header", "Last-Event-ID", "The `id` of the last event that arrived; the stream continues after it.", type="string"
 )
@@ -143,14 +149,15 @@ STREAM = Operation(
     {
         **_FIND,
         200: {
-            "description": "Server-sent events until `COMPLETED`; each `data` is what a poll of the status returns.",
+            "description": "Server-sent events until `COMPLETED`; each `data` is what a poll of the status returns. "
+            "That of a `preview` is an object with `image` (a data URI), `index` and `step`.",
             "headers": _HEADERS,
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         204: {"description": "`Last-Event-ID` is that of the last event: the stream is complete."},
         **_responses(e429="The user has too many open streams. Poll the status."),
     },
-    (_LOGS, _LAST_EVENT_ID),
+    (_LOGS, _PREVIEWS, _LAST_EVENT_ID),
 )
 RESULT = Operation(
     "Get the result",

@@ -1,4 +1,4 @@
-"""Files of requests: thumbnails, and archives of images."""
+"""Files of requests: thumbnails, previews, and archives of images."""
 
 import io
 import zipfile
@@ -21,6 +21,7 @@ from pipelet.services.requests.status import NO_SUCH_REQUEST
 from pipelet.services.thumbnails.thumbnails import CONTENT_TYPE
 
 _CACHED_FOR_A_DAY = {"Cache-Control": "private, max-age=86400"}
+_NO_STORE = {"Cache-Control": "no-store"}
 _MAX_DIGITS = 4
 _MISSING = "missing.txt"
 
@@ -34,6 +35,18 @@ async def show_thumbnail(request: Request, caller: Caller) -> Response:
         raise NotFound("This request has no image of this number.")
     await note_reads(services, caller, [view])
     return Response(await services.thumbnails.read(view.job, int(number)), 200, _CACHED_FOR_A_DAY, CONTENT_TYPE)
+
+
+async def show_preview(request: Request, caller: Caller) -> Response:
+    services, deps = get_services(request), get_dependencies(request)
+    view = await services.request_lists.get(caller, request.path_params["request_id"])
+    if not view.shows_content:
+        raise NotFound(NO_SUCH_REQUEST)
+    preview = await deps.previews.read(view.job)
+    if preview is None:
+        return Response(status_code=204, headers=_NO_STORE)
+    await note_reads(services, caller, [view])
+    return Response(preview.image, 200, _NO_STORE, CONTENT_TYPE)
 
 
 async def download_archive(request: Request, caller: Caller) -> Response:

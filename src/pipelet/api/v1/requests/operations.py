@@ -62,6 +62,15 @@ THUMBNAIL = operation(
     errors=[404],
     content={"image/webp": {"schema": {"type": "string", "format": "binary"}}},
 )
+PREVIEW = operation(
+    "Get a preview",
+    "An estimate of an image of a running request, at most 256 pixels a side. The worker makes them while a client "
+    "asks, so the first response may be a 204; at most two a second are new.",
+    answer="The newest preview.",
+    errors=[404],
+    content={"image/webp": {"schema": {"type": "string", "format": "binary"}}},
+    others={204: "There is none at present."},
+)
 ARCHIVE = operation(
     "Download the images of several requests",
     "A zip file with a folder for each request, sent while it is packed.",

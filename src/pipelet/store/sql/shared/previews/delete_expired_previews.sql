@@ -1,0 +1,1 @@
+DELETE FROM preview WHERE wanted_until < :before RETURNING job_id
