@@ -72,6 +72,15 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    id: str
+    url: str
+    """For `image_urls` of your requests, until it expires."""
+    expires_at: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     request_id: str
     status: str

@@ -32,7 +32,7 @@ def test_an_edit_of_images_from_everywhere(tmp_path: Path) -> None:
     catalog = tmp_path / "edits.toml"
     catalog.write_text(CATALOG)
     settings = {"catalog": str(catalog), "allowed_networks": "127.0.0.1/32", "log_level": "warning"}
-    inputs = tmp_path / "data" / "files" / "inputs"
+    inputs, uploads = [tmp_path / "data" / "files" / name for name in ("inputs", "uploads")]
     with Service(tmp_path, settings=settings) as service:
         service.wait_for_worker()
         own_url, own = generated(service, service.submit("waves", app=APP, width=96, height=96))
@@ -50,7 +50,17 @@ def test_an_edit_of_images_from_everywhere(tmp_path: Path) -> None:
         third = np.asarray(edited)[:64, 128:]
         assert np.array_equal(np.asarray(own)[np.arange(64) * 96 // 64][:, np.arange(64) * 96 // 64], third)
 
-        assert 3 == len([each for each in inputs.rglob("*") if each.is_file()])
+        sent = [tmp_path / f"{colour}.png" for colour in ("lime", "blue")]
+        for path in sent:
+            path.write_bytes(png((96, 64), path.stem))
+        images = [argument for path in sent for argument in ("--image", str(path))]
+        by_command = service.run("generate", "the first next to the second", *images, "--out", str(tmp_path))
+        assert 0 == by_command.returncode, by_command.stderr
+        with Image.open(by_command.stdout.strip()) as of_files:
+            assert (96, 64) == of_files.size
+        assert 2 == len([each for each in uploads.iterdir() if each.read_bytes() in [p.read_bytes() for p in sent]])
+
+        assert 5 == len([each for each in inputs.rglob("*") if each.is_file()])
         refused, response = service.call("POST", f"/fal/queue/{EDIT}", body | {"image_urls": [red, blue_url]})
         assert (422, ["body", "image_urls", 1]) == (refused, response["detail"][0]["loc"])  # its server is gone
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.images import fetched
+from pipelet.client import Client
+from tests.support.images import fetched, png
 from tests.support.jobs import APP
 from tests.support.servers.s3 import BUCKET, S3Server
 from tests.support.service import Service
@@ -58,15 +59,20 @@ def test_while_s3_is_unavailable_generation_continues_and_nothing_is_lost(
 
 
 def test_old_files_are_deleted_from_s3(tmp_path: Path, s3_server: S3Server) -> None:
-    """After the retention time their requests are gone and so are they; before, each has its own URL on the server."""
+    """After the retention time their requests are gone and so are they, and uploads after theirs; before, each has its
+    own URL on the server."""
     with on_s3(tmp_path, s3_server, blobs_url=f"s3://{BUCKET}/retention") as service:
+        with Client(service.url, service.key) as client:
+            upload = client.upload(png(), expires_in=1)
+        assert upload.url.startswith(f"{s3_server.endpoint}/{BUCKET}/retention/uploads/")
+        assert (96, 64) == fetched(upload.url).size
         service.wait_for_worker()
         request_id = service.submit("a fox", batch_size=3)
         service.wait(request_id)
         stored = images(s3_server, "retention")
         image = image_of(service, request_id)
 
-        assert 3 == len(stored)
+        assert 3 + 1 == len(stored)
         assert (64, 64) == image.size
         assert 404 == service.call("GET", "/files/outputs/a.png")[0]
 

@@ -17,6 +17,7 @@ from pipelet.cli import build
 from tests.clients.behind_tls import behind_tls
 from tests.clients.installed import NODE
 from tests.docs.test_docs import blocks
+from tests.support.images import encoded, new_image
 from tests.support.service import REPOSITORY, Service, environment
 
 EXAMPLES = REPOSITORY / "examples"
@@ -63,7 +64,9 @@ def test_the_readmes_shell_lines_run_in_order(service: Service, checkout: Path) 
 
 
 def test_the_shell_lines_of_the_page_for_curl_run_in_order(service: Service, checkout: Path) -> None:
-    """Pasted one after the other: the reply, the status, its stream to the end, the result, and a cancel too late."""
+    """Pasted one after the other: the reply, the status, its stream to the end, the result, a cancel too late, and an
+    upload."""
+    (checkout / "photo.jpg").write_bytes(encoded(new_image(), "JPEG"))
     lines = _here(service, "\n".join(blocks(REPOSITORY / "docs" / "use" / "curl.md", "bash")))
 
     done = _run(["bash", "-euc", lines], service, checkout)
@@ -75,6 +78,7 @@ def test_the_shell_lines_of_the_page_for_curl_run_in_order(service: Service, che
     assert re.search(r'data: {"status":"COMPLETED"', done.stdout)  # curl ends no line for us
     assert 2 == len(re.findall(r'"file_name":"[^"]+","content_type"', done.stdout))
     assert "ALREADY_COMPLETED" in done.stdout
+    assert re.search(rf"{service.url}/files/uploads/\w+\.jpg\?expires=\d+&signature=\w+$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ CALLED_BY_LIBRARIES = {
     "wait_closed", "data_received", "on_url", "on_header", "capture_signals",  # asyncio, httptools, uvicorn
     "writable", "check_argument_for_proper_class",  # zipfile, transformers
     "_refuse_bool_as_number", "_check_presignable", "_require_both_keys", "settings_customise_sources",  # pydantic
-    "doctor", "login",  # cyclopts
+    "doctor", "login", "unkeep",  # cyclopts
 }  # fmt: skip
 
 

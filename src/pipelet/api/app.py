@@ -40,6 +40,7 @@ from pipelet.services.accounts.limit_refusals import LimitRefusals
 from pipelet.services.accounts.sessions import Sessions
 from pipelet.services.input_images.fetch import HttpClients, ImageFetcher
 from pipelet.services.input_images.loader import InputImageLoader
+from pipelet.services.input_images.uploads import Uploads
 from pipelet.services.queue.diagnosis import Diagnose
 from pipelet.services.queue.estimates import Estimates
 from pipelet.services.queue.storage import StorageReports
@@ -83,9 +84,12 @@ def build_api(
     app = _new_app(public_url, version)
     metrics = app.state.metrics = Metrics(store, catalog)
     clock, throttle = store.clock, LogThrottle()
-    fetcher = ImageFetcher(http_clients=http_clients, blobs=blobs, signed_files=signed_files, clock=clock)
     authenticator, estimates = Authenticator(store.api_keys, store.limits, clock), Estimates(store, catalog)
     refusals = app.state.refusals = LimitRefusals(store.limits, clock, metrics)
+    uploads = Uploads(store, blobs, refusals, retention_seconds=retention_seconds)
+    fetcher = ImageFetcher(
+        http_clients=http_clients, blobs=blobs, signed_files=signed_files, uploads=uploads, clock=clock
+    )
     statuses = StatusReader(store, catalog, estimates)
     submits = Submits(
         store=store,
@@ -133,6 +137,7 @@ def build_api(
         bulk_actions=BulkActions(store, actions),
         predictions=Predictions(store, catalog, estimates),
         thumbnails=Thumbnails(store, blobs),
+        uploads=uploads,
         storage=StorageReports(store, signed_files, retention_seconds=retention_seconds),
         diagnose=diagnose,
     )

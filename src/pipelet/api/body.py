@@ -1,4 +1,4 @@
-"""Reads a JSON object from a request of any content type.
+"""Reads the body of a request: a JSON object under any content type, or a file.
 
 The content type is ignored, because `curl -d` labels everything as a form. The size limit holds while the body arrives.
 """
@@ -55,6 +55,10 @@ class BodyReader:
                 "The body is multipart/form-data. Send a JSON object; an image goes inside it as a URL or a data: URI."
             )
         return parse_object(body) if len(body) <= _SMALL else await asyncio.to_thread(_parse_large, body)
+
+    async def read_bytes(self, request: Request, stack: AsyncExitStack, *, user: str, max_bytes: int) -> bytes:
+        """The body as it is. Memory and errors are those of `read_json`, without those of JSON."""
+        return await self._read(request, stack, user, max_bytes)
 
     async def _read(self, request: Request, stack: AsyncExitStack, user: str, max_bytes: int) -> bytes:
         # From the raw headers: Starlette's mapping of them costs more than parsing a small body.

@@ -25,6 +25,7 @@ STATUSES: Mapping[type[errors.PipeletError], int] = {
     errors.InputImagesExpired: 503,
     errors.QuotaExceeded: 429,
     errors.StorageLimitExceeded: 403,  # fal's and OpenAI's clients would retry a 429
+    errors.UploadLimitExceeded: 403,
     errors.TooBusy: 503,
     errors.OperationalError: 503,
 }
@@ -35,6 +36,7 @@ _LIMIT_TYPES: Mapping[type[errors.QuotaExceeded], str] = {
     errors.QueueFull: "queue_too_long",
     errors.SubmitRateExceeded: "submit_rate_limit",
     errors.StorageLimitExceeded: "storage_limit",
+    errors.UploadLimitExceeded: "upload_limit",
 }
 
 _MIN_RETRY_AFTER, _MAX_RETRY_AFTER = 1, 60

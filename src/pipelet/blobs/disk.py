@@ -78,8 +78,8 @@ class DiskBlobStore:
                 if time.time() - draft.stat().st_mtime > _STALE_TEMP_FILE_SECONDS:
                     draft.unlink()
 
-    def signed_url(self, key: str, *, now: float, base_url: str) -> str:
-        expires = int(now + self._url_seconds)
+    def signed_url(self, key: str, *, now: float, base_url: str, seconds: float | None = None) -> str:
+        expires = int(now + (self._url_seconds if seconds is None else seconds))
         return f"{base_url}/files/{quote(key)}?expires={expires}&signature={self._sign(key, str(expires))}"
 
     def verify(self, key: str, expires: str, signature: str, *, now: float) -> Path:

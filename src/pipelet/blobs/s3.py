@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -24,6 +24,8 @@ _MIN_UPLOAD_RATE = 100_000
 """Bytes a second that an upload has to make: a batch's files share the line."""
 _MAX_FILE_BYTES = 50_000_000
 """Bytes of a file that is read back, about."""
+_MAX_LIFETIME = 7 * 86_400.0
+"""Seconds: S3 signs no URL for longer."""
 _CHECK_SECONDS = 3.0
 _CONNECT_SECONDS = 5.0
 _PROBE = ".pipelet-check"
@@ -135,7 +137,11 @@ class S3BlobStore:
         async with self._request(_TIMEOUT + len(data) / _MIN_UPLOAD_RATE):
             # In one piece: an upload in parts that breaks off leaves invisible parts behind that cost money.
             await obstore.put_async(
-                self._store, key, data, attributes={"Content-Type": content_type}, use_multipart=False
+                self._store,
+                key,
+                data,
+                attributes={"Content-Type": content_type, "Content-Disposition": _disposition(key)},
+                use_multipart=False,
             )
 
     async def get(self, key: str) -> bytes:
@@ -148,10 +154,11 @@ class S3BlobStore:
                     raise
                 raise NotFound("This file is no longer stored.") from error
 
-    def signed_url(self, key: str, *, now: float, base_url: str) -> str:
+    def signed_url(self, key: str, *, now: float, base_url: str, seconds: float | None = None) -> str:
         """Signed at this machine's time, which is `now` outside of tests. Clients do not come by `base_url`."""
+        lifetime = self._lifetime if seconds is None else timedelta(seconds=int(min(seconds, _MAX_LIFETIME)))
         try:
-            return obstore.sign(self._signer, "GET", key, self._lifetime)
+            return obstore.sign(self._signer, "GET", key, lifetime)
         except BaseError as error:
             raise BlobStoreError(self._advice(error)) from error
 
@@ -190,6 +197,14 @@ class S3BlobStore:
     def _format(self, advice: str) -> str:
         text = advice.format(where=self._where, bucket=self._bucket)
         return text[0].upper() + text[1:]
+
+
+def _disposition(key: str) -> str:
+    """How browsers show the file: the API sends the same for files on its disk."""
+    name = key.rpartition("/")[2]
+    if quote(name) == name:
+        return f'inline; filename="{name}"'
+    return f"inline; filename*=utf-8''{quote(name)}"
 
 
 def _code(error: Exception) -> str:

@@ -34,6 +34,7 @@ from pipelet.client_types import (
     ServiceUnavailable,
     Status,
     Submitted,
+    Upload,
     ValidationError,
 )
 from pipelet.proxies import fault_of
@@ -41,6 +42,7 @@ from pipelet.proxies import fault_of
 ANY_APP = "z-image-text-to-image"
 """Every request can be read under any app's path, so reads need not know its app."""
 _REQUESTS = "/api/v1/requests"
+_UPLOADS = "/api/v1/uploads"
 
 
 class Client(Connection):
@@ -67,6 +69,39 @@ class Client(Connection):
             raise ValidationError(reasons(body))
         with self._parsing():
             return Submitted(request_id=body["request_id"], queue_position=body["queue_position"], body=body)
+
+    def upload(self, image: Path | str | bytes, *, expires_in: int | None = None) -> Upload:
+        """Upload an image, whose URL your requests then take in `image_urls`.
+
+        Args:
+            image: the path of a file, or its content.
+            expires_in: seconds for which it is kept, if that is less than the service's retention time.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValidationError: it is no image that the service takes, or there is no room.
+            ServiceUnavailable, AuthenticationError.
+        """
+        content = image if isinstance(image, bytes) else Path(image).read_bytes()
+        params = {} if expires_in is None else {"expires_in": expires_in}
+        body = self._own(self._send("POST", _UPLOADS, content=content, params=params))
+        with self._parsing():
+            return Upload(id=body["id"], url=body["url"], expires_at=body["expires_at"])
+
+    def delete_upload(self, upload_id: str) -> None:
+        """Delete an upload. Requests that have used it keep their copies.
+
+        Raises:
+            RequestNotFound: you have no such upload.
+            ServiceUnavailable, AuthenticationError.
+        """
+        self._own(self._send("DELETE", f"{_UPLOADS}/{quote(upload_id, safe='')}"))
+
+    def apps(self) -> Sequence[Mapping[str, Any]]:
+        """Return the apps of the service, each as the service sends it."""
+        body = self._own(self._with_retry(lambda: self._send("GET", "/api/v1/apps")))
+        with self._parsing():
+            return tuple(body["items"])
 
     def status(self, request_id: str) -> Status:
         body = self._object(self._call("GET", request_id, "/status"))
@@ -146,6 +181,15 @@ class Client(Connection):
         """Return all that is known of a request. Raises as `delete`."""
         path = f"{_REQUESTS}/{quote(request_id, safe='')}"
         return self._own(self._with_retry(lambda: self._send("GET", path)))
+
+    def keep(self, request_id: str, *, kept: bool = True) -> None:
+        """Keep a request and its files from retention, or stop keeping it.
+
+        Raises:
+            ValidationError: there is no room for files that stay.
+            RequestNotFound, ServiceUnavailable, AuthenticationError.
+        """
+        self._own(self._send("PATCH", f"{_REQUESTS}/{quote(request_id, safe='')}", json={"keep": kept}))
 
     def preview(self, request_id: str) -> bytes | None:
         """Return an estimate of an image of a running request, as WebP; None if there is none at present.

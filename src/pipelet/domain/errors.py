@@ -159,6 +159,10 @@ class StorageLimitExceeded(QuotaExceeded):
     """
 
 
+class UploadLimitExceeded(QuotaExceeded):
+    """The user has too many uploads that no request has used. Final, as `StorageLimitExceeded`."""
+
+
 class OperationalError(PipeletError):
     """The operator has to act; the message says how."""
 

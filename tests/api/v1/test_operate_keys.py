@@ -237,3 +237,62 @@ async def submit(client: httpx2.AsyncClient, secret: str, **fields: Any) -> int:
     """The status of a submit with a key."""
     response = await client.post(f"/fal/queue/{APP}", json={"prompt": "a", **fields}, headers=bearer(secret))
     return response.status_code
+
+
+async def test_limits_of_a_user_are_changed_by_name(service: Service, admin: httpx2.AsyncClient) -> None:
+    """What is in the body, and nothing else; null lifts a limit. They apply to all keys of the user, and the act is in
+    the audit trail, with what was before."""
+    made = await new(admin, name="ada/laptop", user="ada b/c")
+    path = "/api/v1/operate/users/ada%20b%2Fc/limits"
+    limits = {"max_queued_images": 1, "max_submits_per_second": 0.5, "max_stored_bytes": 10**12}
+
+    changed = await admin.patch(path, json=limits)
+    again = await admin.patch(path, json={"max_stored_bytes": None})
+
+    assert (200, 200) == (changed.status_code, again.status_code), changed.text
+    assert limits.items() <= changed.json()["limits"].items()
+    assert changed.json()["limits"] | {"max_stored_bytes": None} == again.json()["limits"]
+    assert again.json() == (await admin.get(path)).json()
+    assert 200 == (await admin.patch(path, json={})).status_code
+    assert ("ada b/c", {"queued_images": 0, "running_images": 0, "stored_bytes": 0, "submits_left": 100}) == (
+        again.json()["user"],
+        again.json()["used"],
+    )
+    submitted = [
+        await admin.post(f"/fal/queue/{APP}", json={"prompt": "a"}, headers=bearer(made["key"])) for _ in range(2)
+    ]
+    assert [200, 429] == [each.status_code for each in submitted]
+    assert [("limits.change", "ada b/c")] * 2 == (await trail(service))[-2:]
+    [last] = await service.store.audit.list_entries(1)
+    assert ({"max_stored_bytes": 10**12}, {"max_stored_bytes": None}) == (last.before, last.after)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"max_queued_images": 0},
+        {"max_queued_images": True},
+        {"max_submits_per_second": 0},
+        {"max_submits_per_second": "fast"},
+        {"submit_burst": None},
+        {"submit_burst": 0},
+        {"max_stored_bytes": -1},
+        {"max_stored_bytes": 2**63},
+        {"max_webhooks_per_minute": 0.5},
+        {"max_stored_gib": 1},
+    ],
+)
+async def test_wrong_limits_of_a_user(service: Service, admin: httpx2.AsyncClient, body: dict[str, Any]) -> None:
+    """Each is refused at its field, and nothing is changed."""
+    response = await admin.patch("/api/v1/operate/users/root/limits", json=body)
+
+    assert 422 == response.status_code
+    assert ["body", *body] == response.json()["detail"][0]["loc"]
+    assert [] == await trail(service)
+
+
+async def test_limits_of_an_unknown_user(admin: httpx2.AsyncClient) -> None:
+    """A 404, and no limits are stored for a misspelt name."""
+    for method in ("GET", "PATCH"):
+        response = await admin.request(method, "/api/v1/operate/users/nemo/limits", json={"max_queued_images": 1})
+        assert (404, "not_found") == (response.status_code, response.json()["error_type"])

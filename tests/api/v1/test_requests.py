@@ -206,3 +206,29 @@ async def test_apps_describe_a_form(service: Service) -> None:
     assert (4096, 3) == (text["limits"]["max_side"], text["limits"]["max_priority"])
     for each in (text, edit):
         await call(service, "POST", "/api/v1/estimate", json={"app": each["name"], "input": each["example"]})
+
+
+async def test_a_submit_with_an_idempotency_key_is_made_once(service: Service) -> None:
+    """As in the queue: repeated it returns the same request and says so, with another input it is refused; the two
+    APIs share the keys."""
+    headers, body = {"Idempotency-Key": "k-1"}, {"app": APP, "input": {"prompt": "once"}}
+
+    first = await service.client.post(LIST, json=body, headers=headers)
+    again = await service.client.post(LIST, json=body, headers=headers)
+    by_queue = await service.client.post(f"/fal/queue/{APP}", json=body["input"], headers=headers)
+    other = await service.client.post(LIST, json={"app": APP, "input": {"prompt": "twice"}}, headers=headers)
+
+    assert [200, 200, 200, 422] == [each.status_code for each in (first, again, by_queue, other)]
+    assert first.json()["id"] == again.json()["id"] == by_queue.json()["request_id"]
+    assert [None, "true"] == [each.headers.get("idempotent-replayed") for each in (first, again)]
+    assert "idempotency_key_reused" == other.json()["detail"][0]["type"]
+    assert 1 == await service.queued()
+
+
+async def test_what_is_no_idempotency_key_is_refused(service: Service) -> None:
+    """Two of them, or one with blanks: at its header."""
+    body = {"app": APP, "input": {"prompt": "a"}}
+    for keys in (["a", "b"], ["a b"], [""]):
+        response = await service.client.post(LIST, json=body, headers=[("Idempotency-Key", key) for key in keys])
+        assert (422, ["header", "Idempotency-Key"]) == (response.status_code, response.json()["detail"][0]["loc"])
+    assert 0 == await service.queued()

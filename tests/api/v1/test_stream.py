@@ -3,14 +3,17 @@
 import asyncio
 import time
 
+import httpx2
 import pytest
 
+from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS
 from pipelet.domain.accounts.scopes import Scope
 from pipelet.domain.jobs.outcome import FailureKind
 from pipelet.domain.jobs.progress import Progress
 from tests.api.service import Service
 from tests.api.streams import serving
-from tests.api.v1.events import Event, EventReader, listening
+from tests.api.v1.events import PATIENCE, Event, EventReader, listening
+from tests.api.v1.session.browser import PAGE, cookie_of
 from tests.support.jobs import APP
 
 PATH = "/api/v1/stream"
@@ -153,6 +156,22 @@ async def test_a_revoked_key_ends_its_streams(service: Service, url: str, path: 
         assert await _ends(events) < 2
         await service.heartbeat()
         await other.next()
+
+
+async def test_a_revoked_key_ends_the_stream_of_its_session(service: Service, url: str) -> None:
+    """One that a page opened by cookie, within two seconds as well; the page signs in again in vain."""
+    key = await service.new_key("ada")
+    async with httpx2.AsyncClient(timeout=PATIENCE) as page:
+        signed_in = await page.post(f"{url}/api/v1/session", json={"key": key}, headers=PAGE)
+        headers = cookie_of(signed_in)
+        async with page.stream("GET", f"{url}{PATH}", headers=headers) as response:
+            events = EventReader(response)
+            await service.submit()
+            await events.next()
+            await service.store.api_keys.revoke(await service.id_of(key), service.clock.now())
+            assert await _ends(events) < 2
+        service.clock.time += KEY_CACHE_SECONDS
+        assert 401 == (await page.get(f"{url}{PATH}", headers=headers)).status_code
 
 
 async def test_streams_end_with_the_server(service: Service) -> None:

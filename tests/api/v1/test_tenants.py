@@ -19,6 +19,7 @@ from pipelet.blobs.disk import DiskBlobStore
 from pipelet.domain.accounts.scopes import Scope
 from tests.api.service import Service, build
 from tests.support.databases import Opener
+from tests.support.images import png
 from tests.support.jobs import APP, FakeClock
 
 UNKNOWN = "0" * 20
@@ -37,6 +38,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/api/v1/requests/{request_id}"): {"keep": True},
     ("PATCH", "/api/v1/operate/requests/{request_id}"): {"priority": 0},
 }
+OWNED = ("{request_id}", "{upload_id}")
+"""Ids of what belongs to a user."""
+NOT_JSON = {("POST", "/api/v1/uploads"): png()}
 PARTS = ("{number}", "/preview", "/webhooks/")
 """Paths of what these requests do not have."""
 EVERYONES = [
@@ -58,10 +62,19 @@ class Tenants:
         assert response.status_code == 200
         return str(response.json()["request_id"])
 
-    async def call(self, route: Route, request_id: str) -> httpx2.Response:
-        path = re.sub(r"\{(\w+)(:path)?\}", lambda name: request_id if name[1] == "request_id" else UNKNOWN, route.path)
-        body = BODIES.get((route.method, route.path), {})
-        response = await self.send(route.method, path, json=None if route.method == "GET" else body)
+    async def upload(self, secret: str) -> str:
+        headers = {"Authorization": f"Bearer {secret}"}
+        response = await self.service.client.post("/api/v1/uploads", content=png(), headers=headers)
+        assert response.status_code == 201
+        return str(response.json()["id"])
+
+    async def call(self, route: Route, owned_id: str) -> httpx2.Response:
+        """`owned_id` is that of a request, or of an upload, whichever is in the path."""
+        path = re.sub(r"\{(\w+)(:path)?\}", lambda name: owned_id if name[0] in OWNED else UNKNOWN, route.path)
+        row = (route.method, route.path)
+        body: dict[str, Any] = {"content": NOT_JSON[row]} if row in NOT_JSON else {"json": BODIES.get(row, {})}
+        body = {} if route.method == "GET" else body
+        response = await self.send(route.method, path, **body)
         assert response.status_code < 500, (route.method, path, response.text)
         return response
 
@@ -94,7 +107,7 @@ def problems(found: dict[str, httpx2.Response], route: Route, scopes: frozenset[
                 wrong.append(f"{whose}: {response.status_code} instead of a 403 that names {route.scope}")
         return wrong
     texts = {whose: response.text for whose, response in found.items()}
-    if "{request_id}" in route.path:
+    if any(part in route.path for part in OWNED):
         if found["unknown"].status_code != 404:
             wrong.append(f"unknown: {found['unknown'].status_code} instead of 404")
         if found["own"].status_code == 404 and not any(part in route.path for part in PARTS):
@@ -125,7 +138,9 @@ async def test_every_route_keeps_tenants_apart(service: Service) -> None:
             if has_id and (route.scope is None or route.scope in scopes):
                 ids["own"], ids["other"] = await each.submit(writer, "mine"), await each.submit(bob, SECRET)
                 await each.submit(bob, HIDDEN, **{"X-Fal-Store-IO": "0"})
-            found = {whose: await each.call(route, request_id) for whose, request_id in ids.items()}
+            if "{upload_id}" in route.path:
+                ids["own"], ids["other"] = await each.upload(writer), await each.upload(bob)
+            found = {whose: await each.call(route, owned_id) for whose, owned_id in ids.items()}
             named = " ".join(sorted(scopes))
             wrong += [f"{route.method} {route.path} [{named}] {text}" for text in problems(found, route, scopes)]
     assert [] == wrong

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipelet.cli.commands.operator.serve import _print_banner
 from pipelet.settings import load
+from tests.support.images import png
 from tests.support.service import Service, environment, pipelet
 from tests.support.waiting import eventually
 
@@ -106,6 +107,17 @@ def test_wrong_flags_exit_with_2(tmp_path: Path) -> None:
 
         assert done.returncode == 2, arguments
         assert done.stdout == ""
+
+
+def test_an_image_that_cannot_be_read_costs_no_generation(service: Service, tmp_path: Path) -> None:
+    """It is named, and so is what is missing in a service that edits none: nothing is submitted or uploaded."""
+    (tmp_path / "a.png").write_bytes(png())
+    missing = service.run("generate", "x", "--image", str(tmp_path / "a.png"), "--image", str(tmp_path / "b.png"))
+    no_app = service.run("generate", "x", "--image", str(tmp_path / "a.png"))
+
+    assert (1, 1) == (missing.returncode, no_app.returncode)
+    assert "b.png failed: No such file" in missing.stderr
+    assert "no app that edits images" in no_app.stderr
 
 
 def test_without_a_service_it_exits_with_4_and_says_how_to_start_one(tmp_path: Path) -> None:

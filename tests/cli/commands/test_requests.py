@@ -55,6 +55,17 @@ def test_cancel_and_retry(idle: Service) -> None:
     assert ["queued", "cancelled"] == states
 
 
+def test_keep_and_unkeep(idle: Service) -> None:
+    """A kept request says so until it is not kept any more; an unknown one exits with 1."""
+    request_id = idle.submit("to be kept")
+    for action, kept in (("keep", True), ("unkeep", False)):
+        done = idle.run("requests", action, request_id)
+        assert 0 == done.returncode, done.stderr
+        assert kept == json.loads(idle.run("requests", "show", request_id, "--json").stdout)["kept"]
+
+    assert 1 == idle.run("requests", "keep", "0" * 20).returncode
+
+
 def test_an_action_needs_ids_or_a_filter(idle: Service) -> None:
     """Neither and both are refused, so that no command without arguments deletes everything."""
     for arguments in ([], ["0" * 20, "--state", "failed"]):

@@ -8,11 +8,12 @@ from fastapi.responses import Response
 
 from pipelet.api.auth import authenticate
 from pipelet.api.dependencies import Dependencies, get_dependencies
-from pipelet.api.errors import error_detail, json_response, validation_problem
+from pipelet.api.errors import json_response
 from pipelet.api.fal.input.options import parse_options
 from pipelet.api.fal.input.webhook_target import IsAllowedAddress, parse_webhook
 from pipelet.api.fal.lookup import request_id_headers
 from pipelet.api.fal.status import WIRE_STATES
+from pipelet.api.input.idempotency import REPLAYED, key_reused
 from pipelet.api.input.parse import counted_refusals, get_input_schemas, invalid_images
 from pipelet.api.request_urls import public_base_url, request_urls
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
@@ -34,8 +35,7 @@ async def submit(request: Request) -> Response:
         "logs": None,
         "metrics": {},
     }
-    replayed = {"Idempotent-Replayed": "true"} if result.is_replay else {}
-    return json_response(200, body, request_id_headers(job) | replayed)
+    return json_response(200, body, request_id_headers(job) | (REPLAYED if result.is_replay else {}))
 
 
 async def submit_request(deps: Dependencies, request: Request) -> SubmitResult:
@@ -59,8 +59,7 @@ async def submit_request(deps: Dependencies, request: Request) -> SubmitResult:
         except InvalidInputImages as error:
             raise invalid_images(error, new.input) from error
         except IdempotencyKeyReused as error:
-            loc = ["header", "Idempotency-Key"]
-            raise validation_problem(error_detail(loc, str(error), "idempotency_key_reused", sent=error.key)) from error
+            raise key_reused(error) from error
 
 
 def _parse(request: Request, app: App, key: ApiKey, fields: dict[str, Any], base_url: str) -> NewRequest:

@@ -12,13 +12,16 @@ from pipelet.domain.errors import InvalidKey, NotFound
 from pipelet.domain.generation.image import OutputFormat
 from pipelet.domain.ports.blobs import SignedFiles
 from pipelet.domain.ports.clock import Clock
+from pipelet.domain.uploads import CONTENT_TYPES, FOLDER
 
-_CONTENT_TYPES = {each.extension: each.content_type for each in OutputFormat}
+_CONTENT_TYPES = {each.extension: each.content_type for each in OutputFormat} | CONTENT_TYPES
 _REFUSALS = {
     400: "The Range header is invalid. Send a range such as `bytes=0-1023`, or leave the header out.",
     416: "The range begins after the end of the file.",
 }
 _HEADERS = {"Cache-Control": "private"}
+_UPLOAD_HEADERS = _HEADERS | {"Content-Security-Policy": "sandbox; default-src 'none'"}
+"""An upload is stored as it was sent, on the origin of our own pages: whatever it is, nothing in it runs."""
 
 
 class _File(FileResponse):
@@ -60,7 +63,7 @@ def serve_files(files: SignedFiles, clock: Clock) -> Handler:
             raise NotFound("This file no longer exists.") from error
         file = _File(
             path,
-            headers=_HEADERS,
+            headers=_UPLOAD_HEADERS if key.startswith(FOLDER) else _HEADERS,
             media_type=_CONTENT_TYPES.get(path.suffix.removeprefix("."), "application/octet-stream"),
             filename=path.name,
             stat_result=found,

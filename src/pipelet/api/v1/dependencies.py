@@ -12,6 +12,7 @@ from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.audit import ContentReads
 from pipelet.services.accounts.failed_logins import FailedLogins
 from pipelet.services.accounts.sessions import Sessions
+from pipelet.services.input_images.uploads import Uploads
 from pipelet.services.queue.diagnosis import Diagnose
 from pipelet.services.queue.estimates import Estimates
 from pipelet.services.queue.storage import StorageReports
@@ -47,6 +48,7 @@ class Services:
     bulk_actions: BulkActions
     predictions: Predictions
     thumbnails: Thumbnails
+    uploads: Uploads
     storage: StorageReports
     diagnose: Diagnose | None
     """None in a process that was not started by a command."""

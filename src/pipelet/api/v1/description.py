@@ -29,6 +29,7 @@ _ALWAYS = (401, 403, 503)
 _PATH_PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
     "request_id": {"type": "string", "pattern": REQUEST_ID_PATTERN, "examples": ["rn5r12q9pdu6yvb3nxty"]},
+    "upload_id": {"type": "string", "pattern": REQUEST_ID_PATTERN},
     "number": {"type": "integer", "minimum": 0},
 }
 
@@ -41,6 +42,8 @@ class V1Operation(Operation):
     """The parameters that `read_query` reads."""
     body: type[BaseModel] | None = None
     """The body that `read_body` reads."""
+    content: dict[str, Any] | None = None
+    """OpenAPI's `content` of a body that is not JSON."""
 
 
 def operation(
@@ -53,6 +56,8 @@ def operation(
     query: type[BaseModel] | None = None,
     body: type[BaseModel] | None = None,
     content: dict[str, Any] | None = None,
+    sent: dict[str, Any] | None = None,
+    headers: Iterable[dict[str, Any]] = (),
     others: Mapping[int, str] | None = None,
 ) -> V1Operation:
     """Describe a route.
@@ -62,12 +67,14 @@ def operation(
         status: that of a success.
         errors: statuses that it may have next to 401, 403 and 503, and next to 422 where it reads a query or a body.
         content: OpenAPI's `content` of a success that is not JSON.
+        sent: OpenAPI's `content` of a body that is not JSON.
+        headers: OpenAPI's parameters for the headers that it reads.
         others: further statuses without a body, and what they mean.
     """
     statuses = {*_ALWAYS, *errors}
-    if query is not None or body is not None:
+    if query is not None or body is not None or sent is not None:
         statuses.add(422)
-    if body is not None:
+    if body is not None or sent is not None:
         statuses |= {400, 413}
     responses: dict[int | str, dict[str, Any]] = {
         code: {"model": ErrorBody, "description": _ERRORS.get(code, HTTPStatus(code).phrase + ".")}
@@ -79,7 +86,16 @@ def operation(
         success["model"] = answer
     if content is not None:
         success["content"] = content
-    return V1Operation(summary, description or summary, {status: success, **responses}, (), status, query, body)
+    return V1Operation(
+        summary,
+        description or summary,
+        {status: success, **responses},
+        tuple(headers),
+        status,
+        query=query,
+        body=body,
+        content=sent,
+    )
 
 
 def describe_routes(routes: Iterable[Route]) -> Iterator[APIRoute]:
@@ -96,6 +112,7 @@ def _extra(path: str, about: V1Operation) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS.get(name, {"type": "string"})}
         for name in _PATH_PARAMETER.findall(path)
     ]
+    parameters += about.parameters
     extra: dict[str, Any] = {"tags": [TAG], "security": SECURITY}
     if about.query is not None:
         parameters += _query_parameters(about.query)
@@ -103,6 +120,8 @@ def _extra(path: str, about: V1Operation) -> dict[str, Any]:
         schema = _without_null(inline_definitions(about.body.model_json_schema()))
         content = {"application/json": {"schema": schema}}
         extra["requestBody"] = {"required": True, "content": content}
+    if about.content is not None:
+        extra["requestBody"] = {"required": True, "content": about.content}
     return extra | {"parameters": parameters}
 
 

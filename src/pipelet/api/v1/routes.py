@@ -6,7 +6,7 @@ from fastapi.routing import APIRoute
 
 from pipelet.api.v1.apps import list_apps
 from pipelet.api.v1.description import describe_routes
-from pipelet.api.v1.operate import audit, keys, queue, webhooks
+from pipelet.api.v1.operate import audit, keys, queue, user_limits, webhooks
 from pipelet.api.v1.operate import operations as operating
 from pipelet.api.v1.operate.doctor import DOCTOR, show_doctor
 from pipelet.api.v1.operate.failures import FAILURES, show_failures
@@ -18,6 +18,7 @@ from pipelet.api.v1.routing import OpenRoute, Route
 from pipelet.api.v1.session import operations as of_session
 from pipelet.api.v1.session.handlers import show_session, sign_in, sign_out
 from pipelet.api.v1.streams import CHANGES, OVERVIEW_CHANGES, stream_changes, stream_overview
+from pipelet.api.v1.uploads import handlers as uploads
 from pipelet.api.v1.usage import USAGE, show_usage
 from pipelet.domain.accounts.scopes import Scope
 
@@ -34,6 +35,16 @@ ROUTES: tuple[Route | OpenRoute, ...] = (
     Route("PATCH", "/api/v1/operate/keys/{key_id}", keys.change_key, Scope.KEYS, operating.CHANGE_KEY),
     Route("DELETE", "/api/v1/operate/keys/{key_id}", keys.revoke_key, Scope.KEYS, operating.REVOKE_KEY),
     Route("POST", "/api/v1/operate/keys/{key_id}/rotate", keys.rotate_key, Scope.KEYS, operating.ROTATE_KEY),
+    Route(
+        "GET", "/api/v1/operate/users/{user:path}/limits", user_limits.show_user_limits, Scope.KEYS, user_limits.SHOW
+    ),
+    Route(
+        "PATCH",
+        "/api/v1/operate/users/{user:path}/limits",
+        user_limits.change_user_limits,
+        Scope.KEYS,
+        user_limits.CHANGE,
+    ),
     Route("GET", "/api/v1/operate/audit", audit.list_audit, Scope.OBSERVE, operating.LIST_AUDIT),
     Route("POST", "/api/v1/operate/apps/{app}/pause", queue.pause_app, Scope.OPERATE, operating.PAUSE),
     Route("POST", "/api/v1/operate/apps/{app}/resume", queue.resume_app, Scope.OPERATE, operating.RESUME),
@@ -75,6 +86,9 @@ ROUTES: tuple[Route | OpenRoute, ...] = (
         operations.THUMBNAIL,
     ),
     Route("GET", "/api/v1/requests/{request_id}/preview", files.show_preview, Scope.GENERATE, operations.PREVIEW),
+    # Uploads
+    Route("POST", "/api/v1/uploads", uploads.upload_image, Scope.GENERATE, uploads.UPLOAD, takes_image=True),
+    Route("DELETE", "/api/v1/uploads/{upload_id}", uploads.delete_upload, Scope.GENERATE, uploads.DELETE),
     # Apps
     Route("GET", "/api/v1/apps", list_apps.list_apps, Scope.GENERATE, list_apps.LIST),
     Route("POST", "/api/v1/estimate", submit.estimate_request, Scope.GENERATE, operations.ESTIMATE),

@@ -38,6 +38,7 @@ class Route(routing.Route):
     Args:
         scope: what the key of the caller must have; None: any valid key.
         or_scope: another scope that suffices.
+        takes_image: its body is an image, not JSON.
         operation: what OpenAPI says.
     """
 
@@ -50,10 +51,11 @@ class Route(routing.Route):
         operation: V1Operation,
         *,
         or_scope: Scope | None = None,
+        takes_image: bool = False,
     ) -> None:
         async def respond(request: Request) -> Response:
             try:
-                caller = await find_caller(request)
+                caller = await find_caller(request, takes_image=takes_image)
                 if scope is not None and not (or_scope is not None and caller.has(or_scope)):
                     caller.require(scope)
                 if any("\0" in str(value) for value in request.path_params.values()):
@@ -68,8 +70,11 @@ class Route(routing.Route):
         self.or_scope = or_scope
 
 
-async def find_caller(request: Request) -> Caller:
+async def find_caller(request: Request, *, takes_image: bool = False) -> Caller:
     """The caller by key, or else by the cookie of a session, which only our own pages may use.
+
+    Args:
+        takes_image: the body is an image, not JSON.
 
     Raises:
         AuthenticationError: the request has neither a valid key nor a valid session; the message says how to fix it.
@@ -82,7 +87,7 @@ async def find_caller(request: Request) -> Caller:
         key = await authenticate(deps, scope)
     else:
         require_known_host(deps.public_url, scope)
-        require_own_page(deps.public_url, scope)
+        require_own_page(deps.public_url, scope, takes_image=takes_image)
         try:
             key = await accounts.sessions.find(secret)
         except RefusedKey as error:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, get_args
 
@@ -35,11 +36,16 @@ class Input(BaseModel):
     @classmethod
     def _refuse_bool_as_number(cls, value: object, info: ValidationInfo) -> object:
         """`true` is no number: a limit of 1 image, or a filter that is expected to find nothing."""
-        if isinstance(value, bool):
-            annotation = cls.model_fields[str(info.field_name)].annotation
-            if int in (annotation, *get_args(annotation)):
-                raise ValueError("Give a number, not true or false.")
+        if isinstance(value, bool) and int in _types_in(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError("Give a number, not true or false.")
         return value
+
+
+def _types_in(annotation: Any) -> Iterator[Any]:
+    """A type, and the types that it is made of: `int` is one of `Annotated[int, Field(ge=1)] | None`."""
+    yield annotation
+    for each in get_args(annotation):
+        yield from _types_in(each)
 
 
 class Output(BaseModel):

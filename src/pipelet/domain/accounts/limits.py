@@ -106,12 +106,16 @@ class UserQuota:
             return error
         return None
 
-    def storage_refusal(self) -> StorageLimitExceeded | None:
-        """Return the error of what would store more files, or keep them longer; None if there is room."""
+    def storage_refusal(self, size: int = 1) -> StorageLimitExceeded | None:
+        """Return the error of what would store more files, or keep them longer; None if there is room.
+
+        Args:
+            size: bytes that would be stored, where they are known.
+        """
         allowed = self.limits.max_stored_bytes
-        if allowed is None or self.stored_bytes < allowed:
+        if allowed is None or self.stored_bytes + size <= allowed:
             return None
-        return _storage_limit_exceeded(used=self.stored_bytes, allowed=allowed)
+        return _storage_limit_exceeded(used=self.stored_bytes, allowed=allowed, size=size)
 
 
 class Refusal(NamedTuple):
@@ -143,11 +147,13 @@ def _submit_rate_exceeded(limits: UserLimits, *, wait_seconds: float) -> SubmitR
     return error
 
 
-def _storage_limit_exceeded(*, used: int, allowed: int) -> StorageLimitExceeded:
+def _storage_limit_exceeded(*, used: int, allowed: int, size: int) -> StorageLimitExceeded:
+    too_large = "" if used >= allowed else f", and this file has {in_gib(size)}"
     return StorageLimitExceeded(
-        f"The storage limit of your user is reached: {in_gib(used)} of at most {in_gib(allowed)} are used. Delete "
-        "requests that you no longer need (`DELETE /api/v1/requests/<request_id>`), or wait until the oldest expire.",
-        excess=used - allowed,
+        f"The storage limit of your user is reached: {in_gib(used)} of at most {in_gib(allowed)} are used{too_large}. "
+        "Delete requests that you no longer need (`DELETE /api/v1/requests/<request_id>`), or wait until the oldest "
+        "expire.",
+        excess=used + size - allowed,
     )
 
 

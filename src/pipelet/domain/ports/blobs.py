@@ -17,8 +17,12 @@ class BlobStore(Protocol):
             NotFound: there is no such file.
         """
 
-    def signed_url(self, key: str, *, now: float, base_url: str) -> str:
-        """Return a URL that fetches the file without an API key, for a limited time. `base_url` is that of the API."""
+    def signed_url(self, key: str, *, now: float, base_url: str, seconds: float | None = None) -> str:
+        """Return a URL that fetches the file without an API key, for a limited time. `base_url` is that of the API.
+
+        Args:
+            seconds: for which it works, or the most that the store can sign; None: for as long as URLs of results do.
+        """
 
     async def delete(self, key: str) -> None:
         """Delete; a key that is not there is fine."""

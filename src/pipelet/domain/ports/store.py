@@ -26,6 +26,7 @@ from pipelet.domain.ports.limits import LimitStore
 from pipelet.domain.ports.outbox import Outbox
 from pipelet.domain.ports.previews import PreviewStore
 from pipelet.domain.ports.reports import ReportStore
+from pipelet.domain.ports.uploads import UploadStore
 from pipelet.domain.ports.usage import UsageStore
 
 
@@ -293,6 +294,7 @@ class Store(Protocol):
     jobs: JobStore
     history: JobHistory
     files: FileStore
+    uploads: UploadStore
     queue: QueueStore
     leases: LeaseStore
     api_keys: ApiKeyStore

@@ -5,7 +5,13 @@ from enum import StrEnum
 from typing import Protocol
 
 from pipelet.domain.accounts.limits import Refusal, days_before
-from pipelet.domain.errors import QueueFull, QuotaExceeded, StorageLimitExceeded, SubmitRateExceeded
+from pipelet.domain.errors import (
+    QueueFull,
+    QuotaExceeded,
+    StorageLimitExceeded,
+    SubmitRateExceeded,
+    UploadLimitExceeded,
+)
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.limits import LimitStore
 
@@ -16,6 +22,7 @@ class Reason(StrEnum):
     QUEUED_IMAGES = "queued_images"
     SUBMIT_RATE = "submit_rate"
     STORAGE = "storage"
+    UPLOADS = "uploads"
     QUEUE_LENGTH = "queue_length"
     """More requests wait than the client itself allows."""
     PRIORITY = "priority"
@@ -26,6 +33,7 @@ _REASONS = {
     QueueFull: Reason.QUEUE_LENGTH,
     SubmitRateExceeded: Reason.SUBMIT_RATE,
     StorageLimitExceeded: Reason.STORAGE,
+    UploadLimitExceeded: Reason.UPLOADS,
     QuotaExceeded: Reason.QUEUED_IMAGES,
 }
 

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from pipelet.domain.errors import InvalidImage
 from pipelet.services.input_images.color_profiles import profile_of
-from pipelet.services.input_images.formats import format_name, is_readable, prepare_for, readable
+from pipelet.services.input_images.formats import is_readable, prepare_for, readable, unsupported
 
 MAX_PIXELS = 64_000_000
 """Maximum pixels of an image as it was sent. Decoded, each takes three or four bytes."""
@@ -181,7 +181,4 @@ def _too_many_pixels(found: str = "") -> InvalidImage:
 def _unidentified(data: bytes) -> InvalidImage:
     if is_readable(data):
         return InvalidImage("image_load_error", "The file is damaged or incomplete: it cannot be decoded.")
-    (name, advice), formats = format_name(data), readable()
-    message = f"The file is {name}, which is not read here. {advice} Formats that are read: {', '.join(formats)}."
-    supported = [each.lower() for each in formats]
-    return InvalidImage("unsupported_image_format", message.replace("  ", " "), supported_formats=supported)
+    return unsupported(data, readable())

@@ -1,4 +1,4 @@
-"""Fetch the bytes of an input image: from a data: URI, from the service's own files, or from a remote server."""
+"""Fetch the bytes of an input image: from a data: URI, an upload, the service's own files, or a remote server."""
 
 import asyncio
 import base64
@@ -11,8 +11,9 @@ import httpx2
 from pipelet.domain.errors import AddressNotAllowed, InvalidImage, InvalidKey, NotFound
 from pipelet.domain.ports.blobs import BlobStore, SignedFiles
 from pipelet.domain.ports.clock import Clock
+from pipelet.domain.uploads import FOLDER, MAX_BYTES
+from pipelet.services.input_images.uploads import Uploads
 
-MAX_BYTES = 20 * 1024 * 1024
 _MAX_OWN_BYTES = 64 * 1024 * 1024
 """Limit for the service's own files: the size of the largest generated image."""
 _HEADERS = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"}
@@ -36,6 +37,7 @@ class ImageFetcher:
     """None: only `data:` URIs and files on the local disk are read."""
     blobs: BlobStore
     signed_files: SignedFiles | None
+    uploads: Uploads
     clock: Clock
 
     async def read(self, url: str, *, user: str, base_url: str) -> bytes:
@@ -51,6 +53,9 @@ class ImageFetcher:
         if url[:5].lower() == "data:":
             return await asyncio.to_thread(_decode_data_uri, url)
         own = self.blobs.signed_url(_PROBE, now=self.clock.now(), base_url=base_url).partition(_PROBE)[0]
+        if url.startswith(own + FOLDER):
+            # The user decides, not the signature: it may have expired before the upload.
+            return await self.uploads.read(_key_in(url, own), user=user)
         if self.signed_files is not None and url.startswith(own):
             # Not over HTTP: this process may not reach its own public address, which may also be a private one.
             return await self._read_own(self.signed_files, url, own)
@@ -63,7 +68,7 @@ class ImageFetcher:
 
     async def _read_own(self, files: SignedFiles, url: str, prefix: str) -> bytes:
         parts = urlsplit(url)
-        key = unquote(url.partition("?")[0].partition("#")[0].removeprefix(prefix))
+        key = _key_in(url, prefix)
         query = parse_qs(parts.query)
         expires, signature = (query.get(name, [""])[0] for name in ("expires", "signature"))
         try:
@@ -74,6 +79,11 @@ class ImageFetcher:
         if len(data) > _MAX_OWN_BYTES:
             raise _too_large(_MAX_OWN_BYTES)
         return data
+
+
+def _key_in(url: str, prefix: str) -> str:
+    """The key of one of our own files, in a URL that begins with `prefix`."""
+    return unquote(url.partition("?")[0].partition("#")[0].removeprefix(prefix))
 
 
 def _decode_data_uri(url: str) -> bytes:

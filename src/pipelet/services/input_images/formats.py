@@ -1,11 +1,16 @@
 """Image formats that are read, and the names of other files in error messages."""
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
+from pipelet.domain.errors import InvalidImage
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
+
+_SIGNATURES = ((b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF8", "gif"))
 
 _AS_JPEG = "Export it as JPEG and send that."
 _A_FRAME = "Send one frame of it as JPEG."
@@ -40,12 +45,12 @@ _OF_A_LINK = "Give the URL of the image itself."
 
 def readable() -> tuple[str, ...]:
     """Pillow's names of the formats, with HEIF if `pillow-heif` is installed."""
-    return (*_FORMATS, "HEIF") if find_spec("pillow_heif") else _FORMATS
+    return (*FORMATS, "HEIF") if find_spec("pillow_heif") else FORMATS
 
 
 def prepare_for(data: bytes) -> tuple[str, ...]:
     """The formats to try for a file. Loads the library that they need."""
-    return readable() if _is_heif(data) and _load_heif() else _FORMATS
+    return readable() if _is_heif(data) and _load_heif() else FORMATS
 
 
 @cache
@@ -60,9 +65,25 @@ def _load_heif() -> bool:
 
 def is_readable(data: bytes) -> bool:
     """Whether the first bytes are of a format that is read: if it cannot be decoded then, it is damaged."""
-    if data.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
-        return True
-    return _is_avif(data) or (_is_heif(data) and "HEIF" in readable())
+    return extension_of(data) is not None or (_is_heif(data) and "HEIF" in readable())
+
+
+def extension_of(data: bytes) -> str | None:
+    """The extension of the format that a file's first bytes are of, if it is one that browsers show as well."""
+    for signature, extension in _SIGNATURES:
+        if data.startswith(signature):
+            return extension
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    return "avif" if _is_avif(data) else None
+
+
+def unsupported(data: bytes, formats: Sequence[str]) -> InvalidImage:
+    """The error of a file of another format than `formats`, with advice."""
+    name, advice = format_name(data)
+    message = f"The file is {name}, which is not read here. {advice} Formats that are read: {', '.join(formats)}."
+    supported = [each.lower() for each in formats]
+    return InvalidImage("unsupported_image_format", message.replace("  ", " "), supported_formats=supported)
 
 
 def format_name(data: bytes) -> tuple[str, str]:

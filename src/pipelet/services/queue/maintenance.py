@@ -53,12 +53,14 @@ class Maintenance:
             log.info("jobs.expired", requests=ended)
 
     async def prune(self) -> None:
-        """Delete old requests, then their files: a result that can be read has its files."""
+        """Delete old requests and uploads, then their files: a result that can be read has its files."""
         now = self._store.clock.now()
         while deleted := await self._store.jobs.delete_finished(now - self._retention_seconds, now, _CHUNK_SIZE):
             log.info("retention.jobs_deleted", requests=deleted)
         while await self._store.jobs.delete_idempotency_keys(now, _CHUNK_SIZE):
             pass
+        while expired := await self._store.uploads.delete_expired(now, _CHUNK_SIZE):
+            log.info("retention.uploads_deleted", uploads=expired)
         account = await self._store.queue.delete_idle_accounts(None, _CHUNK_SIZE)
         while account is not None:
             account = await self._store.queue.delete_idle_accounts(account, _CHUNK_SIZE)

@@ -1,14 +1,12 @@
 """What callers do to requests that exist: cancel, retry, keep and delete. `bulk.py` does it to many."""
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from pipelet.domain.accounts.audit import Action
 from pipelet.domain.catalog import Catalog
-from pipelet.domain.errors import BlobStoreError, NotFound, NotPossible, StoreError
+from pipelet.domain.errors import NotFound, NotPossible
 from pipelet.domain.jobs.job import CancelResult, DeleteResult, Job, JobState
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
@@ -17,6 +15,7 @@ from pipelet.services.accounts.access import Caller
 from pipelet.services.queue import admin
 from pipelet.services.requests.lists import get_job_to_change
 from pipelet.services.requests.status import NO_SUCH_REQUEST
+from pipelet.services.stored_files import delete_files
 
 log = structlog.get_logger()
 
@@ -94,18 +93,5 @@ class RequestActions:
         deletion = await self.store.history.delete(job.id, self.store.clock.now())
         if deletion.result is DeleteResult.DELETED:
             log.info("request.deleted", request_id=job.id, user=job.user, by=caller.key.id)
-            await self._delete_files(deletion.orphans)
+            await delete_files(self.store.files, self.blobs, deletion.orphans)
         return deletion.result
-
-    async def _delete_files(self, keys: Sequence[str]) -> None:
-        """Delete files that nothing refers to. What cannot be deleted now stays noted, and maintenance retries it."""
-        outcomes = await asyncio.gather(*map(self.blobs.delete, keys), return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BlobStoreError):
-                log.warning("request.file_not_deleted", reason=str(outcome))
-            elif outcome is not None:
-                raise outcome
-        try:
-            await self.store.files.delete_rows([k for k, failed in zip(keys, outcomes, strict=True) if failed is None])
-        except StoreError as error:  # they are gone, and maintenance deletes their notes
-            log.warning("request.file_notes_not_deleted", reason=str(error))

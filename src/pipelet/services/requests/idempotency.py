@@ -4,6 +4,7 @@ Two submits are the same if app, input and webhook are.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -17,6 +18,20 @@ from pipelet.domain.jobs.job import Job
 from pipelet.domain.ports.store import Store
 
 log = structlog.get_logger()
+
+MAX_KEY_CHARS = 255
+_VISIBLE = re.compile(rf"[!-~]{{1,{MAX_KEY_CHARS}}}")
+
+
+def check_key(text: str) -> str:
+    """Return a key that a client sent, if it can be one.
+
+    Raises:
+        ValueError: it cannot, and what can.
+    """
+    if not _VISIBLE.fullmatch(text):
+        raise ValueError(f"Give 1 to {MAX_KEY_CHARS} visible ASCII characters without blanks, such as a UUID.")
+    return text
 
 
 async def fingerprint(app: App, fields: Mapping[str, Any], webhook: str | None) -> str:

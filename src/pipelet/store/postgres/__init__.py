@@ -19,6 +19,7 @@ from pipelet.domain.ports.outbox import Outbox
 from pipelet.domain.ports.previews import PreviewStore
 from pipelet.domain.ports.reports import ReportStore
 from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
+from pipelet.domain.ports.uploads import UploadStore
 from pipelet.domain.ports.usage import UsageStore
 from pipelet.store import migrations
 from pipelet.store.accounts.api_keys import ApiKeys
@@ -38,6 +39,7 @@ from pipelet.store.postgres.jobs import PostgresJobs
 from pipelet.store.postgres.leases import PostgresLeases
 from pipelet.store.postgres.outbox import PostgresOutbox
 from pipelet.store.postgres.queue import PostgresQueue
+from pipelet.store.postgres.uploads import PostgresUploads
 from pipelet.store.postgres.usage import PostgresUsage
 from pipelet.store.postgres.workers import PostgresWorkers
 from pipelet.store.previews import Previews
@@ -60,6 +62,7 @@ class PostgresStore:
         self.jobs: JobStore = PostgresJobs(queries)
         self.history: JobHistory = PostgresHistory(queries)
         self.files: FileStore = Files(queries)
+        self.uploads: UploadStore = PostgresUploads(queries)
         self.queue: QueueStore = PostgresQueue(queries)
         self.leases: LeaseStore = PostgresLeases(queries)
         self.api_keys: ApiKeyStore = ApiKeys(queries)

@@ -20,6 +20,7 @@ from pipelet.domain.ports.outbox import Outbox
 from pipelet.domain.ports.previews import PreviewStore
 from pipelet.domain.ports.reports import ReportStore
 from pipelet.domain.ports.store import FileStore, JobStore, LeaseStore, QueueStore, WorkerStore
+from pipelet.domain.ports.uploads import UploadStore
 from pipelet.domain.ports.usage import UsageStore
 from pipelet.store import migrations
 from pipelet.store.accounts.api_keys import ApiKeys
@@ -40,6 +41,7 @@ from pipelet.store.sqlite.jobs import SqliteJobs
 from pipelet.store.sqlite.leases import SqliteLeases
 from pipelet.store.sqlite.outbox import SqliteOutbox
 from pipelet.store.sqlite.queue import SqliteQueue
+from pipelet.store.sqlite.uploads import SqliteUploads
 from pipelet.store.sqlite.usage import SqliteUsage
 from pipelet.store.sqlite.workers import SqliteWorkers
 from pipelet.system.permissions import PRIVATE, Permissions
@@ -62,6 +64,7 @@ class SqliteStore:
         self.jobs: JobStore = (jobs := SqliteJobs(queries))
         self.history: JobHistory = SqliteHistory(queries, forget=jobs.forget)
         self.files: FileStore = Files(queries)
+        self.uploads: UploadStore = SqliteUploads(queries)
         self.queue: QueueStore = SqliteQueue(queries)
         self.leases: LeaseStore = SqliteLeases(queries)
         self.api_keys: ApiKeyStore = ApiKeys(queries)

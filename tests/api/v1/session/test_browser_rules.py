@@ -8,8 +8,10 @@ from starlette.routing import Route
 
 from tests.api.service import Service
 from tests.api.v1.session.browser import HOST, PAGE, URL, bearer, code_of
+from tests.support.images import png
 from tests.support.jobs import APP
 
+UPLOADS = f"{HOST}/api/v1/uploads"
 OLD_BROWSER = {"Content-Type": "application/json", "X-Pipelet": "1", "Origin": HOST}
 
 
@@ -87,6 +89,48 @@ async def test_without_fetch_metadata_the_origin_decides(
     headers = OLD_BROWSER | {"Origin": origin}
 
     assert status == (await client.post(URL, json={"key": service.key}, headers=headers)).status_code
+
+
+IMAGE = PAGE | {"Content-Type": "image/png"}
+
+
+async def test_our_own_page_uploads_images(
+    service: Service, client: httpx2.AsyncClient, cookie: dict[str, str]
+) -> None:
+    """By the content type of an image, which no page of another origin sends without a preflight."""
+    for headers in (IMAGE, OLD_BROWSER | {"Content-Type": "image/webp"}):
+        assert 201 == (await client.post(UPLOADS, content=png(), headers=headers | cookie)).status_code
+
+    assert 2 * len(png()) == (await service.store.limits.quota("ada")).stored_bytes
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        *((change, status) for change, status in WITHOUT if "X-Pipelet" in change or "Sec-Fetch-Site" in change),
+        *(
+            ({"Content-Type": content_type}, 415)
+            for content_type in (
+                "multipart/form-data; boundary=x",
+                "text/plain",
+                "application/x-www-form-urlencoded",
+                "application/json",
+                "",
+            )
+        ),
+    ],
+)
+async def test_a_page_of_another_origin_uploads_nothing(
+    service: Service, client: httpx2.AsyncClient, cookie: dict[str, str], change: dict[str, str], status: int
+) -> None:
+    """A form of any page would be sent with the cookie, so none is taken, whatever else it has."""
+    form = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + png() + b"\r\n--x--\r\n"
+
+    response = await client.post(UPLOADS, content=form, headers=IMAGE | cookie | change)
+
+    assert status == response.status_code
+    assert {"detail", "message", "error_type"} == response.json().keys()
+    assert 0 == (await service.store.limits.quota("ada")).stored_bytes
 
 
 async def test_a_page_of_another_origin_reads_nothing(client: httpx2.AsyncClient, cookie: dict[str, str]) -> None:

@@ -4,11 +4,11 @@ from typing import Any
 
 from pipelet.api.fal.description import schemas
 from pipelet.api.fal.input.options import (
-    MAX_IDEMPOTENCY_KEY_CHARS,
     MAX_QUEUE_LENGTH,
     MAX_START_TIMEOUT,
     MIN_START_TIMEOUT,
 )
+from pipelet.api.input.idempotency import PARAMETER
 from pipelet.api.input.schema import InputModel
 from pipelet.api.openapi import SECURITY
 from pipelet.api.routing import Operation
@@ -49,13 +49,7 @@ _LIFECYCLE = {
     ],
 }
 _OPTIONS = (
-    _parameter(
-        "header",
-        "Idempotency-Key",
-        "The same key and input within 24 hours return the same request.",
-        type="string",
-        pattern=f"^[!-~]{{1,{MAX_IDEMPOTENCY_KEY_CHARS}}}$",
-    ),
+    PARAMETER,
     _parameter(
         "header",
         "X-Fal-Request-Start-Timeout",

@@ -8,12 +8,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from pipelet.api.errors import ErrorDetail, error_detail, validation_problem
+from pipelet.services.requests.idempotency import check_key
 from pipelet.services.requests.submit import DEFAULT_OPTIONS, SubmitOptions
 
 MIN_START_TIMEOUT, MAX_START_TIMEOUT = 0.1, 1e9
 MAX_QUEUE_LENGTH = 10**12
-MAX_IDEMPOTENCY_KEY_CHARS = 255
-_VISIBLE = re.compile(rf"[!-~]{{1,{MAX_IDEMPOTENCY_KEY_CHARS}}}")
 _SECONDS = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")
 _COUNT = re.compile(r"[+-]?[0-9]{1,400}")
 _MAX_RETENTION_SECONDS = 1e12
@@ -65,14 +64,6 @@ def _is_yes(text: str) -> bool:
     return text.lower() in _YES
 
 
-def _idempotency_key(text: str) -> str:
-    if not _VISIBLE.fullmatch(text):
-        raise ValueError(
-            f"Give 1 to {MAX_IDEMPOTENCY_KEY_CHARS} visible ASCII characters without blanks, such as a UUID."
-        )
-    return text
-
-
 def _start_timeout(text: str) -> float:
     seconds = float(text) if _SECONDS.fullmatch(text) else math.nan
     if not MIN_START_TIMEOUT < seconds <= MAX_START_TIMEOUT:
@@ -108,7 +99,7 @@ def _retention_seconds(text: str) -> float | None:
 _HEADERS: Mapping[bytes, tuple[str, str, _Reader]] = {
     name.lower().encode(): (name, field, read)
     for name, field, read in (
-        ("Idempotency-Key", "idempotency_key", _idempotency_key),
+        ("Idempotency-Key", "idempotency_key", check_key),
         ("X-Fal-Request-Timeout", "start_timeout", _start_timeout),
         ("X-Fal-Request-Start-Timeout", "new_start_timeout", _start_timeout),
         ("X-Fal-Queue-Priority", "is_low", lambda text: text.lower() == "low"),

@@ -1,5 +1,6 @@
 """OpenAPI of the routes under `/api/v1/requests`."""
 
+from pipelet.api.input.idempotency import PARAMETER
 from pipelet.api.v1.description import operation
 from pipelet.api.v1.requests.schemas import (
     ArchiveQuery,
@@ -23,6 +24,7 @@ SUBMIT = operation(
     "The same as a submit to the queue of the app.",
     answer=RequestDetail,
     body=SubmitBody,
+    headers=[PARAMETER],
     errors=[404, 429],
 )
 ESTIMATE = operation(

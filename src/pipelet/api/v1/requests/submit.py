@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from pipelet.api.dependencies import get_dependencies
 from pipelet.api.errors import json_response
+from pipelet.api.input.idempotency import REPLAYED, key_reused, read_idempotency_key
 from pipelet.api.input.parse import counted_refusals, get_input_schemas, invalid_images
 from pipelet.api.request_urls import public_base_url
 from pipelet.api.v1.dependencies import get_services
@@ -15,9 +17,9 @@ from pipelet.api.v1.reading import body_fields, validate
 from pipelet.api.v1.requests.schemas import SubmitBody
 from pipelet.api.v1.requests.views import detail_response
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS
-from pipelet.domain.errors import InvalidInputImages
+from pipelet.domain.errors import IdempotencyKeyReused, InvalidInputImages
 from pipelet.services.accounts.access import Caller
-from pipelet.services.requests.submit import NewRequest, require_app
+from pipelet.services.requests.submit import NewRequest, SubmitOptions, require_app
 
 _ENVELOPE_BYTES = 1024
 _INPUT = ("body", "input")
@@ -25,13 +27,17 @@ _INPUT = ("body", "input")
 
 async def submit_request(request: Request, caller: Caller) -> Response:
     services, deps = get_services(request), get_dependencies(request)
+    options = SubmitOptions(idempotency_key=read_idempotency_key(request.scope))
     async with _read(request, caller) as new:
         try:
-            result = await deps.submits.submit(new)
+            result = await deps.submits.submit(replace(new, options=options))
         except InvalidInputImages as error:
             raise invalid_images(error, new.input, loc=_INPUT) from error
+        except IdempotencyKeyReused as error:
+            raise key_reused(error) from error
     view = await services.request_lists.get(caller, result.job.id)
-    return await detail_response(request, services, caller, view)
+    headers = REPLAYED if result.is_replay else None
+    return await detail_response(request, services, caller, view, headers=headers)
 
 
 async def estimate_request(request: Request, caller: Caller) -> Response:

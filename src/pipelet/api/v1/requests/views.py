@@ -1,6 +1,6 @@
 """Requests as JSON, for callers who may see all of it or only what is no content."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -61,7 +61,14 @@ async def note_reads(services: Services, caller: Caller, views: Iterable[Request
         await services.accounts.content_reads.note(caller.actor, others)
 
 
-async def detail_response(request: Request, services: Services, caller: Caller, view: RequestView) -> Response:
+async def detail_response(
+    request: Request,
+    services: Services,
+    caller: Caller,
+    view: RequestView,
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """A request with its images, input images and log."""
     deps, job, base_url = get_dependencies(request), view.job, base_url_of(request)
     body = request_item(services, caller, view, base_url=base_url)
@@ -72,7 +79,7 @@ async def detail_response(request: Request, services: Services, caller: Caller, 
         body["images"] = images_of(job, deps.blobs, **where)
         body["input_images"] = [deps.blobs.signed_url(image.key, **where) for image in job.spec.input_images]
         body["log"] = [_log_line(entry) for entry in await services.request_lists.log(view)]
-    return json_response(200, body)
+    return json_response(200, body, headers)
 
 
 def base_url_of(request: Request) -> str:

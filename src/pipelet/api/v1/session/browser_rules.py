@@ -39,11 +39,15 @@ def require_known_host(public_url: str | None, scope: Scope) -> None:
     raise Problem(421, message, error_type="unknown_host")
 
 
-def require_own_page(public_url: str | None, scope: Scope) -> None:
+def require_own_page(public_url: str | None, scope: Scope, *, takes_image: bool = False) -> None:
     """Refuse calls of pages of other origins.
 
     A call that changes something needs headers that a page of another origin can only send after a CORS preflight,
     which nothing here allows, and the browser's word that the page is ours.
+
+    Args:
+        takes_image: the body is an image. Its content type needs a preflight as well; that of a form does not, so no
+            form is taken.
 
     Raises:
         Problem: 403, or 415 without the content type.
@@ -54,7 +58,12 @@ def require_own_page(public_url: str | None, scope: Scope) -> None:
         if site in _FOREIGN_SITES:
             raise _foreign()
         return
-    if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
+    content_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if takes_image:
+        if not content_type.startswith(b"image/"):
+            message = "An upload by cookie needs the `Content-Type` of its image, such as `image/png`."
+            raise Problem(415, message, error_type="content_type")
+    elif content_type != b"application/json":
         raise Problem(415, "A call by cookie needs `Content-Type: application/json`.", error_type="content_type")
     if headers.get(b"x-pipelet") != b"1":
         raise Problem(403, "A call by cookie needs the header `X-Pipelet: 1`.", error_type="cross_origin")

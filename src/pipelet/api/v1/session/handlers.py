@@ -11,6 +11,7 @@ from pipelet.api.dependencies import get_dependencies
 from pipelet.api.errors import error_detail, json_response, problem_response, validation_problem
 from pipelet.api.request_urls import client_address
 from pipelet.api.v1.dependencies import get_services
+from pipelet.api.v1.limit_values import used_by_user
 from pipelet.api.v1.reading import validate
 from pipelet.api.v1.schemas import Input, Text, iso_time
 from pipelet.api.v1.session.browser_rules import require_known_host, require_own_page
@@ -78,12 +79,7 @@ async def show_session(request: Request, caller: Caller) -> Response:
             "running_images": use and use.running_images,
         },
         "user_limits": numbers(quota.limits),
-        "used_by_user": {
-            "queued_images": quota.queued_images,
-            "running_images": quota.running_images,
-            "stored_bytes": quota.stored_bytes,
-            "submits_left": quota.submits_left(services.store.clock.now()),
-        },
+        "used_by_user": used_by_user(quota, services.store.clock.now()),
         "version": request.app.version,
     }
     return json_response(200, body)

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from pipelet.api.v1.description import operation
+from pipelet.api.v1.limit_values import KeyLimitValues, UsedByUser, UserLimitValues
 from pipelet.api.v1.schemas import Output
 from pipelet.api.v1.session.handlers import NewSession
 
@@ -14,37 +15,11 @@ class SessionKey(Output):
     expires_at: str | None
 
 
-class KeyLimitValues(Output):
-    """Limits; null for none."""
-
-    max_priority: int | None
-    max_queued_images: int | None
-    max_running_images: int | None
-
-
 class UsedOfLimits(Output):
     """What is used; null where nothing is limited, and so nothing counted."""
 
     queued_images: int | None
     running_images: int | None
-
-
-class UserLimitValues(KeyLimitValues):
-    """Limits of the user, for all keys together; null for none. None apply to a key with every scope."""
-
-    max_submits_per_second: float | None
-    submit_burst: int
-    max_stored_bytes: int | None
-    max_webhooks_per_minute: int | None
-
-
-class UsedByUser(Output):
-    """What the user has used. Images are counted for requests to which limits apply."""
-
-    queued_images: int
-    running_images: int
-    stored_bytes: int
-    submits_left: int | None = Field(description="Submits that can be made at once; null without a limit.")
 
 
 class SessionInfo(Output):

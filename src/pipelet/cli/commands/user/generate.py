@@ -2,17 +2,20 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pipelet.cli.database import CommandError
 from pipelet.cli.download import prepare, save
 from pipelet.cli.options import DEFAULT_CONNECTION, AsJson, ConnectionOptions, connect
 from pipelet.cli.progress import follow
 from pipelet.client import ANY_APP, Client
 from pipelet.client_types import NotCancellable, Submitted
+from pipelet.domain.catalog import EDIT
 from pipelet.system.text import visible
 
 INTERRUPTED = 130
@@ -50,8 +53,9 @@ def generate(
     prompt: str,
     /,
     *,
-    image: ImageOptions = _DEFAULTS,
-    app: str = ANY_APP,
+    fields: ImageOptions = _DEFAULTS,
+    image: Annotated[Sequence[Path], Parameter(negative=(), show_default=False)] = (),
+    app: str | None = None,
     out: Path = Path(),
     as_json: AsJson = False,
     wait: Annotated[bool, Parameter(name="--wait", negative="--no-wait", show_default=False)] = True,
@@ -67,6 +71,8 @@ def generate(
 
         pipelet generate "a ghost in the bottom left corner" --seed 7 --format webp --out images
 
+        pipelet generate "a lemon on a blue background" --image apple.jpg
+
     The demo model knows about a hundred things, alone or in pairs; its README.md lists them. For images of anything
     else start the service with `pipelet serve --model z-image-turbo`.
 
@@ -79,8 +85,10 @@ def generate(
     ----------
     prompt
         Text that describes the image.
+    image
+        Image to edit, which is uploaded; once for each, in their order.
     app
-        App that the request is sent to.
+        App that the request is sent to. [default: z-image-text-to-image; with --image, the first that edits images]
     out
         Folder for the files; created if missing.
     wait
@@ -88,13 +96,31 @@ def generate(
     """
     if wait:
         prepare(out)
-    given = {name: value for name, value in asdict(image).items() if value is not None}
+    given = {name: value for name, value in asdict(fields).items() if value is not None}
+    files = [_read(path) for path in image]
     with connect(connection) as client:
-        submitted = client.submit(app, prompt=prompt, **given)
+        if files:
+            app = app or _edit_app(client)
+            given["image_urls"] = [client.upload(each).url for each in files]
+        submitted = client.submit(app or ANY_APP, prompt=prompt, **given)
         if not wait:
             print(json.dumps(submitted.body) if as_json else visible(submitted.request_id))
             return 0
         return _wait_and_save(client, submitted, out, as_json=as_json)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"Reading the image {path} failed: {error.strerror or error}. Name another one.") from error
+
+
+def _edit_app(client: Client) -> str:
+    for app in client.apps():
+        if app.get("task") == EDIT:
+            return str(app["name"])
+    raise CommandError("This service has no app that edits images. Leave --image out, or name an app with --app.")
 
 
 def _wait_and_save(client: Client, submitted: Submitted, out: Path, *, as_json: bool) -> int:

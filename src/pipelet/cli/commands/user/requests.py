@@ -1,4 +1,4 @@
-"""`pipelet requests`: list, show, delete, cancel and retry requests."""
+"""`pipelet requests`: list, show, keep, delete, cancel and retry requests."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from pipelet.client import Client
 from pipelet.client_types import Conflict
 from pipelet.system.text import visible
 
-app = App(name="requests", help="List, show, delete, cancel and retry requests.")
+app = App(name="requests", help="List, show, keep, delete, cancel and retry requests.")
 
 _MAX_PAGE = 100
 _WATCH_INTERVAL = 1.0
@@ -116,6 +116,32 @@ def show(
     for name, value in found.items():
         if value not in (None, [], {}):
             print(f"{name}: {visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))}")
+
+
+@app.command
+def keep(request_id: OwnRequestId, /, *, connection: ConnectionOptions = DEFAULT_CONNECTION) -> None:
+    """Keep a request and its files: they are not deleted after the retention time.
+
+    For example:
+
+        pipelet requests keep rn5r12q9pdu6yvb3nxty
+    """
+    with connect(connection) as client:
+        client.keep(request_id)
+    print("Kept: it stays until you delete it, or stop keeping it with `pipelet requests unkeep`.")
+
+
+@app.command
+def unkeep(request_id: OwnRequestId, /, *, connection: ConnectionOptions = DEFAULT_CONNECTION) -> None:
+    """Stop keeping a request: it is deleted after the retention time, like all others.
+
+    For example:
+
+        pipelet requests unkeep rn5r12q9pdu6yvb3nxty
+    """
+    with connect(connection) as client:
+        client.keep(request_id, kept=False)
+    print("Not kept any more: it is deleted after the retention time.")
 
 
 @app.command

@@ -1,0 +1,1 @@
+"""Uploads of images under `/api/v1/uploads`."""

@@ -1,0 +1,1 @@
+SELECT COUNT(*) AS unused FROM upload WHERE owner = :owner AND NOT used

@@ -1,0 +1,1 @@
+UPDATE upload SET used = true WHERE id = :id RETURNING id
