@@ -1,32 +1,36 @@
 PYTHON ?= python3
 VENV ?= .venv
 SIZE ?= 320x200
+BROWSER ?= chromium
 INSTALL = $(VENV)/bin/python -m pip install --quiet $(addprefix -c ,$(wildcard constraints.txt))
 # The tree at hand runs, whatever the environment has installed.
 export PYTHONPATH := $(CURDIR)/src
+export BROWSER
 # Tests of whole services, of S3 and of torch, and those that take much time for examples.
 SLOW = $(addprefix tests/,acceptance benchmarks blobs cli clients engine fleet training \
   api/test_openapi.py api/fal/input/test_parse.py api/fal/input_images store/migrations store/state_machines)
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test all-tests test-fast check bench docs train clean
+.PHONY: help demo serve test all-tests test-fast check bench docs vendor screenshots train clean
 
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.engine ## Start the service, generate images into demo-output/, stop (SIZE=3200x2000 for large ones)
-	$(VENV)/bin/python examples/demo.py --size $(SIZE)
+demo: $(VENV)/.engine ## Start the service, generate images into demo-output/, stop (SIZE=3200x2000; KEEP=1 runs until Ctrl-C)
+	$(VENV)/bin/python examples/demo.py --size $(SIZE) $(if $(KEEP),--keep)
 
 serve: $(VENV)/.engine ## Run the service until Ctrl-C (ARGS="--model z-image-turbo" for a real model)
 	$(VENV)/bin/python -m pipelet serve $(ARGS)
 
-test: $(VENV)/.dev ## Check, and run all tests at the same time (ARGS="tests/cli -x" for some)
+test: $(VENV)/.dev ## Check, and run all tests at the same time (ARGS="tests/cli -x" for some; BROWSER= for none in browsers)
+	@$(VENV)/bin/python -m tests.support.browsers
 	@$(MAKE) --no-print-directory --jobs 2 check all-tests
 
 all-tests: $(VENV)/.dev
 	$(PYTEST) $(ARGS)
 
-test-fast: $(VENV)/.dev ## Run the tests that take no whole service and no torch, in a minute
+test-fast: BROWSER =
+test-fast: $(VENV)/.dev ## Run the tests that take no whole service, no browser and no torch, in a minute
 	$(PYTEST) $(addprefix --ignore=,$(SLOW)) $(ARGS)
 
 check: $(VENV)/.dev ## Lint, formatting, types, and who may import whom
@@ -38,6 +42,12 @@ bench: $(VENV)/.dev ## Measure, and print tables
 
 docs: $(VENV)/.dev ## Rewrite the parts of docs/ that are made from the code
 	$(VENV)/bin/python -m tests.docs.reference
+
+screenshots: $(VENV)/.dev ## Take screenshots of all screens of the page, into contact-sheets/page
+	$(VENV)/bin/python -m tests.web.screenshots contact-sheets/page
+
+vendor: $(VENV)/.dev ## Bundle the libraries of the page again, after a change of vendor/package.json
+	$(VENV)/bin/python vendor/build.py
 
 train: $(VENV)/.engine ## Train the demo model, into training-run/demo (docs/models/training.md)
 	$(VENV)/bin/python -m training all training-run/demo $(ARGS)

@@ -47,6 +47,11 @@ ALL = (
         "--rows 20000 --samples 150 --seconds 3 --churn 3000",
         "--rows 100 --samples 2 --seconds 0.1 --churn 10 --with-limits",
     ),
+    Benchmark(
+        "page",
+        "--views 5 --submits 160 --turns 2 --seconds 5 --events 4000 --changes 100",
+        "--views 1 --pages 2 --submits 2 --turns 1 --watchers 2 --seconds 0.2 --events 100 --changes 10",
+    ),
     Benchmark("accounts.ledger", "--turns 6 --requests 600", "--turns 1 --requests 16"),
     Benchmark(
         "estimates",

@@ -38,6 +38,7 @@ MORE_PROMPTS = (
     "a ghost in the bottom left corner",
 )
 """Prompts that the demo model generates well, like the first one."""
+KEEP = "make demo KEEP=1 leaves it running, and prints a link to its page with these images."
 NEXT = 'make serve; then, in another terminal, .venv/bin/pipelet generate "a cat above a dog" --width 256 --height 256'
 EDIT = "a green apple on a light blue background"
 """Edit of the first of these images."""
@@ -62,30 +63,35 @@ class Failed(Exception):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="320x200", help="width x height of the first images, such as 3200x2000")
-    width, _, height = parser.parse_args().size.partition("x")
+    parser.add_argument("--keep", action="store_true", help="leave the service running until Ctrl-C")
+    chosen = parser.parse_args()
+    width, _, height = chosen.size.partition("x")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="pipelet-demo-") as folder:
         log = Path(folder) / "service.log"
         try:
-            with running_service(Path(folder), log) as (url, key):
+            with running_service(Path(folder), log) as (url, key, service):
                 bodies = [BODY % (width, height, PROMPT), *(MORE_BODY % prompt for prompt in MORE_PROMPTS)]
                 images = [image for body in bodies for image in generate(url, key, "z-image-text-to-image", body)]
                 apple = images[-len(MORE_PROMPTS)]
                 images += generate(url, key, "z-image-image-edit", EDIT_BODY % (EDIT, apple.url))
                 for command in (("requests", "list", "--url", url), ("usage",)):
                     show_command(Path(folder) / "data", *command)
-            say(f"All images on one sheet: {contact_sheet([image.path for image in images])}")
+                say(f"All images on one sheet: {contact_sheet([image.path for image in images])}")
+                if chosen.keep:
+                    keep_running(Path(folder) / "data", url, service)
         except (Failed, OSError) as error:
             say(f"\nThe demo failed: {error}\nThe end of the service's log:\n{tail(log)}")
             return 1
     say("The service has stopped, and its data is deleted.")
     say(f"Next: {NEXT}")
+    say(KEEP)
     return 0
 
 
 @contextlib.contextmanager
-def running_service(folder: Path, log: Path) -> Iterator[tuple[str, str]]:
-    """Run a service on a free port; yield its URL and key, and stop it when the block ends."""
+def running_service(folder: Path, log: Path) -> Iterator[tuple[str, str, "subprocess.Popen[str]"]]:
+    """Run a service on a free port; yield its URL, its key and its process, and stop it when the block ends."""
     command = [sys.executable, "-m", "pipelet", "serve", "--port", "0", "--data-dir", str(folder / "data")]
     say(f"$ {' '.join(['pipelet', *command[3:]])}")
     with log.open("w") as stderr:
@@ -109,7 +115,7 @@ def running_service(folder: Path, log: Path) -> Iterator[tuple[str, str]]:
         url = greeting.split()[3]
         key = (folder / "data" / "local-key").read_text().strip()
         wait_for_worker(url, key, service, log)
-        yield url, key
+        yield url, key, service
     finally:
         stop(service)
 
@@ -199,16 +205,30 @@ def fetch(url: str, name: str) -> Path:
 def show_command(data: Path, *arguments: str) -> None:
     """Show what the command line says about the requests."""
     say(f"$ pipelet {' '.join(each for each in arguments if each[0] != '-' and '://' not in each)}")
+    say(run_command(data, *arguments))
+
+
+def run_command(data: Path, *arguments: str, **settings: str) -> str:
+    """Return what the command line prints."""
     done = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-m", "pipelet", *arguments, "--data-dir", str(data)],
-        env=os.environ | OUR_SETTINGS,
+        env=os.environ | OUR_SETTINGS | settings,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise Failed(done.stderr)
-    say(done.stdout)
+    return done.stdout
+
+
+def keep_running(data: Path, url: str, service: "subprocess.Popen[str]") -> None:
+    """Print a link that signs a browser in, and return at Ctrl-C, or when the service has ended."""
+    link = run_command(data, "login", PIPELET_PUBLIC_URL=url).strip()
+    say(f"\nThe service keeps running. Its page, with these images: {link}")
+    with contextlib.suppress(KeyboardInterrupt):
+        say("The link signs in once, within five minutes. Ctrl-C stops the service.")
+        raise Failed(f"the service ended with exit code {service.wait()}.")
 
 
 def contact_sheet(paths: list[Path], side: int = 256, gap: int = 8) -> Path:

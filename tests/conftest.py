@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.support import fork_server
+from tests.support import browsers, fork_server
 from tests.support.servers import postgres as postgres_servers
 from tests.support.servers.s3 import S3Server
 from tests.support.servers.tcp import NO_AUTHORITY
@@ -36,6 +36,7 @@ hypothesis.settings.register_profile("thorough", max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 _FIRST = (
+    "tests/web/",
     "tests/acceptance/test_generated_images.py",
     "tests/engine/",
     "tests/acceptance/",
@@ -78,6 +79,10 @@ def _takes(config: pytest.Config, folder: str) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put tests that share an expensive fixture, or at least their file, into one group: one worker runs that."""
+    if not browsers.are_wanted():
+        left_out = [item for item in items if _needs_a_browser(item)]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
     items.sort(key=_place)
     for item in items:
         if group := _group(item):
@@ -85,6 +90,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if hasattr(config, "workerinput") and hasattr(item, "_id"):
                 # pytest-xdist 3.8 appends the group in an attribute that pytest 9.2 no longer reads.
                 item._id = type(item._id).parse(f"{item.nodeid}@{group}")
+
+
+def _needs_a_browser(item: pytest.Item) -> bool:
+    return not {"browser", "firefox"}.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not browsers.are_wanted():
+        terminalreporter.write_line("The tests in browsers were left out, because BROWSER is empty.", yellow=True)
 
 
 def pytest_collection_finish() -> None:

@@ -77,6 +77,7 @@ def test_old_files_are_deleted_from_s3(tmp_path: Path, s3_server: S3Server) -> N
         assert 404 == service.call("GET", "/files/outputs/a.png")[0]
 
         service.stop()
+        eventually(lambda: datetime.now(UTC) > datetime.fromisoformat(upload.expires_at))
         service.settings["retention_days"] = "0.000001"  # a tenth of a second: it is over when the service has started
         service.start()
         eventually(lambda: not images(s3_server, "retention"), why="the files are deleted")

@@ -8,7 +8,7 @@ from benchmarks.catalog import ALL, Benchmark
 from benchmarks.lib.table import RATIOS, Ratio
 
 from benchmarks import check
-from tests.support import fork_server
+from tests.support import browsers, fork_server
 from tests.support.fork_server.children import WITH_TORCH
 from tests.support.service import REPOSITORY, environment
 
@@ -16,7 +16,11 @@ WITH_DEMO_MODEL = {"engine", "fidelity", "previews"}
 """Names of benchmarks whose smallest run has a pipeline in it."""
 
 
-@pytest.mark.parametrize("benchmark", [each for each in ALL if each.smoke is not None], ids=lambda each: each.name)
+def _runs_here(benchmark: Benchmark) -> bool:
+    return benchmark.smoke is not None and (benchmark.name != "page" or browsers.are_wanted())
+
+
+@pytest.mark.parametrize("benchmark", [each for each in ALL if _runs_here(each)], ids=lambda each: each.name)
 def test_runs_at_its_smallest_counts(benchmark: Benchmark, tmp_path: Path) -> None:
     """Every benchmark comes to its end, and reports the ratios that `benchmarks check` guards."""
     file, log = tmp_path / "ratios.jsonl", tmp_path / "log"

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,9 @@ from PIL import Image
 
 from pipelet.cli import build
 from tests.clients.behind_tls import behind_tls
-from tests.clients.installed import NODE
 from tests.docs.test_docs import blocks
 from tests.support.images import encoded, new_image
+from tests.support.installed import NODE
 from tests.support.service import REPOSITORY, Service, environment
 
 EXAMPLES = REPOSITORY / "examples"
@@ -133,30 +134,41 @@ def test_the_example_for_fals_client_prints_urls(tmp_path: Path) -> None:
     assert done.stdout.startswith(f"https://{running.host}/files/")
 
 
-def test_the_demo_generates_its_images_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_the_demo_generates_its_images_and_keeps_its_page_until_ctrl_c(tmp_path: Path) -> None:
     """It sends a batch, more requests and an edit of what it got, shows the API's progress, names the files, which are
-    eight images and the sheet with all of them, and ends with a command that the command line takes."""
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "demo.py"), "--size", "96x64"],
+    eight images and the sheet with all of them, and ends with a command that the command line takes, and with one that
+    leaves the service running: that one prints a link to the page, and stops at Ctrl-C with nothing left."""
+    demo = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "demo.py"), "--size", "96x64", "--keep"],
         cwd=tmp_path,
         env=environment(),
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=300,
-        check=False,
     )
+    with demo, demo.stdout as stdout:  # type: ignore[union-attr]
+        shown = "".join(
+            iter(stdout.readline, "The link signs in once, within five minutes. Ctrl-C stops the service.\n")
+        )
+        link = re.findall(r"http://\S+/ui/#code=\S+", shown)[-1]
+        with urlopen(link) as response:
+            page = response.read()
+        demo.send_signal(signal.SIGINT)
+        output = shown + stdout.read()
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "COMPLETED    Progress: 12/12 Tasks done" in done.stdout
+    assert demo.returncode == 0, output
+    assert b"<title>Pipelet</title>" in page
+    assert "COMPLETED    Progress: 12/12 Tasks done" in output
     images = list((tmp_path / "demo-output").iterdir())
     assert len(images) == 8 + 1
     assert 1 == sum("image_edit" in image.name for image in images)
-    assert all(image.name in done.stdout for image in images)
+    assert all(image.name in output for image in images)
     with Image.open(tmp_path / "demo-output" / "contact-sheet.png") as sheet:
         assert sheet.size == (4 * 264 + 8, 2 * 264 + 8)
-    command = shlex.split(done.stdout.splitlines()[-1].partition(".venv/bin/pipelet ")[2])
+    following, last = output.splitlines()[-2:]
+    assert last.startswith("make demo KEEP=1 ")
+    command = shlex.split(following.partition(".venv/bin/pipelet ")[2])
     build(command).parse_args(command, exit_on_error=False, print_error=False)
-    folder = Path(done.stdout.split()[6]).parent
+    folder = Path(output.split()[6]).parent
     assert folder.name.startswith("pipelet-demo-")
     assert not folder.exists()
     assert _processes_that_name(folder) == []

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients.installed import HERE, NODE, javascript_client
+from tests.clients.installed import HERE, javascript_client
+from tests.support.installed import NODE
 from tests.support.service import Service
 
 WAYS = ["requestMiddleware", "proxyUrl"]

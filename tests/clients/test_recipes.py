@@ -11,6 +11,7 @@ import pytest
 
 from tests.clients.behind_tls import BehindTLS, behind_tls
 from tests.clients.installed import javascript_client
+from tests.clients.snippets import snippets
 from tests.clients.test_fal_javascript import start_node
 from tests.docs.test_docs import ROOT, blocks
 
@@ -60,6 +61,36 @@ def test_javascript_from_the_documentation_draws(running: BehindTLS, tmp_path: P
 
     assert process.returncode == 0, errors
     assert "/files/outputs/z_image_text_to_image_api/" in out
+
+
+@pytest.mark.parametrize("language", ["curl", "Python", "Python with TLS", "JavaScript"])
+def test_a_call_of_the_page_runs_as_it_is_copied(running: BehindTLS, tmp_path: Path, language: str) -> None:
+    """With the key in the variable that it reads, it prints the URLs of two images; the input is in it unchanged."""
+    service = running.service
+    name, _, with_tls = language.partition(" with ")
+    base = f"https://{running.host}" if with_tls else service.url
+    fields = {"prompt": 'it\'s a "red"\n$HOME `apple` \\', "width": 96, "height": 64, "seed": 5, "batch_size": 2}
+    source = snippets(base, "z-image-text-to-image", fields)[name]
+    if name == "JavaScript":
+        script = tmp_path / "copied.mjs"
+        script.write_text(source)
+        trusted = str(running.trusted)
+        process = start_node(tmp_path / "node", script, service=service, NODE_EXTRA_CA_CERTS=trusted)
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    else:
+        command = ["bash", "-c", source] if name == "curl" else [sys.executable, "-c", source]
+        variables = {"PIPELET_API_KEY": service.key, "SSL_CERT_FILE": str(running.trusted)}
+        done = subprocess.run(
+            command, env=os.environ | variables, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        out = done.stdout
+
+    assert 2 == len(set(re.findall(r"https://[^\s\"]+/files/outputs/[^\s\"?]+", out)))
+    code, page = service.call("GET", "/api/v1/requests?limit=1")
+    assert code == 200
+    assert fields.items() <= page["items"][0]["input"].items()
 
 
 def test_a_wrong_key_ends_the_documented_loop_with_the_reason(running: BehindTLS, tmp_path: Path) -> None:

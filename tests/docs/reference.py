@@ -1,4 +1,7 @@
-"""The parts of the documentation that are made from the code. `python -m tests.docs.reference` rewrites them."""
+"""What is made from the code: parts of the documentation, and the types of the page's API.
+
+`python -m tests.docs.reference` rewrites them.
+"""
 
 import re
 from dataclasses import fields
@@ -13,6 +16,7 @@ from pipelet.domain.catalog import App, AppLimits, ModelConfig
 from pipelet.settings import Settings
 from pipelet.settings.aws import AwsSettings
 from tests.docs.openapi import openapi_document
+from tests.web.source.api_types import API_TYPES, api_types
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
@@ -105,6 +109,7 @@ def main() -> None:
     for page in {page for page, _ in parts()}:
         path = DOCS / page
         path.write_text(with_parts(page, path.read_text()))
+    API_TYPES.write_text(api_types(), "utf-8")
 
 
 if __name__ == "__main__":

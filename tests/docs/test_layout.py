@@ -18,9 +18,14 @@ CALLED_BY_LIBRARIES = {
 }  # fmt: skip
 
 
+VENDORED = ROOT / "src" / "pipelet" / "web" / "vendor"
+
+
 @pytest.fixture(params=["src", "tests", "benchmarks"])
 def modules(request: pytest.FixtureRequest) -> list[Path]:
-    return list((ROOT / request.param).rglob("*.py"))
+    """In all languages, without the libraries of the page."""
+    found = [path for suffix in ("py", "js", "mjs", "css") for path in (ROOT / request.param).rglob(f"*.{suffix}")]
+    return [path for path in found if VENDORED not in path.parents]
 
 
 def test_packages_are_small(modules: list[Path]) -> None:

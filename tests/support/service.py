@@ -244,7 +244,7 @@ class Service:
         request.add_header("Authorization", f"Bearer {key or self.key}")
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
-                return response.status, json.load(response)
+                return response.status, json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.load(error)

@@ -24,6 +24,7 @@ from pipelet.api.operations.health import Health
 from pipelet.api.operations.metrics import Metrics
 from pipelet.api.operations.routes import operations_routes
 from pipelet.api.refusals import Refusals
+from pipelet.api.ui.routes import ui_routes
 from pipelet.api.v1 import routes as v1
 from pipelet.api.v1.dependencies import Accounts, Services
 from pipelet.api.v1.session.cookies import SessionCookie
@@ -69,7 +70,9 @@ def build_api(
     max_open_streams: int = 10_000,
     retention_seconds: float = 30 * 86400.0,
     access_log: AccessLogLevel = "off",
+    ui: bool = True,
     ui_over_http: bool = False,
+    image_origins: Sequence[str] = (),
     diagnose: Diagnose | None = None,
     default_limits: UserLimits = NO_LIMITS,
     version: str,
@@ -78,6 +81,8 @@ def build_api(
 
     Args:
         retention_seconds: seconds for which maintenance keeps requests after their end.
+        ui: whether to serve the page at `/ui/`.
+        image_origins: other origins that URLs of images lead to.
         diagnose: checks the installation of this process.
     """
     public_url = public_url.rstrip("/") if public_url else None
@@ -144,6 +149,8 @@ def build_api(
     app.state.v1_feeds = Feeds.of(app.state.v1, statuses, public_url=public_url)
     app.router.routes += v1.ROUTES
     health = Health(store, blobs, throttle, version=version)
+    if ui:
+        app.router.routes += ui_routes(root=health.root, image_origins=image_origins)
     app.router.routes += operations_routes(store, health=health, metrics=metrics, signed_files=signed_files)
     error_handlers.add_handlers(app)
     _add_middleware(app, allowed_origins, access_log)

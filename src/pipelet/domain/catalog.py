@@ -80,6 +80,10 @@ class ModelConfig:
     takes more of the device's time than `preview_map`, whose place it takes."""
     attribution: str = ""
     """Its authors and its licence."""
+    about: str = ""
+    """What a person who writes prompts for it must know, in a few sentences; forms show it."""
+    vocabulary: tuple[str, ...] = ()
+    """Everything that it can generate, if that is little; forms show it. Empty: it takes any prompt."""
 
     def __post_init__(self) -> None:
         _require(self.num_inference_steps >= 1, "num_inference_steps must be at least 1")

@@ -83,6 +83,7 @@ class Settings(BaseSettings):
         description="Origins whose web pages may call the API from a browser, with a key: `*` for any, `none`, or a "
         "list such as `https://app.example.com,http://localhost:3000`.",
     )
+    ui: bool = Field(True, description="Serve the page for browsers at `/ui/`, and lead them there from `/`.")
     ui_over_http: bool = Field(
         False,
         description="Let browsers sign in over plain HTTP from other machines, with a cookie that anyone in the "

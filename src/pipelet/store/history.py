@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelet.domain.jobs.job import DeleteResult
+from pipelet.domain.jobs.job import DeleteResult, JobState
 from pipelet.domain.jobs.listing import TEXT_WINDOW, JobFilter, JobIdPage, Place, Reader
 from pipelet.domain.ports.history import Deletion
 from pipelet.store.queries import DialectQueries, SmallStore
@@ -54,13 +54,14 @@ def _page(found: Sequence[Row], limit: int, scan_limit: int, *, is_search: bool)
     """Return the page that the rows of `list_job_ids` stand for."""
     matching = [row for row in found if row["scanned"] is None]
     ids = tuple(row["id"] for row in matching[:limit])
+    states = tuple(JobState(row["state"]) for row in matching[:limit])
     if len(matching) > limit:
         last = matching[limit - 1]
-        return JobIdPage(ids, Place(last["submitted_at"], last["id"]))
+        return JobIdPage(ids, states, Place(last["submitted_at"], last["id"]))
     scanned = next((row for row in found if row["scanned"] is not None), None)
     if scanned is None or scanned["scanned"] < scan_limit or is_search:
-        return JobIdPage(ids, None)
-    return JobIdPage(ids, Place(scanned["submitted_at"], scanned["id"]))
+        return JobIdPage(ids, states, None)
+    return JobIdPage(ids, states, Place(scanned["submitted_at"], scanned["id"]))
 
 
 def not_deleted(state: str | None) -> Deletion:

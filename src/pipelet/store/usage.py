@@ -40,8 +40,9 @@ class Usage(SmallStore[DialectQueries]):
     async def is_sampled(self, minute: int) -> bool:
         return await self._queries.one("is_minute_sampled", minute=minute) is not None
 
-    async def samples(self, first: int, end: int) -> list[MinuteSample]:
-        return [_sample_from(row) for row in await self._queries.all("list_minute_samples", first=first, end=end)]
+    async def samples(self, first: int, end: int, *, minutes: int = 1) -> list[MinuteSample]:
+        found = await self._queries.all("list_minute_samples", first=first, end=end, minutes=minutes)
+        return [_sample_from(row) for row in found]
 
     async def delete_samples(self, before: int, after: int) -> None:
         values = {"before": before, "after": after}
@@ -94,5 +95,5 @@ def _sample_from(row: Row) -> MinuteSample:
 
 
 def _ends_from(row: Row) -> MinuteEnds:
-    histograms = {name: Histogram.from_json(row[name]) for name in ("queue_wait", "total", "estimate_error")}
+    histograms = {name: Histogram(row[name]) for name in ("queue_wait", "total", "estimate_error")}
     return MinuteEnds(finished=row["finished"], failed=row["failed"], **histograms)

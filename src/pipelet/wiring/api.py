@@ -23,7 +23,7 @@ from pipelet.services.input_images.fetch import HttpClients
 from pipelet.services.queue.diagnosis import Diagnose
 from pipelet.settings import Settings
 from pipelet.settings.aws import AwsSettings
-from pipelet.wiring.blobs import proxy_for_bucket
+from pipelet.wiring.blobs import image_origins, proxy_for_bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,9 @@ def build_api(
         max_open_streams=settings.max_open_streams,
         retention_seconds=settings.retention_days * 86400,
         access_log=settings.access_log,
+        ui=settings.ui,
         ui_over_http=settings.ui_over_http,
+        image_origins=image_origins(settings),
         diagnose=diagnose,
         default_limits=settings.default_limits,
         version=__version__,

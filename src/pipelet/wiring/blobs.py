@@ -1,5 +1,7 @@
 """The store of image files."""
 
+from urllib.parse import urlsplit
+
 from pipelet.blobs.disk import DiskBlobStore
 from pipelet.domain.errors import BlobStoreError
 from pipelet.domain.ports.blobs import BlobStore
@@ -45,6 +47,18 @@ def _open_s3(settings: Settings, bucket: str, prefix: str) -> BlobStore:
         url_ttl_seconds=settings.signed_url_ttl_seconds,
         proxy=proxy_for_bucket(aws.endpoint),
     )
+
+
+def image_origins(settings: Settings) -> list[str]:
+    """Return the origins that signed URLs lead to, where that is not the address of the request."""
+    if settings.bucket is None:
+        urls = [settings.public_url] if settings.public_url else []
+    elif endpoint := settings.s3_public_url or AwsSettings().endpoint:
+        urls = [endpoint]
+    else:
+        bucket, region = settings.bucket[0], AwsSettings().bucket_region
+        urls = [f"https://s3.{region}.amazonaws.com", f"https://{bucket}.s3.{region}.amazonaws.com"]
+    return [f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, urls)]
 
 
 def proxy_for_bucket(endpoint: str) -> Proxy | None:

@@ -48,6 +48,19 @@ async def test_a_queued_request_is_cancelled_and_a_running_one_is_left(service: 
     await call(service, "DELETE", f"{LIST}/{running}", status=204)
 
 
+async def test_a_running_request_is_stopped_only_if_the_caller_says_so(service: Service) -> None:
+    """Without `in_progress` it is skipped; with it, its worker gets notice, and it ends as cancelled."""
+    running, queued = await service.submit(), await service.submit()
+    lease = await service.claim()
+
+    first = await call(service, "POST", f"{LIST}/cancel", json={"ids": [running]})
+    second = await call(service, "POST", f"{LIST}/cancel", json={"ids": [running, queued], "in_progress": True})
+
+    assert ({"done": 0, "skipped": 1}, {"done": 2, "skipped": 0}) == (first, second)
+    signals = await service.store.leases.list_signals(lease.job.worker or "", service.store.clock.now())
+    assert {lease.token: True} == {token: each.is_cancelled for token, each in signals.items()}
+
+
 async def test_a_stream_ends_when_its_request_is_deleted(service: Service) -> None:
     """The feed notices that the request is gone."""
     request_id = await service.submit()
@@ -117,6 +130,26 @@ async def test_bulk_by_filter_needs_the_number(service: Service) -> None:
     assert {"done": 2, "skipped": 1} == await call(service, "POST", f"{LIST}/retry", json={"filter": {}, "expect": 3})
     assert {"done": 5, "skipped": 0} == await call(service, "POST", f"{LIST}/delete", json={"filter": {}, "expect": 5})
     assert [] == (await get(service, LIST))["items"]
+
+
+async def test_a_count_is_what_a_bulk_action_expects(service: Service) -> None:
+    """By state, and of the caller's own requests alone; the filters of others need the same scope as a list."""
+    for prompt in ("a red apple", "an apple tree", "a lemon"):
+        await service.submit(prompt)
+    await service.succeed(await service.claim())
+    bob = await service.new_key("bob")
+    nothing = dict.fromkeys(("queued", "running", "succeeded", "failed", "cancelled"), 0)
+
+    every = await get(service, f"{LIST}/count")
+    apples = await get(service, f"{LIST}/count", q="APPLE")
+
+    assert {"count": 3, "by_state": nothing | {"queued": 2, "succeeded": 1}} == every
+    assert {"count": 2, "by_state": nothing | {"queued": 1, "succeeded": 1}} == apples
+    assert {"count": 0, "by_state": nothing} == await get(service, f"{LIST}/count", key=bob)
+    refused = await get(service, f"{LIST}/count", key=bob, status=403, user="*")
+    assert "missing_scope" == refused["error_type"]
+    body = {"filter": {"q": "APPLE"}, "expect": apples["count"]}
+    assert {"done": 2, "skipped": 0} == await call(service, "POST", f"{LIST}/delete", json=body)
 
 
 async def test_bulk_by_ids(service: Service) -> None:

@@ -15,7 +15,7 @@ from pipelet.domain.jobs.listing import JobFilter
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.access import Caller
 from pipelet.services.queue.maintenance import Maintenance
-from pipelet.services.requests import bulk
+from pipelet.services.requests import bulk, lists
 from pipelet.services.requests.actions import RequestActions
 from pipelet.services.requests.bulk import BulkActions, BulkResult, Selection
 from pipelet.wiring.catalog_parser import parse
@@ -134,7 +134,7 @@ async def test_a_flood_is_cancelled_in_one_call(
     store: Store, actions: RequestActions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An operator cancels all that a user has waiting, over several slices and pages; the others' requests stay."""
-    monkeypatch.setattr(bulk, "_PAGE", 7)
+    monkeypatch.setattr(lists, "_PAGE", 7)
     monkeypatch.setattr(bulk, "_SLICE", 5)
     await submit(store, 23, user="flood")
     [other] = await submit(store, 1)
@@ -156,7 +156,7 @@ async def test_a_flood_is_cancelled_in_one_call(
 
 async def test_too_many_are_refused(store: Store, actions: RequestActions, monkeypatch: pytest.MonkeyPatch) -> None:
     """A filter that finds more than a bulk action takes does nothing."""
-    monkeypatch.setattr(bulk, "MAX_FOUND", 3)
+    monkeypatch.setattr(lists, "MAX_FOUND", 3)
     await submit(store, 4)
 
     with pytest.raises(NotPossible, match="more than 3 requests"):

@@ -221,6 +221,29 @@ async def test_ends_are_sampled_by_the_minute(store: Store) -> None:
     assert pytest.approx(500.0, rel=0.15) == later.ends.total.percentile(0.5)
 
 
+async def test_minutes_become_steps(store: Store) -> None:
+    """A step has the largest of each gauge, and the sums of the counts and histograms of its minutes."""
+    minute = int(NOW // 600) * 10
+    gauges = Gauges(queued=3, oldest_seconds=None, running=1, workers=2)
+    await store.usage.sample(minute, {APP: gauges})
+    await store.usage.sample(minute + 9, {APP: replace(gauges, queued=2, oldest_seconds=4.0, running=5)})
+    await store.usage.sample(minute + 10, {APP: gauges})
+    for later, seconds in ((0.0, 2.0), (120.0, 8.0), (240.0, 2.0)):
+        await store.jobs.submit(make_job(submitted_at=60.0 * minute + later))
+        lease = await claimed(store, now=60.0 * minute + later)
+        await store.leases.finish(lease, success("a.png"), 60.0 * minute + later + seconds)
+        await store.usage.add_up(10)
+
+    first, second = await store.usage.samples(minute, minute + 20, minutes=10)
+
+    assert (minute, minute + 10) == (first.minute, second.minute)
+    assert Gauges(queued=3, oldest_seconds=4.0, running=5, workers=2) == first.gauges
+    assert (3, 0) == (first.ends.finished, second.ends.finished)
+    assert pytest.approx(2.0, rel=0.15) == first.ends.total.percentile(0.6)
+    assert pytest.approx(8.0, rel=0.15) == first.ends.total.percentile(0.95)
+    assert second.ends.total.percentile(0.5) is None
+
+
 async def test_the_first_sample_of_a_minute_counts(store: Store, second_store: Store) -> None:
     """Gauges and ends share a row, in either order; old samples are deleted, and those of a clock that was wrong."""
     gauges = Gauges(queued=3, oldest_seconds=2.5, running=1, workers=2)

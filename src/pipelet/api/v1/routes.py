@@ -74,6 +74,7 @@ ROUTES: tuple[Route | OpenRoute, ...] = (
     Route("POST", "/api/v1/requests/cancel", changes.cancel_requests, Scope.GENERATE, operations.CANCEL_MANY),
     Route("POST", "/api/v1/requests/delete", changes.delete_requests, Scope.GENERATE, operations.DELETE_MANY),
     Route("POST", "/api/v1/requests/retry", changes.retry_requests, Scope.GENERATE, operations.RETRY_MANY),
+    Route("GET", "/api/v1/requests/count", reads.count_requests, Scope.GENERATE, operations.COUNT),
     Route("GET", "/api/v1/requests/archive", files.download_archive, Scope.GENERATE, operations.ARCHIVE),
     Route("GET", "/api/v1/requests/{request_id}", reads.show_request, Scope.GENERATE, operations.SHOW),
     Route("PATCH", "/api/v1/requests/{request_id}", changes.change_request, Scope.GENERATE, operations.CHANGE),

@@ -3,8 +3,9 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from pipelet.domain.jobs.job import JobState
@@ -19,11 +20,23 @@ class Histogram:
     """Counts of values by buckets, each 1.26 times as wide as the one before: a percentile is exact to an eighth.
 
     Args:
-        counts: by the number of the bucket; empty buckets are left out.
+        text: what `to_json` returned, or several of them with commas between, which are added up. It is parsed once its
+            counts are needed: a chart needs one histogram of three, or none.
     """
 
-    def __init__(self, counts: Mapping[int, int] | None = None) -> None:
-        self._counts = Counter(counts or {})
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    @cached_property
+    def _counts(self) -> Counter[int]:
+        counts: Counter[int] = Counter()
+        # A chart of a week adds up 20,000 histograms with few different entries. Each entry is parsed once: that is six
+        # times as fast as to parse the whole text.
+        for entry, times in Counter(self._text.replace("{", "").replace("}", "").split(",")).items():
+            bucket, _, count = entry.partition(":")
+            if count:
+                counts[int(bucket.strip(' "'))] += int(count) * times
+        return counts
 
     def add(self, value: float) -> None:
         """Count a value; one below zero counts as zero."""
@@ -46,10 +59,6 @@ class Histogram:
 
     def to_json(self) -> str:
         return json.dumps(dict(sorted(self._counts.items())))
-
-    @classmethod
-    def from_json(cls, text: str) -> "Histogram":
-        return cls({int(bucket): count for bucket, count in json.loads(text).items()})
 
 
 class EndedRequest(NamedTuple):

@@ -57,5 +57,7 @@ class JobIdPage:
     """Some ids of a list, in order."""
 
     ids: tuple[str, ...]
+    states: tuple[JobState, ...]
+    """States of the same requests, in the same order."""
     next: Place | None
     """The place after which the list continues; None at its end. A page may be short, or empty, before the end."""

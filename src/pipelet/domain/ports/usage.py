@@ -39,8 +39,13 @@ class UsageStore(Protocol):
     async def sample(self, minute: int, gauges: Mapping[str, Gauges]) -> None:
         """Store gauges by app. If several processes sample the same minute, the first one counts."""
 
-    async def samples(self, first: int, end: int) -> list[MinuteSample]:
-        """Return the samples of the minutes from `first` to before `end`, oldest first."""
+    async def samples(self, first: int, end: int, *, minutes: int = 1) -> list[MinuteSample]:
+        """Return the samples of the minutes from `first` to before `end`, oldest first.
+
+        Args:
+            minutes: length of a step, which becomes one sample of its first minute: the largest of each gauge, sums of
+                the others. Steps begin at multiples of it.
+        """
 
     async def delete_samples(self, before: int, after: int) -> None:
         """Delete the samples of the minutes before `before`, and those after `after`, which a wrong clock made."""

@@ -20,7 +20,7 @@ DEFAULT_SECONDS = 24 * 3600.0
 MIN_STEP = 60
 _MAX_POINTS = 2_000
 _DEFAULT_POINTS = 360
-_MINUTES_PER_QUERY = 240
+_MINUTES_PER_QUERY = 1440
 """Minutes that one query reads, in a few milliseconds; other tasks run in between."""
 
 _GAUGES: dict[SeriesName, Callable[[Gauges], float | None]] = {
@@ -78,26 +78,15 @@ async def load_series(store: Store, name: SeriesName, *, since: float | None = N
     first = min(max(first, end - SAMPLE_RETENTION_MINUTES), end)
     minutes = _minutes_per_step(end - first, step)
     first -= first % minutes  # so that steps begin at the same times in every call
-    steps: dict[tuple[str, int], _Step] = {}
+    steps: dict[tuple[str, int], list[MinuteSample]] = {}
     for begin in range(first, end, _MINUTES_PER_QUERY):
-        for sample in await store.usage.samples(begin, min(begin + _MINUTES_PER_QUERY, end)):
-            steps.setdefault((sample.app, sample.minute // minutes), _Step()).add(sample)
+        for sample in await store.usage.samples(begin, min(begin + _MINUTES_PER_QUERY, end), minutes=minutes):
+            steps.setdefault((sample.app, sample.minute // minutes), []).append(sample)
         await asyncio.sleep(0)
     points: dict[str, list[Point]] = {}
     for (app, number), found in sorted(steps.items()):
         points.setdefault(app, []).extend(_points(name, found, 60.0 * number * minutes))
     return Series(name=name, step=60 * minutes, points=points)
-
-
-class _Step:
-    def __init__(self) -> None:
-        self.gauges: list[Gauges] = []
-        self.ends = MinuteEnds()
-
-    def add(self, sample: MinuteSample) -> None:
-        if sample.gauges is not None:
-            self.gauges.append(sample.gauges)
-        self.ends.merge(sample.ends)
 
 
 def _minutes_per_step(minutes: int, step: int | None) -> int:
@@ -110,14 +99,18 @@ def _minutes_per_step(minutes: int, step: int | None) -> int:
     return step // MIN_STEP
 
 
-def _points(name: SeriesName, step: _Step, at: float) -> Iterator[Point]:
+def _points(name: SeriesName, samples: list[MinuteSample], at: float) -> Iterator[Point]:
+    """The point of one step, if there is one, from the samples of all queries that it spans."""
     if name in _GAUGES:
-        values = [value for gauges in step.gauges if (value := _GAUGES[name](gauges)) is not None]
+        gauges = [sample.gauges for sample in samples if sample.gauges is not None]
+        values = [value for each in gauges if (value := _GAUGES[name](each)) is not None]
         if values:
             yield Point(at=at, value=max(values))
     elif name in _COUNTS:
-        yield Point(at=at, value=_COUNTS[name](step.ends))
+        yield Point(at=at, value=sum(_COUNTS[name](sample.ends) for sample in samples))
     else:
-        histogram = _HISTOGRAMS[name](step.ends)
+        histogram = Histogram()
+        for sample in samples:
+            histogram.merge(_HISTOGRAMS[name](sample.ends))
         if (p50 := histogram.percentile(0.5)) is not None:
             yield Point(at=at, p50=p50, p95=histogram.percentile(0.95))

@@ -75,6 +75,14 @@ class RequestActions:
             log.info("request.cancelled", request_id=job.id, user=job.user, by=caller.key.id)
         return is_cancelled
 
+    async def stop_job(self, caller: Caller, job: Job) -> bool:
+        """Notify the worker of a job that it has to stop. Returns False if it has ended."""
+        result = await self.store.jobs.cancel(job.id, self.store.clock.now(), running=True)
+        is_stopping = result in (CancelResult.CANCELLED, CancelResult.STOPPING)
+        if is_stopping:
+            log.info("request.cancelled", request_id=job.id, user=job.user, by=caller.key.id)
+        return is_stopping
+
     async def retry_job(self, caller: Caller, job: Job) -> str:
         """Queue a copy of a failed or cancelled request, for the same user. Returns its id.
 

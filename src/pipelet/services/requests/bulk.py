@@ -8,18 +8,15 @@ from pipelet.domain.accounts.audit import Action
 from pipelet.domain.accounts.scopes import Scope
 from pipelet.domain.errors import CountDiffers, InputImagesExpired, NotFound, NotPossible, QuotaExceeded
 from pipelet.domain.jobs.job import DeleteResult, Job, JobState
-from pipelet.domain.jobs.listing import JobFilter, Place
+from pipelet.domain.jobs.listing import JobFilter
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts import audit
 from pipelet.services.accounts.access import Caller
 from pipelet.services.requests.actions import RequestActions
-from pipelet.services.requests.lists import reader_of, scope_filter
+from pipelet.services.requests.lists import find_all, reader_of, scope_filter
 
-MAX_FOUND = 250_000
-"""Maximum requests of one bulk action."""
 _SLICE = 50
 """Requests that are changed at the same time; those of others get their turn in between."""
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +40,17 @@ class BulkActions:
         self._store = store
         self._actions = actions
 
-    async def cancel(self, caller: Caller, selection: Selection) -> BulkResult:
-        """Cancel those that are queued. Raises as `delete`."""
+    async def cancel(self, caller: Caller, selection: Selection, *, running: bool = False) -> BulkResult:
+        """Cancel those that are queued. Raises as `delete`.
+
+        Args:
+            running: also stop those that run; each may still succeed before it stops.
+        """
 
         async def cancel(job: Job) -> bool:
-            return job.state is JobState.QUEUED and await self._actions.cancel_job(caller, job)
+            if job.state is JobState.QUEUED and await self._actions.cancel_job(caller, job):
+                return True
+            return running and await self._actions.stop_job(caller, job)
 
         return await self._each(caller, selection, cancel, Action.CANCEL_REQUESTS)
 
@@ -101,18 +104,10 @@ class BulkActions:
 
     async def _find(self, caller: Caller, wanted: JobFilter) -> list[str]:
         """The ids of all that the filter finds, oldest first: retried ones keep their order."""
-        scoped, reader, now = scope_filter(caller, wanted, Scope.OPERATE), reader_of(caller), self._store.clock.now()
-        ids: list[str] = []
-        after: Place | None = None
-        while True:
-            page = await self._store.history.find_ids(scoped, reader, after=after, limit=_PAGE, now=now)
+        scoped, ids = scope_filter(caller, wanted, Scope.OPERATE), list[str]()
+        async for page in find_all(self._store, scoped, reader_of(caller)):
             ids += page.ids
-            after = page.next
-            if len(ids) > MAX_FOUND:
-                raise NotPossible(f"The filter finds more than {MAX_FOUND:,} requests. Narrow it, such as by `until`.")
-            if after is None:
-                return ids[::-1]
-            await asyncio.sleep(0)
+        return ids[::-1]
 
 
 def _described(wanted: JobFilter) -> str:

@@ -4,20 +4,25 @@ A key with the scope `observe` finds the requests of all users, and `content` al
 whose input is not to be stored shows no content to anyone but its user.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipelet.domain.accounts.scopes import Scope
-from pipelet.domain.errors import NotFound
+from pipelet.domain.errors import NotFound, NotPossible
 from pipelet.domain.ids import is_request_id
-from pipelet.domain.jobs.job import Job, LogEntry
-from pipelet.domain.jobs.listing import JobFilter, Place, Reader
+from pipelet.domain.jobs.job import Job, JobState, LogEntry
+from pipelet.domain.jobs.listing import JobFilter, JobIdPage, Place, Reader
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.access import Caller
 from pipelet.services.requests.status import NO_SUCH_REQUEST, JobStatus, StatusReader
 
 ALL_USERS = "*"
 """The `user` of a filter that finds the requests of all users."""
+MAX_FOUND = 250_000
+"""Maximum requests that a filter may find where all of them are needed, as for a bulk action."""
+_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,18 @@ class RequestLists:
         scoped, reader, now = scope_filter(caller, wanted, Scope.OBSERVE), reader_of(caller), self._store.clock.now()
         found = await self._store.history.find_ids(scoped, reader, after=after, limit=limit, now=now)
         return await self.load(caller, found.ids), found.next
+
+    async def count(self, caller: Caller, wanted: JobFilter) -> Counter[JobState]:
+        """How many requests in each state the filter finds.
+
+        Raises:
+            MissingScope: it finds requests of other users.
+            NotPossible: it finds more than `MAX_FOUND`.
+        """
+        scoped, counts = scope_filter(caller, wanted, Scope.OBSERVE), Counter[JobState]()
+        async for page in find_all(self._store, scoped, reader_of(caller)):
+            counts.update(page.states)
+        return counts
 
     async def load(self, caller: Caller, ids: Sequence[str]) -> list[RequestView]:
         """The requests of these ids in their order, without those that do not exist any more."""
@@ -123,6 +140,26 @@ def scope_filter(caller: Caller, wanted: JobFilter, scope: Scope) -> JobFilter:
 
 def reader_of(caller: Caller) -> Reader:
     return Reader(user=caller.user, sees_content=caller.has(Scope.CONTENT))
+
+
+async def find_all(store: Store, scoped: JobFilter, reader: Reader) -> AsyncIterator[JobIdPage]:
+    """Yield all pages of a list, newest first. Other tasks run in between.
+
+    Raises:
+        NotPossible: there are more than `MAX_FOUND` requests.
+    """
+    now, found = store.clock.now(), 0
+    after: Place | None = None
+    while True:
+        page = await store.history.find_ids(scoped, reader, after=after, limit=_PAGE, now=now)
+        found += len(page.ids)
+        if found > MAX_FOUND:
+            raise NotPossible(f"The filter finds more than {MAX_FOUND:,} requests. Narrow it, such as by `until`.")
+        yield page
+        if page.next is None:
+            return
+        after = page.next
+        await asyncio.sleep(0)
 
 
 async def get_job_to_change(store: Store, caller: Caller, request_id: str) -> Job:

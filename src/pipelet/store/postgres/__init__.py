@@ -28,6 +28,7 @@ from pipelet.store.accounts.limits import Limits
 from pipelet.store.accounts.sessions import Sessions
 from pipelet.store.changes import Changes
 from pipelet.store.files import Files
+from pipelet.store.images.previews import Previews
 from pipelet.store.postgres import migrate
 from pipelet.store.postgres.connection import checks
 from pipelet.store.postgres.connection.clock import DatabaseClock
@@ -42,7 +43,6 @@ from pipelet.store.postgres.queue import PostgresQueue
 from pipelet.store.postgres.uploads import PostgresUploads
 from pipelet.store.postgres.usage import PostgresUsage
 from pipelet.store.postgres.workers import PostgresWorkers
-from pipelet.store.previews import Previews
 from pipelet.store.reports import Reports
 
 _OLDEST_SERVER = 15

@@ -1,9 +1,9 @@
 """The uploads of the shared store."""
 
 from pipelet.domain.uploads import Upload
+from pipelet.store.images.uploads import Uploads, refusal_by, upload_columns
 from pipelet.store.postgres.connection.pool import Connection
 from pipelet.store.postgres.connection.queries import PostgresQueries, fetch
-from pipelet.store.uploads import Uploads, refusal_by, upload_columns
 
 
 class PostgresUploads(Uploads[PostgresQueries]):

@@ -29,7 +29,7 @@ from pipelet.store.accounts.limits import Limits
 from pipelet.store.accounts.sessions import Sessions
 from pipelet.store.changes import Changes
 from pipelet.store.files import Files
-from pipelet.store.previews import Previews
+from pipelet.store.images.previews import Previews
 from pipelet.store.reports import Reports
 from pipelet.store.sqlite import migrate
 from pipelet.store.sqlite.connection.connect import connect, require_space, truncate_log

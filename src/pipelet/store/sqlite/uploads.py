@@ -4,8 +4,8 @@ import sqlite3
 
 from pipelet.domain.errors import QuotaExceeded
 from pipelet.domain.uploads import Upload
+from pipelet.store.images.uploads import Uploads, refusal_by, upload_columns
 from pipelet.store.sqlite.connection.queries import SQL, SqliteQueries, fetch_one
-from pipelet.store.uploads import Uploads, refusal_by, upload_columns
 
 
 class SqliteUploads(Uploads[SqliteQueries]):

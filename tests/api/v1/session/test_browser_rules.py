@@ -35,7 +35,7 @@ async def test_the_cookie_opens_nothing_else(
             )
             tried.add(path)
             assert "set-cookie" not in response.headers
-            if not path.startswith(("/files/", "/docs", "/static", "/redoc", "/openapi")):
+            if not path.startswith(("/files/", "/docs", "/static", "/redoc", "/openapi", "/ui")):
                 assert 401 == response.status_code or path.startswith("/fal/proxy"), (method, path)
 
     assert {f"/fal/queue/{APP}", f"/fal/run/{APP}", "/metrics"} <= tried

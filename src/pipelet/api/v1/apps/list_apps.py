@@ -31,6 +31,7 @@ async def list_apps(request: Request, caller: Caller) -> Response:
     items = []
     for name, model in schemas.models.items():
         app, found = services.catalog.apps[name], counts.get(name, _EMPTY)
+        served_model = services.catalog.model_of(app)
         prediction = await _predict_defaults(services, request, caller, app)
         items.append(
             {
@@ -38,6 +39,8 @@ async def list_apps(request: Request, caller: Caller) -> Response:
                 "title": app.title or name,
                 "task": app.task,
                 "model": app.model,
+                "about": served_model.about,
+                "vocabulary": served_model.vocabulary,
                 "input_schema": _form_schema(model, caller),
                 "example": _example(model),
                 "limits": _limits(app, caller),

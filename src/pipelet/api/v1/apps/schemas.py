@@ -14,6 +14,8 @@ class AppItem(Output):
     title: str
     task: str
     model: str
+    about: str = Field(description="What a person who writes prompts must know of the model; may be empty.")
+    vocabulary: list[str] = Field(description="All that the model can generate, if that is little; else empty.")
     input_schema: dict[str, Any] = Field(
         description="JSON Schema. Each property has `order`, and `advanced`: true for what a form may hide at first."
     )

@@ -1,6 +1,7 @@
 """Change requests: keep, delete, and the actions on many."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -8,7 +9,7 @@ from fastapi.responses import Response
 from pipelet.api.errors import error_detail, json_response, problem_response, validation_problem
 from pipelet.api.v1.dependencies import get_services
 from pipelet.api.v1.reading import read_body
-from pipelet.api.v1.requests.schemas import BulkBody, ChangeBody
+from pipelet.api.v1.requests.schemas import BulkBody, CancelBody, ChangeBody
 from pipelet.domain.errors import CountDiffers
 from pipelet.services.accounts.access import Caller
 from pipelet.services.requests.bulk import BulkActions, BulkResult, Selection
@@ -28,19 +29,20 @@ async def delete_request(request: Request, caller: Caller) -> Response:
 
 
 async def cancel_requests(request: Request, caller: Caller) -> Response:
-    return await _act(request, caller, BulkActions.cancel)
+    body = await read_body(request, caller, CancelBody)
+    return await _act(request, caller, partial(BulkActions.cancel, running=body.in_progress), body)
 
 
 async def delete_requests(request: Request, caller: Caller) -> Response:
-    return await _act(request, caller, BulkActions.delete)
+    return await _act(request, caller, BulkActions.delete, await read_body(request, caller, BulkBody))
 
 
 async def retry_requests(request: Request, caller: Caller) -> Response:
-    return await _act(request, caller, BulkActions.retry)
+    return await _act(request, caller, BulkActions.retry, await read_body(request, caller, BulkBody))
 
 
-async def _act(request: Request, caller: Caller, act: _BulkAction) -> Response:
-    services, selection = get_services(request), _selection(await read_body(request, caller, BulkBody))
+async def _act(request: Request, caller: Caller, act: _BulkAction, body: BulkBody) -> Response:
+    services, selection = get_services(request), _selection(body)
     try:
         result = await act(services.bulk_actions, caller, selection)
     except CountDiffers as error:

@@ -6,10 +6,13 @@ from pipelet.api.v1.requests.schemas import (
     ArchiveQuery,
     BulkBody,
     BulkDone,
+    CancelBody,
     ChangeBody,
     Changed,
+    Criteria,
     ListQuery,
     Prediction,
+    RequestCount,
     RequestDetail,
     RequestPage,
     SubmitBody,
@@ -17,6 +20,13 @@ from pipelet.api.v1.requests.schemas import (
 
 LIST = operation(
     "List requests", "Your own, newest first; with `observe`, also others'.", answer=RequestPage, query=ListQuery
+)
+COUNT = operation(
+    "Count requests",
+    "How many a filter finds, in all and by state, before a bulk action on them.",
+    answer=RequestCount,
+    query=Criteria,
+    errors=[409],
 )
 SHOW = operation("Show a request", "All of it. Each read signs its URLs again.", answer=RequestDetail, errors=[404])
 SUBMIT = operation(
@@ -42,7 +52,13 @@ DELETE = operation(
     status=204,
     errors=[404, 409],
 )
-CANCEL_MANY = operation("Cancel requests", "Those that are queued.", answer=BulkDone, body=BulkBody, errors=[409])
+CANCEL_MANY = operation(
+    "Cancel requests",
+    "Those that are queued, and with `in_progress` those that run.",
+    answer=BulkDone,
+    body=CancelBody,
+    errors=[409],
+)
 DELETE_MANY = operation(
     "Delete requests",
     "Those that do not run; queued ones are cancelled first.",

@@ -3,11 +3,13 @@
 from fastapi import Request
 from fastapi.responses import Response
 
+from pipelet.api.errors import json_response
 from pipelet.api.v1.dependencies import get_services
 from pipelet.api.v1.lists import decode_cursor, encode_cursor, list_response
 from pipelet.api.v1.reading import read_query
-from pipelet.api.v1.requests.schemas import ListQuery
+from pipelet.api.v1.requests.schemas import Criteria, ListQuery
 from pipelet.api.v1.requests.views import base_url_of, detail_response, note_reads, request_item
+from pipelet.domain.jobs.job import JobState
 from pipelet.domain.jobs.listing import Place
 from pipelet.services.accounts.access import Caller
 
@@ -23,6 +25,11 @@ async def list_requests(request: Request, caller: Caller) -> Response:
     base_url = base_url_of(request)
     items = [request_item(services, caller, view, base_url=base_url) for view in views]
     return list_response(items, None if following is None else encode_cursor(_LIST, *following))
+
+
+async def count_requests(request: Request, caller: Caller) -> Response:
+    counts = await get_services(request).request_lists.count(caller, read_query(request, Criteria).to_filter())
+    return json_response(200, {"count": counts.total(), "by_state": {state.value: counts[state] for state in JobState}})
 
 
 async def show_request(request: Request, caller: Caller) -> Response:

@@ -88,6 +88,10 @@ class BulkBody(Input):
     expect: int | None = Field(None, ge=0, le=10**9, description="Number of requests that the filter finds.")
 
 
+class CancelBody(BulkBody):
+    in_progress: bool = Field(False, description="Also stop those that run; each may still succeed before it stops.")
+
+
 class BulkDone(Output):
     done: int
     skipped: int = Field(description="Requests that the action does not fit, such as running ones.")
@@ -133,6 +137,19 @@ class RequestItem(Output):
 class RequestPage(Output):
     items: list[RequestItem]
     next: str | None
+
+
+class CountByState(Output):
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class RequestCount(Output):
+    count: int = Field(description="What a bulk action takes as `expect`.")
+    by_state: CountByState
 
 
 class Image(Output):

@@ -2,7 +2,7 @@
 -- matches few jobs is answered in steps: `scan_limit` bounds each.
 -- Differs from SQLite's because parameters and JSON have types, and because of the index: see its migration.
 WITH scanned AS MATERIALIZED (
-  SELECT id, submitted_at,
+  SELECT id, submitted_at, state,
     (:key_id::text IS NULL OR key_id = :key_id) AND (:worker::text IS NULL OR worker = :worker) AND (:app::text IS NULL OR app = :app)
     AND (:state::text IS NULL OR state = :state) AND (:error_type::text IS NULL OR failure_kind = :error_type)
     AND (:priority::integer IS NULL OR priority = :priority)
@@ -18,12 +18,12 @@ WITH scanned AS MATERIALIZED (
   LIMIT :scan_limit
 )
 SELECT * FROM (
-  SELECT id, submitted_at, NULL::bigint AS scanned FROM scanned
+  SELECT id, submitted_at, state, NULL::bigint AS scanned FROM scanned
   WHERE is_match AND submitted_at <= :after_at AND (submitted_at < :after_at OR id < :after_id)
   ORDER BY submitted_at DESC, id DESC
   LIMIT :limit
 ) AS matching
 UNION ALL
 SELECT * FROM (
-  SELECT id, submitted_at, (SELECT COUNT(*) FROM scanned) AS scanned FROM scanned ORDER BY submitted_at, id LIMIT 1
+  SELECT id, submitted_at, state, (SELECT COUNT(*) FROM scanned) AS scanned FROM scanned ORDER BY submitted_at, id LIMIT 1
 ) AS seen

@@ -1,6 +1,6 @@
 -- As `list_job_ids`, for the jobs of one user.
 WITH scanned AS MATERIALIZED (
-  SELECT id, submitted_at,
+  SELECT id, submitted_at, state,
     (:key_id IS NULL OR key_id = :key_id) AND (:worker IS NULL OR worker = :worker) AND (:app IS NULL OR app = :app)
     AND (:state IS NULL OR state = :state) AND (:error_type IS NULL OR failure_kind = :error_type)
     AND (:priority IS NULL OR priority = :priority)
@@ -16,12 +16,12 @@ WITH scanned AS MATERIALIZED (
   LIMIT :scan_limit
 )
 SELECT * FROM (
-  SELECT id, submitted_at, NULL AS scanned FROM scanned
+  SELECT id, submitted_at, state, NULL AS scanned FROM scanned
   WHERE is_match AND submitted_at <= :after_at AND (submitted_at < :after_at OR id < :after_id)
   ORDER BY submitted_at DESC, id DESC
   LIMIT :limit
 )
 UNION ALL
 SELECT * FROM (
-  SELECT id, submitted_at, (SELECT COUNT(*) FROM scanned) AS scanned FROM scanned ORDER BY submitted_at, id LIMIT 1
+  SELECT id, submitted_at, state, (SELECT COUNT(*) FROM scanned) AS scanned FROM scanned ORDER BY submitted_at, id LIMIT 1
 )

@@ -1,0 +1,72 @@
+"""The files of the page, read once. Their path has a hash of all of them, so browsers may keep them."""
+
+import gzip
+import hashlib
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+WEB = Path(__file__).parents[2] / "web"
+_CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+"""Files of other types, such as declarations of types, are not for browsers."""
+_HASH_CHARS = 16
+_MAIN = "js/main.js"
+_IMPORT = re.compile(rb'^(?:import|export)\b(?:[^;"]*?\bfrom)?\s*"(\.{1,2}/[^"]+)"', re.MULTILINE)
+"""An import that a module cannot run without. Those of `import()` are loaded when a person opens their page."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    body: bytes
+    content_type: str
+
+    @cached_property
+    def compressed(self) -> bytes:
+        """The body for clients that accept gzip."""
+        return gzip.compress(self.body, mtime=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    files: Mapping[str, Asset]
+    """By path, relative to the folder."""
+    hash: str
+    """Changes with every byte of every file."""
+    page: bytes
+    """The HTML document, with the path of the files in it."""
+
+    @classmethod
+    def read(cls, folder: Path = WEB) -> Self:
+        files = {
+            path.relative_to(folder).as_posix(): Asset(path.read_bytes(), _CONTENT_TYPES[path.suffix])
+            for path in sorted(folder.rglob("*"))
+            if path.suffix in _CONTENT_TYPES
+        }
+        page = (folder / "index.html").read_bytes()
+        digest = hashlib.sha256(page)
+        for name, asset in files.items():
+            digest.update(f"\0{name}\0{len(asset.body)}\0".encode())
+            digest.update(asset.body)
+        found = digest.hexdigest()[:_HASH_CHARS]
+        assets = cls(files, found, b"")
+        links = (f'<link rel="modulepreload" href="{{assets}}/{name}">' for name in assets.imported_by(_MAIN))
+        page = page.replace(b"{preloads}", "\n    ".join(links).encode())
+        return replace(assets, page=page.replace(b"{assets}", f"static/{found}".encode()))
+
+    def imported_by(self, name: str) -> list[str]:
+        """A module and all that it needs. A browser that loads them at once need not read one to learn of the next."""
+        found = [name]
+        for each in found:
+            for path in _IMPORT.findall(self.files[each].body):
+                imported = posixpath.normpath(posixpath.join(posixpath.dirname(each), path.decode()))
+                if imported not in found:
+                    found.append(imported)
+        return found

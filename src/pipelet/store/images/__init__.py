@@ -1,0 +1,1 @@
+"""Images that are no results: uploads, and previews."""

@@ -1,1 +1,0 @@
-SELECT * FROM minute_sample WHERE minute >= :first AND minute < :end ORDER BY minute, app

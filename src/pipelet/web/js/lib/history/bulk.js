@@ -1,0 +1,91 @@
+// @ts-check
+/** What an action on several requests says before and after it is done. */
+
+import { number, plural } from "../format.js";
+
+/**
+ * @typedef {"cancel" | "delete" | "retry"} Verb
+ * @typedef {Record<string, number>} Counts  how many requests are in each state
+ */
+
+/** @type {Record<Verb, {word: string, done: string, states: string[], effect: string}>} */
+const VERBS = {
+  cancel: {
+    word: "Cancel",
+    done: "cancelled",
+    states: ["queued", "running"],
+    effect: "",
+  },
+  delete: {
+    word: "Delete",
+    done: "deleted",
+    states: ["queued", "succeeded", "failed", "cancelled"],
+    effect: "Their images are deleted, too, and links to them stop working. This cannot be undone.",
+  },
+  retry: {
+    word: "Retry",
+    done: "queued again",
+    states: ["failed", "cancelled"],
+    effect: "Each is queued once more as a new request with the same seed, and counts against your limits.",
+  },
+};
+
+/** What the states of requests that an action leaves alone are called. @type {Record<string, string>} */
+const LEFT = { queued: "waiting", running: "running", succeeded: "done", failed: "failed", cancelled: "cancelled" };
+
+/** How many requests are in each state. @param {{state: string}[]} items @returns {Counts} */
+export function countStates(items) {
+  /** @type {Counts} */
+  const counts = {};
+  for (const { state } of items) counts[state] = (counts[state] ?? 0) + 1;
+  return counts;
+}
+
+/** @param {Counts} counts @param {string[]} [states] */
+export const sum = (counts, states = Object.keys(LEFT)) => states.reduce((total, state) => total + (counts[state] ?? 0), 0);
+
+/** How many requests an action fits. @param {Verb} verb @param {Counts} counts */
+export const fitting = (verb, counts) => sum(counts, VERBS[verb].states);
+
+/** "Delete". @param {Verb} verb */
+export const word = (verb) => VERBS[verb].word;
+
+/**
+ * What to ask before: title, lines of text, and the words of the button.
+ *
+ * @param {Verb} verb @param {Counts} counts @param {{kept?: number}} [more]  `kept`: how many of them are to be kept
+ */
+export function question(verb, counts, { kept = 0 } = {}) {
+  const { word, states, effect } = VERBS[verb];
+  const count = fitting(verb, counts);
+  const lines = verb === "cancel" ? cancelLines(counts) : [count === 1 ? singular(effect) : effect];
+  if (verb === "delete" && counts.queued) lines.push(`${plural(counts.queued, "request")} in the queue ${counts.queued === 1 ? "is" : "are"} cancelled first.`);
+  if (verb === "delete" && kept) lines.push(`${plural(kept, "request")} that you keep ${kept === 1 ? "is" : "are"} among them.`);
+  const left = Object.keys(LEFT).filter((state) => !states.includes(state) && counts[state]);
+  if (left.length) {
+    const words = left.map((state) => `${number(counts[state])} ${LEFT[state]}`).join(", ");
+    lines.push(`${words}: ${sum(counts, left) === 1 ? "stays as it is" : "stay as they are"}.`);
+  }
+  return { title: `${word} ${plural(count, "request")}?`, lines, confirm: `${word} ${number(count)}`, isDangerous: verb !== "retry" };
+}
+
+/** @param {string} effect */
+const singular = (effect) => effect.replace("Their images", "Its images").replace("Each is", "It is");
+
+/** What waits costs nothing; what runs has cost something. @param {Counts} counts */
+function cancelLines({ queued = 0, running = 0 }) {
+  const lines = [];
+  if (queued) lines.push(`${number(queued)} in the queue ${queued === 1 ? "leaves it and costs" : "leave it and cost"} nothing.`);
+  if (running) lines.push(`${number(running)} running ${running === 1 ? "is" : "are"} stopped: images that are finished by then stay, and count as usage.`);
+  return lines;
+}
+
+/** Why nothing was done. @param {number} expected @param {number} found */
+export const changed = (expected, found) =>
+  `Nothing was done, because the list has changed: ${number(expected)} matched before, ${number(found)} ${found === 1 ? "matches" : "match"} now.`;
+
+/** "36 requests deleted. 1 was left as it is." @param {Verb} verb @param {{done: number, skipped: number}} result */
+export function outcome(verb, { done, skipped }) {
+  const left = skipped ? ` ${number(skipped)} ${skipped === 1 ? "was left as it is" : "were left as they are"}.` : "";
+  return `${plural(done, "request")} ${VERBS[verb].done}.${left}`;
+}

@@ -1,0 +1,122 @@
+// @ts-check
+/**
+ * The newest requests of the user, as the stream tells them. Pages use the one of context.js:
+ *
+ *     requests.get(id); requests.newest();           // items as in GET /api/v1/requests
+ *     requests.subscribe(() => …);                   // after each change, at most once a frame
+ *     requests.put(item);                            // what a page has read or submitted itself
+ *
+ * In components: `useRequests()` and `useRequest(id)` of components/live.js.
+ */
+
+/** @typedef {Record<string, any> & {id: string, state: string, submitted_at: string}} RequestItem */
+
+/** Requests that are kept in memory; older ones that have ended go first. */
+const MOST = 200;
+/** Ids of deleted requests that are remembered, for pages that show one of them. */
+const MOST_DELETED = 100;
+const ENDED = new Set(["succeeded", "failed", "cancelled"]);
+
+/** @param {{state: string}} item */
+export const hasEnded = (item) => ENDED.has(item.state);
+
+/** @param {{schedule?: (run: () => void) => void}} [options] */
+export function createRequests({ schedule = (run) => void requestAnimationFrame(run) } = {}) {
+  /** @type {Map<string, RequestItem>} */
+  const items = new Map();
+  /** @type {Map<string, {index: number, step: number, image: string}[]>} */
+  const previews = new Map();
+  /** @type {Set<string>} */
+  const deleted = new Set();
+  /** @type {Map<string, any>} */
+  const apps = new Map();
+  /** @type {Set<() => void>} */
+  const listeners = new Set();
+  let listChanges = 0;
+  let isScheduled = false;
+  /** @type {RequestItem[] | null} */
+  let sorted = null;
+
+  function changed() {
+    sorted = null;
+    if (isScheduled) return;
+    isScheduled = true;
+    schedule(() => {
+      isScheduled = false;
+      for (const listener of [...listeners]) listener();
+    });
+  }
+
+  function trim() {
+    for (const item of [...newest()].reverse()) {
+      if (items.size <= MOST) return;
+      if (hasEnded(item)) items.delete(item.id);
+    }
+  }
+
+  function newest() {
+    sorted ??= [...items.values()].sort((a, b) => (a.submitted_at < b.submitted_at ? 1 : -1));
+    return sorted;
+  }
+
+  /** @param {RequestItem} item */
+  function put(item) {
+    items.set(item.id, { ...items.get(item.id), ...item });
+    deleted.delete(item.id);
+    if (hasEnded(item)) previews.delete(item.id);
+    sorted = null;
+    if (items.size > MOST + 50) trim();
+    changed();
+  }
+
+  return {
+    newest,
+    put,
+    /** @param {string} id */
+    get: (id) => items.get(id),
+    /** @param {string} id */
+    isDeleted: (id) => deleted.has(id),
+    /** The newest preview of each image of a request, by index. @param {string} id */
+    previews: (id) => previews.get(id) ?? [],
+    /** What the stream last told of an app: `paused_at` and `workers`. @param {string} name */
+    app: (name) => apps.get(name),
+    /** Counts events after which a list has to be read again. */
+    listChanges: () => listChanges,
+    /** @param {string} id */
+    remove(id) {
+      items.delete(id);
+      previews.delete(id);
+      deleted.add(id);
+      if (deleted.size > MOST_DELETED) deleted.delete([...deleted][0]);
+      changed();
+    },
+    clear() {
+      for (const each of [items, previews, deleted, apps]) each.clear();
+      changed();
+    },
+    /** Take an event of the stream. @param {string} name @param {any} data */
+    take(name, data) {
+      if (name === "request") put(data);
+      else if (name === "deleted") this.remove(data.id);
+      else if (name === "preview") {
+        const found = [...(previews.get(data.id) ?? [])];
+        found[data.index] = data;
+        if (!ENDED.has(items.get(data.id)?.state ?? "")) previews.set(data.id, found);
+        changed();
+      } else if (name === "app") {
+        apps.set(data.app, data);
+        changed();
+      } else if (name === "list") {
+        listChanges += 1;
+        changed();
+      }
+    },
+    /** @param {() => void} listener */
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+}
+
+/** @typedef {ReturnType<typeof createRequests>} Requests */

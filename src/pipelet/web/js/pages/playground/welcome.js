@@ -1,0 +1,17 @@
+// @ts-check
+/** What a new user sees in place of requests. */
+
+import { draft } from "../../context.js";
+import { html } from "../../../vendor/preact.js";
+
+/** @param {{app: any}} props */
+export function Welcome({ app }) {
+  const use = () => draft.change({ prompt: app.example.prompt });
+  return html`
+    <div class="state welcome">
+      <h2>Your images appear here</h2>
+      <p class="muted">Describe one and press Generate. You can leave this page at any time: requests are kept, and wait for you in the history.</p>
+      ${app.example.prompt && html`<button onClick=${use}>Try “${app.example.prompt}”</button>`}
+    </div>
+  `;
+}

@@ -1,0 +1,95 @@
+"""The page as a browser gets it."""
+
+import gzip
+import re
+import subprocess
+
+import httpx2
+import pytest
+
+from pipelet.api.ui.assets import WEB, Assets
+from tests.api.service import Service
+
+HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+def policy_of(response: httpx2.Response) -> dict[str, list[str]]:
+    """The stricter of the policies: the first."""
+    rules = response.headers.get_list("content-security-policy")[0].split("; ")
+    return {name: values for name, *values in (rule.split() for rule in rules)}
+
+
+async def test_root_leads_browsers_to_the_page(service: Service) -> None:
+    """Programs get JSON, as they always did; behind a proxy with a prefix the relative redirect still leads there."""
+    response = await service.client.get("/", headers=HTML)
+    assert (307, "ui/", "Accept") == (response.status_code, response.headers["location"], response.headers["vary"])
+    for accept in ("*/*", "application/json"):
+        response = await service.client.get("/", headers={"Accept": accept})
+        assert (200, "pipelet") == (response.status_code, response.json()["service"])
+    response = await service.client.get("/ui", headers=HTML)
+    assert (307, "ui/") == (response.status_code, response.headers["location"])
+
+
+async def test_page_may_load_nothing_from_elsewhere(service: Service) -> None:
+    """The page needs no key; scripts and styles are its own files, and scripts make no script of a text."""
+    response = await httpx2.AsyncClient(transport=httpx2.ASGITransport(service.app), base_url="http://test").get("/ui/")
+    assert (200, "no-store") == (response.status_code, response.headers["cache-control"])
+    policy = policy_of(response)
+    assert ["'none'"] == policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"]
+    assert ["'self'"] == policy["script-src"] == policy["style-src"] == policy["connect-src"]
+    assert ["'self'", "blob:", "data:"] == policy["img-src"]
+    assert ["'script'"] == policy["require-trusted-types-for"]
+    assert not re.search(r"<style|style=|<script(?! type=\"module\" src=)|\son\w+=|https?://", response.text)
+
+
+async def test_images_of_a_bucket_are_allowed(service: Service) -> None:
+    """The origin of signed URLs joins those of images, and no others."""
+    app = service.another_api(image_origins=["https://s3.example.com"])
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+        policy = policy_of(await client.get("/ui/"))
+    assert ["'self'", "blob:", "data:", "https://s3.example.com"] == policy["img-src"]
+    assert ["'self'"] == policy["connect-src"] == policy["script-src"]
+
+
+async def test_files_may_be_kept_for_ever(service: Service) -> None:
+    """Every file that the page names exists, under a path that changes with its content."""
+    page = (await service.client.get("/ui/")).text
+    for link in re.findall(r'(?:href|src)="([^"]+)"', page):
+        response = await service.client.get(f"/ui/{link}")
+        assert 200 == response.status_code, link
+        assert "immutable" in response.headers["cache-control"]
+        assert response.headers["content-type"].split(";")[0] in {"text/css", "text/javascript", "image/svg+xml"}
+        other = re.sub(r"static/\w+", "static/0123456789abcdef", link)
+        assert 404 == (await service.client.get(f"/ui/{other}")).status_code
+
+
+async def test_files_are_compressed_for_browsers_that_say_so(service: Service) -> None:
+    name = f"/ui/static/{Assets.read().hash}/js/main.js"
+    async with service.client.stream("GET", name, headers={"Accept-Encoding": "gzip, br"}) as response:
+        sent = b"".join([part async for part in response.aiter_raw()])
+    assert ("gzip", "Accept-Encoding") == (response.headers["content-encoding"], response.headers["vary"])
+    assert (WEB / "js" / "main.js").read_bytes() == gzip.decompress(sent)
+    response = await service.client.get(name, headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["index.html", "js/lib/api.d.ts", "vendor/VENDOR.toml", "../api/app.py", "js"])
+async def test_other_files_are_not_served(service: Service, path: str) -> None:
+    """What is not for browsers is not there."""
+    assert 404 == (await service.client.get(f"/ui/static/{Assets.read().hash}/{path}")).status_code
+
+
+async def test_page_can_be_left_out(service: Service) -> None:
+    """`PIPELET_UI=false`: no page, and `/` has JSON for everybody."""
+    app = service.another_api(ui=False)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+        assert "pipelet" == (await client.get("/", headers=HTML)).json()["service"]
+        assert 404 == (await client.get("/ui/", headers=HTML)).status_code
+
+
+def test_every_file_goes_into_the_wheel() -> None:
+    """The wheel has what `src/pipelet` has, but for files that git ignores: none of the page's is."""
+    files = [str(path) for path in WEB.rglob("*") if path.is_file()]
+    assert any(name.endswith("vendor/preact.js") for name in files)
+    ignored = subprocess.run(["git", "check-ignore", *files], cwd=WEB, capture_output=True, text=True, check=False)
+    assert ("", 1) == (ignored.stdout, ignored.returncode), ignored.stderr

