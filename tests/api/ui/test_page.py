@@ -68,9 +68,24 @@ async def test_files_are_compressed_for_browsers_that_say_so(service: Service) -
     async with service.client.stream("GET", name, headers={"Accept-Encoding": "gzip, br"}) as response:
         sent = b"".join([part async for part in response.aiter_raw()])
     assert ("gzip", "Accept-Encoding") == (response.headers["content-encoding"], response.headers["vary"])
-    assert (WEB / "js" / "main.js").read_bytes() == gzip.decompress(sent)
+    assert Assets.read().files["js/main.js"].body == gzip.decompress(sent)
     response = await service.client.get(name, headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in response.headers
+
+
+def test_files_are_sent_without_their_comments() -> None:
+    """All other lines are there, under the same numbers; what others wrote is sent whole, with its licences."""
+    removed = 0
+    for name, asset in Assets.read().files.items():
+        lines, is_inside = (WEB / name).read_bytes().split(b"\n"), False
+        for line, sent in zip(lines, asset.body.split(b"\n"), strict=True):
+            text = line.strip()
+            is_inside |= text.startswith((b"/*", b"//"))
+            assert sent == line or (sent == b"" and is_inside), f"{name}: {line!r}"
+            removed += sent != line
+            is_inside &= not text.startswith(b"//") and not text.endswith(b"*/")
+        assert not name.startswith("vendor/") or asset.body == (WEB / name).read_bytes()
+    assert removed > 100
 
 
 @pytest.mark.parametrize("path", ["index.html", "js/lib/api.d.ts", "vendor/VENDOR.toml", "../api/app.py", "js"])

@@ -1,1 +1,1 @@
-"""The page under `/ui/`: its files come from `pipelet/web`, as they are."""
+"""The page under `/ui/`: its files come from `pipelet/web`, without their comments."""

@@ -1,4 +1,7 @@
-"""The files of the page, read once. Their path has a hash of all of them, so browsers may keep them."""
+"""The files of the page, read once. Their path has a hash of all of them, so browsers may keep them.
+
+Browsers get them without their comments, which are a fifth of the first view, and with the same line numbers.
+"""
 
 import gzip
 import hashlib
@@ -21,6 +24,9 @@ _HASH_CHARS = 16
 _MAIN = "js/main.js"
 _IMPORT = re.compile(rb'^(?:import|export)\b(?:[^;"]*?\bfrom)?\s*"(\.{1,2}/[^"]+)"', re.MULTILINE)
 """An import that a module cannot run without. Those of `import()` are loaded when a person opens their page."""
+_VENDOR = "vendor/"
+_COMMENT = re.compile(rb"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*$", re.MULTILINE | re.DOTALL)
+"""A comment that has its lines to itself."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +52,10 @@ class Assets:
     @classmethod
     def read(cls, folder: Path = WEB) -> Self:
         files = {
-            path.relative_to(folder).as_posix(): Asset(path.read_bytes(), _CONTENT_TYPES[path.suffix])
+            name: Asset(body if name.startswith(_VENDOR) else _without_comments(body), _CONTENT_TYPES[path.suffix])
             for path in sorted(folder.rglob("*"))
             if path.suffix in _CONTENT_TYPES
+            for name, body in [(path.relative_to(folder).as_posix(), path.read_bytes())]
         }
         page = (folder / "index.html").read_bytes()
         digest = hashlib.sha256(page)
@@ -70,3 +77,7 @@ class Assets:
                 if imported not in found:
                     found.append(imported)
         return found
+
+
+def _without_comments(body: bytes) -> bytes:
+    return _COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), body)
