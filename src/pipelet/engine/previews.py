@@ -49,13 +49,13 @@ class PreviewWriter:
         self._half = 0
 
     def begin(self, number: int, seconds: float) -> None:
-        """Generation `number` begins; make previews of it for so many seconds."""
+        """Generation `number` begins; make previews of it for that many seconds."""
         self._number = number
         if seconds > 0:
             self.ask(number, seconds)
 
     def ask(self, number: int, seconds: float) -> None:
-        """Make previews of generation `number` for so many seconds. Safe in another thread than the backend's."""
+        """Make previews of generation `number` for that many seconds. Safe in another thread than the backend's."""
         self._wanted = number, time.monotonic() + seconds
 
     @property

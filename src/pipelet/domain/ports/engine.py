@@ -88,7 +88,7 @@ class Engine(Protocol):
         """
 
     def request_previews(self, job_id: str, seconds: float) -> None:
-        """Make previews of what is generated for this job, for so many seconds. A model may make none."""
+        """Make previews of what is generated for this job, for that many seconds. A model may make none."""
 
     async def stop(self) -> None:
         """End the process; safe to call twice."""

@@ -16,7 +16,7 @@ export const ROUTES = [
   { path: "/operate/*", area: "operate", scope: "observe", load: () => import("./pages/operate/operate.js") },
 ];
 
-/** Entries of the navigation: area, words, address, and the scopes of which one shows it. */
+/** Entries of the navigation: area, words, address, and the scopes: any of them shows it. */
 export const AREAS = [
   { area: "generate", label: "Generate", to: "#/", scopes: ["generate"] },
   { area: "history", label: "History", to: "#/history", scopes: ["generate"] },

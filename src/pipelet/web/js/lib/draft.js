@@ -43,7 +43,7 @@ export function createDraft(storage = globalThis.sessionStorage) {
     choose: (app) => keep({ ...state.get(), app }),
     /** @param {Record<string, any>} values those that a person has changed */
     change: (values) => keep({ ...state.get(), values: { ...state.get().values, ...values } }),
-    /** Fill the form anew. @param {string} app @param {Record<string, any>} values */
+    /** Fill the form with other values. @param {string} app @param {Record<string, any>} values */
     fill: (app, values) => keep({ app, values }),
     clear() {
       storage.removeItem(NOTE);
