@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -162,8 +163,8 @@ class Running:
     port: int
 
     @contextlib.asynccontextmanager
-    async def connected(self) -> AsyncIterator[Connection]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def connected(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Connection]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=tls)
         connection = Connection(reader, writer)
         try:
             yield connection
@@ -182,11 +183,13 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(*, trusted_proxies: Any = None, **limits: Any) -> AsyncIterator[Running]:
+async def running(
+    *, trusted_proxies: Any = None, tls: ssl.SSLContext | None = None, **limits: Any
+) -> AsyncIterator[Running]:
     """`limits` are those that differ from the server's own."""
     app, ready = Echo(), asyncio.Event()
     more = {} if trusted_proxies is None else {"trusted_proxies": trusted_proxies}
-    server = Server(app, on_ready=ready.set, on_stop=lambda: None, limits=Limits(**limits), **more)
+    server = Server(app, on_ready=ready.set, on_stop=lambda: None, limits=Limits(**limits), tls=tls, **more)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -74,7 +74,7 @@ REFUSED = {
     "lines without CR": (400, [b"GET / HTTP/1.1\nHost: a\n\n"]),
     "a folded header": (400, [A + b"a: b\r\n c: d\r\n\r\n"]),
     "CONNECT": (405, [b"CONNECT a.example:443 HTTP/1.1\r\n" + HOST + b"\r\n"]),
-    "another protocol": (400, [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20]),
+    "another protocol": (400, [b"SSH-2.0-OpenSSH_9.2\r\n" * 20]),
 }
 
 

@@ -220,6 +220,15 @@ class Service:
             file.chmod(0o600)
         return file.read_text().strip()
 
+    def printed(self, last: str) -> list[str]:
+        """The lines that it printed after its first, up to one that contains `last`."""
+        assert self._output is not None
+        lines = [""]
+        while last not in lines[-1]:
+            lines.append(self._output.readline())
+            assert lines[-1], lines
+        return lines[1:]
+
     def log(self) -> str:
         return self.log_file.read_text() if self.log_file.exists() else ""
 

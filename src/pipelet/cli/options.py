@@ -56,7 +56,13 @@ def connect(connection: ConnectionOptions) -> Client:
         OperationalError: a setting is wrong, or no key was found.
     """
     chosen = settings.load(api_url=connection.url, api_key=given_key(connection), data_dir=connection.data_dir)
-    return Client(chosen.service_url, chosen.api_key or local_key(chosen))
+    return Client(chosen.service_url, chosen.api_key or local_key(chosen), ca_file=own_certificate(chosen))
+
+
+def own_certificate(chosen: Settings) -> Path | None:
+    """Return the certificate that the service on this machine has made; None if it is elsewhere, or has none."""
+    file = chosen.tls_files.certificate
+    return file if chosen.tls_files.is_own and is_own_service(chosen) and file.exists() else None
 
 
 def given_key(connection: ConnectionOptions) -> str | None:
@@ -85,7 +91,7 @@ def local_key(chosen: Settings) -> str:
         OperationalError: the service is on another machine, or the key cannot be read.
     """
     file = chosen.local_key_file
-    if not _is_own_service(chosen):
+    if not is_own_service(chosen):
         raise OperationalError(
             f"{chosen.service_url} is not on this machine. Give a key for it with --key-file or PIPELET_API_KEY."
         )
@@ -103,7 +109,7 @@ def local_key(chosen: Settings) -> str:
         ) from error
 
 
-def _is_own_service(chosen: Settings) -> bool:
+def is_own_service(chosen: Settings) -> bool:
     """Return whether the service is the one on this machine. The first key has access to everything here, so it is not
     sent to another machine by default."""
     host = urlsplit(chosen.service_url).hostname or ""

@@ -54,6 +54,7 @@ class Client(Connection):
         key: an API key; `health` works without one.
         retry_timeout: seconds for which reads are retried.
         timeout: seconds after which a connection without data fails.
+        ca_file: certificates, in PEM, to trust in addition to the system's.
     """
 
     def submit(self, app: str, **fields: Any) -> Submitted:

@@ -2,8 +2,10 @@
 
 import contextlib
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx2
@@ -22,7 +24,15 @@ _Shape = TypeVar("_Shape")
 class Connection:
     """What every call of the client needs; `Client` has the calls."""
 
-    def __init__(self, base_url: str, key: str | None, *, retry_timeout: float = 60.0, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None,
+        *,
+        retry_timeout: float = 60.0,
+        timeout: float = 30.0,
+        ca_file: Path | None = None,
+    ) -> None:
         if key is not None and not re.fullmatch(r"[!-~]+", key):
             raise AuthenticationError(
                 "This is no API key: keys are printable ASCII without spaces, and start with `pipelet_`."
@@ -32,6 +42,7 @@ class Connection:
         self._retry_timeout = retry_timeout
         self._has_responded = False
         self._timeout = httpx2.Timeout(timeout, connect=5.0)
+        self._ca_file = ca_file
         self._by_proxy: dict[Proxy | None, httpx2.Client] = {}
 
     def __enter__(self) -> Self:
@@ -83,11 +94,18 @@ class Connection:
         http = self._by_proxy.get(proxy)
         if http is None:
             # With a transport of our own, httpx2 reads certificates from the environment, but no proxies.
-            transport = httpx2.HTTPTransport(proxy=None if proxy is None else proxy.url)
+            transport = httpx2.HTTPTransport(verify=self._tls(), proxy=None if proxy is None else proxy.url)
             headers = {"User-Agent": f"pipelet-client/{__version__}"}
             http = httpx2.Client(transport=transport, timeout=self._timeout, headers=headers)
             self._by_proxy[proxy] = http
         return http, proxy
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        if self._ca_file is None:
+            return True  # httpx2's own choice
+        context = httpx2.create_ssl_context()
+        context.load_verify_locations(self._ca_file)
+        return context
 
     def _object(self, response: httpx2.Response) -> dict[str, Any]:
         try:

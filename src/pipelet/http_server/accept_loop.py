@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass
 
 import structlog
@@ -26,7 +26,8 @@ class AcceptLoop:
     """
 
     listener: socket.socket
-    make_protocol: Callable[[], asyncio.Protocol]
+    connect: Callable[[socket.socket, str], Awaitable[object]]
+    """Gives a connection, and the address of its client, to a protocol."""
     _: KW_ONLY
     log_throttle: LogThrottle
     pause_seconds: float
@@ -47,7 +48,7 @@ class AcceptLoop:
     def _accept(self, limit: int = _ACCEPT_BATCH) -> None:
         for _ in range(limit):
             try:
-                connection, _ = self.listener.accept()
+                connection, client = self.listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionAbortedError:  # the client has disconnected
@@ -57,7 +58,7 @@ class AcceptLoop:
                     raise
                 self._pause(error)
                 return
-            self._connect(connection)
+            self._connect(connection, client[0])
 
     def _pause(self, error: OSError) -> None:
         reason = error.strerror or str(error)
@@ -66,14 +67,14 @@ class AcceptLoop:
         if self._paused is None:
             self._paused = self._loop.call_later(self.pause_seconds, self._begin)
 
-    def _connect(self, connection: socket.socket) -> None:
-        task = self._loop.create_task(self._connected(connection))
+    def _connect(self, connection: socket.socket, client: str) -> None:
+        task = self._loop.create_task(self._connected(connection, client))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connected(self, connection: socket.socket) -> None:
+    async def _connected(self, connection: socket.socket, client: str) -> None:
         with contextlib.suppress(OSError):  # the client has disconnected
-            await self._loop.connect_accepted_socket(self.make_protocol, connection)
+            await self.connect(connection, client)
 
     def close(self) -> None:
         """Stop listening. Clients that have connected by then are still accepted."""

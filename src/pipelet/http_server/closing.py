@@ -201,11 +201,12 @@ class ClosingProtocol(HttpToolsProtocol):
     def _close(self) -> None:
         """Replace the transport's own `close`."""
         self._is_closing = True
-        if not ((self._in_body or self._ignores_input) and self._socket.can_write_eof() and self._begin_drain()):
+        if not ((self._in_body or self._ignores_input) and self._begin_drain()):
             self._finish()
             return
         try:
-            self._socket.write_eof()
+            if self._socket.can_write_eof():  # TLS has no such end; its client reads `connection: close`
+                self._socket.write_eof()
         except OSError:  # the client has disconnected
             self._finish()
             return

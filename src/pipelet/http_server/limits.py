@@ -37,6 +37,12 @@ class Limits:
     max_connections: int = 0
     """Maximum connections. 0: half of the files that the process may open, because a response may need a file."""
 
+    tls_handshakes: int = 1000
+    """Maximum TLS handshakes at the same time. Their connections are counted as such afterwards."""
+    tls_handshake_seconds: float = 10.0
+    tls_shutdown_seconds: float = 5.0
+    """Time for a client to confirm the end of a TLS connection."""
+
     accept_pause_seconds: float = 1.0
     """Pause of the accept loop when no file descriptor is left."""
 

@@ -13,6 +13,7 @@ from pipelet.http_server import refusals
 from pipelet.http_server.closing import ClosingProtocol
 from pipelet.http_server.extensions import ABORT_EXTENSION
 from pipelet.http_server.refusals import Refusal, Refused
+from pipelet.http_server.tls import ALERT, is_client_hello
 from pipelet.http_server.trusted_proxies import FOR, HOST, PROTO
 
 log = structlog.get_logger()
@@ -61,6 +62,9 @@ class Protocol(ClosingProtocol):
             return
         if self._ignores_input:
             self._drop(len(data))
+            return
+        if self.cycle is None and not self._head_begun and is_client_hello(data):
+            self._refuse_tls()
             return
         was_in_chunks, messages = self._in_body and self._is_chunked, self._messages
         self._piece = len(data)
@@ -133,6 +137,17 @@ class Protocol(ClosingProtocol):
             self.flow.pause_reading()
             return
         self._answer_and_close(refusal)
+
+    def _refuse_tls(self) -> None:
+        self._ignores_input = True
+        self._shared.log_throttle.write(
+            log.warning,
+            "http.tls_refused",
+            reason=f"{self._address} speaks TLS to a port for plain HTTP.",
+            fix="Start with `pipelet serve --tls`, put a proxy that ends TLS in front, or use http://.",
+        )
+        self._socket.write(ALERT)
+        self._finish()
 
     # Callbacks of the parser
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
@@ -16,6 +17,7 @@ from pipelet.http_server.closing import Shared
 from pipelet.http_server.connections import Connections
 from pipelet.http_server.limits import Limits
 from pipelet.http_server.protocol import Protocol
+from pipelet.http_server.tls import TlsHandshakes
 from pipelet.http_server.trusted_proxies import LOOPBACK, Network, TrustedProxies
 
 _LAST_RESPONSES_SECONDS = 0.25
@@ -34,7 +36,12 @@ class Server(uvicorn.Server):
         on_stop: Callable[[], None],
         trusted_proxies: Sequence[Network] = LOOPBACK,
         limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """
+        Args:
+            tls: for HTTPS; None for plain HTTP.
+        """
         self._limits = limits = limits or Limits()
         self._log_throttle = LogThrottle()
         shared = Shared(
@@ -44,6 +51,7 @@ class Server(uvicorn.Server):
             log_throttle=self._log_throttle,
             is_stopping=lambda: self.should_exit,
         )
+        self._handshakes = None if tls is None else TlsHandshakes(tls, shared)
         super().__init__(
             uvicorn.Config(
                 cast(ASGI3Application, app),  # the application types of uvicorn and Starlette differ in name only
@@ -64,8 +72,14 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # everything but listening
         accept = partial(AcceptLoop, log_throttle=self._log_throttle, pause_seconds=self._limits.accept_pause_seconds)
-        self.servers = [cast(asyncio.Server, accept(each, self._new_protocol)) for each in sockets or []]
+        self.servers = [cast(asyncio.Server, accept(each, self._connect)) for each in sockets or []]
         self._on_ready()
+
+    async def _connect(self, connection: socket.socket, client: str) -> None:
+        if self._handshakes is None:
+            await asyncio.get_running_loop().connect_accepted_socket(self._new_protocol, connection)
+        else:
+            await self._handshakes.connect(self._new_protocol, connection, client)
 
     def _new_protocol(self) -> asyncio.Protocol:
         make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pipelet.domain import database_url as database_urls
 from pipelet.domain.accounts.limits import UserLimits, to_bytes
 from pipelet.domain.errors import OperationalError
-from pipelet.settings.addresses import host_and_port, networks, origins
+from pipelet.settings.addresses import host_and_port, local_url, networks, origins
 from pipelet.settings.aws import AwsSettings
 from pipelet.settings.default_limits import (
     MaxPriority,
@@ -24,6 +24,7 @@ from pipelet.settings.default_limits import (
     optional,
 )
 from pipelet.settings.errors import CONFIG_FILE, describe_all, describe_aws, unknown_variables
+from pipelet.settings.tls import Tls, TlsCert, TlsFiles, TlsKey, TlsName
 from pipelet.settings.validators import BUCKET, BaseUrl, BlobsUrl, DatabaseUrl, Seconds
 from pipelet.system.permissions import refuse_untrusted
 
@@ -102,6 +103,10 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address that the API listens on; `0.0.0.0` for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")
+    tls: Tls = False
+    tls_cert: TlsCert = None
+    tls_key: TlsKey = None
+    tls_name: TlsName = ""
     metrics_address: str | None = Field(
         None,
         description="Address that serves `/metrics` without a key, such as `127.0.0.1:9464` or `[::1]:9464`. Empty: "
@@ -265,7 +270,18 @@ class Settings(BaseSettings):
     @property
     def service_url(self) -> str:
         """URL at which a caller on this machine reaches the service."""
-        return self.api_url or local_url(self.host, self.port)
+        return self.api_url or local_url(self.host, self.port, tls=self.serves_tls)
+
+    @property
+    def serves_tls(self) -> bool:
+        return self.tls or self.tls_cert is not None
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        if self.tls_cert and self.tls_key:
+            return TlsFiles(self.tls_cert, self.tls_key, is_own=False)
+        folder = self.data_dir / "tls"
+        return TlsFiles(folder / "certificate.pem", folder / "key.pem", is_own=True)
 
     def login_url(self, code: str, base_url: str | None = None) -> str:
         """Return the link that signs a browser in with a login code. A fragment reaches no log of a server.
@@ -293,12 +309,6 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
-
-
-def local_url(host: str, port: int) -> str:
-    """Return the URL of a listener on this machine."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a client cannot connect to these
-    return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
 
 
 def visible_gpus() -> int | None:

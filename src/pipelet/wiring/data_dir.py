@@ -94,7 +94,7 @@ def _content(settings: Settings) -> dict[Path, list[Path]]:
         database, suffixes = settings.database_path, ("", "-wal", "-shm", "-notify", "-notify-changes")
         content[database.parent] = [database.with_name(database.name + suffix) for suffix in suffixes]
     keys = [settings.local_key_file, settings.signing_key_file]
-    content.setdefault(settings.data_dir, []).extend([*keys, settings.data_dir / "files"])
+    content.setdefault(settings.data_dir, []).extend([*keys, settings.data_dir / "files", settings.data_dir / "tls"])
     return content
 
 

@@ -14,7 +14,7 @@ import httpx2
 from pipelet import __version__, settings
 from pipelet.cli.doctor import Check, Finding, engine_checks, fail, limit_checks, ok, warn
 from pipelet.cli.listen import listen, listen_for_metrics
-from pipelet.cli.options import local_key
+from pipelet.cli.options import local_key, own_certificate
 from pipelet.client import Client
 from pipelet.client_types import (
     AuthenticationError,
@@ -216,7 +216,7 @@ def _service(chosen: Settings) -> Finding:
         return ok(f"not running; port {chosen.port} is free")
     key = _key(chosen)
     try:
-        with Client(chosen.service_url, key, timeout=_TIMEOUT) as client:
+        with Client(chosen.service_url, key, timeout=_TIMEOUT, ca_file=own_certificate(chosen)) as client:
             return _health(client, client.health(), has_key=key is not None)
     except ServiceUnavailable as error:
         if not isinstance(error, Unreachable):

@@ -10,12 +10,14 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import structlog
 from starlette.applications import Starlette
 
 from pipelet import logs, settings, tracing
+from pipelet.cli.client_environment import client_environment
 from pipelet.cli.database import operator, wait_for_database
 from pipelet.cli.listen import listen_for_api, listen_for_metrics
 from pipelet.cli.options import DataDir, Device, ModelName, WorkerApp, setting
@@ -36,8 +38,8 @@ from pipelet.services.queue.diagnosis import Diagnosis
 from pipelet.services.queue.maintenance import INTERVAL_SECONDS
 from pipelet.services.queue.storage import INTERVAL_SECONDS as _STORAGE_INTERVAL
 from pipelet.services.queue.storage import sample_storage
-from pipelet.settings import Settings, local_url
-from pipelet.settings.addresses import networks
+from pipelet.settings import Settings
+from pipelet.settings.addresses import local_url, networks
 from pipelet.wiring.api import build_api, open_http_clients
 from pipelet.wiring.background import build_maintenance, build_sender
 from pipelet.wiring.blobs import open_blobs
@@ -47,6 +49,9 @@ from pipelet.wiring.keys import FIRST_KEY_COMMAND, ensure_local_key, ensure_webh
 from pipelet.wiring.store import migrate, open_store
 from pipelet.wiring.supervisor import build_supervisor
 
+if TYPE_CHECKING:
+    from pipelet.wiring.tls import ServerCertificate
+
 log = structlog.get_logger()
 
 _OPEN_FILES = (65_536, 61_440, 24_576, 10_240)
@@ -55,6 +60,7 @@ _RETENTION_INTERVAL = 60.0
 _SENDER_RESTART_DELAY = 1.0
 _REFUSALS_INTERVAL = 5.0
 _MAX_METRICS_CONNECTIONS = 50
+_CERTIFICATE_INTERVAL = 3600.0
 
 
 def serve(
@@ -66,6 +72,10 @@ def serve(
     model: ModelName = None,
     app: WorkerApp = None,
     device: Device = None,
+    tls: Annotated[bool | None, setting("tls", default="plain HTTP")] = None,
+    tls_cert: Annotated[Path | None, setting("tls_cert")] = None,
+    tls_key: Annotated[Path | None, setting("tls_key")] = None,
+    tls_name: Annotated[str | None, setting("tls_name", default="none")] = None,
 ) -> None:
     """Run the service: the API and one worker for each GPU, or one on the CPU.
 
@@ -75,7 +85,17 @@ def serve(
     Stop it with Ctrl-C: running requests may finish first, within a grace period.
     """
     chosen = settings.load(
-        host=host, port=port, data_dir=data_dir, workers=workers, model=model, worker_app=app, device=device
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        workers=workers,
+        model=model,
+        worker_app=app,
+        device=device,
+        tls=tls,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_name=tls_name,
     )
     logs.configure(format=chosen.log_format, level=chosen.log_level)
     fetch_description(chosen)
@@ -84,17 +104,22 @@ def serve(
     if chosen.workers:
         model_of_workers(chosen, catalog)  # fail here, where the operator sees it, instead of in each worker
     prepare_data_dir(chosen)
+    certificate = _load_certificate(chosen) if chosen.serves_tls else None
     wait_for_database(chosen)  # before listening: clients are better refused than kept waiting
     listener = listen_for_api(chosen)
     metrics_listener = listen_for_metrics(chosen)
     migrate(chosen)
     _allow_many_connections()
     with tracing.exporting("pipelet-api", sample_ratio=chosen.trace_sample_ratio):
-        asyncio.run(_serve(chosen, catalog, listener, metrics_listener))
+        asyncio.run(_serve(chosen, catalog, listener, metrics_listener, certificate))
 
 
 async def _serve(
-    chosen: Settings, catalog: Catalog, listener: socket.socket, metrics_listener: socket.socket | None
+    chosen: Settings,
+    catalog: Catalog,
+    listener: socket.socket,
+    metrics_listener: socket.socket | None,
+    certificate: "ServerCertificate | None",
 ) -> None:
     async with open_store(chosen, writes=True) as store, open_http_clients(chosen) as http_clients:
         blobs = open_blobs(chosen)
@@ -117,6 +142,7 @@ async def _serve(
             on_ready=lambda: _print_banner(chosen, listener, secret, code),
             on_stop=api.close_streams,
             trusted_proxies=networks(chosen.trusted_proxies),
+            tls=None if certificate is None else certificate.context,
         )
         loops = [
             run_periodically(INTERVAL_SECONDS, maintenance.requeue_expired, name="leases", expected=PipeletError),
@@ -129,6 +155,10 @@ async def _serve(
             run_periodically(_REFUSALS_INTERVAL, api.refusals.flush, name="refusals", expected=PipeletError),
             run_periodically(_RETENTION_INTERVAL, api.refusals.prune, name="old refusals", expected=PipeletError),
         ]
+        if certificate is not None:
+            loops.append(
+                run_periodically(_CERTIFICATE_INTERVAL, certificate.refresh, name="certificate", expected=PipeletError)
+            )
         if metrics_listener is not None:
             loops.append(_serve_metrics(api.build_metrics_app(), metrics_listener))
 
@@ -146,6 +176,12 @@ async def _serve(
                     group.create_task(supervisor.run())
         with contextlib.suppress(PipeletError):
             await api.refusals.flush()
+
+
+def _load_certificate(chosen: Settings) -> "ServerCertificate":
+    from pipelet.wiring.tls import ServerCertificate  # most services leave TLS to a proxy
+
+    return ServerCertificate(chosen)
 
 
 async def _diagnose(chosen: Settings) -> Diagnosis:
@@ -201,7 +237,7 @@ async def _new_login_code(chosen: Settings, store: Store) -> str | None:
 
 
 def _print_banner(chosen: Settings, listener: socket.socket, secret: str | None, code: str | None = None) -> None:
-    here = local_url(*listener.getsockname()[:2])
+    here = local_url(*listener.getsockname()[:2], tls=chosen.serves_tls)
     base_url = chosen.public_url or here
     log.info("api.ready", url=here, public_url=base_url, pid=os.getpid())
     # The key is shown on a terminal only: in a file or a journal it would stay.
@@ -214,8 +250,16 @@ def _print_banner(chosen: Settings, listener: socket.socket, secret: str | None,
     text = (
         f"Pipelet listens on {here} (documentation: {base_url}/docs)\n{sign_in}"
         f"Try it{f', {make_key}' if secret is None else ':'}\n\n"
-        f'  curl {base_url}/fal/queue/z-image-text-to-image -H "Authorization: Bearer {key}" \\\n'
+        f'  curl {_trust(chosen)}{base_url}/fal/queue/z-image-text-to-image -H "Authorization: Bearer {key}" \\\n'
         '    -d \'{"prompt": "a red apple on a light blue background", "width": 256, "height": 256}\'\n'
     )
+    if chosen.serves_tls:
+        text += f"\nFor fal's clients, in the shell that runs them:\n\n{client_environment(chosen, base_url, secret)}"
     with contextlib.suppress(BrokenPipeError):  # the reader of our output has closed it
         print(text, flush=True)
+
+
+def _trust(chosen: Settings) -> str:
+    """Return the option with which curl trusts the certificate that was made for the service."""
+    files = chosen.tls_files
+    return f"--cacert {shlex.quote(str(files.certificate))} " if chosen.serves_tls and files.is_own else ""
