@@ -27,6 +27,7 @@ from benchmarks.lib import load
 from benchmarks.lib.http_inputs import Ending, Input, Maker
 from benchmarks.lib.service import Service, scratch, serving
 from benchmarks.lib.table import Line, in_ms, load_now, percentile, show
+from pipelet.http_server.tls import ALERT
 
 _CLIENTS = 4
 _QUIET_SECONDS = 3.0
@@ -227,7 +228,8 @@ async def _read(reader: asyncio.StreamReader, given: Input, found: Found) -> Non
                 body = await _body(reader, length if given.has_bodies and status != 304 else 0)
         except (TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             # No answer, or no more of it: fine for what is no request, or where the connection was reset.
-            if head or getattr(error, "partial", b""):
+            partial = getattr(error, "partial", b"")
+            if (head or partial) and not (given.kind == "no HTTP" and partial == ALERT):  # its input began like TLS
                 found.malformed.append((given.kind, repr(error).encode() + head))
             return
         except ValueError:

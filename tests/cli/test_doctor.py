@@ -51,6 +51,17 @@ def test_a_healthy_installation_passes(service: Service) -> None:
     assert f"revision {HEAD}" in done.stdout
 
 
+def test_a_certificate_that_cannot_be_used_is_found(tmp_path: Path) -> None:
+    """A file that is no certificate fails; without TLS the client that needs it is named."""
+    (tmp_path / "key.pem").touch()
+    plain = look_at(tmp_path, model="gradient", catalog=str(_catalog(tmp_path)))["tls"]
+    given: dict[str, Any] = {"tls_cert": str(tmp_path / "key.pem"), "tls_key": str(tmp_path / "key.pem")}
+    wrong = look_at(tmp_path, model="gradient", catalog=str(_catalog(tmp_path)), **given)["tls"]
+
+    assert ("ok", True) == (plain["state"], "fal's Python client" in plain["detail"])
+    assert ("fail", True) == (wrong["state"], "key.pem" in wrong["detail"])
+
+
 def test_it_changes_nothing(tmp_path: Path) -> None:
     """A folder without an installation is as empty afterwards."""
     found = look_at(tmp_path, port="0")

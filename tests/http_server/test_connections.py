@@ -125,8 +125,7 @@ async def drain(server: Running, piece: bytes, pieces: int, pause: float) -> int
 
 async def test_a_body_is_drained_within_bounds() -> None:
     """Limits of bytes, of seconds in all, and of seconds without a byte; then the connection is closed."""
-    bounds = {"drain_bytes": 2**20, "drain_seconds": 0.6, "drain_idle_seconds": 0.2}
-    async with running(**bounds) as server:
+    async with running(drain_bytes=2**20, drain_seconds=0.6, drain_idle_seconds=0.2) as server:
         too_much, too_long, too_slow = await asyncio.gather(
             drain(server, bytes(2**16), 1000, 0.0),
             drain(server, b"a", 100, 0.05),

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 
 from pipelet import __version__, settings
-from pipelet.cli.doctor import Check, Finding, engine_checks, fail, limit_checks, ok, warn
+from pipelet.cli.doctor import Check, Finding, engine_checks, fail, limit_checks, ok, tls_checks, warn
 from pipelet.cli.listen import listen, listen_for_metrics
 from pipelet.cli.options import local_key, own_certificate
 from pipelet.client import Client
@@ -78,6 +78,7 @@ def checks_of_installation(chosen: Settings) -> Iterator[tuple[str, Check]]:
     if chosen.metrics_address:
         yield "metrics", lambda: _metrics(chosen)
     yield "proxies", lambda: forwarded_headers(chosen)
+    yield "tls", lambda: tls_checks.tls(chosen)
     yield "service", lambda: _service(chosen)
 
 
