@@ -13,6 +13,7 @@ from pipelet.cli import UNAVAILABLE, _exit_code
 from pipelet.client import Client
 from pipelet.client_types import Result, ResultFile, ServiceUnavailable, Unreachable
 from pipelet.domain.errors import BlobStoreError
+from pipelet.http_server.tls import ALERT, is_client_hello
 from pipelet.proxies import ProxyUnusable, proxy_for
 from pipelet.wiring.api import open_http_clients
 from tests.support.servers.tcp import in_background, listening, tls_context
@@ -132,23 +133,33 @@ async def _speaks_http(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     await writer.drain()
 
 
+async def _knows_both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """As this service does at its port for plain HTTP."""
+    first = await reader.read(1)
+    writer.write(ALERT if is_client_hello(first) else b"HTTP/1.1 200 OK\r\n\r\n")
+    await writer.drain()
+
+
 def test_what_is_wrong_with_tls_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate that is not trusted, or is for another name, and the two ways to take the wrong scheme."""
     context = tls_context(tmp_path / "authority.pem", "localhost")
     with (
         in_background(WebServer(lambda _: HEALTHY, tls=context)) as secure,
         in_background(listening(_speaks_http)) as plain,
+        in_background(listening(_knows_both)) as ours,
     ):
         untrusted = _refusal(f"https://localhost:{secure.port}")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
         other_name = _refusal(f"https://127.0.0.1:{secure.port}")
         no_tls, tls = _refusal(f"https://127.0.0.1:{plain}"), _refusal(f"http://127.0.0.1:{secure.port}")
+        alerted = _refusal(f"https://127.0.0.1:{ours}")
         with Client(f"https://localhost:{secure.port}", None) as trusting:
             assert trusting.health().is_ready
 
     assert "SSL_CERT_FILE" in untrusted
     assert "not valid for '127.0.0.1'. Use a name" in other_name
     assert "does not speak TLS. Use http://" in no_tls
+    assert "does not speak TLS. Use http://" in alerted
     assert "speaks TLS. Use https://" in tls
 
 

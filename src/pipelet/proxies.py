@@ -22,6 +22,9 @@ _LOCAL_DOMAINS = (".localhost", ".local", ".internal", ".home.arpa")
 """Names that no server on the internet can have."""
 _NAME_MISMATCHES = (62, 64)
 """OpenSSL's codes for a certificate of another name or address."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING")
+_ALERT = "SSLV3_ALERT_HANDSHAKE_FAILURE"
+"""Reasons in OpenSSL's errors."""
 _PROBE_TIMEOUT = 3.0
 
 
@@ -100,7 +103,7 @@ def fault_of(error: Exception, url: str, proxy: Proxy | None) -> str | None:
     tls = next((each for each in causes_of(error) if isinstance(each, ssl.SSLError)), None)
     if isinstance(tls, ssl.SSLCertVerificationError):
         return _fault_of_certificate(tls, parts.netloc)
-    if tls is not None and tls.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING"):
+    if tls is not None and (tls.reason in _NO_TLS or (tls.reason == _ALERT and _speaks_http(url))):
         return f"{parts.netloc} does not speak TLS. Use http:// instead of https://, or check the port."
     if proxy is not None:
         what = "refuses the connection" if isinstance(error, httpx2.ProxyError) else "was used, and the request failed"
@@ -123,6 +126,18 @@ def _fault_of_certificate(error: ssl.SSLCertVerificationError, host: str) -> str
     if error.verify_code in _NAME_MISMATCHES:
         return f"{reason} Use a name that is in the certificate, or get a certificate for this one."
     return f"{reason} Set SSL_CERT_FILE to the certificate of the authority that signed it."
+
+
+def _speaks_http(url: str) -> bool:
+    """Probe without TLS: a server that knows both tells a TLS client with an alert that it is wrong here."""
+    parts = urlsplit(url)
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((parts.hostname or "", parts.port or 443), _PROBE_TIMEOUT) as connection,
+    ):
+        connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+        return connection.recv(5) == b"HTTP/"
+    return False
 
 
 def _speaks_tls(host: str, port: int) -> bool:
