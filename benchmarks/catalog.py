@@ -52,6 +52,7 @@ ALL = (
         "--views 5 --submits 160 --turns 2 --seconds 5 --events 4000 --changes 100",
         "--views 1 --pages 2 --submits 2 --turns 1 --watchers 2 --seconds 0.2 --events 100 --changes 10",
     ),
+    Benchmark("page.screens", "--rows 20000", "--rows 100 --samples 1"),
     Benchmark("accounts.ledger", "--turns 6 --requests 600", "--turns 1 --requests 16"),
     Benchmark(
         "estimates",

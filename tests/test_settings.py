@@ -1,5 +1,6 @@
 """Settings that depend on one another, and variables that are not ours."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def test_urls_on_s3_live_for_a_week_at_most(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(OperationalError, match=r"PIPELET_SIGNED_URL_TTL_SECONDS.*604800"):
         settings.load(blobs_url="s3://pictures")
     assert 604801 == settings.load().signed_url_ttl_seconds
+
+
+def test_retention_ends_before_dates_do() -> None:
+    """A time that no date can hold would break every response that shows when a request expires."""
+    with pytest.raises(OperationalError, match=r"PIPELET_RETENTION_DAYS.*must be less than or equal to 1000000"):
+        settings.load(retention_days=1_000_001)
+
+    days = settings.load(retention_days=1_000_000).retention_days
+    assert 4000 < (datetime.now(UTC) + timedelta(days=days)).year
 
 
 def test_wrong_variables_of_s3_are_named_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,8 @@ from pipelet.system.permissions import refuse_untrusted
 
 _MAX_PRESIGNED_SECONDS = 7 * 86400
 """S3 refuses URLs with a longer lifetime."""
+_MAX_RETENTION_DAYS = 1_000_000
+"""Some 2,700 years: the time at which a request expires has to be one that dates can hold, until the year 9999."""
 
 
 class Settings(BaseSettings):
@@ -147,7 +149,11 @@ class Settings(BaseSettings):
     )
     model_load_timeout_seconds: Seconds = Field(1800, description="Loading the model fails after this many seconds.")
     retention_days: float = Field(
-        7, gt=0, allow_inf_nan=False, description="Days after which finished requests and their files are deleted."
+        7,
+        gt=0,
+        le=_MAX_RETENTION_DAYS,
+        allow_inf_nan=False,
+        description="Days after which finished requests and their files are deleted; 1,000,000 at most.",
     )
     default_max_priority: MaxPriority = "none"
     default_max_queued_images: MaxQueuedImages = 1000

@@ -39,15 +39,32 @@ class History(SmallStore[DialectQueries]):
             "limit": limit + 1,
             "now": now,
         }
-        query = "list_job_ids" if wanted.user is None else "list_job_ids_of_user"
-        found = await self._queries.all(query, **values)
+        found = await self._queries.all(_query_for(wanted), **values)
         return _page(found, limit, scan_limit, is_search=wanted.text is not None)
+
+    async def has_more_than(self, number: int, wanted: JobFilter) -> bool:
+        values = {
+            "since": 0.0 if wanted.since is None else wanted.since,
+            "until": _NEWEST.submitted_at if wanted.until is None else wanted.until,
+            "skipped": number,
+        }
+        if wanted.user is None:
+            return await self._queries.one("has_jobs", **values) is not None
+        return await self._queries.one("has_jobs_of_user", user=wanted.user, **values) is not None
 
     async def set_kept(self, job_id: str, kept: bool) -> bool:
         return bool(await self._queries.write("set_job_kept", {"id": job_id, "kept": kept}))
 
     @abstractmethod
     async def delete(self, job_id: str, now: float) -> Deletion: ...
+
+
+def _query_for(wanted: JobFilter) -> str:
+    if wanted.user is not None:
+        return "list_job_ids_of_user"
+    if wanted.state in (None, JobState.SUCCEEDED) or wanted.text is not None:
+        return "list_job_ids"
+    return "list_job_ids_in_state"
 
 
 def _page(found: Sequence[Row], limit: int, scan_limit: int, *, is_search: bool) -> JobIdPage:

@@ -16,6 +16,9 @@ from pipelet.domain.webhooks.signing_keys import Role, WebhookKey
 from pipelet.store.queries import DialectQueries, SmallStore
 from pipelet.store.rows import Row, from_row, webhook_from
 
+_NEWEST = (1e300, "")
+"""A place before every delivery."""
+
 
 class Outbox(SmallStore[DialectQueries]):
     """Implements `domain.ports.outbox.Outbox`, except `claim`, `record` and `update_keys`."""
@@ -30,9 +33,13 @@ class Outbox(SmallStore[DialectQueries]):
     async def list_deliveries(
         self, state: DeliveryState | None, limit: int, *, after: tuple[float, str] | None = None
     ) -> list[DeliveryReport]:
-        since, job_id = after or (None, None)
+        since, job_id = after or _NEWEST
+        values: dict[str, Any] = {"limit": limit, "after_since": since, "after_id": job_id}
         # One row for each attempt; a delivery without attempts has one row without an attempt.
-        found = await self._queries.all("list_webhooks", state=state, limit=limit, after_since=since, after_id=job_id)
+        if state is None:
+            found = await self._queries.all("list_webhooks", **values)
+        else:
+            found = await self._queries.all("list_webhooks_in_state", state=state, **values)
         return [_report_from(list(of_one)) for _, of_one in groupby(found, key=lambda row: row["job_id"])]
 
     async def get_delivery(self, job_id: str) -> DeliveryReport | None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Protocol, TypeVar
 
 from pipelet.domain.capacity.cost_model import Work
@@ -101,8 +101,15 @@ def _spec_from(text: str) -> ImageSpec:
 
 def _known_fields(kind: type, found: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
     """Return the fields of the dataclass `kind`, and the names of all others."""
-    names = {field.name for field in fields(kind)} - {"unknown_fields"}
+    names = _field_names(kind)
+    if found.keys() <= names:
+        return found, set()
     return {name: value for name, value in found.items() if name in names}, found.keys() - names
+
+
+@cache
+def _field_names(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind)) - {"unknown_fields"}
 
 
 def _spec_column(spec: ImageSpec) -> str:

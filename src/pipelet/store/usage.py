@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelet.domain.accounts.usage import UsageFigures, UsageSum, day_from_number, day_number
 from pipelet.domain.capacity.series import EndedRequest, Gauges, Histogram, MinuteEnds, MinuteSample, ends_by_minute
-from pipelet.domain.ports.usage import UsageField
+from pipelet.domain.ports.usage import HISTOGRAMS, HistogramName, UsageField
 from pipelet.store.queries import DialectQueries, SmallStore
 from pipelet.store.rows import Row, from_row
 
@@ -40,8 +40,11 @@ class Usage(SmallStore[DialectQueries]):
     async def is_sampled(self, minute: int) -> bool:
         return await self._queries.one("is_minute_sampled", minute=minute) is not None
 
-    async def samples(self, first: int, end: int, *, minutes: int = 1) -> list[MinuteSample]:
-        found = await self._queries.all("list_minute_samples", first=first, end=end, minutes=minutes)
+    async def samples(
+        self, first: int, end: int, *, minutes: int = 1, histograms: Collection[HistogramName] = HISTOGRAMS
+    ) -> list[MinuteSample]:
+        wanted = {f"with_{name}": name in histograms for name in HISTOGRAMS}
+        found = await self._queries.all("list_minute_samples", first=first, end=end, minutes=minutes, **wanted)
         return [_sample_from(row) for row in found]
 
     async def delete_samples(self, before: int, after: int) -> None:
@@ -95,5 +98,5 @@ def _sample_from(row: Row) -> MinuteSample:
 
 
 def _ends_from(row: Row) -> MinuteEnds:
-    histograms = {name: Histogram(row[name]) for name in ("queue_wait", "total", "estimate_error")}
+    histograms = {name: Histogram(row[name]) for name in HISTOGRAMS}
     return MinuteEnds(finished=row["finished"], failed=row["failed"], **histograms)

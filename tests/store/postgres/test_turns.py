@@ -58,6 +58,33 @@ async def test_statements_with_many_rows_keep_every_place(postgres_server: Serve
     await connection.close()
 
 
+async def test_the_short_search_finds_what_the_long_one_finds(postgres_server: Server) -> None:
+    """While no request of a limited key waits, in the same order: over apps of several models, paused ones, excluded
+    requests and deadlines that have passed."""
+    url = await asyncio.to_thread(databases.new_postgres_url, postgres_server)
+    connection = await asyncpg.connect(url)
+    await connection.execute("SELECT setseed(0.5)")
+    apps = [f"app-{number}" for number in range(6)]
+    for number, app in enumerate(apps):
+        await connection.execute(INSERT, number, app, 30)
+    await connection.execute(
+        "UPDATE job SET quota_limited = false, model = 'model-' || floor(random() * 3), turn = floor(random() * 4), "
+        "start_deadline = CASE WHEN random() < 0.5 THEN floor(random() * 4) END"
+    )
+    await connection.execute("INSERT INTO paused_app VALUES ('app-5', 0)")
+    rng, found = random.Random(5), 0
+    for _ in range(60):
+        wanted = rng.sample(apps, rng.randint(1, 6))
+        excluded = [f"many-{rng.randrange(6)}-{rng.randint(1, 30)}" for _ in range(rng.choice([0, 60]))]
+        values = wanted, excluded, float(rng.randint(0, 4))
+        short = await connection.fetch("SELECT * FROM next_jobs($1::text[], $2::text[], $3)", *values)
+        long = await connection.fetch("SELECT * FROM next_jobs_with_limited($1::text[], $2::text[], $3)", *values)
+        assert long == short
+        found += len(short)
+    assert found > 60
+    await connection.close()
+
+
 async def test_transactions_at_once_keep_every_place(postgres_server: Server) -> None:
     """Submits, claims, cancels, moves and changed priorities of many callers at once leave exact places, and
     no two of them wait for each other."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelet.store.sqlite import open_sqlite
 from pipelet.store.sqlite.connection.queries import SQL
 from tests.support import databases
 
@@ -50,3 +51,26 @@ def test_heads_are_found_without_sorting_the_queue(database: sqlite3.Connection,
 
     assert steps
     assert all("USING INDEX job_turns" in step or "USING COVERING INDEX job_turns" in step for step in steps)
+
+
+def test_statistics_of_a_deep_queue_are_forgotten(tmp_path: Path) -> None:
+    """After ANALYZE, positions would first read all that waits; the next process that opens the database deletes the
+    statistics."""
+    databases.new_sqlite(tmp_path)
+    path = tmp_path / "pipelet.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as operator:
+        operator.execute("ANALYZE")
+        operator.execute("DELETE FROM sqlite_stat1")
+        operator.execute("INSERT INTO sqlite_stat1 VALUES ('job', 'job_turns', '1000000 1000000 1000000 1000000 1 1')")
+        operator.execute("INSERT INTO sqlite_stat1 VALUES ('queue_run', 'queue_run', '60000 60000 30000 30000 1 1')")
+        operator.commit()
+    assert [step for step in _plan_of(path, "work_ahead") if "BLOOM FILTER" in step]
+
+    open_sqlite(path).close()
+
+    assert [] == [step for step in _plan_of(path, "work_ahead") if "BLOOM FILTER" in step]
+
+
+def _plan_of(path: Path, query: str) -> list[str]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return plan(connection, query)

@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from pipelet.domain.jobs.job import JobState
@@ -30,12 +30,12 @@ class Histogram:
     @cached_property
     def _counts(self) -> Counter[int]:
         counts: Counter[int] = Counter()
-        # A chart of a week adds up 20,000 histograms with few different entries. Each entry is parsed once: that is six
-        # times as fast as to parse the whole text.
+        # A chart of a week adds up 20,000 histograms with few different entries. To look these up is many times as fast
+        # as to parse the whole text.
         for entry, times in Counter(self._text.replace("{", "").replace("}", "").split(",")).items():
-            bucket, _, count = entry.partition(":")
+            bucket, count = _parse_entry(entry)
             if count:
-                counts[int(bucket.strip(' "'))] += int(count) * times
+                counts[bucket] += count * times
         return counts
 
     def add(self, value: float) -> None:
@@ -59,6 +59,13 @@ class Histogram:
 
     def to_json(self) -> str:
         return json.dumps(dict(sorted(self._counts.items())))
+
+
+@lru_cache(maxsize=8192)
+def _parse_entry(entry: str) -> tuple[int, int]:
+    """Return the bucket of an entry such as `"31": 2`, and its count; 0 for an empty one."""
+    bucket, _, count = entry.partition(":")
+    return (int(bucket.strip(' "')), int(count)) if count else (0, 0)
 
 
 class EndedRequest(NamedTuple):

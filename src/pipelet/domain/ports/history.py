@@ -31,6 +31,9 @@ class JobHistory(Protocol):
             reader: whose prompts a search for a text may look at.
         """
 
+    async def has_more_than(self, number: int, wanted: JobFilter) -> bool:
+        """Whether there are more requests of the filter's user and time, whatever else it asks for."""
+
     async def set_kept(self, job_id: str, kept: bool) -> bool:
         """Keep a request from retention, or stop keeping it. Return False if there is none."""
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Mapping
 from datetime import date
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from pipelet.domain.accounts.usage import UsageSum
 from pipelet.domain.capacity.series import Gauges, MinuteSample
 
 UsageField = Literal["day", "app", "key", "user"]
+HistogramName = Literal["queue_wait", "total", "estimate_error"]
+HISTOGRAMS: tuple[HistogramName, ...] = get_args(HistogramName)
 
 
 class UsageStore(Protocol):
@@ -39,10 +41,13 @@ class UsageStore(Protocol):
     async def sample(self, minute: int, gauges: Mapping[str, Gauges]) -> None:
         """Store gauges by app. If several processes sample the same minute, the first one counts."""
 
-    async def samples(self, first: int, end: int, *, minutes: int = 1) -> list[MinuteSample]:
+    async def samples(
+        self, first: int, end: int, *, minutes: int = 1, histograms: Collection[HistogramName] = HISTOGRAMS
+    ) -> list[MinuteSample]:
         """Return the samples of the minutes from `first` to before `end`, oldest first.
 
         Args:
+            histograms: those to read; the others are empty.
             minutes: length of a step, which becomes one sample of its first minute: the largest of each gauge, sums of
                 the others. Steps begin at multiples of it.
         """

@@ -40,20 +40,19 @@ def without_input(message: str) -> str:
     return _NUMBER.sub("…", _QUOTED.sub("…", message))[:_MAX_MESSAGE_CHARS]
 
 
-def _merged(counts: Iterable[FailureCount]) -> Iterable[FailureCount]:
-    merged: dict[tuple[str, str, str, str | None], FailureCount] = {}
+def _merged(counts: Iterable[FailureCount]) -> list[FailureCount]:
+    alike: dict[tuple[str, str, str, str | None], list[FailureCount]] = {}
     for count in counts:
-        message = without_input(count.message)
-        key = count.app, count.error_type, message, count.worker
-        known = merged.get(key)
-        if known is None:
-            merged[key] = replace(count, message=message)
-        else:
-            merged[key] = replace(
-                known,
-                requests=known.requests + count.requests,
-                first_submitted_at=min(known.first_submitted_at, count.first_submitted_at),
-                first_seen_at=min(known.first_seen_at, count.first_seen_at),
-                last_seen_at=max(known.last_seen_at, count.last_seen_at),
-            )
-    return merged.values()
+        key = count.app, count.error_type, without_input(count.message), count.worker
+        alike.setdefault(key, []).append(count)
+    return [
+        replace(
+            group[0],
+            message=message,
+            requests=sum(each.requests for each in group),
+            first_submitted_at=min(each.first_submitted_at for each in group),
+            first_seen_at=min(each.first_seen_at for each in group),
+            last_seen_at=max(each.last_seen_at for each in group),
+        )
+        for (_, _, message, _), group in alike.items()
+    ]

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from pipelet.domain.capacity.series import Gauges, Histogram, MinuteEnds, MinuteSample
 from pipelet.domain.errors import InvalidQuery
 from pipelet.domain.ports.store import Store
+from pipelet.domain.ports.usage import HISTOGRAMS
 from pipelet.services.queue.accounting import SAMPLE_RETENTION_MINUTES
 
 SeriesName = Literal[
@@ -79,8 +80,10 @@ async def load_series(store: Store, name: SeriesName, *, since: float | None = N
     minutes = _minutes_per_step(end - first, step)
     first -= first % minutes  # so that steps begin at the same times in every call
     steps: dict[tuple[str, int], list[MinuteSample]] = {}
+    histograms = [each for each in HISTOGRAMS if each == name]
     for begin in range(first, end, _MINUTES_PER_QUERY):
-        for sample in await store.usage.samples(begin, min(begin + _MINUTES_PER_QUERY, end), minutes=minutes):
+        until = min(begin + _MINUTES_PER_QUERY, end)
+        for sample in await store.usage.samples(begin, until, minutes=minutes, histograms=histograms):
             steps.setdefault((sample.app, sample.minute // minutes), []).append(sample)
         await asyncio.sleep(0)
     points: dict[str, list[Point]] = {}

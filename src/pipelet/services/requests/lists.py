@@ -148,13 +148,16 @@ async def find_all(store: Store, scoped: JobFilter, reader: Reader) -> AsyncIter
     Raises:
         NotPossible: there are more than `MAX_FOUND` requests.
     """
+    too_many = NotPossible(f"The filter finds more than {MAX_FOUND:,} requests. Narrow it, such as by `until`.")
+    if not scoped.is_selective and await store.history.has_more_than(MAX_FOUND, scoped):
+        raise too_many  # before it walks over all of them
     now, found = store.clock.now(), 0
     after: Place | None = None
     while True:
         page = await store.history.find_ids(scoped, reader, after=after, limit=_PAGE, now=now)
         found += len(page.ids)
         if found > MAX_FOUND:
-            raise NotPossible(f"The filter finds more than {MAX_FOUND:,} requests. Narrow it, such as by `until`.")
+            raise too_many
         yield page
         if page.next is None:
             return

@@ -32,7 +32,12 @@ from pipelet.store.files import Files
 from pipelet.store.images.previews import Previews
 from pipelet.store.reports import Reports
 from pipelet.store.sqlite import migrate
-from pipelet.store.sqlite.connection.connect import connect, require_space, truncate_log
+from pipelet.store.sqlite.connection.connect import (
+    connect,
+    forget_statistics,
+    require_space,
+    truncate_log,
+)
 from pipelet.store.sqlite.connection.group_commit import GroupCommit, explain
 from pipelet.store.sqlite.connection.notifier import LocalNotifier
 from pipelet.store.sqlite.connection.queries import SqliteQueries
@@ -110,6 +115,7 @@ def open_sqlite(path: Path, permissions: Permissions = PRIVATE) -> SqliteStore:
     if not path.exists():
         raise StoreError(f"There is no database at {path}. Create it with `pipelet migrate`.")
     migrations.require_current(schema_version(path), str(path))
+    forget_statistics(path)
     return SqliteStore(path, permissions)
 
 

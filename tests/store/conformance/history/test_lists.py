@@ -76,6 +76,28 @@ async def test_a_page_continues_after_a_request_that_was_deleted(store: Store) -
     assert after.next is None
 
 
+async def test_a_state_is_found_among_all_users(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if no page of the list that all states share has one of it."""
+    monkeypatch.setattr(history, "SCAN_LIMIT", 2)
+    broken = Failed(Failure(FailureKind.INTERNAL, "broken"))
+    for user, outcome in (("ann", broken), ("bob", broken), *(("ann", success("a.png")),) * 3):
+        await store.jobs.submit(make_job(user=user))
+        assert await store.leases.finish(await claimed(store), outcome, NOW)
+    waiting = await submit(store, 2, user="bob")
+
+    async def first_page(state: JobState, **wanted: Any) -> tuple[str, ...]:
+        page = await store.history.find_ids(JobFilter(state=state, **wanted), ANN, after=None, limit=10, now=NOW)
+        assert set(page.states) <= {state}
+        return page.ids
+
+    assert 2 == len(await first_page(JobState.FAILED))
+    assert 2 == len(await first_page(JobState.FAILED, error_type=FailureKind.INTERNAL.value))
+    assert waiting == [*await first_page(JobState.QUEUED)]
+    assert () == await first_page(JobState.RUNNING)
+    assert 3 == len(await find(store, state=JobState.SUCCEEDED))
+    assert 2 == len(await find(store, state=JobState.FAILED, limit=1))
+
+
 async def test_filters(store: Store) -> None:
     """Each criterion leaves out what does not match, alone and with others."""
     key = make_key()
@@ -168,3 +190,21 @@ async def test_what_has_expired_is_in_no_list(store: Store) -> None:
     assert [] == await find(store, user="ann", now=NOW + 11)
     await store.history.set_kept(job.id, True)
     assert [job.id] == await find(store, user="ann", now=NOW + DAY)
+
+
+async def test_many_requests_are_known_without_a_walk(store: Store) -> None:
+    """Whether a user, or all, have more than a number in a time, whose end is not part of it."""
+    await submit(store, 3)
+    await submit(store, 1, user="bob")
+
+    async def has_more_than(number: int, **wanted: Any) -> bool:
+        return await store.history.has_more_than(number, JobFilter(**wanted))
+
+    assert await has_more_than(3)
+    assert not await has_more_than(4)
+    assert await has_more_than(2, user="ann")
+    assert not await has_more_than(3, user="ann")
+    assert not await has_more_than(0, user="eve")
+    assert await has_more_than(1, user="ann", until=NOW + 2)
+    assert not await has_more_than(2, user="ann", until=NOW + 2)
+    assert not await has_more_than(2, since=NOW + 1)
