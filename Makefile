@@ -6,9 +6,10 @@ INSTALL = $(VENV)/bin/python -m pip install --quiet $(addprefix -c ,$(wildcard c
 # The tree at hand runs, whatever the environment has installed.
 export PYTHONPATH := $(CURDIR)/src
 export BROWSER
-# Tests of whole services, of S3 and of torch, and those that take much time for examples.
-SLOW = $(addprefix tests/,acceptance benchmarks blobs cli clients engine fleet training \
-  api/test_openapi.py api/fal/input/test_parse.py api/fal/input_images store/migrations store/state_machines)
+# Tests of whole services, of the page, of S3 and of torch, and those that take much time for examples.
+SLOW = $(addprefix tests/,acceptance benchmarks blobs cli clients engine fleet training web \
+  api/test_openapi.py api/v1/test_tenants.py api/fal/input/test_parse.py api/fal/input_images \
+  store/migrations store/postgres store/state_machines store/turns)
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 .DELETE_ON_ERROR:
 .PHONY: help demo serve test all-tests test-fast check bench docs vendor screenshots train clean
@@ -30,7 +31,7 @@ all-tests: $(VENV)/.dev
 	$(PYTEST) $(ARGS)
 
 test-fast: BROWSER =
-test-fast: $(VENV)/.dev ## Run the tests that take no whole service, no browser and no torch, in a minute
+test-fast: $(VENV)/.dev ## Run, in a minute, the tests that need no whole service, no browser, no torch and not much time
 	$(PYTEST) $(addprefix --ignore=,$(SLOW)) $(ARGS)
 
 check: $(VENV)/.dev ## Lint, formatting, types, and who may import whom

@@ -45,7 +45,7 @@ ALL = (
     Benchmark(
         "postgres",
         "--rows 20000 --samples 150 --seconds 3 --churn 3000",
-        "--rows 100 --samples 2 --seconds 0.1 --churn 10 --with-limits",
+        "--rows 100 --samples 2 --seconds 0.1 --churn 10 --processes 1 --with-limits",
     ),
     Benchmark(
         "page",

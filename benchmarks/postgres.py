@@ -33,13 +33,18 @@ _MOST_TIMES = 2.0
 _SUBMITTERS = 16
 _CLAIMERS = 16
 _USER = "ann"
-_PROCESSES = 4
 _MIN_RATE = 0.65
 """Submits per second of several processes to one level, against those in the order `fifo`."""
 
 
 def main(
-    *, rows: int = 100_000, samples: int = 300, seconds: float = 5, churn: int = 5_000, with_limits: bool = False
+    *,
+    rows: int = 100_000,
+    samples: int = 300,
+    seconds: float = 5,
+    churn: int = 5_000,
+    processes: int = 4,
+    with_limits: bool = False,
 ) -> None:
     """
     Parameters
@@ -52,6 +57,8 @@ def main(
         How long each way to commit is measured, twice.
     churn
         Requests that come, begin and end while 1,000 wait.
+    processes
+        Processes that submit to one level at once.
     with_limits
         Compare a key of all default limits with one without.
     """
@@ -61,7 +68,7 @@ def main(
             name: databases.new_postgres_url(server) for name in ("commits", "empty", "deep", "churn", "fair", "fifo")
         }
         lines = asyncio.run(_commits(urls["commits"], seconds))
-        lines += _processes(urls["fair"], urls["fifo"], seconds)
+        lines += _processes(urls["fair"], urls["fifo"], seconds, count=processes)
         lines += asyncio.run(orders.compare(lambda: databases.new_postgres_url(server), rows, samples))
         lines += asyncio.run(_depth(folder, urls["empty"], urls["deep"], rows, samples))
         lines += asyncio.run(_churn(urls["churn"], churn))
@@ -94,18 +101,18 @@ async def _commits(url: str, seconds: float) -> list[Line]:
     ]
 
 
-def _processes(fair_url: str, fifo_url: str, seconds: float) -> list[Line]:
+def _processes(fair_url: str, fifo_url: str, seconds: float, *, count: int) -> list[Line]:
     """Processes of a user each submit to one level, in turns on a database of each order."""
     asyncio.run(orders.set_order(fifo_url, QueueOrder.FIFO))
     rates: dict[str, list[float]] = {fair_url: [], fifo_url: []}
-    with ProcessPoolExecutor(_PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
         for number in range(3):
             for url in rates if number % 2 else reversed(rates):
-                done = pool.map(_submit_for, [url] * _PROCESSES, range(_PROCESSES), [seconds / 2] * _PROCESSES)
+                done = pool.map(_submit_for, [url] * count, range(count), [seconds / 2] * count)
                 rates[url].append(sum(done) / (seconds / 2))
     fair, fifo = (median(rates[url]) for url in (fair_url, fifo_url))
     reference = f"{fair / fifo:.2f} times {fifo:,.0f}/s in the order fifo"
-    what, goal = f"submits of {_PROCESSES} processes to one level", f"≥ {_MIN_RATE:g} times"
+    what, goal = f"submits of {count} processes to one level", f"≥ {_MIN_RATE:g} times"
     ratio = Ratio(fair / fifo, higher_is_better=True)
     return [Line(what, f"{fair:,.0f}/s", reference, goal, fair / fifo >= _MIN_RATE, ratio)]
 

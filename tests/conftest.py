@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from tests.support import browsers, fork_server
+from tests.support.installed import USERS_AUTHORITIES
 from tests.support.servers import postgres as postgres_servers
 from tests.support.servers.s3 import S3Server
 from tests.support.servers.tcp import NO_AUTHORITY
@@ -26,7 +27,8 @@ sys.dont_write_bytecode = False
 _PATHS = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _PATHS))
 # All servers are on this machine. To read the hundred authorities that it trusts takes a third of each start of an API.
-os.environ.setdefault("SSL_CERT_FILE", str(NO_AUTHORITY))
+os.environ.setdefault(USERS_AUTHORITIES, os.environ.get("SSL_CERT_FILE", ""))
+os.environ["SSL_CERT_FILE"] = str(NO_AUTHORITY)
 # The user who runs the tests may have an account at AWS: no test should reach it.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]

@@ -28,7 +28,7 @@ from pipelet.domain.jobs.outcome import Cancelled, Failed, Failure, FailureKind,
 from pipelet.domain.ports.store import Store
 
 _LIFE_SECONDS = (0.1, 0.3)
-"""A connection to PostgreSQL takes half of the shortest."""
+"""Of a process, from its first statement: on a busy machine a connection to PostgreSQL takes longer."""
 _OUTCOMES = (
     success("outputs/a.png"),
     success("outputs/a.png"),
@@ -69,11 +69,15 @@ def measure(database: str, *, kills: int, seed: int) -> tuple[int, list[str]]:
     """Return how many requests ended, and what is wrong. `database` is a URL of PostgreSQL, or an embedded file."""
     rng = random.Random(seed)
     for _ in range(kills):
+        connected, connects = os.pipe()
         child = os.fork()
         if child == 0:
             with contextlib.suppress(BaseException):
-                asyncio.run(_work(database, random.Random(rng.random())))
+                asyncio.run(_work(database, random.Random(rng.random()), connects))
             os._exit(1)
+        os.close(connects)
+        os.read(connected, 1)
+        os.close(connected)
         time.sleep(rng.uniform(*_LIFE_SECONDS))
         rng.random()
         os.kill(child, signal.SIGKILL)
@@ -86,8 +90,11 @@ def _new_sqlite(folder: Path) -> str:
     return str(folder / "pipelet.sqlite")
 
 
-async def _work(database: str, rng: random.Random) -> None:
+async def _work(database: str, rng: random.Random, connected: int) -> None:
+    """Until it is killed. Closes the file `connected` when the database responds."""
     async with databases.open_database(database) as store:
+        await store.check()
+        os.close(connected)
         await asyncio.gather(*(_end_requests(store, rng) for _ in range(4)), _add_up(store, rng))
 
 

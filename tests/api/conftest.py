@@ -1,3 +1,4 @@
+import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -5,6 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 import structlog
 from fastapi import FastAPI
 
@@ -58,12 +60,30 @@ def app(
 
 @pytest.fixture
 async def service(app: FastAPI, store: SqliteStore, blobs: DiskBlobStore, clock: FakeClock) -> AsyncIterator[Service]:
+    async with serve(app, store, blobs, clock) as service:
+        yield service
+
+
+@contextlib.asynccontextmanager
+async def serve(app: FastAPI, store: SqliteStore, blobs: DiskBlobStore, clock: FakeClock) -> AsyncIterator[Service]:
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://pipelet.test") as client:
         service = Service(app, store, blobs, clock, client)
         service.key = await service.new_key("ada")
         client.headers["Authorization"] = f"Bearer {service.key}"
         yield service
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """For the tests of a module that leave no trace in it, such as refusals. They run on the module's event loop."""
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "pipelet.db").write_bytes(empty_sqlite())
+    store = open_sqlite(folder / "pipelet.db")
+    blobs = DiskBlobStore(folder / "files", signing_key=os.urandom(32), url_ttl_seconds=7200)
+    async with serve(build(store, blobs, clock := FakeClock()), store, blobs, clock) as service:
+        yield service
+    store.close()
 
 
 @pytest.fixture

@@ -51,16 +51,19 @@ BAD: dict[str, list[bytes]] = {
     ("method", "path"),
     [("POST", URL), ("GET", f"{URL}/requests/{'a' * 20}/status"), ("POST", "/fal/queue/no-such-app")],
 )
-async def test_no_entry(service: Service, values: list[bytes], method: str, path: str, log_lines: list[Any]) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_no_entry(
+    shared_service: Service, values: list[bytes], method: str, path: str, log_lines: list[Any]
+) -> None:
     """Without a good key every route responds with 401 in the common shape, and logs no error."""
-    del service.client.headers["Authorization"]
+    shared_service.client.headers.pop("Authorization", None)
     headers = [(b"Authorization", value) for value in values]
-    response = await service.client.request(method, path, content=b'{"prompt": "a"}', headers=headers)
+    response = await shared_service.client.request(method, path, content=b'{"prompt": "a"}', headers=headers)
 
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
     assert response.json().keys() == {"detail", "message"}
-    assert await service.queued() == 0
+    assert await shared_service.queued() == 0
     assert not [line for line in log_lines if line["log_level"] == "error"]
 
 

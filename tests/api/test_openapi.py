@@ -34,7 +34,7 @@ UPLOADS = "/api/v1/uploads"
 KEYED = [route for route in ROUTES if isinstance(route, Route) and not route.path.endswith("/stream")]
 """Routes of `/api/v1` for callers with a key; a stream would not end."""
 SECRET = "pk_" + "s" * 43
-EXAMPLES = settings().max_examples * 15 // 100
+EXAMPLES = settings().max_examples * 8 // 100
 """Of each operation: see `HYPOTHESIS_PROFILE` in CONTRIBUTING.md."""
 
 
@@ -126,9 +126,10 @@ def test_an_edit_is_as_described(described: Described, path: str) -> None:
     described.hold(operation, GenerationMode.NEGATIVE)
 
 
-async def test_routes(service: Service) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_routes(shared_service: Service) -> None:
     """The document lists the queue's routes, and each submit and run under its app's own path."""
-    document = (await service.client.get("/openapi.json")).json()
+    document = (await shared_service.client.get("/openapi.json")).json()
 
     read = "/fal/queue/{app}/requests/{request_id}"
     fal = {path: methods for path, methods in document["paths"].items() if path.startswith("/fal/")}
@@ -169,9 +170,10 @@ async def test_shapes_of_a_life(service: Service) -> None:
         shape.model_validate_json(response.content, strict=True, extra="forbid")
 
 
-async def test_a_run_takes_what_a_submit_takes(service: Service) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_run_takes_what_a_submit_takes(shared_service: Service) -> None:
     """Its description differs in the responses alone."""
-    paths = (await service.client.get("/openapi.json")).json()["paths"]
+    paths = (await shared_service.client.get("/openapi.json")).json()["paths"]
     for app in (APP, EDIT):
         submit, run = paths[f"/fal/queue/{app}"]["post"], paths[f"/fal/run/{app}"]["post"]
         for part in ("parameters", "requestBody", "security"):
@@ -192,11 +194,12 @@ async def test_examples(service: Service) -> None:
     assert 200 == (await service.client.post(f"/fal/queue/{EDIT}", json=edited)).status_code
 
 
-async def test_no_optional_parameter_is_filled_in(service: Service) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_no_optional_parameter_is_filled_in(shared_service: Service) -> None:
     """Swagger UI fills in a parameter that has an example or a default, or is an object by its schema or by the first
     of its alternatives, and "Execute" sends it: one second of retention, for example."""
     filled = []
-    for path, name, parameter in parameters((await service.client.get("/openapi.json")).json()):
+    for path, name, parameter in parameters((await shared_service.client.get("/openapi.json")).json()):
         schema = parameter.get("schema") or parameter["content"]["application/json"]["schema"]
         first = {**schema, **next(iter(schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf") or [{}]))}
         offered = {"default", "example", "examples"} & (parameter.keys() | first.keys())
@@ -213,12 +216,15 @@ def parameters(document: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield from ((path, each["name"], each) for each in operation["parameters"])
 
 
-async def test_operations_are_described_for_their_callers(service: Service) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_operations_are_described_for_their_callers(shared_service: Service) -> None:
     """Each has a text, and none is the docstring of the function that handles it."""
-    document = (await service.client.get("/openapi.json")).json()
+    document = (await shared_service.client.get("/openapi.json")).json()
     texts = [each["description"] for methods in document["paths"].values() for each in methods.values()]
     notes = {
-        inspect.cleandoc(route.endpoint.__doc__ or "") for route in service.app.routes if hasattr(route, "endpoint")
+        inspect.cleandoc(route.endpoint.__doc__ or "")
+        for route in shared_service.app.routes
+        if hasattr(route, "endpoint")
     }
 
     assert all(texts)

@@ -1,13 +1,11 @@
 """Clients of fal's that cannot live in our own environment."""
 
-import os
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
-from tests.support.installed import install_once, node_modules
-from tests.support.servers.tcp import NO_AUTHORITY
+from tests.support.installed import environment, install_once, node_modules
 
 HERE = Path(__file__).parent
 
@@ -26,11 +24,6 @@ def _install_sdk(folder: Path, files: list[Path]) -> "subprocess.CompletedProces
     venv.create(folder, symlinks=True)
     options = ["--no-deps", "--no-compile", "--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", *options]
-    # What `make` says of our own environment is not meant for this one.
-    others = ("PYTHONPATH", "PIP_CONSTRAINT")
-    environment = {
-        name: value for name, value in os.environ.items() if name not in others and value != str(NO_AUTHORITY)
-    }
     return subprocess.run(
-        [*command, "-r", str(files[0])], env=environment, capture_output=True, text=True, timeout=240, check=False
+        [*command, "-r", str(files[0])], env=environment(), capture_output=True, text=True, timeout=240, check=False
     )

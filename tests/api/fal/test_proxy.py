@@ -56,9 +56,10 @@ async def test_the_callers_own_key_is_needed(service: Service) -> None:
         ("https://fal.run/metrics", 404),
     ],
 )
-async def test_other_addresses_are_refused(service: Service, target: str, status: int) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_other_addresses_are_refused(shared_service: Service, target: str, status: int) -> None:
     """What is not fal's queue is not called, and the response says so in one line."""
-    response = await through(service, "GET", target)
+    response = await through(shared_service, "GET", target)
 
     assert status == response.status_code
     assert response.json()["message"]

@@ -81,9 +81,10 @@ async def test_pages(service: Service) -> None:
         ({"priority": "9" * 30}, "priority"),
     ],
 )
-async def test_bad_queries(service: Service, params: dict[str, Any], where: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_bad_queries(shared_service: Service, params: dict[str, Any], where: str) -> None:
     """Each is refused by the name of its parameter."""
-    body = await get(service, LIST, status=422, **params)
+    body = await get(shared_service, LIST, status=422, **params)
 
     assert ["query", where] == body["detail"][0]["loc"]
 

@@ -19,9 +19,10 @@ WITH_KEY = [each for each, route in zip(ALL, ROUTES, strict=True) if isinstance(
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_KEY)
-async def test_every_route_needs_a_key(service: Service, method: str, path: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_every_route_needs_a_key(shared_service: Service, method: str, path: str) -> None:
     """Without one the response is 401, in the shape of the queue routes."""
-    response = await service.client.request(method, path, headers={"Authorization": "Bearer nothing"})
+    response = await shared_service.client.request(method, path, headers={"Authorization": "Bearer nothing"})
 
     assert 401 == response.status_code
     assert "Bearer" == response.headers["www-authenticate"]
@@ -29,12 +30,13 @@ async def test_every_route_needs_a_key(service: Service, method: str, path: str)
 
 
 @pytest.mark.parametrize(("method", "path"), ALL)
-async def test_no_route_has_cors(service: Service, method: str, path: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_no_route_has_cors(shared_service: Service, method: str, path: str) -> None:
     """A page of another origin gets no headers that let it read the response, and nothing is stored by caches."""
     origin = {"Origin": "https://evil.example"}
     # A stream would not end, and has the same headers without its body.
-    response = await service.client.request("HEAD" if path.endswith("/stream") else method, path, headers=origin)
-    preflight = await service.client.options(path, headers=origin | {"Access-Control-Request-Method": method})
+    response = await shared_service.client.request("HEAD" if path.endswith("/stream") else method, path, headers=origin)
+    preflight = await shared_service.client.options(path, headers=origin | {"Access-Control-Request-Method": method})
 
     assert not [name for each in (response, preflight) for name in each.headers if name.startswith("access-control")]
     assert 405 == preflight.status_code

@@ -35,6 +35,8 @@ from tests.support.fork_server import (
 
 _NOT_IMPORTED = ("__main__", "diffusers", "fleet", "env", "child", "otlp")
 """Parts of names of modules that run, or that import torch, ray or OpenTelemetry, which few commands need."""
+_IMPORTED_WHEN_USED = ("anyio._backends._asyncio", "httpcore2")
+"""Modules that the client of HTTP imports when its first one is made, which an API and a worker both do."""
 _READ_BY_TORCH = (
     "CUDA_",
     "DIFFUSERS_",
@@ -78,6 +80,8 @@ def _build_an_api() -> None:
 
 def _import_plain() -> None:
     _import_pipelet()
+    for name in _IMPORTED_WHEN_USED:
+        importlib.import_module(name)
     _build_an_api()
 
 
@@ -100,10 +104,18 @@ def _import_torch() -> None:
             with contextlib.suppress(ImportError):  # some are made at run time
                 importlib.import_module(name)
     os.wait()
+    _compile_names_of_weights()
     os.environ.clear()  # torch has added to it
     os.environ.update(given)
     _prepare_the_judge()
     assert 1 == len(os.listdir("/proc/self/task")), "no other thread would come along into forked processes"
+
+
+def _compile_names_of_weights() -> None:
+    """Transformers compiles those of all its models when it loads the first one, which takes a fifth of a second."""
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+    get_checkpoint_conversion_mapping("qwen3")
 
 
 def _prepare_the_judge() -> None:

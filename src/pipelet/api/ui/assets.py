@@ -9,7 +9,7 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Self
 
@@ -50,6 +50,7 @@ class Assets:
     """The HTML document, with the path of the files in it."""
 
     @classmethod
+    @cache
     def read(cls, folder: Path = WEB) -> Self:
         files = {
             name: Asset(body if name.startswith(_VENDOR) else _without_comments(body), _CONTENT_TYPES[path.suffix])

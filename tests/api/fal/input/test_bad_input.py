@@ -37,11 +37,12 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(("content", "status"), UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.asyncio(loop_scope="module")
 async def test_unreadable_bodies(
-    service: Service, content: bytes, status: int, log_lines: list[Any], caplog: pytest.LogCaptureFixture
+    shared_service: Service, content: bytes, status: int, log_lines: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A body that is no JSON object is refused in one line, queues nothing and logs no error."""
-    response = await service.client.post(URL, content=content)
+    response = await shared_service.client.post(URL, content=content)
 
     assert response.status_code == status
     refusal = response.json()
@@ -49,7 +50,7 @@ async def test_unreadable_bodies(
     assert refusal["message"]
     assert "\n" not in refusal["message"]
     assert len(response.content) < 1000
-    assert await service.queued() == 0
+    assert await shared_service.queued() == 0
     assert not [line for line in log_lines if line["log_level"] == "error"]
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
@@ -120,11 +121,17 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
 
 
 @pytest.mark.parametrize(("content", "field", "kind"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.asyncio(loop_scope="module")
 async def test_refused_fields(
-    service: Service, content: bytes, field: str, kind: str, log_lines: list[Any], caplog: pytest.LogCaptureFixture
+    shared_service: Service,
+    content: bytes,
+    field: str,
+    kind: str,
+    log_lines: list[Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A field that is wrong is refused by name, queues nothing and logs no error."""
-    response = await service.client.post(URL, content=content)
+    response = await shared_service.client.post(URL, content=content)
 
     assert response.status_code == 422
     refusal = response.json()
@@ -133,7 +140,7 @@ async def test_refused_fields(
     assert "\n" not in refusal["message"]
     assert len(response.content) < 1500
     assert response.content.decode("ascii").find("\\ud8") == -1
-    assert await service.queued() == 0
+    assert await shared_service.queued() == 0
     assert not [line for line in log_lines if line["log_level"] == "error"]
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
@@ -150,9 +157,10 @@ async def test_all_faults_at_once(service: Service) -> None:
 
 
 @pytest.mark.parametrize(("sent", "meant"), [("heigth", "height"), ("promt", "prompt"), ("batchsize", "batch_size")])
-async def test_misspelt_field(service: Service, sent: str, meant: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_misspelt_field(shared_service: Service, sent: str, meant: str) -> None:
     """The response to a misspelt field names the nearest one."""
-    refusal = (await service.client.post(URL, content=body(**{sent: "1"}))).json()
+    refusal = (await shared_service.client.post(URL, content=body(**{sent: "1"}))).json()
 
     assert refusal["message"] == f"Unknown field '{sent}'. Did you mean '{meant}'?"
 
@@ -241,11 +249,12 @@ async def test_too_large_by_its_own_word(service: Service, length: str) -> None:
         ("BREW", f"/fal/queue/{APP}", 405),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_wrong_paths_and_methods(
-    service: Service, method: str, path: str, status: int, log_lines: list[Any]
+    shared_service: Service, method: str, path: str, status: int, log_lines: list[Any]
 ) -> None:
     """A path or method that is not there is refused in the shape of every other error."""
-    response = await service.client.request(method, path, json={"prompt": "a"})
+    response = await shared_service.client.request(method, path, json={"prompt": "a"})
 
     assert response.status_code == status
     refusal = response.json()
@@ -253,5 +262,5 @@ async def test_wrong_paths_and_methods(
     assert refusal["message"]
     assert refusal.get("status") == ("NOT_FOUND" if status == 404 else None)
     assert ("allow" in response.headers) == (status == 405)
-    assert await service.queued() == 0
+    assert await shared_service.queued() == 0
     assert not [line for line in log_lines if line["log_level"] == "error"]

@@ -59,16 +59,17 @@ async def test_the_newer_name_of_the_timeout_wins(service: Service) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "soon", "0", "0.1", "-3", "nan", "inf", "1e999", "30s"])
-async def test_a_timeout_that_is_none_is_refused(service: Service, value: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_timeout_that_is_none_is_refused(shared_service: Service, value: str) -> None:
     """At submit, with what a timeout is; it would otherwise be waited for in vain."""
-    response = await service.client.post(URL, json={"prompt": "a"}, headers={"X-Fal-Request-Timeout": value})
+    response = await shared_service.client.post(URL, json={"prompt": "a"}, headers={"X-Fal-Request-Timeout": value})
 
     assert 422 == response.status_code
     refusal = schemas.Refusal.model_validate_json(response.content, strict=True, extra="forbid")
     assert isinstance(refusal.detail, list)
     assert ["header", "X-Fal-Request-Timeout"] == refusal.detail[0].loc
     assert "more than 0.1" in refusal.message
-    assert 0 == await service.queued()
+    assert 0 == await shared_service.queued()
 
 
 async def test_a_queue_that_is_too_long(service: Service) -> None:
@@ -105,9 +106,10 @@ async def test_a_refusal_tells_when_the_queue_may_be_short_enough(service: Servi
 
 
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "many", "9" * 30])
-async def test_a_length_that_is_none_is_refused(service: Service, value: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_length_that_is_none_is_refused(shared_service: Service, value: str) -> None:
     """With a 422 that names the parameter."""
-    response = await service.client.post(URL, params={"fal_max_queue_length": value}, json={"prompt": "a"})
+    response = await shared_service.client.post(URL, params={"fal_max_queue_length": value}, json={"prompt": "a"})
 
     assert 422 == response.status_code
     assert ["query", "fal_max_queue_length"] == response.json()["detail"][0]["loc"]
@@ -185,9 +187,10 @@ async def test_a_result_that_is_kept_for_less(service: Service) -> None:
         "[" * 100_000,
     ],
 )
-async def test_a_lifecycle_that_is_none_is_refused(service: Service, value: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_lifecycle_that_is_none_is_refused(shared_service: Service, value: str) -> None:
     """With a 422 that shows what one looks like."""
-    response = await service.client.post(
+    response = await shared_service.client.post(
         URL, json={"prompt": "a"}, headers={"X-Fal-Object-Lifecycle-Preference": value}
     )
 

@@ -77,15 +77,16 @@ async def test_names_of_every_script_can_be_called(service: Service) -> None:
         ("http://0x7f.1/hook", "PIPELET_ALLOWED_NETWORKS"),
     ],
 )
-async def test_targets_that_could_not_be_called_are_refused(service: Service, target: str, says: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_targets_that_could_not_be_called_are_refused(shared_service: Service, target: str, says: str) -> None:
     """At submit, saying why and where; nothing is queued."""
-    response = await service.client.post(URL, params={"fal_webhook": target}, json={"prompt": "a"})
+    response = await shared_service.client.post(URL, params={"fal_webhook": target}, json={"prompt": "a"})
 
     assert response.status_code == 422, response.text
     assert [["query", "fal_webhook"]] == [fault["loc"] for fault in response.json()["detail"]]
     assert says in response.json()["detail"][0]["msg"]
     assert says in response.json()["message"]
-    assert {} == await service.store.queue.counts()
+    assert {} == await shared_service.store.queue.counts()
 
 
 async def test_two_targets_are_refused(service: Service) -> None:
