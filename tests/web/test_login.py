@@ -55,9 +55,9 @@ def test_a_link_signs_in_once(visits: Visits, service: Service) -> None:
 
 
 def test_a_wrong_key_is_refused_at_its_field(visits: Visits, service: Service, account: Account) -> None:
-    """The reason is in the service's words, and a right key signs in afterwards."""
+    """The reason is in the service's words, and a right key signs in afterwards, where the focus is on the page."""
     visits.faults.allow("401 POST /api/v1/session")
-    page = visits.open(service.url)
+    page = visits.open(service.url, "/ui/#/usage")
 
     fill_login(page, f"pk_{'x' * 43}")
 
@@ -66,10 +66,12 @@ def test_a_wrong_key_is_refused_at_its_field(visits: Visits, service: Service, a
     expect(field).to_have_accessible_description(re.compile("This key is not known here"))
     fill_login(page, account.key)
     expect_signed_in(page, account.user)
+    expect(page.locator("main")).to_be_focused()
 
 
 def test_tabs_sign_in_and_out_together(visits: Visits, service: Service, account: Account) -> None:
-    """Tabs of one window follow the login and the sign-out of each other, without a reload."""
+    """Tabs of one window follow the login and the sign-out of each other, without a reload. Who signs out leaves no
+    address to the next user."""
     first = visits.open(service.url)
     second = first.context.new_page()
     second.goto(f"{service.url}/ui/")
@@ -78,8 +80,10 @@ def test_tabs_sign_in_and_out_together(visits: Visits, service: Service, account
     fill_login(first, account.key)
     expect_signed_in(second, account.user)
 
+    second.goto(f"{service.url}/ui/#/usage")
     second.get_by_role("button", name="Sign out").click()
     expect_login(second, "You are signed out.")
+    expect(second).to_have_url(f"{service.url}/ui/")
     expect_login(first, "You have signed out in another tab.")
 
 

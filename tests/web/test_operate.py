@@ -81,6 +81,24 @@ def expect_message(page: Page, text: str) -> None:
     expect(page.locator(".toasts")).to_contain_text(text)
 
 
+def test_a_visit_of_the_desk_changes_no_other_page(service: Service, open_desk: Callable[..., Page]) -> None:
+    """The style sheets of a page end with it; the form says that its app is paused for as long as it is."""
+    page = open_desk("/requests")
+    expect(page.locator(".filters")).to_have_css("display", "grid")
+
+    page.get_by_role("link", name="History").click()
+    expect(page.locator(".filters")).to_have_css("display", "flex")
+    page.get_by_role("link", name="Operate").click()
+    page.get_by_role("link", name="Requests").click()
+    expect(page.locator(".filters")).to_have_css("display", "grid")
+
+    page.get_by_role("link", name="Generate").click()
+    notice = page.get_by_text("This app is paused")
+    with paused_app(service):
+        expect(notice).to_be_visible()
+    expect(notice).to_have_count(0)
+
+
 def test_the_overview_follows_the_queue(open_desk: Callable[..., Page], service: Service, account: Account) -> None:
     """A paused app says so at once, a request that waits is counted by priority and user, and a resume starts it."""
     page = open_desk()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pipelet.domain.ports.reports import (
     FailureCount,
+    FailureMinute,
     PriorityCount,
     RunningRequest,
     SavedReport,
@@ -21,6 +22,10 @@ class Reports(SmallStore[Queries]):
     async def failures(self, since: float, limit: int) -> list[FailureCount]:
         found = await self._queries.all("count_failures", since=since, limit=limit)
         return [from_row(FailureCount, row) for row in found]
+
+    async def failures_by_minute(self, since: float, limit: int) -> list[FailureMinute]:
+        found = await self._queries.all("count_failures_by_minute", since=since, limit=limit)
+        return [from_row(FailureMinute, row) for row in found]
 
     async def running(self, limit: int) -> list[RunningRequest]:
         found = await self._queries.all("report_running", limit=limit)

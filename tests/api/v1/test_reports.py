@@ -9,8 +9,10 @@ import pytest
 
 from pipelet.cli.doctor.diagnose import diagnose
 from pipelet.domain.accounts.scopes import Scope
+from pipelet.domain.capacity.cost_model import Work
 from pipelet.domain.jobs.outcome import FailureKind
 from pipelet.domain.jobs.progress import Progress
+from pipelet.services.queue import storage
 from pipelet.services.queue.accounting import Accounting
 from pipelet.services.queue.failures import without_input
 from pipelet.services.queue.storage import sample_storage
@@ -54,7 +56,20 @@ async def test_the_overview_shows_the_queue(service: Service, ops: dict[str, str
     assert (running, "ada", "w1", {"done": 3, "total": 12}) == tuple(
         runs[name] for name in ("id", "user", "worker", "progress")
     )
-    assert [("gpu-1", "ready")] == [(each["name"], each["state"]) for each in found["workers"]]
+    [worker] = found["workers"]
+    assert ("gpu-1", "ready", None) == (worker["name"], worker["state"], worker["megapixel_seconds"])
+
+
+async def test_the_overview_says_how_fast_workers_are(service: Service, ops: dict[str, str]) -> None:
+    """Seconds for a megapixel, as the estimates have learned them from workers of the same kind."""
+    await service.heartbeat(name="gpu-1")
+    [worker] = (await read(service, ops, "overview"))["workers"]
+    await service.store.workers.add_observation(worker["profile"], "generate", Work(1, 16, 1.0, 16.0, 16.0), 3.0)
+    service.clock.time += 1
+
+    [worker] = (await read(service, ops, "overview"))["workers"]
+
+    assert worker["megapixel_seconds"] > 0
 
 
 async def test_series_have_what_was_sampled(service: Service, ops: dict[str, str]) -> None:
@@ -123,6 +138,24 @@ async def test_failures_are_grouped(service: Service, ops: dict[str, str]) -> No
     every = await service.client.get("/api/v1/requests", params=first["filter"])
     assert 3 == len(every.json()["items"])
     assert [] == (await read(service, ops, "failures", since="1970-01-13"))["items"]
+    assert [] == found["series"]
+
+
+async def test_failures_are_counted_over_time(service: Service, ops: dict[str, str]) -> None:
+    """By error type, in steps of whole minutes; steps without a failure have no point."""
+    for wait in (120, 300):
+        await service.submit()
+        await service.fail(await service.claim(), FailureKind.INTERNAL, "Broken")
+        service.clock.time += wait
+
+    found = await read(service, ops, "failures", step=120)
+    refused = await service.client.get("/api/v1/operate/failures", headers=ops, params={"step": 90})
+
+    [series] = found["series"]
+    assert "internal_server_error" == series["error_type"]
+    assert [1, 1] == [each["value"] for each in series["points"]]
+    assert ["1970-01-12T13:46:00.000Z", "1970-01-12T13:48:00.000Z"] == [each["at"] for each in series["points"]]
+    assert (422, True) == (refused.status_code, "multiple of 60" in refused.json()["message"])
 
 
 @pytest.mark.parametrize(
@@ -170,6 +203,21 @@ async def test_storage_is_sampled(service: Service, ops: dict[str, str]) -> None
     assert [{"user": "ada", "bytes": 5}] == found["by_user"]
     assert [0, 5, 0, 0] == [each["bytes"] for each in found["by_age"]]
     assert "1970-01-16T13:46:40.000Z" == (await read(service, ops, "storage"))["sampled_at"]
+
+
+@pytest.mark.parametrize(("few", "counted"), [(2, 2), (1, 1)])
+async def test_storage_is_sampled_more_often_while_it_is_little(
+    service: Service, ops: dict[str, str], monkeypatch: pytest.MonkeyPatch, few: int, counted: int
+) -> None:
+    """A new service counts every minute; one with many requests leaves that for an hour."""
+    monkeypatch.setattr(storage, "_FEW", few)
+    for name in ("a.png", "b.png"):
+        await service.submit()
+        await service.store.leases.finish(await service.claim(), success(name), service.clock.now())
+        service.clock.time += storage.INTERVAL_SECONDS
+        await sample_storage(service.store)
+
+    assert counted == (await read(service, ops, "storage"))["requests"]
 
 
 async def test_the_installation_is_checked(service: Service, ops: dict[str, str], tmp_path: Path) -> None:

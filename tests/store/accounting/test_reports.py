@@ -38,6 +38,21 @@ async def test_failures_are_counted_without_prompts(store: Store) -> None:
     assert ["Request timed out"] == [each.message for each in await store.reports.failures(NOW - 10, 1)]
 
 
+async def test_failures_are_counted_by_minute(store: Store) -> None:
+    """By error type, the newest of them; other ends do not count."""
+    minute = int(NOW) // 60 + 1
+    for second in (5, 50, 65):
+        await fail(store, "Broken", 60.0 * minute + second)
+    await store.jobs.submit(make_job())
+    await store.leases.finish(await claimed(store, now=60.0 * minute), success("a.png"), 60.0 * minute)
+
+    found = await store.reports.failures_by_minute(NOW, 100)
+    assert {("internal_server_error", minute, 2), ("internal_server_error", minute + 1, 1)} == {
+        (each.error_type, each.minute, each.requests) for each in found
+    }
+    assert [minute + 1] == [each.minute for each in await store.reports.failures_by_minute(NOW, 1)]
+
+
 async def test_running_requests_are_reported(store: Store) -> None:
     """The longest running first, with progress and worker, up to the limit."""
     jobs = [await store.jobs.submit(make_job(batch_size=k + 1)) for k in range(3)]

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { KEY_LIMITS, USER_LIMITS, changesInWords, imagesByDay, joinReads, lastDays, limitsInWords, readLimits, toForm } from "../../../src/pipelet/web/js/lib/operate/accounts.js";
 import { allLabel, changed, outcome, question, verbsFor } from "../../../src/pipelet/web/js/lib/operate/bulk.js";
-import { byKind } from "../../../src/pipelet/web/js/lib/operate/failures.js";
+import { byKind, overTime } from "../../../src/pipelet/web/js/lib/operate/failures.js";
 import { addressOf, apiFilter, bulkFilter, describeFilter, readFilter } from "../../../src/pipelet/web/js/lib/operate/filters.js";
 import { RANGES, chartData, latest, tableRows } from "../../../src/pipelet/web/js/lib/operate/series.js";
 
@@ -31,6 +31,7 @@ test("the filter of a failure becomes an address, and finds the same", () => {
 
 test("filters read as words", () => {
   assert.equal(describeFilter({}), "all requests");
+  assert.match(describeFilter({ state: "failed", since: 1796000430 }), /^failed requests since Nov 30, 2026, /);
   assert.equal(describeFilter({ state: "queued", user: "*" }), "queued requests");
   assert.equal(describeFilter({ state: "failed", app: "a", user: "ada" }), "failed requests of the app a, of the user ada");
 });
@@ -105,6 +106,15 @@ test("failures are grouped by kind, the largest first", () => {
   assert.deepEqual([first.kind, first.requests, first.items.length, first.last_seen_at], ["x", 6, 2, "2026-11-30T05"]);
   assert.deepEqual(first.filter, { state: "failed", error_type: "x", since: 3 });
   assert.equal(second.kind, "y");
+});
+
+test("failures over time have a line for each kind, the most frequent first", () => {
+  const series = [{ error_type: "x", points: [{ at: at(2), value: 1 }] }, { error_type: "y", points: [{ at: at(1), value: 2 }] }];
+
+  const { lines } = overTime(series, HOUR, NOW);
+
+  assert.deepEqual(lines.map(({ label }) => label), ["y", "x"]);
+  assert.deepEqual(lines.map(({ values }) => values.slice(-3)), [[0, 2, 0], [1, 0, 0]]);
 });
 
 test("a form of limits sends what has changed, and nothing else", () => {

@@ -41,7 +41,7 @@ test("memory is bounded, and requests that have not ended stay", () => {
   const requests = immediate();
   requests.take("request", item(0, { state: "queued" }));
   for (let number = 1; number <= 5000; number += 1) requests.take("request", item(number));
-  assert.ok(requests.newest().length <= 250);
+  assert.ok(requests.newest().length <= 120);
   assert.equal(requests.get("r0")?.state, "queued");
   assert.equal(requests.newest()[0].id, "r5000");
 });

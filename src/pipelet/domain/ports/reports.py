@@ -24,6 +24,16 @@ class FailureCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailureMinute:
+    """Failed requests of one error type that ended in one minute."""
+
+    error_type: str
+    minute: int
+    """Minutes since the epoch, at its begin."""
+    requests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunningRequest:
     id: str
     app: str
@@ -72,6 +82,9 @@ class ReportStore(Protocol):
 
     async def failures(self, since: float, limit: int) -> list[FailureCount]:
         """Count the requests that failed after `since`, the newest `limit` of them."""
+
+    async def failures_by_minute(self, since: float, limit: int) -> list[FailureMinute]:
+        """Count the newest `limit` requests that failed after `since`, by error type and minute."""
 
     async def running(self, limit: int) -> list[RunningRequest]:
         """Return running requests, the longest running first."""

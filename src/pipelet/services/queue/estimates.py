@@ -62,6 +62,11 @@ class Estimates:
         """Seconds to generate and store a request that takes `work`, without its wait."""
         return (await self._forecast(app)).typical.service(work, spec_work(spec))
 
+    async def learned_seconds(self, kind: str, work: Work) -> float | None:
+        """Seconds in which a worker of `kind` generates `work`; None before one has finished a request."""
+        costs = (await self._costs.get()).by_kind.get(kind)
+        return None if costs is None else costs.generate.predict(work)
+
     async def seconds_until_all_started(self, app: str) -> float | None:
         """Seconds until every request that waits now has started; None if no live worker serves `app`."""
         forecast = await self._forecast(app)

@@ -1,11 +1,14 @@
 """Failures: failed requests that are alike, counted."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from pipelet.domain.errors import InvalidQuery
 from pipelet.domain.ports.reports import FailureCount
 from pipelet.domain.ports.store import Store
+from pipelet.services.queue.series import MIN_STEP
 
 DEFAULT_SECONDS = 24 * 3600.0
 MAX_REQUESTS = 5_000
@@ -33,6 +36,27 @@ async def load_failures(store: Store, *, since: float | None = None) -> Failures
     found = await store.reports.failures(begin, MAX_REQUESTS)
     groups = sorted(_merged(found), key=lambda group: (-group.requests, -group.last_seen_at))
     return Failures(groups=groups, is_complete=sum(group.requests for group in groups) < MAX_REQUESTS)
+
+
+async def load_failure_steps(store: Store, *, since: float, step: int) -> dict[str, list[tuple[float, int]]]:
+    """Count the newest failed requests over time, by error type.
+
+    Returns:
+        Begins of steps, in seconds since the epoch, and how many requests failed in each; none for a step without one.
+
+    Args:
+        step: seconds, whole minutes.
+
+    Raises:
+        InvalidQuery: the step is not a number of minutes.
+    """
+    if step < MIN_STEP or step % MIN_STEP:
+        raise InvalidQuery(f"The step has to be a multiple of {MIN_STEP} seconds.")
+    counts: dict[str, Counter[float]] = {}
+    for each in await store.reports.failures_by_minute(since, MAX_REQUESTS):
+        at = 60.0 * each.minute
+        counts.setdefault(each.error_type, Counter())[at - at % step] += each.requests
+    return {kind: sorted(found.items()) for kind, found in sorted(counts.items())}
 
 
 def without_input(message: str) -> str:

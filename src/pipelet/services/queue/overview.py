@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from pipelet.domain.capacity.cost_model import Work, generation_work
 from pipelet.domain.capacity.workers import WorkerHeartbeat
-from pipelet.domain.catalog import Catalog
+from pipelet.domain.catalog import Catalog, ModelConfig
+from pipelet.domain.generation.image import ImageSpec, OutputFormat
+from pipelet.domain.generation.plan import plan_generation
 from pipelet.domain.ports.store import CompletedCounts, QueueCounts, Store
 from pipelet.services.queue.estimates import Estimates
 
@@ -43,6 +46,9 @@ class WorkerState:
     problem: str | None
     seen_seconds: float
     """Seconds since its last heartbeat."""
+    megapixel_seconds: float | None
+    """Seconds to generate an image of one megapixel with the defaults of its model, as learned from workers of its
+    kind; None before one of them has finished a request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +82,31 @@ async def load_overview(store: Store, catalog: Catalog, *, now: float | None = N
                 paused_seconds=max(0.0, now - paused[name]) if name in paused else None,
             )
         )
-    return Overview(apps=queues, workers=[_state(worker, now) for worker in await store.workers.live(now)])
+    workers = []
+    for worker in await store.workers.live(now):
+        model = catalog.models.get(worker.model)
+        seconds = None if model is None else await estimates.learned_seconds(worker.profile, _megapixel(model))
+        workers.append(_state(worker, now, seconds))
+    return Overview(apps=queues, workers=workers)
 
 
-def _state(worker: WorkerHeartbeat, now: float) -> WorkerState:
+def _megapixel(model: ModelConfig) -> Work:
+    """The work of one image of one megapixel."""
+    spec = ImageSpec(
+        prompt="",
+        negative_prompt=None,
+        width=1000,
+        height=1000,
+        batch_size=1,
+        seed=0,
+        num_inference_steps=model.num_inference_steps,
+        guidance_scale=model.guidance_scale,
+        output_format=OutputFormat.PNG,
+    )
+    return generation_work(plan_generation(spec, model))
+
+
+def _state(worker: WorkerHeartbeat, now: float, megapixel_seconds: float | None) -> WorkerState:
     return WorkerState(
         name=worker.name,
         kind=worker.profile,
@@ -88,4 +115,5 @@ def _state(worker: WorkerHeartbeat, now: float) -> WorkerState:
         state="draining" if worker.draining else "ready" if worker.ready else "not ready",
         problem=worker.problem,
         seen_seconds=max(0.0, now - worker.seen_at),
+        megapixel_seconds=megapixel_seconds,
     )

@@ -1,4 +1,5 @@
-"""Storage: how much the images of ended requests take. An hourly walk over all requests samples it."""
+"""Storage: how much the images of ended requests take. A walk over all of them samples it: every hour, and every minute
+while they are few."""
 
 import asyncio
 import json
@@ -12,6 +13,8 @@ from pipelet.domain.ports.store import Store
 INTERVAL_SECONDS = 60.0
 """Seconds between two looks at whether a sample is due."""
 _SAMPLE_SECONDS = 3600.0
+_FEW = 2_000
+"""Requests that a walk passes in some milliseconds: a new service shows its first images at once."""
 _NAME = "storage"
 _PAGE_SIZE = 500
 _PAUSE = 0.01
@@ -76,16 +79,18 @@ class StorageReports:
 
 async def sample_storage(store: Store) -> None:
     """Sample it if that is due, and no other process does it. Call it every `INTERVAL_SECONDS`."""
-    now = store.clock.now()
-    if not await store.reports.start(_NAME, now, now - _SAMPLE_SECONDS):
+    now, saved = store.clock.now(), await store.reports.saved(_NAME)
+    are_few = saved is not None and json.loads(saved.body).get("walked", _FEW) < _FEW
+    if not await store.reports.start(_NAME, now, now - (INTERVAL_SECONDS / 2 if are_few else _SAMPLE_SECONDS)):
         return
-    sums, after = _Sums(now), (0.0, -(2**62))
+    sums, after, walked = _Sums(now), (0.0, -(2**62)), 0
     while page := await store.reports.stored_images(after, _PAGE_SIZE):
         for each in page:
             sums.add(each)
+        walked += len(page)
         after = page[-1].finished_at, page[-1].seq
         await asyncio.sleep(_PAUSE)
-    await store.reports.save(_NAME, now, json.dumps(asdict(sums.sample())))
+    await store.reports.save(_NAME, now, json.dumps(asdict(sums.sample()) | {"walked": walked}))
 
 
 class _Sums:

@@ -9,7 +9,7 @@
  * - `draft`: what is typed into the form of the first page (lib/draft.js)
  */
 
-import { toast } from "./components/toast.js";
+import { announce, toast } from "./components/toast.js";
 import { createApi } from "./lib/api.js";
 import { createDraft } from "./lib/draft.js";
 import { createRequests } from "./lib/requests.js";
@@ -24,7 +24,11 @@ export const api = createApi({ base: new URL("../api/v1/", location.href).href, 
 export const draft = createDraft();
 
 export const session = createSession(api, {
-  onSignOut: () => draft.clear(),
+  onSignOut: () => {
+    draft.clear();
+    history.replaceState(null, "", location.pathname); // the next user starts at the first page
+    announce("");
+  },
   onRefused: (error) => toast(error.message, { kind: "error" }),
   onUpgrade: (version) =>
     toast(`Pipelet was upgraded to ${version}.`, {

@@ -10,7 +10,7 @@ import { Toasts } from "./components/toast.js";
 import { session, requests, stream } from "./context.js";
 import { can } from "./lib/session.js";
 import { applyTheme } from "./lib/theme.js";
-import { html, render, useEffect } from "../vendor/preact.js";
+import { html, render, useEffect, useRef } from "../vendor/preact.js";
 
 const LOGIN = { load: () => import("./pages/login/login.js") };
 const RETRY_MS = 3_000;
@@ -18,6 +18,7 @@ const RETRY_MS = 3_000;
 function App() {
   const { status, info, error } = useStore(session.state);
   const mayGenerate = can(info, "generate");
+  const hadLogin = useRef(false);
   useEffect(() => {
     if (status === "in" && mayGenerate) stream.open();
     else stream.close();
@@ -29,8 +30,11 @@ function App() {
 
   if (status === "loading") return html`<main><${Loading} /></main>`;
   if (status === "unreachable") return html`<main><${Unreachable} error=${error} retry=${session.load} /></main>`;
-  if (status === "out") return html`<${Outlet} key="login" page=${LOGIN} />`;
-  return html`<${Layout} info=${info} />`;
+  if (status === "out") {
+    hadLogin.current = true;
+    return html`<${Outlet} key="login" page=${LOGIN} />`;
+  }
+  return html`<${Layout} info=${info} takesFocus=${hadLogin.current} />`;
 }
 
 /** @param {string | null} code a login code that was in the address */

@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from diffusers import AutoencoderTiny
 
 from pipelet.domain.catalog import ModelConfig
+from pipelet.domain.generation.preview import PreviewPixels
 from pipelet.engine.engine_process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import load
 from pipelet.wiring.catalog import fetch_description, read_catalog
-from tests.engine.calls import MakePart
+from tests.engine.calls import MakePart, ignore
 from tests.engine.diffusers.loading.fake_hub import COMMIT, fake_hub
 
 DEMO = Path(resolve("package:demo"))
@@ -101,3 +103,38 @@ async def test_a_model_of_the_hub_is_recognized_at_its_first_start(
         await asyncio.to_thread(fetch_description, settings)
 
     assert "z-image-turbo" == read_catalog(settings).models["owner/model"].like
+
+
+@pytest.mark.parametrize("decoder", ["folder", f"owner/model@{COMMIT}"])
+async def test_a_catalog_entry_names_a_decoder_for_previews(
+    decoder: str, tiny_z_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_part: MakePart
+) -> None:
+    """An `AutoencoderTiny` on the hub or in a folder, for latents of Z-Image: the operator's entry names it alone, and
+    previews have its eight pixels a latent."""
+    folder = tmp_path / "decoder"
+    AutoencoderTiny(
+        latent_channels=16,
+        encoder_block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8),
+        num_encoder_blocks=(1, 1, 1, 1),
+        num_decoder_blocks=(1, 1, 1, 1),
+    ).save_pretrained(folder)
+    named = folder if decoder == "folder" else decoder
+    catalog = tmp_path / "catalog.toml"
+    catalog.write_text(f'[models.z-image-turbo]\npreview_decoder = "{named}"\n')
+    model = read_catalog(load(catalog=catalog)).models["z-image-turbo"]
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    made: list[PreviewPixels] = []
+    async with fake_hub(folder) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        engine = EngineProcess(model=model, source=tiny_z_image, device="cpu")
+        try:
+            await engine.start()
+            part = make_part(width=128, height=64, num_inference_steps=8)
+            engine.request_previews(part.job_id, 60)
+            (await engine.generate(part, ignore, made.append)).release()
+        finally:
+            await engine.stop()
+
+    assert {(64, 128, 3)} == {each.pixels.shape for each in made}
+    assert bool(hub.requests) == (decoder != "folder")

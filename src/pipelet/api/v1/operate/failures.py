@@ -13,11 +13,17 @@ from pipelet.api.v1.reading import read_query
 from pipelet.api.v1.schemas import Input, Output, Time, iso_time
 from pipelet.domain.ports.reports import FailureCount
 from pipelet.services.accounts.access import Caller
-from pipelet.services.queue.failures import MAX_REQUESTS, load_failures
+from pipelet.services.queue.failures import (
+    DEFAULT_SECONDS,
+    MAX_REQUESTS,
+    load_failure_steps,
+    load_failures,
+)
 
 
 class FailuresQuery(Input):
     since: Time | None = Field(None, description="Failures after this time; a day ago if not given.")
+    step: int | None = Field(None, description="Seconds, whole minutes: also count failures over time.")
 
 
 class FailureItem(Output):
@@ -31,11 +37,22 @@ class FailureItem(Output):
     filter: dict[str, Any] = Field(description="For `POST /api/v1/requests/retry`: failures of this app and type.")
 
 
+class FailurePoint(Output):
+    at: str = Field(description="Begin of the step.")
+    value: int
+
+
+class FailureSeries(Output):
+    error_type: str
+    points: list[FailurePoint] = Field(description="Oldest first; steps without a failure have none.")
+
+
 class FailuresBody(Output):
     items: list[FailureItem] = Field(description="The most frequent first.")
     is_complete: bool = Field(
         description=f"False if more than the newest {MAX_REQUESTS:,} failed: the others are not counted."
     )
+    series: list[FailureSeries] = Field(description="Empty without a `step`.")
 
 
 FAILURES = operation(
@@ -48,8 +65,16 @@ FAILURES = operation(
 
 async def show_failures(request: Request, _: Caller) -> Response:
     query = read_query(request, FailuresQuery)
-    found = await load_failures(get_services(request).store, since=query.since)
-    return json_response(200, {"items": [_item(each) for each in found.groups], "is_complete": found.is_complete})
+    store = get_services(request).store
+    since = store.clock.now() - DEFAULT_SECONDS if query.since is None else query.since
+    found = await load_failures(store, since=since)
+    steps = {} if query.step is None else await load_failure_steps(store, since=since, step=query.step)
+    series = [
+        {"error_type": kind, "points": [{"at": iso_time(at), "value": count} for at, count in points]}
+        for kind, points in steps.items()
+    ]
+    items = [_item(each) for each in found.groups]
+    return json_response(200, {"items": items, "is_complete": found.is_complete, "series": series})
 
 
 def _item(group: FailureCount) -> dict[str, Any]:

@@ -65,6 +65,10 @@ class WorkerOverview(Output):
     state: str = Field(description="`ready`, `not ready` or `draining`.")
     problem: str | None
     seen_at: str
+    megapixel_seconds: float | None = Field(
+        description="Learned seconds for an image of one megapixel with the defaults of its model; null before a "
+        "worker of its kind has finished a request."
+    )
 
 
 class OverviewBody(Output):
@@ -137,6 +141,7 @@ def _worker(worker: WorkerState, now: float) -> dict[str, Any]:
         "state": worker.state,
         "problem": worker.problem,
         "seen_at": _moment(now, worker.seen_seconds),
+        "megapixel_seconds": None if worker.megapixel_seconds is None else float(f"{worker.megapixel_seconds:.2g}"),
     }
 
 

@@ -246,7 +246,8 @@ def _print_banner(chosen: Settings, listener: socket.socket, secret: str | None,
         f"with a key; make one with: (umask 077; pipelet keys create local --admin --user local "
         f"> {chosen.local_key_file})"
     )
-    sign_in = f"Sign in within five minutes: {chosen.login_url(code, here)}\n" if code else ""
+    page = chosen.login_url(code, here) if code else ""
+    sign_in = f"Open the page (the link signs you in once, within five minutes): {page}\n" if page else ""
     text = (
         f"Pipelet listens on {here} (documentation: {base_url}/docs)\n{sign_in}"
         f"Try it{f', {make_key}' if secret is None else ':'}\n\n"

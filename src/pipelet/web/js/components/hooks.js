@@ -90,18 +90,3 @@ export function useTitle(title) {
     document.title = `${title} · Pipelet`;
   }, [title]);
 }
-
-/** Calls `run` for keys on the page, unless a field has the focus. @param {Record<string, (event: KeyboardEvent) => void>} keys */
-export function useKeys(keys) {
-  const current = useRef(keys);
-  current.current = keys;
-  useEffect(() => {
-    const onKey = (/** @type {KeyboardEvent} */ event) => {
-      const target = /** @type {HTMLElement} */ (event.target);
-      if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, textarea, select, dialog")) return;
-      current.current[event.key]?.(event);
-    };
-    addEventListener("keydown", onKey);
-    return () => removeEventListener("keydown", onKey);
-  }, []);
-}

@@ -17,8 +17,8 @@ const PATIENCE_MS = 1_500;
 /** @type {Record<string, "auto" | "light" | "dark">} */
 const NEXT_THEME = { auto: "light", light: "dark", dark: "auto" };
 
-/** @param {{info: import("../lib/session.js").SessionInfo}} props */
-export function Layout({ info }) {
+/** @param {{info: import("../lib/session.js").SessionInfo, takesFocus: boolean}} props */
+export function Layout({ info, takesFocus }) {
   const [hash, setHash] = useState(location.hash);
   useEffect(() => {
     const onChange = () => setHash(location.hash);
@@ -40,7 +40,7 @@ export function Layout({ info }) {
     </header>
     ${!isSecureContext && html`<div class="banner">This connection is not encrypted: others in the network can read what you do here.</div>`}
     <${Connection} />
-    <main id="main" tabindex="-1"><${Content} match=${match} info=${info} /></main>
+    <main id="main" tabindex="-1"><${Content} match=${match} info=${info} takesFocus=${takesFocus} /></main>
   `;
 }
 
@@ -50,13 +50,13 @@ function skip(event) {
   document.getElementById("main")?.focus();
 }
 
-/** @param {{match: import("../lib/router.js").Match | null, info: any}} props */
-function Content({ match, info }) {
+/** @param {{match: import("../lib/router.js").Match | null, info: any, takesFocus: boolean}} props */
+function Content({ match, info, takesFocus }) {
   if (!match) return html`<${NotFound} />`;
   const { route, params, query } = match;
   const scopes = AREAS.find(({ area }) => area === route.area)?.scopes ?? [];
   if (!scopes.some((scope) => can(info, scope))) return html`<${NoScope} scopes=${scopes} />`;
-  return html`<${Outlet} page=${route} params=${params} query=${query} />`;
+  return html`<${Outlet} page=${route} params=${params} query=${query} takesFocus=${takesFocus} />`;
 }
 
 function NotFound() {
@@ -70,6 +70,7 @@ function NoScope({ scopes }) {
   return html`
     <${Empty} isPage title="Your key may not open this page">
       It needs the scope ${scopes.map((scope, k) => html`${k ? " or " : ""}<code>${scope}</code>`)}. The operator can add it.
+      <p><a href="#/">To the first page</a></p>
     <//>
   `;
 }

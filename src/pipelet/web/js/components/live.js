@@ -5,6 +5,7 @@
  * - `useRequests()`: the newest, as in the list of the API
  * - `useRequest(id)`: one of them; undefined until the stream tells it
  * - `useRequestDetail(id)`: one with its images and log, read again at its end
+ * - `useAppState(app)`: whether an app is paused, and whether workers serve it
  * - `usePreviews(id)`: the newest preview of each of its images, while it runs
  */
 
@@ -28,6 +29,13 @@ export function useRequest(id) {
     return requests.subscribe(() => setItem(requests.get(id)));
   }, [id]);
   return item?.id === id ? item : requests.get(id);
+}
+
+/** @param {{name: string, paused: boolean, served: boolean}} app as it was read */
+export function useAppState({ name, paused, served }) {
+  useRequests();
+  const told = requests.app(name);
+  return told ? { isPaused: told.paused_at !== null, isServed: told.workers > 0 } : { isPaused: paused, isServed: served };
 }
 
 /**

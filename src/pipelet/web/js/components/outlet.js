@@ -4,31 +4,53 @@
 import { html, Component, useEffect, useRef, useState } from "../../vendor/preact.js";
 import { Loading } from "./states.js";
 
+/** The style sheets of pages, by their address. @type {Map<string, Promise<HTMLLinkElement>>} */
+const sheets = new Map();
+
 /** @param {string} name of a file in `css/` */
 function loadStyle(name) {
   const url = new URL(`../../css/${name}`, import.meta.url).href;
-  if (document.querySelector(`link[href="${url}"]`)) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: url, onload: resolve, onerror: reject });
-    document.head.append(link);
+  const found = sheets.get(url);
+  if (found) return found;
+  const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: url });
+  link.dataset.page = name;
+  const loaded = new Promise((resolve, reject) => {
+    link.onload = () => resolve(link);
+    link.onerror = () => (sheets.delete(url), link.remove(), reject(new Error(`${name} cannot be loaded.`)));
   });
+  sheets.set(url, loaded);
+  document.head.append(link);
+  return loaded;
 }
 
-/** @param {{load: () => Promise<any>}} page */
+/** A page and its style sheets; a screen within a page has none. @param {{load: () => Promise<any>}} page */
 async function loadPage(page) {
-  const module = await page.load();
-  await Promise.all((module.styles ?? []).map(loadStyle));
-  return module.default;
+  const { default: Page, styles } = await page.load();
+  return { Page, links: styles && (await Promise.all(styles.map(loadStyle))) };
 }
 
-/** @param {{page: {load: () => Promise<any>}, params?: any, query?: any}} props */
-export function Outlet({ page, params = {}, query = {} }) {
+/** End the style sheets of other pages, whose classes may have the same names. @param {HTMLLinkElement[]} links */
+function showStyles(links) {
+  for (const { sheet } of /** @type {NodeListOf<HTMLLinkElement>} */ (document.querySelectorAll("link[data-page]"))) {
+    if (sheet) sheet.disabled = !links.some((link) => link.sheet === sheet); // `disabled` of a link would load it anew
+  }
+}
+
+/**
+ * @param {{page: {load: () => Promise<any>}, params?: any, query?: any, takesFocus?: boolean}} props
+ *   `takesFocus`: also for the first page, because what had the focus is gone
+ */
+export function Outlet({ page, params = {}, query = {}, takesFocus = false }) {
   const [shown, setShown] = useState(/** @type {any} */ ({ page: null, Page: null, error: null }));
-  const isFirst = useRef(true);
+  const isFirst = useRef(!takesFocus);
   useEffect(() => {
     let isCurrent = true;
     loadPage(page).then(
-      (Page) => isCurrent && setShown({ page, Page, error: null }),
+      ({ Page, links }) => {
+        if (!isCurrent) return;
+        if (links) showStyles(links);
+        setShown({ page, Page, error: null });
+      },
       (error) => isCurrent && setShown({ page, Page: null, error }),
     );
     return () => void (isCurrent = false);

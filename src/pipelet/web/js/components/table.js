@@ -8,7 +8,7 @@
  *       { label: "Actions", cell: (row) => html`<button>…</button>`, isLabelHidden: true },
  *     ]} />`
  *
- * It scrolls sideways where it does not fit. With `selected` (a Set of keys) and `onSelect(Set)` rows have checkboxes.
+ * On a phone, each row is a block of labels and values; elsewhere it scrolls sideways where it does not fit. With `selected` (a Set of keys) and `onSelect(Set)` rows have checkboxes.
  * `isCaptionHidden` leaves the caption to screen readers. `foot` is a row of cells below.
  */
 
@@ -32,7 +32,7 @@ export function Table(props) {
   };
   return html`
     <div class="table-scroll" tabindex="0" role="region" aria-label=${caption}>
-      <table>
+      <table class="rows">
         <caption class=${isCaptionHidden ? "unseen" : ""}>${caption}</caption>
         <thead>
           <tr>
@@ -54,16 +54,16 @@ export function Table(props) {
                 html`<td class="check">
                   <input type="checkbox" aria-label=${`Select ${rowLabel(row)}`} checked=${selected.has(keys[k])} onChange=${() => toggle(keys[k])} />
                 </td>`}
-                ${columns.map(({ label, cell, align, isHeader }) =>
+                ${columns.map(({ label, cell, align, isHeader, isLabelHidden }) =>
                   isHeader
                     ? html`<th key=${label} scope="row" class=${align ?? ""}>${cell(row)}</th>`
-                    : html`<td key=${label} class=${align ?? ""}>${cell(row)}</td>`,
+                    : html`<td key=${label} class=${align ?? ""} data-label=${isLabelHidden ? null : label}>${cell(row)}</td>`,
                 )}
               </tr>
             `,
           )}
         </tbody>
-        ${foot && html`<tfoot><tr>${selected && html`<td></td>`}${foot.map((cell, k) => html`<td class=${columns[k]?.align ?? ""}>${cell}</td>`)}</tr></tfoot>`}
+        ${foot && html`<tfoot><tr>${selected && html`<td></td>`}${foot.map((cell, k) => html`<td class=${columns[k]?.align ?? ""} data-label=${k ? columns[k]?.label : null}>${cell}</td>`)}</tr></tfoot>`}
       </table>
     </div>
   `;

@@ -1070,6 +1070,26 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /** FailurePoint */
+        FailurePoint: {
+            /**
+             * At
+             * @description Begin of the step.
+             */
+            at: string;
+            /** Value */
+            value: number;
+        };
+        /** FailureSeries */
+        FailureSeries: {
+            /** Error Type */
+            error_type: string;
+            /**
+             * Points
+             * @description Oldest first; steps without a failure have none.
+             */
+            points: components["schemas"]["FailurePoint"][];
+        };
         /** FailuresBody */
         FailuresBody: {
             /**
@@ -1082,6 +1102,11 @@ export interface components {
              * @description False if more than the newest 5,000 failed: the others are not counted.
              */
             is_complete: boolean;
+            /**
+             * Series
+             * @description Empty without a `step`.
+             */
+            series: components["schemas"]["FailureSeries"][];
         };
         /** Figures */
         Figures: {
@@ -1851,6 +1876,11 @@ export interface components {
             problem: string | null;
             /** Seen At */
             seen_at: string;
+            /**
+             * Megapixel Seconds
+             * @description Learned seconds for an image of one megapixel with the defaults of its model; null before a worker of its kind has finished a request.
+             */
+            megapixel_seconds: number | null;
         };
     };
     responses: never;
@@ -5298,6 +5328,8 @@ export interface operations {
             query?: {
                 /** @description Failures after this time; a day ago if not given. */
                 since?: string;
+                /** @description Seconds, whole minutes: also count failures over time. */
+                step?: number;
             };
             header?: never;
             path?: never;

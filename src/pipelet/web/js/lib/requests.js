@@ -12,7 +12,7 @@
 /** @typedef {Record<string, any> & {id: string, state: string, submitted_at: string}} RequestItem */
 
 /** Requests that are kept in memory; older ones that have ended go first. */
-const MOST = 200;
+const MOST = 100;
 /** Ids of deleted requests that are remembered, for pages that show one of them. */
 const MOST_DELETED = 100;
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
@@ -65,7 +65,7 @@ export function createRequests({ schedule = (run) => void requestAnimationFrame(
     deleted.delete(item.id);
     if (hasEnded(item)) previews.delete(item.id);
     sorted = null;
-    if (items.size > MOST + 50) trim();
+    if (items.size > MOST + 20) trim();
     changed();
   }
 

@@ -108,7 +108,7 @@ export function changesInWords({ before, after }) {
   return names.map((name) => {
     const [old, fresh] = [before?.[name], after?.[name]].map((value) => (value === null ? "none" : valueInWords(name, value)));
     if (old === undefined) return `${name}: ${fresh}`;
-    return fresh === undefined ? `${name}: ${old} →` : `${name}: ${old} → ${fresh}`;
+    return `${name}: ${old} → ${fresh ?? "none"}`;
   });
 }
 

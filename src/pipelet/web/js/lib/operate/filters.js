@@ -1,6 +1,8 @@
 // @ts-check
 /** Filters of requests: in the address of the page, for the API, and in words. */
 
+import { dateTime } from "../format.js";
+
 /** @typedef {Partial<Record<"state" | "app" | "user" | "key" | "worker" | "priority" | "error_type" | "since" | "until" | "q", string>>} Filter */
 
 const NAMES = /** @type {const} */ (["state", "app", "user", "key", "worker", "priority", "error_type", "since", "until", "q"]);
@@ -38,6 +40,9 @@ export function addressOf(filter) {
   return found;
 }
 
+/** Times are ISO 8601 texts in addresses, and seconds in the filters of the API. @param {string} value */
+const timeOf = (value) => dateTime(Number.isNaN(Number(value)) ? value : new Date(1000 * Number(value)).toISOString());
+
 /** @type {Record<string, (value: string) => string>} */
 const WORDS = {
   error_type: (value) => `with the error ${value}`,
@@ -46,8 +51,8 @@ const WORDS = {
   key: (value) => `of the key ${value}`,
   worker: (value) => `of the worker ${value}`,
   priority: (value) => `with priority ${value}`,
-  since: (value) => `since ${value.slice(0, 16).replace("T", " ")}`,
-  until: (value) => `before ${value.slice(0, 16).replace("T", " ")}`,
+  since: (value) => `since ${timeOf(value)}`,
+  until: (value) => `before ${timeOf(value)}`,
   q: (value) => `with “${value}” in the prompt`,
 };
 

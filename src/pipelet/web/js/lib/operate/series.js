@@ -14,7 +14,7 @@ export const RANGES = [
 ];
 
 /** Begins of all steps of a range, in seconds. @param {{seconds: number}} range @param {number} step s @param {number} now s */
-function stepTimes({ seconds }, step, now) {
+export function stepTimes({ seconds }, step, now) {
   const end = Math.floor(now / step) * step;
   const count = Math.floor(seconds / step);
   return Array.from({ length: count + 1 }, (_, k) => end - step * (count - k));

@@ -3,7 +3,7 @@
 
 import { ask } from "../../components/dialog.js";
 import { toast } from "../../components/toast.js";
-import { api, requests } from "../../context.js";
+import { api } from "../../context.js";
 import { path } from "../../lib/api.js";
 import { changed, fitting, outcome, question } from "../../lib/history/bulk.js";
 import { html } from "../../../vendor/preact.js";
@@ -69,19 +69,6 @@ async function actOnIds(verb, ids) {
 
 /** @param {Verb} verb @param {any} filter @param {Counts} counts */
 const actOnAll = (verb, filter, counts) => api.post(path("requests", verb), { filter, expect: total(counts), ...MORE[verb] });
-
-/** Keep a request from expiring, or let it. @param {any} item @param {boolean} kept @returns {Promise<any>} the request as it is now */
-export async function keep(item, kept) {
-  try {
-    await api.patch(path("requests", item.id), { keep: kept });
-    const now = await api.get(path("requests", item.id));
-    requests.put(now);
-    return now;
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, { kind: "error" });
-    return item;
-  }
-}
 
 /** Queue a failed or cancelled request once more, without a question: it is what its button says. @param {any} item */
 export async function retry(item) {

@@ -10,7 +10,8 @@ import { isFiltered, isInTime, readFilter, untilShown } from "../../lib/history/
 import { NONE, everything, extend, toggle, within } from "../../lib/history/selection.js";
 import { replaceQuery } from "../../lib/router.js";
 import { html, useEffect, useRef, useState } from "../../../vendor/preact.js";
-import { actOn, countMatching, keep } from "./acts.js";
+import { keep } from "../request/acts.js";
+import { actOn, countMatching } from "./acts.js";
 import { Filters, clearFilters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { useListKeys } from "./keys.js";

@@ -16,12 +16,12 @@ import { FailureAction, FailureWords, Lifetime, Place, Prompt, sizeOf, titleOf }
  */
 export function Rows({ rows, now, selected, onToggle, onSelectAll, onClear, onKeep }) {
   const isRange = useRef(false);
+  const hasSeveralApps = new Set(rows.map(({ app }) => app)).size > 1;
   const columns = [
     { label: "Image", isLabelHidden: true, cell: (/** @type {any} */ item) => html`<div class="small-shot"><${Thumbnail} item=${item} alt="" /></div>` },
     { label: "Prompt", isHeader: true, cell: (/** @type {any} */ item) => html`<a class="prompt" data-main href=${href("requests", item.id)}><${Prompt} item=${item} /></a>` },
     { label: "State", cell: (/** @type {any} */ item) => html`<${StateCell} item=${item} now=${now} />` },
-    ...(new Set(rows.map(({ app }) => app)).size > 1 ? [{ label: "App", cell: (/** @type {any} */ item) => item.app }] : []),
-    { label: "Size", cell: (/** @type {any} */ item) => html`<span class="size">${sizeOf(item)}</span>` },
+    { label: "Size", cell: (/** @type {any} */ item) => html`<span class="size">${sizeOf(item)}${hasSeveralApps && html`<br /><span class="muted small">${item.app}</span>`}</span>` },
     { label: "Submitted", cell: (/** @type {any} */ item) => html`<time datetime=${item.submitted_at} title=${dateTime(item.submitted_at)}>${ago(item.submitted_at, now)}</time>` },
     { label: "Generated in", align: "end", cell: (/** @type {any} */ item) => duration(item.inference_seconds) },
     { label: "Stays", cell: (/** @type {any} */ item) => html`<${Lifetime} item=${item} now=${now} onKeep=${onKeep} />` },

@@ -11,11 +11,10 @@ import { usePages } from "./live.js";
 /** @type {import("./live.js").Column[]} */
 const COLUMNS = [
   { label: "Time", cell: (row) => html`<time datetime=${row.at}>${dateTime(row.at)}</time>`, isHeader: true },
-  { label: "Who", cell: (row) => html`${row.user}<span class="muted small">${row.key ? `key ${row.key}` : "command line"}</span>` },
+  { label: "Who", cell: (row) => html`${row.user}<span class="muted small">${row.key ? `key ${row.key}` : "command line"}</span>${row.address && html`<span class="muted small">from ${row.address}</span>`}` },
   { label: "Act", cell: (row) => html`<code>${row.action}</code>` },
   { label: "Of", cell: (row) => html`<${Targets} targets=${row.targets} />` },
   { label: "Change", cell: (row) => changesInWords(row).map((words) => html`<span class="change">${words}</span>`) },
-  { label: "From", cell: (row) => row.address ?? "–" },
 ];
 
 /** @param {{targets: string[]}} props */

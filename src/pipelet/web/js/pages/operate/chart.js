@@ -15,17 +15,17 @@ const DAY_TIME = new Intl.DateTimeFormat("en", { month: "short", day: "numeric",
 const timeText = (seconds, isLong) => (isLong ? DAY_TIME : TIME).format(new Date(1000 * seconds));
 
 /**
- * @param {{title: string, data: import("../../lib/operate/series.js").ChartData, format: (value: number | null) => string, isLong?: boolean}} props
- *   `isLong`: its times need a day
+ * @param {{title: string, data: import("../../lib/operate/series.js").ChartData, format: (value: number | null) => string, isLong?: boolean,
+ *   heading?: string}} props  `isLong`: its times need a day; `heading`: the element of its title
  */
-export function Chart({ title, data, format, isLong = false }) {
+export function Chart({ title, data, format, isLong = false, heading = "h3" }) {
   const [at, setAt] = useState(/** @type {number | null} */ (null));
   const isEmpty = data.lines.every((line) => latest(line.values) === null);
   const shown = (/** @type {(number | null)[]} */ values) => (at === null ? latest(values) : values[at]);
   return html`
     <figure class="card chart">
       <figcaption>
-        <h3>${title}</h3>
+        <${heading}>${title}<//>
         <span class="muted small">${at === null ? "latest" : timeText(data.times[at], isLong)}</span>
       </figcaption>
       <ul class="legend">
@@ -109,7 +109,7 @@ function options(element, data, format, isLong, onCursor) {
     scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
       { ...axis, values: (/** @type {any} */ _, /** @type {number[]} */ times) => times.map((time) => timeLabel(time, isLong)), space: isLong ? 80 : 60, size: 30 },
-      { ...axis, values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map((value) => format(value)), size: 62 },
+      { ...axis, values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map((value) => format(value)), size: widthOf },
     ],
     series: [
       {},
@@ -125,6 +125,9 @@ function options(element, data, format, isLong, onCursor) {
     hooks: { setCursor: [(/** @type {any} */ u) => onCursor(u.cursor.idx ?? null)] },
   };
 }
+
+/** Room for the longest label of the axis, in pixels. @param {any} u @param {string[] | null} labels */
+const widthOf = (u, labels) => 18 + 6.5 * Math.max(...(labels ?? []).map((label) => label.length), 4);
 
 /** Midnights have the day, other times the hour. @param {number} time @param {boolean} isLong */
 function timeLabel(time, isLong) {

@@ -6,19 +6,24 @@ import { Empty, Failure, Loading } from "../../components/states.js";
 import { Table } from "../../components/table.js";
 import { api } from "../../context.js";
 import { ago, dateTime, number, plural } from "../../lib/format.js";
-import { byKind } from "../../lib/operate/failures.js";
+import { byKind, overTime } from "../../lib/operate/failures.js";
 import { addressOf } from "../../lib/operate/filters.js";
 import { RANGES } from "../../lib/operate/series.js";
 import { href, replaceQuery } from "../../lib/router.js";
 import { html, useState } from "../../../vendor/preact.js";
 import { BulkDialog } from "./bulk.js";
+import { Chart } from "./chart.js";
 import { SELDOM_MS, useReloadOnChange, useScope } from "./live.js";
 
 /** @param {{query: Record<string, string>}} props */
 export default function Failures({ query }) {
   const range = RANGES.find(({ id }) => id === query.range) ?? RANGES[1];
   const { data, error, reload } = useLoad(
-    (signal) => api.get("operate/failures", { query: { since: Math.floor(Date.now() / 1000 - range.seconds) }, signal }),
+    async (signal) => {
+      const now = Date.now() / 1000;
+      const found = await api.get("operate/failures", { query: { since: Math.floor(now - range.seconds), step: range.step }, signal });
+      return { ...found, chart: overTime(found.series, range, now) };
+    },
     [range],
   );
   const [filter, setFilter] = useState(/** @type {any} */ (null));
@@ -46,6 +51,7 @@ function Groups({ data, range, retry }) {
   return html`
     <div class="stack">
       ${!data.is_complete && html`<p class="notice" data-kind="warn">More requests failed than are counted here: these are the newest ${number(data.items.reduce((/** @type {number} */ sum, /** @type {any} */ item) => sum + item.requests, 0))}.</p>`}
+      <${Chart} title="Failed requests by kind" data=${data.chart} format=${number} isLong=${range.seconds > 86_400} heading="h2" />
       ${kinds.map(
         (group) => html`
           <section key=${group.kind} class="stack tight" aria-labelledby=${`kind-${group.kind}`}>

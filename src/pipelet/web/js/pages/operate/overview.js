@@ -78,7 +78,7 @@ function PauseButton({ app: { app, queued, running, paused_at: pausedAt } }) {
     return html`<button class="small" onClick=${() => act(() => api.post(path("operate", "apps", app, "resume")), `${app} takes its queue up again.`)}>Resume</button>`;
   }
   const pause = async () => {
-    const text = `No request of it starts until you resume it: ${plural(queued, "request")} wait${queued === 1 ? "s" : ""}, and new ones are accepted. ${running === 1 ? "The one that runs continues." : `The ${number(running)} that run continue.`}`;
+    const text = `No request of it starts until you resume it: ${plural(queued, "request")} wait${queued === 1 ? "s" : ""}, and new ones are accepted. ${running === 0 ? "" : running === 1 ? "The one that runs continues." : `The ${number(running)} that run continue.`}`;
     if (await ask({ title: `Pause ${app}?`, text, confirm: "Pause" })) await act(() => api.post(path("operate", "apps", app, "pause")), `${app} is paused.`);
   };
   return html`<button class="small" aria-label=${`Pause… ${app}`} onClick=${pause}>Pause…</button>`;

@@ -108,8 +108,10 @@ function Rows({ list, filter, mayOperate, selected, onSelect, open }) {
     <//>`;
   }
   return html`
-    <${Table} caption="Requests" isCaptionHidden rows=${list.items} rowKey=${(/** @type {any} */ row) => row.id} columns=${columns(now, mayOperate, open, list.reload)}
+    <div class="requests-table">
+      <${Table} caption="Requests" isCaptionHidden rows=${list.items} rowKey=${(/** @type {any} */ row) => row.id} columns=${columns(now, mayOperate, open, list.reload)}
       selected=${mayOperate ? selected : null} onSelect=${onSelect} rowLabel=${(/** @type {any} */ row) => shortId(row.id)} />
+    </div>
     <div class="row spread"><span class="muted small">${plural(list.items.length, "request")}${list.isEnd ? ", all that match" : ""}</span>${more}</div>
   `;
 }
@@ -119,23 +121,23 @@ const columns = (now, mayOperate, open, reload) => [
   { label: "Request", cell: (row) => html`<a href=${href("requests", row.id)} title=${row.id}>${shortId(row.id)}</a>${row.input?.prompt && html`<span class="prompt">${row.input.prompt}</span>`}`, isHeader: true },
   { label: "State", cell: (row) => html`<${StateOf} row=${row} />` },
   { label: "User and app", cell: (row) => html`<a href=${href("operate", "requests", { user: row.user })}>${row.user}</a><span class="muted small">${row.app}</span>` },
-  { label: "Size", cell: (row) => html`${row.width}×${row.height}<span class="muted small">${plural(row.batch_size, "image")}${row.priority ? `, priority ${number(row.priority)}` : ""}</span>` },
-  { label: "Submitted", cell: (row) => html`<time datetime=${row.submitted_at} title=${dateTime(row.submitted_at)}>${ago(row.submitted_at, now)}</time><span class="muted small">${times(row, now)}</span>` },
+  { label: "Size", cell: (row) => html`${row.width}×${row.height}<span class="muted small">${plural(row.batch_size, "image")}</span>${row.priority ? html`<span class="muted small">priority ${number(row.priority)}</span>` : ""}` },
+  { label: "Submitted", cell: (row) => html`<time datetime=${row.submitted_at} title=${dateTime(row.submitted_at)}>${ago(row.submitted_at, now)}</time>${times(row, now).map((words) => html`<span class="muted small">${words}</span>`)}` },
   ...columnIf(mayOperate, { label: "Actions", isLabelHidden: true, align: "end", cell: (row) => html`<${RowActions} row=${row} open=${open} reload=${reload} />` }),
 ];
 
-/** "waited 6 s, ran 2 s". @param {any} row @param {number} now */
+/** "waited 6 s", "ran 2 s". @param {any} row @param {number} now */
 function times(row, now) {
   const between = (/** @type {string} */ from, /** @type {string | null} */ to) => duration(Math.max(0, ((to ? Date.parse(to) : now) - Date.parse(from)) / 1000));
   const waited = `waited ${between(row.submitted_at, row.started_at ?? row.finished_at)}`;
-  return row.started_at ? `${waited}, ran ${between(row.started_at, row.finished_at)}` : waited;
+  return row.started_at ? [waited, `ran ${between(row.started_at, row.finished_at)}`] : [waited];
 }
 
 /** @param {{row: any}} props */
 function StateOf({ row }) {
   const more =
     row.state === "queued" ? `position ${number(row.position)}` : row.state === "running" && row.progress ? `${row.progress.done}/${row.progress.total}` : row.state === "failed" ? row.error_type : "";
-  return html`<${State} state=${row.state} />${more && html`<span class="muted small">${more}</span>`}${row.worker && html`<span class="muted small">on ${row.worker}</span>`}`;
+  return html`<${State} state=${row.state} />${more && html`<span class="muted small">${more}</span>`}${row.worker && html`<span class="muted small worker" title=${row.worker}>${row.worker}</span>`}`;
 }
 
 /** @param {{row: any, open: (dialog: any) => void, reload: () => void}} props */
@@ -144,7 +146,7 @@ function RowActions({ row, open, reload }) {
   return html`
     <span class="row-actions">
       ${row.state === "queued" &&
-      html`<button class="small" aria-label=${`To the front… ${name}`} onClick=${async () => (await moveToFront(row)) && reload()}>To the front…</button>
+      html`<button class="small" aria-label=${`To the front… ${name}`} title="To the front of the queue" onClick=${async () => (await moveToFront(row)) && reload()}>Front…</button>
         <button class="small" aria-label=${`Priority… ${name}`} onClick=${() => open({ item: row })}>Priority…</button>`}
       ${verbsFor(row.state)
         .filter((verb) => verb !== "delete" || row.state !== "queued")

@@ -23,7 +23,7 @@ export default function Storage() {
         <div class="card"><dt>Kept for</dt><dd>${duration(data.retention_seconds)}</dd></div>
       </dl>
       ${data.sampled_at === null
-        ? html`<${Empty} title="Not counted yet">The service counts once an hour.<//>`
+        ? html`<${Empty} title="Not counted yet">The service counts a minute after its start.<//>`
         : html`
             <p class="muted small">Images of ${plural(data.requests, "ended request")}, counted ${ago(data.sampled_at, now)}. The free room is that of now.</p>
             <div class="thirds">

@@ -39,7 +39,7 @@ export default function Workers() {
 /** @param {{worker: any, running: any[], now: number}} props */
 function Worker({ worker, running, now }) {
   const mayOperate = useScope("operate");
-  const { name, state, problem, profile, apps, version, seen_at: seenAt } = worker;
+  const { name, state, problem, profile, apps, version, seen_at: seenAt, megapixel_seconds: megapixel } = worker;
   return html`
     <li class="card stack tight">
       <div class="row spread">
@@ -50,6 +50,7 @@ function Worker({ worker, running, now }) {
       <dl class="facts small">
         <dt>Model</dt><dd>${profile}</dd>
         <dt>Apps</dt><dd>${apps.join(", ")}</dd>
+        ${megapixel !== null && html`<dt title="Learned: an image of one megapixel with the defaults of the model">Speed</dt><dd>${duration(megapixel)} per megapixel</dd>`}
         <dt>Version</dt><dd>${version}</dd>
         <dt>Last seen</dt><dd>${ago(seenAt, now)}</dd>
       </dl>

@@ -3,6 +3,7 @@
 
 import { NumberField, SelectField, TextField } from "../../components/fields.js";
 import { useLoad, useSettled, useStore } from "../../components/hooks.js";
+import { useAppState } from "../../components/live.js";
 import { lazy } from "../../components/lazy.js";
 import { toast } from "../../components/toast.js";
 import { api, draft } from "../../context.js";
@@ -78,8 +79,7 @@ export function AppForm({ app, apps, onSubmitted }) {
     <form ref=${form} class="stack" onSubmit=${send} onKeyDown=${onKey} noValidate>
       ${apps.length > 1 &&
       html`<${SelectField} label="App" value=${app.name} onInput=${draft.choose} options=${apps.map(({ name, title }) => [name, title])} />`}
-      ${app.paused && html`<p class="notice" data-kind="warn">This app is paused: requests are accepted and wait.</p>`}
-      ${!app.paused && !app.served && html`<p class="notice" data-kind="warn">No worker serves this app at present: requests are accepted and wait.</p>`}
+      <${Waiting} app=${app} />
       <${TextField} ...${props("prompt", { rows: 3, placeholder: app.example.prompt, required: true })} />
       <${Vocabulary} app=${app} onWord=${(/** @type {string} */ word) => change({ prompt: join(values.prompt, word) })} />
       ${byName.image_urls && html`<${ImagesField} ...${props("image_urls")} most=${byName.image_urls.mostItems} />`}
@@ -105,6 +105,14 @@ function Advanced({ field, ...props }) {
   if (field.kind === "choice") return html`<${SelectField} ...${props} options=${field.choices.map((/** @type {string} */ each) => [each, each.toUpperCase()])} />`;
   if (field.kind === "text") return html`<${TextField} ...${props} rows=${2} class="whole" />`;
   return html`<${NumberField} ...${props} min=${field.minimum} max=${field.maximum} step=${field.kind === "integer" ? 1 : "any"} />`;
+}
+
+/** Why requests do not start at present. @param {{app: any}} props */
+function Waiting({ app }) {
+  const { isPaused, isServed } = useAppState(app);
+  if (isServed && !isPaused) return null;
+  const why = isPaused ? "This app is paused" : "No worker is ready for this app yet";
+  return html`<p class="notice" data-kind="warn" role="status">${why}: requests are accepted and wait.</p>`;
 }
 
 /** How long a submit of now would take. @param {{app: any, input: any, isValid: boolean}} props */

@@ -6,7 +6,10 @@ import { html } from "../../../vendor/preact.js";
 
 /** @param {{app: any}} props */
 export function Welcome({ app }) {
-  const use = () => draft.change({ prompt: app.example.prompt });
+  const use = () => {
+    draft.change({ prompt: app.example.prompt });
+    document.querySelector("textarea")?.focus(); // from there, Ctrl+Enter submits
+  };
   return html`
     <div class="state welcome">
       <h2>Your images appear here</h2>

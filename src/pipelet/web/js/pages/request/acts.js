@@ -65,8 +65,10 @@ export async function remove(item) {
   return isDone;
 }
 
-/** @param {any} item @param {boolean} kept */
+/** Keep a request from expiring, or let it. @param {any} item @param {boolean} kept @returns {Promise<any>} the request as it is now */
 export async function keep(item, kept) {
-  const result = await told(api.patch(path("requests", item.id), { keep: kept }));
-  if (result) requests.put({ ...item, kept, expires_at: kept ? null : item.expires_at });
+  const to = path("requests", item.id);
+  const now = await told(api.patch(to, { keep: kept }).then(() => api.get(to)));
+  if (now) requests.put(now);
+  return now ?? item;
 }

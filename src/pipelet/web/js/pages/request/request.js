@@ -67,7 +67,7 @@ function Facts({ item, detail }) {
     ["Waited", item.started_at && duration((Date.parse(item.started_at) - Date.parse(item.submitted_at)) / 1000)],
     ["Generated in", item.inference_seconds && duration(item.inference_seconds)],
     ["Files", size ? bytes(size) : null],
-    ["Kept", item.kept ? "until you delete it" : item.expires_at && left(item.expires_at)],
+    ["Stays", item.kept ? "until you delete it" : item.expires_at && left(item.expires_at)],
   ];
   return html`<dl class="facts">${rows
     .filter(([, value]) => value !== null && value !== undefined && value !== "")

@@ -20,6 +20,9 @@ const ChooseOther = lazy(() => import("./choose-other.js"));
 const Snippets = lazy(() => import("./snippets.js"));
 const Viewer = lazy(() => import("./viewer.js"));
 
+/** Images that are shown large, two in a row. */
+const FEW = 4;
+
 /**
  * @param {{id: string, apps?: any[], onNew: (detail: any) => void, heading?: any}} props
  *   `apps`: as the API lists them; `onNew`: gets a request that was made out of this one
@@ -76,7 +79,7 @@ function Images({ item, detail, editApp, renew }) {
   if (hasEnded(item) && item.state !== "succeeded" && !images.length) return null;
   const style = { aspectRatio: `${item.width} / ${item.height}` };
   return html`
-    <ul class="images" data-count=${item.batch_size}>
+    <ul class="images" data-count=${item.batch_size} data-many=${item.batch_size > FEW || null}>
       ${Array.from({ length: item.batch_size }, (_, k) => {
         const image = images[k];
         return html`

@@ -22,7 +22,7 @@ export default function Snippets({ app, input, onClose }) {
         <${CopyButton} text=${text} label=${`Copy ${SNIPPETS[chosen].name}`} class="small primary" />
       </div>
       <pre tabindex="0" aria-label=${SNIPPETS[chosen].name}><code>${text}</code></pre>
-      <p class="muted small">It reads the key from the environment: <code>export PIPELET_API_KEY=…</code></p>
+      <p class="muted small">It reads your key from the environment: <code>export PIPELET_API_KEY=…</code>. The user local has it in the file <code>local-key</code> of the service; others got it from the operator.</p>
       <div class="actions end"><button onClick=${onClose}>Close</button></div>
     <//>
   `;

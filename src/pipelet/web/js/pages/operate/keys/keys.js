@@ -71,7 +71,7 @@ const columns = (now, images) => [
   { label: "Name", cell: (key) => html`<a href=${href("operate", "keys", key.id)}>${key.name}</a>`, isHeader: true },
   { label: "User", cell: (key) => key.user },
   { label: "State", cell: (key) => html`<span class="badge" data-state=${SIGNS[key.state]}>${key.state}</span>` },
-  { label: "Scopes", cell: (key) => html`<span class="small">${key.scopes.join(", ")}</span>` },
+  { label: "Scopes", cell: (key) => html`<span class="small wrapped">${key.scopes.join(", ")}</span>` },
   { label: "Own limits", cell: (key) => html`<span class="small">${limitsInWords(key)}</span>` },
   ...columnIf(images !== null, { label: "Images in 30 days", cell: (key) => number(images?.get(key.id) ?? 0), align: "end" }),
   { label: "Last used", cell: (key) => html`<time title=${dateTime(key.last_used_at)}>${key.last_used_at ? ago(key.last_used_at, now) : "never"}</time>` },
