@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from pipelet.cli.doctor import Finding, ok
+from pipelet.cli.doctor import Finding, ok, worst_of
 from pipelet.cli.doctor.checks import _database_space
-from pipelet.cli.doctor.engine_checks import model_is_there
+from pipelet.cli.doctor.engine_checks import model_is_there, models_are_there
 from pipelet.cli.doctor.run import run_checks
 from pipelet.domain.catalog import ModelConfig
 from pipelet.settings import load
@@ -120,6 +120,16 @@ def test_a_model_of_the_hub_that_is_not_here_is_a_warning() -> None:
 
     assert found.state == "warn"
     assert "owner/no-such-model" in found.fix
+
+
+def test_of_several_models_each_is_looked_at() -> None:
+    """The check is as good as the worst of them, names all, and has one fix where they need the same."""
+    found = models_are_there([ModelConfig(name=source, source=source) for source in ("package:demo", "o/a")])
+    same = worst_of([ok("a works"), Finding("fail", "b", "Install it."), Finding("warn", "c", "Install it.")])
+
+    assert "warn" == found.state
+    assert ["package:demo in ", "o/a is a hub id,"] == [line[:16] for line in found.detail.splitlines()]
+    assert Finding("fail", "a works\nb\nc", "Install it.") == same
 
 
 def test_a_local_key_that_is_none_fails(tmp_path: Path) -> None:

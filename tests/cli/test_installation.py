@@ -168,18 +168,6 @@ def test_commands_load_no_more_than_they_need(tmp_path: Path) -> None:
         assert not needless & loaded, command
 
 
-def test_of_two_models_one_must_be_chosen(tmp_path: Path) -> None:
-    """With a catalog of two models the start stops and says how to choose: a wrong one would go unnoticed."""
-    catalog = tmp_path / "two.toml"
-    catalog.write_text('[apps.second]\ntask = "text-to-image"\nmodel = "z-image"')
-
-    done = pipelet("serve", cwd=tmp_path, catalog=str(catalog))
-
-    assert 3 == done.returncode
-    assert "--app second" in done.stderr
-    assert "--workers 0" in done.stderr
-
-
 def test_a_spoilt_signing_key_is_refused(tmp_path: Path) -> None:
     """An empty key would let every client sign URLs; the message says what to do."""
     (tmp_path / "data").mkdir()

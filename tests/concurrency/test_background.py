@@ -13,6 +13,7 @@ from pipelet.cli.commands.operator.worker import _work
 from pipelet.concurrency.background import background
 from pipelet.domain.capacity.workers import WorkerHeartbeat
 from pipelet.domain.errors import OperationalError
+from pipelet.wiring.catalog import read_catalog
 from pipelet.wiring.store import migrate, open_store
 from tests.support.jobs import APP
 
@@ -87,6 +88,6 @@ async def test_a_worker_that_may_not_start_leaves_nothing_running(tmp_path: Path
         await store.workers.heartbeat(other)
 
     with pytest.raises(OperationalError, match=r"w1 .* another"):
-        await _work(chosen, name="w2", until_stdin_closes=False)
+        await _work(chosen, read_catalog(chosen), name="w2", until_stdin_closes=False)
 
     assert {asyncio.current_task()} == asyncio.all_tasks()

@@ -58,6 +58,18 @@ def test_an_edit_app_shares_the_model_that_generates_where_that_can_edit() -> No
     assert ("text", "edits") == models(catalog("text", '[apps.edit]\nmodel = "edits"'))
 
 
+def test_a_model_may_leave_edits_to_another() -> None:
+    """The edit app gets the model that the entry of text-to-image names, also where `--model` chooses that entry; any
+    other choice moves both apps, as if there were no such line, and an app that names its own model keeps it."""
+    two = catalog(more='[models.both]\nedit_model = "edits"')
+
+    assert ("both", "edits") == models(two) == models(two.with_model("both"))
+    assert ("both", "edits") == two.served_models()
+    assert ("text", None) == models(two.with_model("text"))
+    assert (None, "edits") == models(two.with_model("edits"))
+    assert ("both", "both") == models(catalog(more='[models.both]\nedit_model = "edits"\n[apps.edit]\nmodel = "both"'))
+
+
 def test_where_several_models_generate_an_edit_app_has_to_name_its_own() -> None:
     """Which of them it would share is not for us to guess."""
     assert ("both", None) == models(catalog(more='[apps.other]\ntask = "text-to-image"\nmodel = "text"'))
@@ -119,6 +131,17 @@ def test_input_images_take_memory_besides_what_is_generated() -> None:
     nothing."""
     assert pytest.approx(3 * 0.006144) == plan_generation(edit((96, 64), (64, 96)), model()).memory_megapixels
     assert pytest.approx(0.006144) == plan_generation(edit((500, 500)), model(strength=0.5)).memory_megapixels
+
+
+def test_a_model_may_read_its_input_images_at_one_size() -> None:
+    """Whatever they have: so many pixels are work and memory."""
+    of_one_size = model(input_image_size="128x64")
+
+    small, large = (plan_generation(edit(size, size), of_one_size) for size in ((64, 64), (4096, 64)))
+
+    assert [Size(128, 64)] * 2 == list(small.input_image_sizes) == list(large.input_image_sizes)
+    assert generation_work(small) == generation_work(large)
+    assert pytest.approx(0.006144 + 2 * 0.008192) == small.memory_megapixels == large.memory_megapixels
 
 
 def test_what_is_shown_to_a_model_is_no_larger_than_it_looks_at() -> None:

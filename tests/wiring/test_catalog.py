@@ -10,8 +10,9 @@ import structlog
 from pipelet.domain.catalog import ModelConfig
 from pipelet.domain.errors import OperationalError
 from pipelet.settings import Settings, load
-from pipelet.wiring.catalog import log_model, read_catalog
+from pipelet.wiring.catalog import apps_of_workers, log_model, model_of_worker, models_of_workers, read_catalog
 from pipelet.wiring.catalog_parser import parse
+from tests.support.jobs import APP, EDIT
 
 
 def saved(folder: Path, *, shift: float, name: str = "ZImagePipeline", source: str = "") -> Path:
@@ -86,6 +87,27 @@ def test_defaults_are_said_at_start(tmp_path: Path) -> None:
     assert [[], []] == lines[2:]
 
 
+def test_workers_load_the_models_of_all_apps_or_of_one(tmp_path: Path) -> None:
+    """An app stands for each model, none where there is one; an unknown app is refused with those that there are."""
+    mine = tmp_path / "catalog.toml"
+    mine.write_text('[models.demo]\nedit_model = "flux2-klein"\n')
+
+    def chosen(**flags: Any) -> tuple[list[str], tuple[str | None, ...]]:
+        settings = load(**flags)
+        catalog = read_catalog(settings)
+        return [model.name for model in models_of_workers(settings, catalog)], apps_of_workers(settings, catalog)
+
+    assert (["demo"], (None,)) == chosen()
+    assert (["demo", "flux2-klein"], (APP, EDIT)) == chosen(catalog=mine)
+    assert (["flux2-klein"], (None,)) == chosen(catalog=mine, worker_app=EDIT)
+    assert (["z-image-turbo"], (None,)) == chosen(catalog=mine, model="z-image-turbo")
+    with pytest.raises(OperationalError, match=f"no app 'none'; it has {APP}, {EDIT}"):
+        chosen(worker_app="none")
+    settings = load(catalog=mine)
+    with pytest.raises(OperationalError, match=rf"several models \(demo, flux2-klein\).* --app {APP}"):
+        model_of_worker(settings, read_catalog(settings))
+
+
 def test_an_entry_may_be_like_another(tmp_path: Path) -> None:
     """It has the fields of that one, but for those that it names."""
     mine = tmp_path / "catalog.toml"
@@ -113,6 +135,21 @@ def test_an_entry_may_be_like_another(tmp_path: Path) -> None:
         ('[models.a]\nsource = "x"\nsize_multiple = true', "size_multiple must be a valid integer"),
         ('[models.a]\nsource = "x"\npreview_map = [[1, 2], [3, 4]]', "preview_map must have a row for each channel"),
         ('[models.a]\nsource = "x"\npreview_map = [["red"]]', "preview_map must be a valid number"),
+        ('[models.a]\nsource = "x"\nedit_model = "b"', "models.a names the edit_model 'b', which has no entry"),
+        (
+            '[models.a]\nsource = "x"\nedit_model = "b"\n[models.b]\nsource = "y"',
+            "the edit_model 'b', which takes no input images: give that model max_input_images",
+        ),
+        ('[models.a]\nsource = "x"\ninput_image_size = "64x64"', "input_image_size needs max_input_images"),
+        (
+            '[models.a]\nsource = "x"\nmax_input_images = 1\nstrength = 0.5\ninput_image_size = "64x64"',
+            "and no strength: an image that is generated over",
+        ),
+        (
+            '[models.a]\nsource = "x"\nmax_input_images = 1\nsize_multiple = 32\ninput_image_size = "80x96"',
+            "multiples of size_multiple, 32, and at least 64",
+        ),
+        ('[models.a]\nsource = "x"\nmax_input_images = 1\ninput_image_size = "small"', "no size|not a size"),
         ('[models.a]\nsource = 1\nstrength = "x"', "source must be a valid string .*; strength must be a valid number"),
     ],
 )

@@ -99,6 +99,23 @@ async def test_large_images_arrive_no_larger_than_a_model_reads(harness: WorkerH
     np.testing.assert_array_equal(FIRST, np.asarray(other))
 
 
+async def test_a_model_of_one_size_gets_each_image_at_that_size(harness: WorkerHarness) -> None:
+    """Whole, in the middle, on the colour of its border; the shape of what is generated does not matter."""
+    on_green = np.full((128, 512, 3), (20, 200, 40), np.uint8)
+    on_green[32:96, 192:320] = 255
+    input_images = await kept(harness.blobs, on_green, FIRST)
+    model = ModelConfig(name="m", source="", max_input_images=2, size_multiple=64, input_image_size="128x128")
+
+    wide, other = map(
+        np.asarray,
+        await load_input_images(plan_generation(make_spec(input_images=input_images), model), harness.blobs),
+    )
+
+    assert (128, 128, 3) == wide.shape == other.shape
+    assert {(20, 200, 40)} == {tuple(map(int, pixel)) for pixel in wide[[0, 47, 80, 127]].reshape(-1, 3)}
+    assert (255, 255, 255) == tuple(wide[64, 64])
+
+
 @pytest.mark.parametrize(
     ("file", "complaint"),
     [

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from pipelet.worker.supervisor import Supervisor
+from pipelet.worker.supervisor import Place, Supervisor
 from tests.support.fork_server.children import COLD
 from tests.support.waiting import until
 from tests.worker.conftest import WorkerHarness
@@ -28,7 +28,7 @@ async def test_an_idle_worker_waits_while_its_database_refuses_writes(harness: W
 async def test_a_process_that_cannot_be_started_is_tried_again(harness: WorkerHarness) -> None:
     """Where the machine has no room for one, the service continues, says why once, and can be stopped."""
     supervisor = Supervisor(
-        ["cpu"],
+        [Place("cpu")],
         host="here",
         environment={COLD: "1", "TOO_LONG": "x" * 200_000},  # Linux takes half of that
         grace_seconds=1.0,

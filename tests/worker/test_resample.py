@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from pipelet.domain.generation.sizes import Size
-from pipelet.worker.images.resample import place_on_canvas, resample
+from pipelet.worker.images.resample import fit_inside, place_on_canvas, resample
 
+LANCZOS = Image.Resampling.LANCZOS
 sides = st.integers(1, 70)
 colours = np.random.default_rng(1).integers(0, 256, (70, 70, 3), np.uint8)
 
@@ -54,6 +56,31 @@ def test_a_placed_image_fills_the_canvas(
     asked, generated = Size(asked_width, asked_height), Size(generated_width, generated_height)
 
     assert (generated_height, generated_width, 3) == place_on_canvas(colours[:height, :width], asked, generated).shape
+
+
+@given(sides, sides, sides, sides)
+@settings(deadline=None)
+def test_a_fitted_image_has_the_size_that_was_asked_for(width: int, height: int, wide: int, high: int) -> None:
+    """Whatever it had before; one of that size stays as it is."""
+    fitted = fit_inside(colours[:height, :width], Size(wide, high))
+
+    assert (high, wide, 3) == fitted.shape
+    np.testing.assert_array_equal(fitted, fit_inside(fitted, Size(wide, high)))
+
+
+def test_a_fitted_image_is_seen_whole_on_the_colour_of_its_border() -> None:
+    """Scaled as far as it fits inside, in the middle; what is left is the colour that most of its edge has."""
+    wide = np.full((32, 64, 3), (10, 20, 30), np.uint8)
+    wide[8:24, 16:48] = 255
+    wide[0, :20] = 0  # less than half of the edge
+
+    fitted = fit_inside(wide, Size(128, 128))
+
+    np.testing.assert_array_equal(np.asarray(Image.fromarray(wide).resize((128, 64), LANCZOS)), fitted[32:96])
+    assert {(10, 20, 30)} == {tuple(map(int, pixel)) for pixel in fitted[[*range(32), *range(96, 128)]].reshape(-1, 3)}
+    small = fit_inside(fitted, Size(64, 64))
+    assert (64, 64, 3) == small.shape
+    assert small[28:36, 28:36].min() > 250
 
 
 def test_what_was_placed_comes_back() -> None:

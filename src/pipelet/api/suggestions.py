@@ -19,12 +19,20 @@ _HINT_OF = {name: hint for hint, names in _HINTS.items() for name in names}
 """Hints by the name of a field in fal's own models or in other APIs."""
 _INPUT_IMAGES = ("image", "image_url", "image_urls", "images", "init_image")
 
+_STRENGTHS = ("strength", "denoising_strength", "image_prompt_strength")
+_NO_STRENGTH = (
+    "Leave it out: the model of this app generates a new image from the prompt and the input images. Describe in the "
+    "prompt what to keep."
+)
+
 
 def field_hint(name: str, known: Sequence[str], *, edit_app: str | None) -> str:
     """Hint for an unknown field; `edit_app` is the app to call with images, if there is one."""
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
     if plain in _INPUT_IMAGES and "image_urls" not in known:
         return f"This app starts from no image{f': call {edit_app}' if edit_app else ''}."
+    if plain in _STRENGTHS and "strength" not in known:
+        return _NO_STRENGTH if "image_urls" in known else "Leave it out: this app starts from no image."
     if plain in _HINT_OF and plain not in known:
         return _HINT_OF[plain]
     return name_hint(plain, known)

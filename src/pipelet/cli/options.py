@@ -31,7 +31,7 @@ OwnRequestId = Annotated[str, Parameter(help="Id of the request, as `pipelet gen
 DataDir = Annotated[Path | None, setting("data_dir")]
 Device = Annotated[str | None, setting("device")]
 ModelName = Annotated[str | None, setting("model", default="the demo model")]
-WorkerApp = Annotated[str | None, setting("worker_app", default="the only model")]
+WorkerApp = Annotated[str | None, setting("worker_app", default="all apps")]
 
 
 @Parameter(name="*")

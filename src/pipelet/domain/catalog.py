@@ -1,12 +1,15 @@
 """The apps and models Pipelet knows, as data. A new model is a new entry in `catalog.toml`, not new code."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipelet.domain.errors import OperationalError
 from pipelet.domain.generation.sizes import Size
 
 TEXT, EDIT = "text-to-image", "image-edit"
+_MIN_INPUT_SIDE = 64
+"""Pixels: pipelines scale smaller input images up."""
 
 
 def _require(condition: bool, requirement: str) -> None:
@@ -60,6 +63,12 @@ class ModelConfig:
     edit_pipeline: str = ""
     """The diffusers class that edits with the same weights, such as `ZImageImg2ImgPipeline`; empty where
     `pipeline` itself takes input images."""
+    input_image_size: str = ""
+    """The size at which it reads input images, such as `128x128`: others are scaled to fit inside, and padded with the
+    colour of their border. Empty: each keeps its shape, and is scaled down to a megapixel where it is larger."""
+    edit_model: str = ""
+    """Another entry, whose model serves the image-edit apps that name no model of their own. Empty: this one does,
+    where it takes input images."""
     strength: float = 0.0
     """Share of its input image that an edit generates again, unless a request says otherwise; 0: the model takes no
     strength, the prompt alone decides."""
@@ -119,6 +128,8 @@ class ModelConfig:
             not (self.requires_input_image and self.edit_pipeline),
             "with an edit_pipeline, pipeline generates from text alone; leave requires_input_image out",
         )
+        if self.input_image_size:
+            self._check_input_image_size()
         _require(self.prompt_overflow in ("error", "truncate"), "prompt_overflow must be error or truncate")
         _require(self.max_megapixels_per_batch > 0, "max_megapixels_per_batch must be positive")
         if self.preview_map:
@@ -129,6 +140,19 @@ class ModelConfig:
                 and all(len(row) == numbers for row in self.preview_map),
                 "preview_map must have a row for each channel and one more, each of 3, 12, 27 or 48 numbers",
             )
+
+    def _check_input_image_size(self) -> None:
+        _require(
+            self.max_input_images > 0 and self.strength == 0,
+            "input_image_size needs max_input_images, and no strength: an image that is generated over gets the size "
+            "that is generated",
+        )
+        size = Size.parse(self.input_image_size)
+        _require(
+            size == size.rounded_up(self.size_multiple) and min(size.width, size.height) >= _MIN_INPUT_SIDE,
+            f"the sides of input_image_size must be multiples of size_multiple, {self.size_multiple}, and at least "
+            f"{_MIN_INPUT_SIDE} pixels",
+        )
 
     def supports(self, task: str) -> bool:
         return self.max_input_images > 0 if task == EDIT else not self.requires_input_image
@@ -174,7 +198,8 @@ class App:
     """`text-to-image` or `image-edit`."""
     model: str | None
     """Catalog name of its model. An image-edit app that names none shares that of the text-to-image apps, where they
-    have one and it takes input images. Without a model its requests can be read, but not submitted."""
+    have one and it takes input images, or has its `edit_model`. Without a model its requests can be read, but not
+    submitted."""
     limits: AppLimits = AppLimits()
     title: str = ""
     """For people."""
@@ -185,6 +210,14 @@ class App:
     @property
     def is_served(self) -> bool:
         return self.model is not None
+
+
+def model_for(task: str, chosen: str, models: Mapping[str, ModelConfig]) -> str | None:
+    """Return the model that serves the apps of `task` that follow the model `chosen`; None where there is none."""
+    name = chosen
+    if task == EDIT:
+        name = models[chosen].edit_model or chosen
+    return name if models[name].supports(task) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +245,10 @@ class Catalog:
             return choice
         return next((name for name, model in self.models.items() if choice and model.source == choice), None)
 
+    def served_models(self) -> tuple[str, ...]:
+        """Return the models of the apps, each once."""
+        return tuple(dict.fromkeys(app.model for app in self.apps.values() if app.model is not None))
+
     def with_model(self, choice: str, *, like: str = "any") -> "Catalog":
         """Serve `choice`, a name or a source in this catalog, else a hub id or a folder with the fields of the entry
         `like`, in every app that names no model of its own and every text-to-image app. Those that it cannot serve are
@@ -227,7 +264,7 @@ class Catalog:
         apps = {}
         for name, app in self.apps.items():
             follows = name in self.sharing or (app.task == TEXT and app.is_served)
-            apps[name] = replace(app, model=chosen if models[chosen].supports(app.task) else None) if follows else app
+            apps[name] = replace(app, model=model_for(app.task, chosen, models)) if follows else app
         catalog = Catalog(apps, models, self.sharing)
         if not catalog.apps_of(chosen):
             raise OperationalError(f"The model {choice} only edits, and the catalog has no image-edit app for it.")

@@ -116,8 +116,8 @@ class Settings(BaseSettings):
     )
     workers: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = Field(
         "auto",
-        description="Number of workers that `pipelet serve` starts; `auto`: one per GPU, or one on the CPU; 0: the "
-        "API alone.",
+        description="Number of workers that `pipelet serve` starts for each model; `auto`: one per GPU, or one on the "
+        "CPU; 0: the API alone.",
     )
     model: str | None = Field(
         None,
@@ -126,8 +126,8 @@ class Settings(BaseSettings):
     )
     worker_app: str | None = Field(
         None,
-        description="Needed only if the apps of the catalog use several models: workers load the model of this app, "
-        "and serve every app that uses it.",
+        description="Workers load the model of this app, and serve every app that uses it. Empty: the models of all "
+        "apps, each in a worker of its own; a fleet has one model, and needs it if the apps use several.",
     )
     catalog: Path | None = Field(
         None, description="A file in the format of `catalog.toml` whose entries are merged over the built-in ones."

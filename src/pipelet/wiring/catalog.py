@@ -59,25 +59,40 @@ def fetch_description(settings: Settings) -> None:
         )
 
 
-def model_of_workers(settings: Settings, catalog: Catalog) -> ModelConfig:
-    """Return the model that a worker with these settings loads.
+def models_of_workers(settings: Settings, catalog: Catalog) -> tuple[ModelConfig, ...]:
+    """Return the models that workers with these settings load: those of all apps, or that of the chosen app alone.
+
+    Raises:
+        OperationalError: the catalog has no such app, or no model for it.
+    """
+    if not settings.worker_app:
+        return tuple(map(catalog.models.__getitem__, catalog.served_models()))
+    if settings.worker_app not in catalog.apps:
+        raise OperationalError(f"The catalog has no app {settings.worker_app!r}; it has {', '.join(catalog.apps)}.")
+    return (catalog.model_of(catalog.apps[settings.worker_app]),)
+
+
+def model_of_worker(settings: Settings, catalog: Catalog) -> ModelConfig:
+    """Return the only model of workers with these settings.
 
     Raises:
         OperationalError: the catalog has several models, and the settings do not choose one.
     """
-    if settings.worker_app:
-        if settings.worker_app not in catalog.apps:
-            raise OperationalError(f"The catalog has no app {settings.worker_app!r}; it has {', '.join(catalog.apps)}.")
-        return catalog.model_of(catalog.apps[settings.worker_app])
-    apps = {app.model: name for name, app in catalog.apps.items() if app.is_served}
-    if len(apps) > 1:
-        # A worker holds one model. If we chose one, the requests of the other models would wait.
+    models = models_of_workers(settings, catalog)
+    if len(models) > 1:
+        # Had we chosen one, the requests of the others would wait.
+        names = ", ".join(sorted(model.name for model in models))
         raise OperationalError(
-            f"The catalog has apps of several models ({', '.join(sorted(map(str, apps)))}), and a worker loads "
-            f"one. Choose an app, such as --app {min(apps.values())}. `pipelet serve` needs it, too, unless it "
-            "starts no workers (--workers 0)."
+            f"The catalog has apps of several models ({names}), and this needs one. Choose an app, such as "
+            f"--app {catalog.apps_of(models[0].name)[0]}."
         )
-    return catalog.models[next(iter(apps))]  # type: ignore[index]
+    return models[0]
+
+
+def apps_of_workers(settings: Settings, catalog: Catalog) -> tuple[str | None, ...]:
+    """Return an app for each model that workers load: what a worker is told to load it; None for the only model."""
+    models = models_of_workers(settings, catalog)
+    return tuple(catalog.apps_of(model.name)[0] for model in models) if len(models) > 1 else (None,)
 
 
 def log_model(settings: Settings, catalog: Catalog) -> None:

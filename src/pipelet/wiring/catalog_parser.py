@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from pipelet.domain.catalog import EDIT, TEXT, App, AppLimits, Catalog, ModelConfig
+from pipelet.domain.catalog import EDIT, TEXT, App, AppLimits, Catalog, ModelConfig, model_for
 from pipelet.domain.errors import OperationalError
 
 _Entry = TypeVar("_Entry", ModelConfig, AppLimits, App)
@@ -44,6 +44,8 @@ def parse(*documents: str) -> Catalog:
         name: _entry(ModelConfig, _MODEL, f"models.{name}", _inherited(tables["models"], name), name=name)
         for name in tables["models"]
     }
+    for model in models.values():
+        _check_edit_model(model, models)
     apps = {}
     for name, table in tables["apps"].items():
         limits = _entry(AppLimits, _LIMITS, f"apps.{name}.limits", table.pop("limits", {}))
@@ -52,9 +54,21 @@ def parse(*documents: str) -> Catalog:
     text_models = {app.model for app in apps.values() if app.task == TEXT and app.model is not None}
     shared = text_models.pop() if len(text_models) == 1 else None
     sharing = frozenset(app.name for app in apps.values() if app.task == EDIT and app.model is None)
-    if shared is not None and models[shared].supports(EDIT):
-        apps |= {name: replace(apps[name], model=shared) for name in sharing}
+    if shared is not None:
+        apps |= {name: replace(apps[name], model=model_for(EDIT, shared, models)) for name in sharing}
     return Catalog(apps, models, sharing)
+
+
+def _check_edit_model(model: ModelConfig, models: dict[str, ModelConfig]) -> None:
+    if not model.edit_model:
+        return
+    where = f"Catalog entry models.{model.name} names the edit_model {model.edit_model!r}, which"
+    if model.edit_model not in models:
+        raise OperationalError(f"{where} has no entry in [models].")
+    if not models[model.edit_model].supports(EDIT):
+        raise OperationalError(
+            f"{where} takes no input images: give that model max_input_images, or name another model."
+        )
 
 
 def _check_model(app: App, models: dict[str, ModelConfig]) -> None:

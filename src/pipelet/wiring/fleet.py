@@ -11,9 +11,9 @@ from pipelet import __version__, logs
 from pipelet.domain.errors import OperationalError
 from pipelet.settings import Settings, load
 from pipelet.settings.aws import AwsSettings
-from pipelet.wiring.catalog import model_of_workers, read_catalog
+from pipelet.wiring.catalog import model_of_worker, read_catalog
 from pipelet.wiring.store import open_store
-from pipelet.wiring.supervisor import build_supervisor
+from pipelet.wiring.supervisor import build_supervisor, places_on_all_devices
 from pipelet.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def open_fleet(
             yield Autoscaler(
                 cluster=cluster,
                 store=store,
-                apps=catalog.apps_of(model_of_workers(settings, catalog).name),
+                apps=catalog.apps_of(model_of_worker(settings, catalog).name),
                 policy=policy,
                 single_node_reason=single_node_reason(settings, files_are_shared=files_are_shared),
             )
@@ -86,4 +86,4 @@ async def open_remote_supervisor(environment: Mapping[str, str]) -> AsyncIterato
     settings = load()
     logs.configure(format=settings.log_format, level=settings.log_level)
     async with open_store(settings, writes=True) as store:
-        yield build_supervisor(settings, store=store)
+        yield build_supervisor(settings, store=store, places=places_on_all_devices(settings))

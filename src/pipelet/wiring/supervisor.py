@@ -3,23 +3,40 @@
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 
 from pipelet.domain.ports.store import Store
 from pipelet.settings import Settings, visible_gpus
 from pipelet.system.processes import environment_without_secrets
-from pipelet.worker.supervisor import Supervisor
+from pipelet.worker.supervisor import Place, Supervisor
 
 
-def build_supervisor(settings: Settings, *, store: Store) -> Supervisor:
-    gpus = count_gpus() if settings.device == "auto" else 0
-    workers = max(gpus, 1) if settings.workers == "auto" else settings.workers
+def build_supervisor(
+    settings: Settings, *, store: Store, places: Sequence[Place], host: str | None = None
+) -> Supervisor:
+    """
+    Args:
+        host: what the names of the workers begin with; None: the name of this machine.
+    """
     return Supervisor(
-        [f"cuda:{number % gpus}" if gpus else settings.device for number in range(workers)],
-        host=socket.gethostname(),
+        places,
+        host=host or socket.gethostname(),
         environment=settings.to_environment(),
         grace_seconds=settings.shutdown_grace_seconds,
         store=store,
     )
+
+
+def places_on_all_devices(settings: Settings, apps: Sequence[str | None] = (None,)) -> list[Place]:
+    """Return the places of the workers of this machine: on every device, one for each of `apps`.
+
+    Args:
+        apps: one for each model, as `apps_of_workers` returns them.
+    """
+    gpus = count_gpus() if settings.device == "auto" else 0
+    workers = max(gpus, 1) if settings.workers == "auto" else settings.workers
+    devices = [f"cuda:{number % gpus}" if gpus else settings.device for number in range(workers)]
+    return [Place(device, app) for device in devices for app in apps]
 
 
 def count_gpus() -> int:

@@ -10,13 +10,13 @@ from pipelet.domain.ports.store import Store
 from pipelet.engine.engine_process import EngineProcess
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
-from pipelet.wiring.catalog import model_of_workers
+from pipelet.wiring.catalog import model_of_worker
 from pipelet.worker.config import WorkerConfig
 from pipelet.worker.worker import Worker
 
 
 def build_worker(settings: Settings, *, name: str | None, store: Store, blobs: BlobStore, catalog: Catalog) -> Worker:
-    model = model_of_workers(settings, catalog)
+    model = model_of_worker(settings, catalog)
     config = WorkerConfig(
         name=name or f"{socket.gethostname()}-{new_token()[:8]}",
         apps=catalog.apps_of(model.name),

@@ -31,11 +31,20 @@ DRAINED = 10
 """Exit status of a supervised worker that was drained: not 0, which a stopped one has, too."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker runs, and for what."""
+
+    device: str
+    app: str | None = None
+    """The worker loads the model of this app; None: the only model."""
+
+
 @dataclass(eq=False)
 class Supervisor:
-    """One process for each of `devices`. Their names begin with `host`, which tells two machines apart."""
+    """One process for each of `places`. Their names begin with `host`, which tells two machines apart."""
 
-    devices: Sequence[str]
+    places: Sequence[Place]
     _: KW_ONLY
     host: str
     environment: Mapping[str, str]
@@ -48,7 +57,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep every place filled until `stop`, but for those of drained workers; returns when all have ended."""
-        await asyncio.gather(*map(self._supervise, self.devices))
+        await asyncio.gather(*map(self._supervise, self.places))
 
     def stop(self) -> None:
         """Ask all to finish, and kill those that exceed the grace time. A second call makes them release what runs."""
@@ -57,21 +66,23 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):  # it has just died
                 process.terminate()
 
-    async def _supervise(self, device: str) -> None:
+    async def _supervise(self, place: Place) -> None:
         backoff, throttle = Backoff(initial=0.4, maximum=30.0), LogThrottle()
         while not self._stopping.is_set():
-            name = f"{self.host}-{device}-{new_token()[:8]}"
+            name = f"{self.host}-{place.device}-{new_token()[:8]}"
             started_at = self.store.clock.now()
             try:
-                status = await self._run_process(name, device)
+                status = await self._run_process(name, place)
             except OSError as error:  # no process, no memory or no open file is left for it
-                throttle.write(log.error, "worker.start_failed", device=device, reason=str(error))
+                throttle.write(log.error, "worker.start_failed", device=place.device, reason=str(error))
                 await wait_for_event(self._stopping, seconds=backoff.next())
                 continue
             if self._stopping.is_set() and status in _STOPPED:
                 return
             if status == DRAINED:
-                log.warning("worker.drained", worker=name, device=device, reason="Its place is empty until a restart.")
+                log.warning(
+                    "worker.drained", worker=name, device=place.device, reason="Its place is empty until a restart."
+                )
                 return
             log.error("worker.died", worker=name, exit_status=status)
             await self._requeue_jobs(name)
@@ -79,7 +90,7 @@ class Supervisor:
                 backoff.reset()
             await wait_for_event(self._stopping, seconds=backoff.next())
 
-    async def _run_process(self, name: str, device: str) -> int:
+    async def _run_process(self, name: str, place: Place) -> int:
         """Run one worker process until it exits.
 
         Its standard input ends when we do, however we end: then it stops. It is in a session of its own, so that Ctrl-C
@@ -88,7 +99,8 @@ class Supervisor:
         inherited = {name: value for name, value in os.environ.items() if name not in _CLIENT_SETTINGS}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "pipelet", "worker"),
-            *("--name", name, "--device", device, "--until-stdin-closes"),
+            *("--name", name, "--device", place.device, "--until-stdin-closes"),
+            *(("--app", place.app) if place.app else ()),
             stdin=asyncio.subprocess.PIPE,
             env={**inherited, **self.environment, "PYTHONPATH": module_path()},
             start_new_session=True,
@@ -96,7 +108,7 @@ class Supervisor:
         self._processes[name] = process
         if self._stopping.is_set():  # the stop was requested while the process started
             process.terminate()
-        log.info("worker.started", worker=name, pid=process.pid)
+        log.info("worker.started", worker=name, pid=process.pid, **({"app": place.app} if place.app else {}))
         try:
             status = await cancel_on(process.wait(), self._stopping)
             return await self._wait_or_kill(name, process) if status is None else status

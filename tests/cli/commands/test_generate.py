@@ -1,17 +1,12 @@
-import io
 import json
 import signal
-import socket
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
-from pipelet.cli.commands.operator.serve import _print_banner
-from pipelet.settings import load
 from tests.support.images import png
 from tests.support.service import Service, environment, pipelet
 from tests.support.waiting import eventually
@@ -258,19 +253,3 @@ def test_a_key_can_come_from_a_file(service: Service, tmp_path: Path) -> None:
 
     assert 0 == done.returncode, done.stderr
     assert (3, True) == (both.returncode, "--key-file" in both.stderr)
-
-
-@pytest.mark.parametrize("is_terminal", [True, False])
-def test_the_first_key_is_shown_on_a_terminal_only(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_terminal: bool
-) -> None:
-    """Elsewhere, such as in a journal, it would stay: the line that can be pasted reads it from its file."""
-    shown = io.StringIO()
-    shown.isatty = lambda: is_terminal  # type: ignore[method-assign]
-    monkeypatch.setattr(sys, "stdout", shown)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        _print_banner(load(data_dir=tmp_path), listener, "pk_secret")
-
-    text = shown.getvalue()
-    assert is_terminal == ("pk_secret" in text)
-    assert is_terminal != (f'-H "Authorization: Bearer $(cat {tmp_path}/local-key)"' in text)

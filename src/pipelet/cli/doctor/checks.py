@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx2
@@ -35,7 +35,7 @@ from pipelet.store.migrations import HEAD
 from pipelet.store.sqlite.connection.connect import free_bytes, log_readers
 from pipelet.system.processes import process_name
 from pipelet.wiring.blobs import open_blobs
-from pipelet.wiring.catalog import model_of_workers, read_catalog
+from pipelet.wiring.catalog import models_of_workers, read_catalog
 from pipelet.wiring.data_dir import check_data_dir, readable_by_others
 from pipelet.wiring.keys import FIRST_KEY_COMMAND
 from pipelet.wiring.store import check_writable, open_store, require_creatable, schema_revision
@@ -73,8 +73,8 @@ def checks_of_installation(chosen: Settings) -> Iterator[tuple[str, Check]]:
     yield "local key", lambda: _local_key(chosen)
     yield "keys", lambda: _keys(chosen)
     yield "limits", lambda: limit_checks.default_limits(chosen)
-    yield "model", lambda: _with_model(chosen, engine_checks.model_is_there)
-    yield "engine", lambda: _with_model(chosen, lambda model: engine_checks.engine_works(model, chosen))
+    yield "model", lambda: _with_models(chosen, engine_checks.models_are_there)
+    yield "engine", lambda: _with_models(chosen, lambda models: engine_checks.engines_work(models, chosen))
     if chosen.metrics_address:
         yield "metrics", lambda: _metrics(chosen)
     yield "proxies", lambda: forwarded_headers(chosen)
@@ -204,10 +204,9 @@ async def _has_key_for_keys(chosen: Settings) -> bool:
         return await has_key_for_keys(store)
 
 
-def _with_model(chosen: Settings, check: Callable[[ModelConfig], Finding]) -> Finding:
+def _with_models(chosen: Settings, check: Callable[[Sequence[ModelConfig]], Finding]) -> Finding:
     try:
-        catalog = read_catalog(chosen)
-        return check(model_of_workers(chosen, catalog))
+        return check(models_of_workers(chosen, read_catalog(chosen)))
     except OperationalError as error:
         return fail(str(error), "Change PIPELET_CATALOG, PIPELET_MODEL or PIPELET_WORKER_APP.")
 

@@ -6,12 +6,12 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from pipelet.cli.doctor import Finding, fail, ok, warn
+from pipelet.cli.doctor import Finding, fail, ok, warn, worst_of
 from pipelet.domain.catalog import ModelConfig
 from pipelet.engine.sources import resolve
 from pipelet.settings import Settings
@@ -56,6 +56,10 @@ def png() -> Finding:
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         return ok("Pillow encodes PNG files; fpng, which is faster, supports Linux on x86-64 only")
     return warn("fpng is missing; Pillow encodes PNG files, which is slower", "pip install fpng")
+
+
+def models_are_there(models: Sequence[ModelConfig]) -> Finding:
+    return worst_of([model_is_there(model) for model in models])
 
 
 def model_is_there(model: ModelConfig) -> Finding:
@@ -104,9 +108,13 @@ print(json.dumps({"torch": torch and torch.__version__, "cuda": cuda}))
 """
 
 
-def engine_works(model: ModelConfig, chosen: Settings) -> Finding:
-    """Import the backend in a separate process: the import may be slow, crash or hang."""
-    module = model.backend.partition(":")[0]
+def engines_work(models: Sequence[ModelConfig], chosen: Settings) -> Finding:
+    """Import the backends, each in a separate process: the import may be slow, crash or hang."""
+    modules = dict.fromkeys(model.backend.partition(":")[0] for model in models)
+    return worst_of([_engine_works(module, chosen) for module in modules])
+
+
+def _engine_works(module: str, chosen: Settings) -> Finding:
     try:
         trial = subprocess.run(  # noqa: S603 - our own interpreter and script
             [sys.executable, "-P", "-c", _TRY_IMPORT, module],

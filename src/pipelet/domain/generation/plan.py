@@ -59,7 +59,7 @@ def plan_generation(spec: ImageSpec, model: ModelConfig) -> GenerationPlan:
         inputs = (size,) * len(spec.input_images)
         memory = output.megapixels
     else:
-        inputs = tuple(shrink_to_pixels(each.size, _MAX_INPUT_PIXELS) for each in spec.input_images)
+        inputs = tuple(_input_image_size(each.size, model) for each in spec.input_images)
         memory = output.megapixels + sum(each.megapixels for each in inputs)
     return GenerationPlan(
         spec=spec,
@@ -101,6 +101,13 @@ def steps_run(steps: int, strength: float) -> int:
     """Return the steps that an image-to-image pass runs, rounded as diffusers' flow-matching pipelines do."""
     whole = schedule_steps(steps, strength)
     return whole - int(whole - whole * strength)
+
+
+def _input_image_size(size: Size, model: ModelConfig) -> Size:
+    """Return the size at which a model that reads its input images in every step receives one of `size`."""
+    if model.input_image_size:
+        return Size.parse(model.input_image_size)
+    return shrink_to_pixels(size, _MAX_INPUT_PIXELS)
 
 
 def _edit_strength(spec: ImageSpec, model: ModelConfig) -> float | None:

@@ -12,7 +12,7 @@ from pipelet.domain.generation.image import InputImage
 from pipelet.domain.generation.plan import GenerationPlan
 from pipelet.domain.generation.sizes import Size
 from pipelet.domain.ports.blobs import BlobStore
-from pipelet.worker.images.resample import place_on_canvas, resample
+from pipelet.worker.images.resample import fit_inside, place_on_canvas, resample
 from pipelet.worker.storage_retry import retry_until_stored
 
 _ADVICE = "Submit the request again."
@@ -47,13 +47,18 @@ async def _load(number: int, image: InputImage, size: Size, plan: GenerationPlan
     except NotFound as error:
         raise InputImageLost(f"Input image {number} of the request is no longer stored. {_ADVICE}") from error
     try:
-        return await asyncio.to_thread(_read, file, size, plan.spec.size, fills_canvas=plan.model.strength > 0)
+        return await asyncio.to_thread(_read, file, size, plan)
     except (OSError, SyntaxError, ValueError) as error:  # all of these come from Pillow
         raise InputImageLost(f"Input image {number} of the request is damaged in the blob store. {_ADVICE}") from error
 
 
-def _read(file: bytes, size: Size, requested: Size, *, fills_canvas: bool) -> memoryview:
+def _read(file: bytes, size: Size, plan: GenerationPlan) -> memoryview:
     with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
         pixels = np.asarray(image.convert("RGB"))
-    placed = place_on_canvas(pixels, requested, size) if fills_canvas else resample(pixels, size)
-    return np.ascontiguousarray(placed).data
+    if plan.model.strength > 0:
+        pixels = place_on_canvas(pixels, plan.spec.size, size)
+    elif plan.model.input_image_size:
+        pixels = fit_inside(pixels, size)
+    else:
+        pixels = resample(pixels, size)
+    return np.ascontiguousarray(pixels).data

@@ -33,3 +33,15 @@ def place_on_canvas(pixels: NDArray[np.uint8], requested: Size, generated: Size)
     left, top = (generated.width - seen.width) // 2, (generated.height - seen.height) // 2
     edges = ((top, generated.height - seen.height - top), (left, generated.width - seen.width - left), (0, 0))
     return np.pad(resample(pixels, seen), edges, mode="symmetric")
+
+
+def fit_inside(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Scale `pixels` to fit into the middle of `size`, whole, and fill the rest with the colour of their border.
+
+    That colour is the median of the outermost pixels, channel by channel: the background's, where a thing stands in
+    front of one.
+    """
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    colour = tuple(map(int, np.median(border, axis=0)))
+    image, where = Image.fromarray(pixels), (size.width, size.height)
+    return np.asarray(ImageOps.pad(image, where, Image.Resampling.LANCZOS, color=colour))

@@ -174,7 +174,8 @@ async def test_one_image_has_a_field_of_its_own(service: Service) -> None:
         ("restyle", {"image_url": RED, "strength": 0}, ["strength"], "greater_than", "greater than 0"),
         ("restyle", {"image_url": RED, "strength": 1.01}, ["strength"], "less_than_equal", "1"),
         ("restyle", {"image_url": RED, "strength": "some"}, ["strength"], "float_parsing", "number"),
-        (EDIT, {"image_url": RED, "strength": 0.5}, ["strength"], "extra_forbidden", "Unknown field"),
+        (EDIT, {"image_url": RED, "strength": 0.5}, ["strength"], "extra_forbidden", "Describe in the prompt what to"),
+        (APP, {"strength": 0.5}, ["strength"], "extra_forbidden", "Leave it out: this app starts from no image."),
         (APP, {"image_url": RED}, ["image_url"], "extra_forbidden", "Unknown field"),
     ],
 )

@@ -70,7 +70,12 @@ def make_omni(folder: Path) -> None:
     )
 
 
-def make_klein(folder: Path) -> None:
+def make_klein(folder: Path, *, pixels: int = 8, shift: float | None = None) -> None:
+    """
+    Args:
+        pixels: of a latent's side, a power of 2.
+        shift: the scheduler's, for noise levels that do not depend on the size.
+    """
     tokenizer = make_tokenizer()
     parts = {
         # The pipeline reads its layers 9, 18 and 27.
@@ -97,7 +102,7 @@ def make_klein(folder: Path) -> None:
             guidance_embeds=False,
         ),
         "vae": AutoencoderKLFlux2(
-            block_out_channels=(8, 8, 8, 8),
+            block_out_channels=(8,) * pixels.bit_length(),
             latent_channels=4,
             layers_per_block=1,
             norm_num_groups=4,
@@ -105,7 +110,7 @@ def make_klein(folder: Path) -> None:
     }
     _fill(parts)
     _listen(parts["transformer"])
-    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift or 1.0, use_dynamic_shifting=shift is None)
     save(Flux2KleinPipeline, folder, parts, scheduler=scheduler, tokenizer=tokenizer, is_distilled=True)
 
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from pipelet import logs, settings
 from pipelet.cli.database import wait_for_database
-from pipelet.cli.options import DataDir, ModelName, Switch, WorkerApp
+from pipelet.cli.options import DataDir, ModelName, Switch, setting
 from pipelet.cli.signals import on_stop_signals
 from pipelet.domain.errors import OperationalError
 from pipelet.fleet.policy import ScalingPolicy
@@ -31,7 +31,7 @@ def fleet(
     resource: Annotated[Sequence[str], Parameter(negative=(), show_default=False)] = ("GPU=1",),
     shared_files: Switch = False,
     model: ModelName = None,
-    app: WorkerApp = None,
+    app: Annotated[str | None, setting("worker_app", default="the only model")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Scale workers over the machines of a Ray cluster: one on each GPU, as many as the queued work needs.

@@ -5,10 +5,9 @@ import contextlib
 import gc
 import os
 import resource
-import shlex
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,7 +16,7 @@ import structlog
 from starlette.applications import Starlette
 
 from pipelet import logs, settings, tracing
-from pipelet.cli.client_environment import client_environment
+from pipelet.cli.banner import banner
 from pipelet.cli.database import operator, wait_for_database
 from pipelet.cli.listen import listen_for_api, listen_for_metrics
 from pipelet.cli.options import DataDir, Device, ModelName, WorkerApp, setting
@@ -43,11 +42,12 @@ from pipelet.settings.addresses import local_url, networks
 from pipelet.wiring.api import build_api, open_http_clients
 from pipelet.wiring.background import build_maintenance, build_sender
 from pipelet.wiring.blobs import open_blobs
-from pipelet.wiring.catalog import fetch_description, log_model, model_of_workers, read_catalog
+from pipelet.wiring.catalog import apps_of_workers, fetch_description, log_model, read_catalog
 from pipelet.wiring.data_dir import prepare_data_dir
 from pipelet.wiring.keys import FIRST_KEY_COMMAND, ensure_local_key, ensure_webhook_keys, find_login_key
 from pipelet.wiring.store import migrate, open_store
-from pipelet.wiring.supervisor import build_supervisor
+from pipelet.wiring.supervisor import build_supervisor, places_on_all_devices
+from pipelet.worker.supervisor import Place
 
 if TYPE_CHECKING:
     from pipelet.wiring.tls import ServerCertificate
@@ -77,7 +77,7 @@ def serve(
     tls_key: Annotated[Path | None, setting("tls_key")] = None,
     tls_name: Annotated[str | None, setting("tls_name", default="none")] = None,
 ) -> None:
-    """Run the service: the API and one worker for each GPU, or one on the CPU.
+    """Run the service: the API and, for each model, one worker on each GPU, or one on the CPU.
 
     It stores everything in the data directory. The first start makes a key for the user `local` and stores it there,
     so that `pipelet generate` on this machine needs no flags; on PostgreSQL, `pipelet keys create NAME --admin` makes
@@ -101,8 +101,8 @@ def serve(
     fetch_description(chosen)
     catalog = read_catalog(chosen)
     log_model(chosen, catalog)
-    if chosen.workers:
-        model_of_workers(chosen, catalog)  # fail here, where the operator sees it, instead of in each worker
+    # Here, where the operator sees an error, instead of in each worker.
+    places = places_on_all_devices(chosen, apps_of_workers(chosen, catalog)) if chosen.workers else []
     prepare_data_dir(chosen)
     certificate = _load_certificate(chosen) if chosen.serves_tls else None
     wait_for_database(chosen)  # before listening: clients are better refused than kept waiting
@@ -111,12 +111,13 @@ def serve(
     migrate(chosen)
     _allow_many_connections()
     with tracing.exporting("pipelet-api", sample_ratio=chosen.trace_sample_ratio):
-        asyncio.run(_serve(chosen, catalog, listener, metrics_listener, certificate))
+        asyncio.run(_serve(chosen, catalog, places, listener, metrics_listener, certificate))
 
 
 async def _serve(
     chosen: Settings,
     catalog: Catalog,
+    places: Sequence[Place],
     listener: socket.socket,
     metrics_listener: socket.socket | None,
     certificate: "ServerCertificate | None",
@@ -136,10 +137,10 @@ async def _serve(
         )
         maintenance = build_maintenance(chosen, store=store, blobs=blobs)
         sender = build_sender(chosen, store=store, blobs=blobs, on_result=api.metrics.webhook_attempted)
-        supervisor = build_supervisor(chosen, store=store)
+        supervisor = build_supervisor(chosen, store=store, places=places)
         server = Server(
             api.app,
-            on_ready=lambda: _print_banner(chosen, listener, secret, code),
+            on_ready=lambda: _print_banner(chosen, catalog, listener, secret, code),
             on_stop=api.close_streams,
             trusted_proxies=networks(chosen.trusted_proxies),
             tls=None if certificate is None else certificate.context,
@@ -236,31 +237,10 @@ async def _new_login_code(chosen: Settings, store: Store) -> str | None:
         return None
 
 
-def _print_banner(chosen: Settings, listener: socket.socket, secret: str | None, code: str | None = None) -> None:
+def _print_banner(
+    chosen: Settings, catalog: Catalog, listener: socket.socket, secret: str | None, code: str | None
+) -> None:
     here = local_url(*listener.getsockname()[:2], tls=chosen.serves_tls)
-    base_url = chosen.public_url or here
-    log.info("api.ready", url=here, public_url=base_url, pid=os.getpid())
-    # The key is shown on a terminal only: in a file or a journal it would stay.
-    key = (secret if sys.stdout.isatty() else f"$(cat {shlex.quote(str(chosen.local_key_file))})") if secret else "KEY"
-    make_key = (
-        f"with a key; make one with: (umask 077; pipelet keys create local --admin --user local "
-        f"> {chosen.local_key_file})"
-    )
-    page = chosen.login_url(code, here) if code else ""
-    sign_in = f"Open the page (the link signs you in once, within five minutes): {page}\n" if page else ""
-    text = (
-        f"Pipelet listens on {here} (documentation: {base_url}/docs)\n{sign_in}"
-        f"Try it{f', {make_key}' if secret is None else ':'}\n\n"
-        f'  curl {_trust(chosen)}{base_url}/fal/queue/z-image-text-to-image -H "Authorization: Bearer {key}" \\\n'
-        '    -d \'{"prompt": "a red apple on a light blue background", "width": 256, "height": 256}\'\n'
-    )
-    if chosen.serves_tls:
-        text += f"\nFor fal's clients, in the shell that runs them:\n\n{client_environment(chosen, base_url, secret)}"
+    log.info("api.ready", url=here, public_url=chosen.public_url or here, pid=os.getpid())
     with contextlib.suppress(BrokenPipeError):  # the reader of our output has closed it
-        print(text, flush=True)
-
-
-def _trust(chosen: Settings) -> str:
-    """Return the option with which curl trusts the certificate that was made for the service."""
-    files = chosen.tls_files
-    return f"--cacert {shlex.quote(str(files.certificate))} " if chosen.serves_tls and files.is_own else ""
+        print(banner(chosen, catalog, here, secret, code), flush=True)
