@@ -53,6 +53,11 @@ ALL = (
         "--views 1 --pages 2 --submits 2 --turns 1 --watchers 2 --seconds 0.2 --events 100 --changes 10",
     ),
     Benchmark("page.screens", "--rows 20000", "--rows 100 --samples 1"),
+    Benchmark(
+        "apis.openai_images",
+        "--pairs 30 --waiting 300 --images 8",
+        f"--pairs 1 --waiting 2 --images 2 --width 64 --height 64 --backend {GRADIENT}",
+    ),
     Benchmark("accounts.ledger", "--turns 6 --requests 600", "--turns 1 --requests 16"),
     Benchmark(
         "estimates",

@@ -14,6 +14,7 @@ from hypothesis.strategies import just
 from pydantic import BaseModel
 from schemathesis.generation import GenerationMode
 
+from pipelet.api.app import close_streams
 from pipelet.api.fal.description import schemas
 from pipelet.api.v1.routes import ROUTES
 from pipelet.api.v1.routing import Route
@@ -33,6 +34,7 @@ RUN = f"/fal/run/{APP}"
 UPLOADS = "/api/v1/uploads"
 KEYED = [route for route in ROUTES if isinstance(route, Route) and not route.path.endswith("/stream")]
 """Routes of `/api/v1` for callers with a key; a stream would not end."""
+OPENAI_IMAGES = ["/v1/images/generations", "/v1/images/edits"]
 SECRET = "pk_" + "s" * 43
 EXAMPLES = settings().max_examples * 8 // 100
 """Of each operation: see `HYPOTHESIS_PROFILE` in CONTRIBUTING.md."""
@@ -90,6 +92,12 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
     for path in OF_EDITS:  # their example holds an image, and what is accepted would wait for a worker
         body = document.raw_schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         del body["example"], body["schema"]["examples"]
+    generations, edits = (
+        document.raw_schema["paths"][path]["post"]["requestBody"]["content"] for path in OPENAI_IMAGES
+    )
+    del generations["application/json"]["example"]
+    del edits["multipart/form-data"]  # forms have tests of their own, which take less time
+    close_streams(app)  # what is accepted by mistake ends with an error, and does not wait for a worker
     for methods in document.raw_schema["paths"].values():
         for operation in methods.values():  # no schema can say what a cursor is
             operation["parameters"] = [each for each in operation.get("parameters", ()) if each["name"] != "after"]
@@ -124,6 +132,20 @@ def test_an_edit_is_as_described(described: Described, path: str) -> None:
     """What the document forbids is refused. What it allows may be refused as well: its images have to be there."""
     [operation] = [each for each in described.operations if each.path == path]
     described.hold(operation, GenerationMode.NEGATIVE)
+
+
+@pytest.mark.parametrize("path", OPENAI_IMAGES)
+def test_openais_images_are_as_described(described: Described, path: str) -> None:
+    """What the document forbids is refused, in the envelope. What it allows would wait for a worker."""
+    [operation] = [each for each in described.operations if each.path == path]
+    described.hold(operation, GenerationMode.NEGATIVE)
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/{model}"])
+def test_openais_models_are_as_described(described: Described, path: str) -> None:
+    """Any name is found, or a 404."""
+    [operation] = [each for each in described.operations if each.path == path]
+    described.hold(operation, GenerationMode.POSITIVE)
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -143,3 +143,16 @@ async def test_a_file_is_read_back(shelf: Shelf) -> None:
     for key in (KEY, OTHER):
         with pytest.raises(NotFound):
             await shelf.blobs.get(key)
+
+
+async def test_a_file_is_read_in_pieces(shelf: Shelf) -> None:
+    """They are the file together, and none is larger than a mebibyte; of a file that is not there, there is none."""
+    pixels = os.urandom(2_500_000)
+    await shelf.blobs.put(KEY, pixels, "image/png")
+
+    pieces = [piece async for piece in shelf.blobs.stream(KEY)]
+
+    assert pixels == b"".join(pieces)
+    assert max(map(len, pieces)) <= 1024 * 1024
+    with pytest.raises(NotFound):
+        await anext(shelf.blobs.stream(OTHER))

@@ -1,4 +1,4 @@
-"""Clients of fal's that cannot live in our own environment."""
+"""Clients that cannot live in our own environment."""
 
 import subprocess
 import sys
@@ -18,6 +18,17 @@ def javascript_client() -> Path:
 def sdk_python() -> Path:
     """The interpreter that finds the SDK `fal`, which wants another FastAPI than we do."""
     return install_once("fal's SDK", [HERE / "sdk" / "requirements.txt"], _install_sdk) / "bin" / "python"
+
+
+def openai_javascript() -> Path:
+    """The `node_modules` that hold OpenAI's client."""
+    return node_modules("OpenAI's JavaScript client", HERE / "openai_sdk" / "node")
+
+
+def openai_python() -> Path:
+    """The interpreter that finds OpenAI's client."""
+    files = [HERE / "openai_sdk" / "requirements.txt"]
+    return install_once("OpenAI's Python client", files, _install_sdk) / "bin" / "python"
 
 
 def _install_sdk(folder: Path, files: list[Path]) -> "subprocess.CompletedProcess[str]":

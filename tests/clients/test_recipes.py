@@ -18,7 +18,7 @@ from tests.docs.test_docs import ROOT, blocks
 HOST = "pipelet.example.com"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "use").glob("*.md")), ROOT / "docs" / "compatibility.md"]
 PYTHON = [block for page in PAGES for block in blocks(page, "python") if "fal_client" in block]
-JAVASCRIPT = list(dict.fromkeys(block for page in PAGES for block in blocks(page, "js")))
+JAVASCRIPT = list(dict.fromkeys(block for page in PAGES for block in blocks(page, "js") if "openai" not in block))
 VARIABLES = dict(
     re.findall(r"^export (\w+)=(\S+)$", "\n".join(blocks(ROOT / "docs" / "compatibility.md", "bash")), re.MULTILINE)
 )

@@ -1,4 +1,4 @@
-"""The table of what fal does and what is here, held against the tests that it names."""
+"""The tables of what fal and OpenAI do and what is here, held against the tests that they name."""
 
 import ast
 import re
@@ -11,8 +11,9 @@ from tests.docs.reference import DOCS
 TESTS = DOCS.parent / "tests"
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
-    for line in (DOCS / "compatibility.md").read_text().splitlines()
-    if line.startswith("|") and not line.startswith(("|---", "| fal |"))
+    for page in (DOCS / "compatibility.md", DOCS / "compatibility" / "openai.md")
+    for line in page.read_text().splitlines()
+    if line.startswith("|") and not line.startswith(("|---", "| fal |", "| OpenAI |"))
 ]
 
 

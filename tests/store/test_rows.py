@@ -52,6 +52,15 @@ def test_fields_of_a_newer_version_are_named() -> None:
     assert OutputFormat.WEBP is rows.job_from(row({"output_format": "webp"})).spec.output_format
 
 
+def test_an_optional_field_is_written_only_if_it_is_set() -> None:
+    """An earlier version reads all other requests, and returns those with it to the queue."""
+    plain, better = make_job(), make_job(output_quality=40)
+
+    assert "output_quality" not in json.loads(rows.job_columns(plain)["spec"])
+    assert 40 == json.loads(rows.job_columns(better)["spec"])["output_quality"]
+    assert 40 == rows.job_from(row({"output_quality": 40})).spec.output_quality
+
+
 def test_ends_of_a_newer_version_are_read() -> None:
     """A failure of an unknown kind keeps its message; unknown fields of a file are skipped."""
     failed = rows.job_from(row({}, failure_kind="too_dull", failure_message="Too dull.")).failure

@@ -132,13 +132,13 @@ def test_images_are_downloaded(page: Page) -> None:
 
 
 def test_a_request_is_copied_as_code(page: Page) -> None:
-    """For three languages, with its input and without a key."""
+    """For each language, with its input and without a key."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     generate(page, seed="7")
     expect_images(page, 1)
     page.get_by_role("button", name="Code").click()
     dialog = page.get_by_role("dialog", name="This request as code")
-    for language in ("curl", "Python", "JavaScript"):
+    for language in ("curl", "Python", "JavaScript", "OpenAI"):
         dialog.get_by_role("button", name=language, exact=True).click()
         dialog.get_by_role("button", name=f"Copy {language}").click()
         expect(dialog.get_by_role("button", name="Copied")).to_be_visible()

@@ -169,6 +169,14 @@ def test_metadata_leaves_the_pixels_alone(output_format: OutputFormat) -> None:
         assert struct.unpack(">II", bare[16:24]) == (96, 64)
 
 
+@pytest.mark.parametrize("output_format", [OutputFormat.JPEG, OutputFormat.WEBP])
+def test_a_file_has_the_quality_that_was_asked_for(output_format: OutputFormat) -> None:
+    """A lower one makes a smaller file, down to 0; without one it is near the best."""
+    sizes = [len(encode(PIXELS, output_format, None, quality=quality)) for quality in (0, 40, 80, None, 100)]
+
+    assert sorted(set(sizes)) == sizes
+
+
 async def test_metadata_can_be_turned_off(harness: WorkerHarness) -> None:
     """Then files hold pixels alone."""
     async with harness.worker(writes_metadata=False):

@@ -20,6 +20,7 @@ from pipelet.api.input.schema import input_model
 from pipelet.api.middleware.access_log import AccessLog, AccessLogLevel
 from pipelet.api.middleware.cors import SelectiveCORS
 from pipelet.api.middleware.security_headers import SecurityHeaders
+from pipelet.api.openai import routes as openai
 from pipelet.api.operations.health import Health
 from pipelet.api.operations.metrics import Metrics
 from pipelet.api.operations.routes import operations_routes
@@ -53,6 +54,7 @@ from pipelet.services.requests.previews import PreviewFeed
 from pipelet.services.requests.status import StatusReader
 from pipelet.services.requests.status_feed import StatusFeed
 from pipelet.services.requests.submit import Submits
+from pipelet.services.requests.waiting import Waiting
 from pipelet.services.thumbnails.thumbnails import Thumbnails
 
 
@@ -96,6 +98,7 @@ def build_api(
         http_clients=http_clients, blobs=blobs, signed_files=signed_files, uploads=uploads, clock=clock
     )
     statuses = StatusReader(store, catalog, estimates)
+    status_feed = StatusFeed(store, statuses)
     submits = Submits(
         store=store,
         catalog=catalog,
@@ -115,7 +118,8 @@ def build_api(
         bodies=BodyReader(),
         submits=submits,
         statuses=statuses,
-        status_feed=StatusFeed(store, statuses),
+        status_feed=status_feed,
+        waiting=Waiting(store, statuses, status_feed),
         previews=PreviewFeed(store),
         connection_limiter=ConnectionLimiter(max_open_streams),
         stream_timeouts=stream_timeouts or StreamTimeouts(),
@@ -147,7 +151,7 @@ def build_api(
         diagnose=diagnose,
     )
     app.state.v1_feeds = Feeds.of(app.state.v1, statuses, public_url=public_url)
-    app.router.routes += v1.ROUTES
+    app.router.routes += [*v1.ROUTES, *openai.openai_routes()]
     health = Health(store, blobs, throttle, version=version)
     if ui:
         app.router.routes += ui_routes(root=health.root, image_origins=image_origins)
@@ -183,7 +187,10 @@ def _add_fal(app: FastAPI, catalog: Catalog, is_allowed_address: IsAllowedAddres
     app.state.input_schemas = InputSchemas(models=models, edit_app=edit_app)
     app.state.is_allowed_address = is_allowed_address
     app.router.routes += fal_routes(models)
-    openapi.describe(app, lambda: chain(describe_routes(catalog, models), v1.describe_v1()))
+    openapi.describe(
+        app,
+        lambda: chain(describe_routes(catalog, models), openai.describe_routes(catalog, models), v1.describe_v1()),
+    )
     app.add_middleware(FastPath, submit=submit, status=STATUS, served=models)
 
 

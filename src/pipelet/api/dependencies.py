@@ -18,6 +18,7 @@ from pipelet.services.requests.previews import PreviewFeed
 from pipelet.services.requests.status import StatusReader
 from pipelet.services.requests.status_feed import StatusFeed
 from pipelet.services.requests.submit import Submits
+from pipelet.services.requests.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class Dependencies:
     submits: Submits
     statuses: StatusReader
     status_feed: StatusFeed
+    waiting: Waiting
     previews: PreviewFeed
     connection_limiter: ConnectionLimiter
     stream_timeouts: StreamTimeouts

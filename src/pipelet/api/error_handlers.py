@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -11,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from pipelet.api import suggestions
 from pipelet.api.dependencies import get_dependencies
-from pipelet.api.errors import Problem, problem_response
+from pipelet.api.errors import ErrorDetail, Problem, problem_response
 from pipelet.api.request_urls import client_address, local_path
 from pipelet.domain import errors
 
@@ -49,13 +51,39 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, to_response)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedError:
+    """An expected error, before an API puts it into a shape of its own."""
+
+    status: int
+    detail: str | list[ErrorDetail]
+    message: str
+    error_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] | None = None
+    """Fields that come before the common ones."""
+
+
 async def to_response(request: Request, error: Exception) -> Response:
     """The response to an expected error. Other errors are bugs, and raised again."""
+    found = describe_error(request, error)
+    return problem_response(
+        found.status,
+        found.detail,
+        message=found.message,
+        error_type=found.error_type,
+        extra=found.extra,
+        headers=found.headers,
+    )
+
+
+def describe_error(request: Request, error: Exception) -> DescribedError:
+    """Describe an expected error, and log one of operation. Other errors are bugs, and raised again."""
     if isinstance(error, ClientDisconnect):
         # The client is gone and reads no response; it is not an error of this service, so none is logged.
-        return problem_response(400, "The body is incomplete.", error_type="client_disconnected")
+        return _described(400, "The body is incomplete.", error_type="client_disconnected")
     if isinstance(error, Problem):
-        return problem_response(error.status, error.detail, message=str(error), error_type=error.error_type)
+        return DescribedError(status=error.status, detail=error.detail, message=str(error), error_type=error.error_type)
     status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
     if status is None:
         raise error
@@ -64,12 +92,16 @@ async def to_response(request: Request, error: Exception) -> Response:
         path, client = request.scope["path"], client_address(request.scope)
         throttle = get_dependencies(request).throttle
         throttle.write(log.error, "request.unavailable", path=path, client=client, reason=str(error))
-        return problem_response(status, "The service cannot do this right now. Try again in a few seconds.")
+        return _described(status, "The service cannot do this right now. Try again in a few seconds.")
     if isinstance(error, errors.QuotaExceeded):
         limit = _LIMIT_TYPES[type(error)]
-        return problem_response(status, str(error), error_type=limit, headers=_retry_after(error.retry_after))
+        return _described(status, str(error), error_type=limit, headers=_retry_after(error.retry_after))
     error_type = "missing_scope" if isinstance(error, errors.MissingScope) else None
-    return problem_response(status, str(error), error_type=error_type, extra=_extra(status))
+    return _described(status, str(error), error_type=error_type, extra=_extra(status))
+
+
+def _described(status: int, text: str, **more: Any) -> DescribedError:
+    return DescribedError(status=status, detail=text, message=text, **more)
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:

@@ -12,12 +12,12 @@ from pydantic_core import to_json
 
 from pipelet.domain.errors import PipeletError
 
-_HEADERS: Mapping[int, Mapping[str, str]] = {
+STATUS_HEADERS: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
     429: {"Retry-After": "5"},
     503: {"Retry-After": "5"},
 }
-
+"""Headers of every error with this status, in every API."""
 
 _ERROR_TYPES: Mapping[int, str] = {
     400: "bad_request",
@@ -114,7 +114,7 @@ def problem_response(
 ) -> Response:
     """`extra` are fields that come before the common ones."""
     body = {**(extra or {}), "detail": detail, "message": message or str(detail)}
-    headers = {**_HEADERS.get(status, {}), **(headers or {})}
+    headers = {**STATUS_HEADERS.get(status, {}), **(headers or {})}
     headers.setdefault("X-Fal-Needs-Retry", "1" if status in _NEEDS_RETRY else "0")
     if error_type is not None:
         body["error_type"] = error_type

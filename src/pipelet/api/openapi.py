@@ -8,7 +8,8 @@ from fastapi.routing import APIRoute
 
 ABOUT = """Image generation behind fal's queue API: submit, poll `status_url` until `COMPLETED`, read `response_url`.
 
-Next to it, Pipelet's own API under `/api/v1`: your requests, apps and usage, and the operator's view.
+Next to it, OpenAI's Images API under `/v1`, and Pipelet's own under `/api/v1`: your requests, apps and usage, and the
+operator's view.
 
 Every error body has `detail` and `message`. A request is found under every app's path: its id alone identifies it."""
 

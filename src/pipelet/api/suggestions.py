@@ -44,6 +44,23 @@ def name_hint(name: str, known: Sequence[str], *, what: str = "fields") -> str:
     return f"Did you mean '{likely[0]}'?" if likely else f"The {what} are: {', '.join(known)}."
 
 
+def one_typo_from(name: str, known: Iterable[str]) -> str | None:
+    """The known name that differs from `name` by one character that is wrong, missing or too many, or by two that have
+    changed places."""
+    return next((each for each in known if _is_one_typo(name, each)), None)
+
+
+def _is_one_typo(one: str, other: str) -> bool:
+    shorter, longer = sorted((one, other), key=len)
+    if len(longer) - len(shorter) > 1:
+        return False
+    same = next((at for at, (a, b) in enumerate(zip(shorter, longer, strict=False)) if a != b), len(shorter))
+    rest, other_rest = shorter[same:], longer[same:]
+    if len(shorter) < len(longer):
+        return rest == other_rest[1:]
+    return rest[1:] == other_rest[1:] or (rest[1::-1] == other_rest[:2] and rest[2:] == other_rest[2:])
+
+
 def choice_hint(sent: object, choices: Sequence[str]) -> str:
     """Hint for a value that is not one of `choices`."""
     text = str(sent).lower().removeprefix("image/") if isinstance(sent, str) else ""
@@ -64,8 +81,10 @@ def path_hint(path: str, apps: Iterable[str]) -> str:
         return f"{missing} Did you mean /fal{path[:200]}?"
     if re.match(r"(/fal/(queue|run))?/fal-ai/", path):
         return f"{missing} The models of fal-ai are not here; apps are called as {example}."
-    if path.startswith(("/v1/", "/v1beta/", "/images/", "/predictions", "/models")):
-        return f"{missing} This service has fal's API: requests are sent to {example}."
+    if path.startswith(("/images/", "/models")):
+        return f"{missing} Did you mean /v1{path[:200]}?"
+    if path.startswith(("/v1beta/", "/predictions")):
+        return f"{missing} This service has fal's API, and OpenAI's under /v1: requests are sent to {example}."
     return missing
 
 

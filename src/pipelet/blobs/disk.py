@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from pipelet.domain.errors import BlobStoreError, InvalidKey, NotFound
 from pipelet.system.permissions import PRIVATE, Permissions
 
 _STALE_TEMP_FILE_SECONDS = 3600.0
+_PIECE_BYTES = 96 * 1024
 _NOT_THERE = "This file is no longer stored."
 
 
@@ -53,6 +54,17 @@ class DiskBlobStore:
             raise NotFound(_NOT_THERE) from error
         except OSError as error:
             raise BlobStoreError(f"{self._path(key)} cannot be read: {error.strerror or error}.") from error
+
+    async def stream(self, key: str) -> AsyncGenerator[bytes]:
+        path = self._path(key)
+        try:
+            with await asyncio.to_thread(path.open, "rb", buffering=0) as file:
+                while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+                    yield piece
+        except FileNotFoundError as error:
+            raise NotFound(_NOT_THERE) from error
+        except OSError as error:
+            raise BlobStoreError(f"{path} cannot be read: {error.strerror or error}.") from error
 
     @contextlib.contextmanager
     def _temp_file(self, data: bytes) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -26,6 +26,7 @@ _MAX_FILE_BYTES = 50_000_000
 """Bytes of a file that is read back, about."""
 _MAX_LIFETIME = 7 * 86_400.0
 """Seconds: S3 signs no URL for longer."""
+_PIECE_BYTES = 1024 * 1024
 _CHECK_SECONDS = 3.0
 _CONNECT_SECONDS = 5.0
 _PROBE = ".pipelet-check"
@@ -149,6 +150,25 @@ class S3BlobStore:
             try:
                 found = await obstore.get_async(self._store, key)
                 return bytes(await found.bytes_async())
+            except FileNotFoundError as error:  # also where the bucket is missing, or something else answers
+                if _code(error) != "NoSuchKey":
+                    raise
+                raise NotFound("This file is no longer stored.") from error
+
+    async def stream(self, key: str) -> AsyncGenerator[bytes]:
+        # By ranges: the stream of one response would break off when its reader takes longer than the server waits.
+        begin, end = 0, 1
+        while begin < end:
+            piece, end = await self._get_piece(key, begin)
+            begin += len(piece)
+            yield piece
+
+    async def _get_piece(self, key: str, begin: int) -> tuple[bytes, int]:
+        """Return a piece of a file, and the size of the whole."""
+        async with self._request(_TIMEOUT):
+            try:
+                found = await obstore.get_async(self._store, key, options={"range": (begin, begin + _PIECE_BYTES)})
+                return bytes(await found.bytes_async()), found.meta["size"]
             except FileNotFoundError as error:  # also where the bucket is missing, or something else answers
                 if _code(error) != "NoSuchKey":
                     raise

@@ -203,6 +203,9 @@ class App:
     limits: AppLimits = AppLimits()
     title: str = ""
     """For people."""
+    openai_models: tuple[str, ...] = ()
+    """Names of models in OpenAI's API that it stands for. `*` stands for any characters; a name without one is listed
+    in `/v1/models`."""
 
     def __post_init__(self) -> None:
         _require(self.task in (TEXT, EDIT), f"task must be {TEXT} or {EDIT}")

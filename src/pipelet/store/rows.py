@@ -119,6 +119,8 @@ def _spec_column(spec: ImageSpec) -> str:
         columns["input_images"] = [asdict(each) for each in spec.input_images]
     if spec.strength is not None:
         columns["strength"] = spec.strength
+    if spec.output_quality is not None:
+        columns["output_quality"] = spec.output_quality
     return json.dumps(columns, ensure_ascii=False)
 
 

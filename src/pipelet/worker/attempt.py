@@ -156,7 +156,7 @@ class Attempt:
         spec, files = self._job.spec, []
         for number, pixels in enumerate(np.asarray(generated.pixels), batch.first):
             image, metadata = resample(pixels, spec.size), self._metadata(spec.seed + number, generated.used)
-            files.append(encode(image, spec.output_format, metadata))
+            files.append(encode(image, spec.output_format, metadata, quality=spec.output_quality))
             self.samples[number] = sampled(image)
         return files
 

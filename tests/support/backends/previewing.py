@@ -6,6 +6,7 @@ import numpy as np
 
 from pipelet.engine.backend import GenerationReport, Previews
 from tests.support.backends.gradient import Gradient
+from tests.support.backends.while_generating.raises import Backend as Raising
 
 
 class Previewing(Gradient):
@@ -28,3 +29,7 @@ def preview_pixels(index: int, step: int) -> np.ndarray[Any, np.dtype[np.uint8]]
     pixels = np.zeros((16, 24, 3), np.uint8)
     pixels[:, :] = (step, index * 60, 128)
     return pixels
+
+
+class PreviewingOrRaising(Previewing, Raising):  # type: ignore[misc]
+    """What `raises` does for some prompts, and previews for others."""

@@ -5,7 +5,6 @@ The request is queued, stored and read again by its id like any other.
 
 import asyncio
 
-import structlog
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -17,9 +16,7 @@ from pipelet.api.fal.lookup import request_id_headers
 from pipelet.api.fal.result import result_response
 from pipelet.api.fal.submit import submit_request
 from pipelet.domain.accounts.api_keys import ApiKey
-from pipelet.domain.jobs.job import CancelResult, Job
-
-log = structlog.get_logger()
+from pipelet.domain.jobs.job import Job
 
 _CONTINUES = "The service is stopping. The request {} continues; read its result by this id."
 _CANCELLED = "The service is stopping. The request {} was cancelled; send it again."
@@ -41,12 +38,12 @@ async def _run(deps: Dependencies, request: Request, key: ApiKey) -> Response:
     job = (await submit_request(deps, request)).job
     disconnected = asyncio.create_task(wait_for_disconnect(request.receive))
     try:
-        has_ended = await _wait_for_end(deps, job.id, key, disconnected)
+        has_ended = await deps.waiting.for_end(job.id, key, disconnected)
     finally:
         disconnected.cancel()
     may_be_repeated = "idempotency-key" in request.headers
     if disconnected.done() and not may_be_repeated:
-        await _cancel(deps, job)
+        await deps.waiting.cancel(job)
     if not has_ended and deps.status_feed.is_closed:
         return await _stop_response(deps, job, may_be_repeated=may_be_repeated)
     # After hours of waiting, the key may be revoked.
@@ -58,27 +55,5 @@ async def _stop_response(deps: Dependencies, job: Job, *, may_be_repeated: bool)
     """fal's clients retry after 503 and not after 500, so that no request is generated twice."""
     status, text = 503, _CONTINUES
     if not may_be_repeated:
-        status, text = (503, _CANCELLED) if await _cancel(deps, job) else (500, _CONTINUES)
+        status, text = (503, _CANCELLED) if await deps.waiting.cancel(job) else (500, _CONTINUES)
     return problem_response(status, text.format(job.id), error_type="service_stops", headers=request_id_headers(job))
-
-
-async def _wait_for_end(deps: Dependencies, job_id: str, key: ApiKey, disconnected: "asyncio.Task[None]") -> bool:
-    """Returns True when the request ends; False if the client is gone, its key is refused, or this process stops."""
-    job_status = await deps.statuses.load(await deps.statuses.get_job(job_id))
-    with deps.status_feed.watch(job_status, key) as watch:
-        disconnected.add_done_callback(lambda _: watch.updated.set())
-        while not job_status.job.state.is_final:
-            if disconnected.done() or deps.status_feed.is_closed or not (watch.exists and watch.is_admitted):
-                break
-            await watch.updated.wait()
-            watch.updated.clear()
-            job_status = watch.job_status
-        return job_status.job.state.is_final or not watch.exists
-
-
-async def _cancel(deps: Dependencies, job: Job) -> bool:
-    """Returns False if it has started."""
-    is_cancelled = await deps.jobs.cancel(job.id, deps.clock.now()) is CancelResult.CANCELLED
-    if is_cancelled:
-        log.info("request.client_disconnected")
-    return is_cancelled

@@ -104,12 +104,12 @@ def input_model(app: App, model: ModelConfig) -> InputModel:
 
 
 def _fields(limits: AppLimits, model: ModelConfig, *, is_edit: bool) -> dict[str, Any]:
-    steps = _integer(1, limits.max_steps)
-    priority = _integer(MIN_PRIORITY, MAX_PRIORITY, _ceiling("priority_ceiling", "max_priority"))
+    steps = integer(1, limits.max_steps)
+    priority = integer(MIN_PRIORITY, MAX_PRIORITY, _ceiling("priority_ceiling", "max_priority"))
     # A larger batch would never be accepted, or never start: it is refused for good, not until there is room.
-    batch = _integer(1, limits.max_batch, _ceiling("batch_ceiling", "max_batch"))
+    batch = integer(1, limits.max_batch, _ceiling("batch_ceiling", "max_batch"))
     prompt = f"What to generate: 1 to {limits.max_prompt_chars} characters, not blank, without NUL."
-    side, default_side = _integer(limits.min_side, limits.max_side) | None, None if is_edit else limits.default_side
+    side, default_side = integer(limits.min_side, limits.max_side) | None, None if is_edit else limits.default_side
     about_side = "Pixels; honoured exactly."
     if is_edit:
         about_side += " If not given, as the first image's, or of its aspect ratio."
@@ -122,7 +122,7 @@ def _fields(limits: AppLimits, model: ModelConfig, *, is_edit: bool) -> dict[str
             Field(None, description="Larger starts sooner; first come, first served within one."),
         ),
         "batch_size": (batch | None, Field(1, description="Number of images.")),
-        "seed": (_integer(0, MAX_SEED) | None, Field(None, description="Image k uses seed + k. Random if not given.")),
+        "seed": (integer(0, MAX_SEED) | None, Field(None, description="Image k uses seed + k. Random if not given.")),
         "num_inference_steps": (
             steps | None,
             Field(model.num_inference_steps, description="Denoising steps; more take longer."),
@@ -154,7 +154,7 @@ def _error(kind: str, **context: Any) -> PydanticCustomError:
     return PydanticCustomError(kind, _MESSAGES[kind], context)
 
 
-def _integer(low: int, high: int, *more: Any) -> Any:
+def integer(low: int, high: int, *more: Any) -> Any:
     # The last one runs first: a number is read, a ceiling of the key is checked, and then the bounds of the app.
     return Annotated[int, Field(ge=low, le=high), *more, BeforeValidator(_read_integer)]
 

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_EXPOSED = ("x-fal-request-id", "x-fal-error-type", "x-fal-request-timeout-type", "x-fal-needs-retry", "retry-after")
+_EXPOSED = (
+    *("x-fal-request-id", "x-fal-error-type", "x-fal-request-timeout-type", "x-fal-needs-retry", "retry-after"),
+    *("x-request-id", "x-should-retry", "x-pipelet-ignored"),
+)
 _FILES = "/files/"
+_APIS = ("/fal/", "/v1/")
 
 
 class SelectiveCORS:
@@ -37,4 +41,4 @@ def _applies_to(scope: Scope) -> bool:
         return False
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
     names = (name for name, _ in scope["headers"])
-    return path.startswith(_FILES) or (path.startswith("/fal/") and b"origin" in names)
+    return path.startswith(_FILES) or (path.startswith(_APIS) and b"origin" in names)

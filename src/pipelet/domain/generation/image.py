@@ -53,6 +53,8 @@ class ImageSpec:
     """Input images of an edit, in the order in which its prompt counts them."""
     strength: float | None = None
     """Share of the input image that is generated again, 0 to 1; None where the prompt alone decides."""
+    output_quality: int | None = None
+    """Quality of a JPEG or WebP file, 0 to 100; None: that of all files without one. A PNG has none."""
 
     unknown_fields: tuple[str, ...] = ()
     """Fields of a newer version that this one does not know: it would generate something else."""

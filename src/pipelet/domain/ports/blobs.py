@@ -1,5 +1,6 @@
 """Where finished files are stored, and how they are fetched under signed URLs."""
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,13 @@ class BlobStore(Protocol):
 
     async def get(self, key: str) -> bytes:
         """Return what was stored under `key`.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+
+    def stream(self, key: str) -> AsyncGenerator[bytes]:
+        """Yield what was stored under `key` in pieces of at most 1 MiB, so that a large file is never in memory.
 
         Raises:
             NotFound: there is no such file.

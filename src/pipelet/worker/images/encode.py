@@ -24,17 +24,25 @@ _ASCII, _LONG, _UNDEFINED = 2, 4, 7
 """Exif value types."""
 _AFTER_HEADER = 33
 """Bytes of a PNG's signature and first chunk; text chunks may follow."""
+_JPEG_QUALITY, _WEBP_QUALITY = 95, 90
+"""Where a request names none."""
 
 
-def encode(pixels: NDArray[np.uint8], output_format: OutputFormat, metadata: Metadata | None) -> bytes:
-    """Encode `pixels`, shape (height, width, 3), RGB; without `metadata` the file contains nothing else."""
+def encode(
+    pixels: NDArray[np.uint8], output_format: OutputFormat, metadata: Metadata | None, *, quality: int | None = None
+) -> bytes:
+    """Encode `pixels`, shape (height, width, 3), RGB; without `metadata` the file contains nothing else.
+
+    Args:
+        quality: of a JPEG or WebP file, 0 to 100.
+    """
     if output_format is OutputFormat.PNG:
         png = fpng.from_ndarray(np.ascontiguousarray(pixels)) if fpng else _pillow(pixels, "PNG", compress_level=1)
         return png if metadata is None else png[:_AFTER_HEADER] + _text_chunks(metadata) + png[_AFTER_HEADER:]
     blocks = {} if metadata is None else {"exif": _exif(metadata), "xmp": metadata.xmp.encode()}
     if output_format is OutputFormat.JPEG:
-        return _pillow(pixels, "JPEG", quality=95, subsampling=0, **blocks)
-    return _pillow(pixels, "WEBP", quality=90, method=2, **blocks)
+        return _pillow(pixels, "JPEG", quality=_JPEG_QUALITY if quality is None else quality, subsampling=0, **blocks)
+    return _pillow(pixels, "WEBP", quality=_WEBP_QUALITY if quality is None else quality, method=2, **blocks)
 
 
 def _pillow(pixels: NDArray[np.uint8], name: str, **options: object) -> bytes:

@@ -10,6 +10,7 @@ export const SNIPPETS = [
   { name: "curl", language: "shell", write: curl },
   { name: "Python", language: "python", write: python },
   { name: "JavaScript", language: "js", write: javascript },
+  { name: "OpenAI", language: "python", write: openai },
 ];
 
 /** @param {Call} call */
@@ -74,6 +75,25 @@ const { data } = await fal.subscribe("queue/${app}", {
   input: ${body},
 });
 for (const image of data.images) console.log(image.url);
+`;
+}
+
+/** OpenAI's Python client, which needs no TLS. @param {Call} call */
+export function openai({ base, app, input }) {
+  const { prompt, width, height, batch_size: n, image_urls: urls, ...rest } = input;
+  const size = width && height ? [`size="${width}x${height}"`] : [];
+  const fields = [`model="${app}"`, `prompt=${pythonLiteral(prompt)}`, ...size, `n=${n ?? 1}`, 'response_format="url"'];
+  if (Object.keys(rest).length) fields.push(`extra_body=${pythonLiteral(rest, "    ")}`);
+  const images = urls ? `images = [urllib.request.urlopen(url).read() for url in ${pythonLiteral(urls)}]\n` : "";
+  return `import os
+${urls ? "import urllib.request\n" : ""}
+from openai import OpenAI  # pip install openai
+
+client = OpenAI(base_url="${base}/v1", api_key=os.environ["PIPELET_API_KEY"])
+${images}result = client.images.${urls ? "edit" : "generate"}(
+${[...(urls ? ["image=images"] : []), ...fields].map((field) => `    ${field},\n`).join("")})
+for image in result.data:
+    print(image.url)
 `;
 }
 

@@ -1,0 +1,1 @@
+"""Benchmarks of the APIs that borrow the protocol of another service."""

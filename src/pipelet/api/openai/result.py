@@ -1,0 +1,71 @@
+"""The response of a call that waits for its images, whose body is sent while it is read from their files."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from fastapi.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pipelet.api.connections import wait_for_disconnect
+from pipelet.api.dependencies import Dependencies
+from pipelet.domain.errors import PipeletError
+from pipelet.http_server.extensions import ABORT_EXTENSION
+
+
+class StreamedResult(Response):
+    """A response of known length. If it cannot be sent whole, the connection is aborted, so that no client takes a part
+    for the whole.
+
+    Args:
+        first: the first chunk of the body.
+        rest: the others.
+        length: bytes of the body.
+        user: whose open connections it counts among.
+    """
+
+    media_type = "application/json"
+
+    def __init__(
+        self,
+        deps: Dependencies,
+        first: bytes,
+        rest: AsyncGenerator[bytes],
+        *,
+        length: int,
+        user: str,
+        headers: Mapping[str, str],
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers({**headers, "content-length": str(length)})
+        self._deps = deps
+        self._first = first
+        self._rest = rest
+        self._user = user
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._deps.connection_limiter.hold(self._user):
+            await self._send_all(scope, receive, send)
+
+    async def _send_all(self, scope: Scope, receive: Receive, send: Send) -> None:
+        disconnected = asyncio.create_task(wait_for_disconnect(receive))
+        try:
+            async with aclosing(self._rest) as rest:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                await self._write(send, self._first, more=True)
+                async for chunk in rest:
+                    if disconnected.done():
+                        return
+                    await self._write(send, chunk, more=True)
+                await self._write(send, b"", more=False)
+        except (TimeoutError, PipeletError):  # the client does not read, or a file is gone
+            abort = scope.get("extensions", {}).get(ABORT_EXTENSION)
+            if abort is not None:
+                abort["now"]()
+        finally:
+            disconnected.cancel()
+
+    async def _write(self, send: Send, body: bytes, *, more: bool) -> None:
+        async with asyncio.timeout(self._deps.stream_timeouts.write):
+            await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -1,0 +1,3 @@
+"""Every database behind one fixture, as for the stores."""
+
+from tests.store.conftest import opener as opener
