@@ -13,6 +13,16 @@ from tests.support.servers.proxy import proxy_to
 from tests.support.servers.tcp import in_background, tls_context
 from tests.support.service import GRADIENT, Service
 
+FAL_IDS = """
+max_input_images = 1
+strength = 0.6
+[fal_ids."fal-ai/z-image/turbo"]
+models = []
+[fal_ids."fal-ai/z-image/turbo/image-to-image"]
+models = []
+"""
+"""What makes a service generate for ids of fal's, whatever its model is."""
+
 
 @dataclass(frozen=True)
 class BehindTLS:
@@ -38,7 +48,7 @@ def behind_tls(folder: Path, *, backend: str = GRADIENT) -> Iterator[BehindTLS]:
     trusted = folder / "authority.pem"
     with in_background(proxy_to(tls=tls_context(trusted, "127.0.0.1", "localhost"))) as proxy:
         host = f"127.0.0.1:{proxy.port}"
-        with Service(folder, backend=backend, settings={"public_url": f"https://{host}"}) as service:
+        with Service(folder, backend=backend, catalog=FAL_IDS, settings={"public_url": f"https://{host}"}) as service:
             proxy.to_port = service.port
             yield BehindTLS(service, host, trusted)
 

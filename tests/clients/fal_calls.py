@@ -8,10 +8,12 @@ import json
 import os
 import warnings
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import fal_client
 
 APP = "queue/z-image-text-to-image"
+TURBO = "fal-ai/z-image/turbo"
 UNKNOWN = "rn5r12q9pdu6yvb3nxty"
 SMALL = {"width": 64, "height": 64}
 
@@ -134,11 +136,56 @@ def ran() -> dict[str, object]:
     return {"images": len(result["images"]), "refused": refusal(fal_client.run, APP, arguments={"prompt": ""})}
 
 
-def limited() -> list[int]:
+def by_id() -> dict[str, object]:
+    """fal's own id with fal's own arguments."""
+    seen = []
+    result = fal_client.subscribe(
+        TURBO,
+        arguments={"prompt": "a hen", "image_size": "landscape_4_3", "num_images": 2, "seed": None},
+        on_queue_update=lambda update: seen.append(type(update).__name__),
+    )
+    small = {"prompt": "a hen", "image_size": SMALL}
+    long = fal_client.submit(TURBO, arguments={**small, "prompt": "long sleep=0.1"})
+    waiting = fal_client.submit(TURBO, arguments=small)
+    fal_client.cancel(TURBO, waiting.request_id)
+    cancelled = refusal(waiting.get)
+    long.get()
+    return {
+        "seen": seen,
+        "result": result,
+        "inline": fal_client.run(TURBO, arguments={**small, "sync_mode": True})["images"][0]["url"][:22],
+        "by_id": type(fal_client.status(TURBO, long.request_id)).__name__,
+        "cancelled": cancelled,
+        "bad": refusal(fal_client.submit, TURBO, arguments={"prompt": "x", "num_images": 0}),
+        "key": refusal(fal_client.SyncClient(key="pk_of_nobody").submit, TURBO, arguments=small),
+        "app": refusal(fal_client.submit, "fal-ai/flux/dev", arguments=small),
+        "limited": len(limited(TURBO, {"prompt": "a cat sleep=0.02", "image_size": SMALL}, 2)),
+    }
+
+
+def uploaded() -> dict[str, object]:
+    """With the two assignments that the documentation names."""
+    fal_client.client.REST_URL = f"https://{os.environ['FAL_QUEUE_RUN_HOST']}/rest"
+    fal_client.client.CDN_URL = f"https://{os.environ['FAL_QUEUE_RUN_HOST']}/cdn"
+    image = Path(os.environ["IMAGE"])
+    urls = [
+        fal_client.upload_file(image),
+        fal_client.upload(image.read_bytes(), "image/png", lifecycle=fal_client.StorageSettings(expires_in="1h")),
+        fal_client.upload(image.read_bytes(), "image/png", repository="fal"),
+        asyncio.run(fal_client.upload_file_async(image)),
+    ]
+    edits = [fal_client.submit(f"{TURBO}/image-to-image", arguments={"prompt": "a", "image_url": url}) for url in urls]
+    return {
+        "sizes": [[image["width"], image["height"]] for edit in edits for image in edit.get()["images"]],
+        "large": refusal(fal_client.upload, bytes(100 * 1024 * 1024 + 1), "image/png"),
+        "svg": refusal(fal_client.upload, b"<svg/>", "image/svg+xml"),
+    }
+
+
+def limited(app: str, arguments: dict[str, object], count: int) -> list[int]:
     """With a key of which one request may wait: the client makes those again that are refused for now."""
     client = fal_client.SyncClient(key=os.environ["LIMITED_KEY"])
-    arguments = {"prompt": "a cat sleep=0.05", "width": 64, "height": 64}
-    handles = [client.submit(APP, arguments=arguments) for _ in range(4)]
+    handles = [client.submit(app, arguments=arguments) for _ in range(count)]
     return [len(handle.get()["images"]) for handle in handles]
 
 
@@ -191,7 +238,9 @@ print(  # noqa: T201 - this is what the test reads
             "timed_out": timed_out(),
             "late": late(),
             "ran": ran(),
-            "limited": limited(),
+            "limited": limited(APP, {"prompt": "a cat sleep=0.05", **SMALL}, 4),
+            "by_id": by_id(),
+            "uploaded": uploaded(),
             "asynchronously": asyncio.run(asynchronously()),
         }
     )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.clients.behind_tls import behind_tls, seen_by
+from tests.support.images import png
 
 FAILING_BACKEND = "tests.support.backends.while_generating.raises:Backend"
 
@@ -13,9 +14,12 @@ FAILING_BACKEND = "tests.support.backends.while_generating.raises:Backend"
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `fal_calls.py` saw of a service behind TLS."""
-    with behind_tls(tmp_path_factory.mktemp("fal"), backend=FAILING_BACKEND) as running:
+    folder = tmp_path_factory.mktemp("fal")
+    image = folder / "image.png"
+    image.write_bytes(png())
+    with behind_tls(folder, backend=FAILING_BACKEND) as running:
         limited = running.service.run("keys", "create", "cat", "--max-queued-images", "1").stdout.strip()
-        return seen_by("fal_calls.py", os.environ | running.variables() | {"LIMITED_KEY": limited})
+        return seen_by("fal_calls.py", os.environ | running.variables() | {"LIMITED_KEY": limited, "IMAGE": str(image)})
 
 
 def test_polling_sees_every_state_and_the_result(seen: dict[str, Any]) -> None:
@@ -114,3 +118,33 @@ def test_the_asynchronous_client_is_refused_in_the_same_way(seen: dict[str, Any]
     assert [499, "client_cancelled"] == there["result_of_cancelled"][:2]
     assert [400, 404] == [there["cancel_of_finished"][0], there["cancel_of_unknown"][0]]
     assert [422, 500, 422] == [there["unable"][0], there["broken"][0], there["input"][0]]
+
+
+def test_fals_own_ids_need_no_change(seen: dict[str, Any]) -> None:
+    """fal's arguments, several images, and fal's output alone; `run` with `sync_mode`; a status by the id."""
+    by_id = seen["by_id"]
+
+    assert [[1024, 768]] * 2 == [[image["width"], image["height"]] for image in by_id["result"]["images"]]
+    assert {"images", "timings", "seed", "has_nsfw_concepts", "prompt"} == by_id["result"].keys()
+    assert ("Completed", "Completed") == (by_id["seen"][-1], by_id["by_id"])
+    assert "data:image/png;base64," == by_id["inline"]
+    assert 2 == by_id["limited"]
+
+
+def test_what_is_refused_at_an_id_says_so(seen: dict[str, Any]) -> None:
+    """Bad input, a wrong key, an id that is not served, and a cancelled request."""
+    by_id = seen["by_id"]
+
+    assert [422, 401, 404] == [by_id[name][0] for name in ("bad", "key", "app")]
+    assert "num_images" in by_id["bad"][2]
+    assert "fal-ai/z-image/turbo" in by_id["app"][2]
+    assert [499, "client_cancelled"] == by_id["cancelled"][:2]
+
+
+def test_files_are_uploaded(seen: dict[str, Any]) -> None:
+    """By every way that the client has, and used in requests; a file that is too large or no image is refused."""
+    uploaded = seen["uploaded"]
+
+    assert [[96, 64]] * 4 == uploaded["sizes"]
+    assert (413, True) == (uploaded["large"][0], "20 MiB at most" in uploaded["large"][2])
+    assert (422, True) == (uploaded["svg"][0], "SVG" in uploaded["svg"][2])

@@ -3,6 +3,7 @@
 Over plain HTTP: unlike fal's Python clients it is not bound to TLS.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.clients.behind_tls import FAL_IDS
 from tests.clients.installed import HERE, javascript_client
+from tests.support.images import png
 from tests.support.installed import NODE
 from tests.support.service import Service
 
@@ -29,6 +32,7 @@ def start_node(
     copied = shutil.copy(script, folder)
     return subprocess.Popen(
         [str(NODE), str(copied), *arguments],
+        cwd=folder,
         env=os.environ
         | {"SERVICE_URL": service.url, "FAL_KEY": service.key, "PIPELET_API_KEY": service.key}
         | variables,
@@ -44,14 +48,26 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("fal-javascript")
     javascript_client()  # before anything is started that would have to be stopped
     seen = {}
-    with Service(folder, backend=FAILING_BACKEND) as service:
+    with Service(folder, backend=FAILING_BACKEND, catalog=FAL_IDS) as service:
         script = HERE / "node" / "calls.mjs"
-        running = {way: start_node(folder / way, script, way, service=service) for way in WAYS}
+        image = base64.b64encode(png()).decode()
+        limited = {way: limited_key(service, way.lower()) for way in WAYS}
+        running = {
+            way: start_node(folder / way, script, way, service=service, IMAGE=image, LIMITED_KEY=key)
+            for way, key in limited.items()
+        }
         for way, process in running.items():
             out, errors = process.communicate(timeout=120)
             assert process.returncode == 0, errors
             seen[way] = json.loads(out)
     return seen
+
+
+def limited_key(service: Service, name: str) -> str:
+    """A key whose requests may wait with one image."""
+    made = service.run("keys", "create", name, "--max-queued-images", "1")
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
 
 
 @pytest.fixture(params=WAYS)
@@ -200,3 +216,32 @@ def test_run_answers_with_the_result(seen: dict[str, Any]) -> None:
     assert 2 == run["images"]
     assert 20 == len(run["requestId"])
     assert ("ValidationError", 422) == (run["bad"]["name"], run["bad"]["status"])
+
+
+def test_fals_own_ids_need_no_change(seen: dict[str, Any]) -> None:
+    """fal's input, several images, fal's output alone; by polling, by a stream, in `sync_mode`, behind a limit."""
+    by_id = seen["byId"]
+
+    assert [[512, 512]] * 2 == [[image["width"], image["height"]] for image in by_id["data"]["images"]]
+    assert {"images", "timings", "seed", "has_nsfw_concepts", "prompt"} == by_id["data"].keys()
+    assert "COMPLETED" == by_id["statuses"][-1]
+    assert [1, 1, "data:image/png;base64,"] == [*by_id["images"], by_id["inline"][:22]]
+
+
+def test_what_is_refused_at_an_id_says_so(seen: dict[str, Any]) -> None:
+    """Bad input at fal's own field, a wrong key, an id that is not served, and a cancelled request."""
+    by_id = seen["byId"]
+
+    assert ("ValidationError", ["body", "image_size"]) == (by_id["bad"]["name"], by_id["bad"]["fieldErrors"][0]["loc"])
+    assert [401, 404] == [by_id[name]["status"] for name in ("key", "app")]
+    assert "fal-ai/z-image/turbo" in by_id["app"]["message"]
+    assert (499, "client_cancelled") == (by_id["cancelled"]["status"], by_id["cancelled"]["body"]["error_type"])
+
+
+def test_files_are_uploaded(seen: dict[str, Any]) -> None:
+    """A Blob in the input, and `storage.upload` with a lifecycle; a file that is too large is refused unsent."""
+    uploads = seen["uploads"]
+
+    assert [[96, 64], [96, 64]] == [[image["width"], image["height"]] for image in uploads["images"]]
+    assert (413, True) == (uploads["large"]["status"], "20 MiB at most" in uploads["large"]["message"])
+    assert "SVG" in uploads["svg"]["message"]

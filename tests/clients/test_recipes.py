@@ -14,13 +14,15 @@ from tests.clients.installed import javascript_client
 from tests.clients.snippets import snippets
 from tests.clients.test_fal_javascript import start_node
 from tests.docs.test_docs import ROOT, blocks
+from tests.support.images import png
 
 HOST = "pipelet.example.com"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "use").glob("*.md")), ROOT / "docs" / "compatibility.md"]
+OUTPUT = "/files/outputs/z_image_(text_to_image|image_edit)_api/"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "use").glob("*.md"))]
 PYTHON = [block for page in PAGES for block in blocks(page, "python") if "fal_client" in block]
 JAVASCRIPT = list(dict.fromkeys(block for page in PAGES for block in blocks(page, "js") if "openai" not in block))
 VARIABLES = dict(
-    re.findall(r"^export (\w+)=(\S+)$", "\n".join(blocks(ROOT / "docs" / "compatibility.md", "bash")), re.MULTILINE)
+    re.findall(r"^export (\w+)=(\S+)$", "\n".join(blocks(ROOT / "docs" / "use" / "from-fal.md", "bash")), re.MULTILINE)
 )
 
 
@@ -32,12 +34,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindTLS]:
 
 
 @pytest.mark.parametrize("source", PYTHON)
-def test_python_from_the_documentation_draws(running: BehindTLS, source: str) -> None:
+def test_python_from_the_documentation_draws(running: BehindTLS, tmp_path: Path, source: str) -> None:
     """With the documented variables, or those that it sets itself, it prints the URL of a picture."""
+    (tmp_path / "photo.jpg").write_bytes(png())
     here = {"pipelet_…": running.service.key, HOST: running.host}
     documented = {name: _put(here, value) for name, value in VARIABLES.items()}
     done = subprocess.run(
         [sys.executable, "-c", _put(here, source)],
+        cwd=tmp_path,
         env=os.environ | documented | {"SSL_CERT_FILE": str(running.trusted)},
         capture_output=True,
         text=True,
@@ -46,7 +50,7 @@ def test_python_from_the_documentation_draws(running: BehindTLS, source: str) ->
     )
 
     assert done.returncode == 0, done.stderr
-    assert "/files/outputs/z_image_text_to_image_api/" in done.stdout
+    assert re.search(OUTPUT, done.stdout)
 
 
 @pytest.mark.parametrize("number", range(len(JAVASCRIPT)))
@@ -55,12 +59,14 @@ def test_javascript_from_the_documentation_draws(running: BehindTLS, tmp_path: P
     script = tmp_path / "recipe.mjs"
     service = running.service
     script.write_text(_put({"http://127.0.0.1:8000": service.url}, JAVASCRIPT[number]))
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "photo.jpg").write_bytes(png())
     # Whoever follows the URLs in answers comes to the public one, which is behind TLS here.
     process = start_node(tmp_path / "node", script, service=service, NODE_EXTRA_CA_CERTS=str(running.trusted))
     out, errors = process.communicate(timeout=60)
 
     assert process.returncode == 0, errors
-    assert "/files/outputs/z_image_text_to_image_api/" in out
+    assert re.search(OUTPUT, out)
 
 
 @pytest.mark.parametrize("language", ["curl", "Python", "Python with TLS", "JavaScript"])

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from pipelet.domain.catalog import App, AppLimits, ModelConfig
+from pipelet.domain.catalog import App, AppLimits, FalId, ModelConfig
 from pipelet.settings import Settings
 from pipelet.settings.aws import AwsSettings
 from tests.docs.openapi import openapi_document
@@ -28,6 +28,7 @@ def parts() -> dict[tuple[str, str], str]:
         ("configuration.md", "aws"): settings_table(AwsSettings),
         ("configuration.md", "model"): fields_table(ModelConfig),
         ("configuration.md", "app"): fields_table(App),
+        ("configuration.md", "fal_id"): fields_table(FalId),
         ("configuration.md", "limits"): fields_table(AppLimits),
         ("api.md", "routes"): routes_table("/fal/"),
         ("api/v1.md", "routes"): routes_table("/api/v1/"),

@@ -130,6 +130,14 @@ def test_keys_are_recognisable_and_expire() -> None:
         ('[models.m]\nsource = "x"\nprompt_overflow = "shorten"', "prompt_overflow must be error or truncate"),
         ('[apps.a]\ntask = "text-to-image"\n[apps.a.limits]\nmax_side = 512', "default_side <= max_side"),
         ("[app.a]", "a table \\[app\\]"),
+        ('[fal_ids."run/a"]\napp = "a"', "must not be run: run, queue, proxy, rest, cdn are paths of this service"),
+        ('[fal_ids."fal-ai"]\napp = "a"', "an id must be an owner and a name"),
+        ('[fal_ids."fal-ai/a/requests/b"]\napp = "a"', "an id must be an owner and a name"),
+        ('[fal_ids."fal-ai/a"]\napp = "a"', "names the app 'a', which does not exist"),
+        (
+            '[apps.a]\ntask = "text-to-image"\n[fal_ids."fal-ai/a"]\napp = "a"\nmodels = ["m"]',
+            "names the model 'm', which has no entry",
+        ),
         ('[apps]\na = "x"', "apps.a in the catalog must be a table"),
         ('[apps.a]\ntask = "t"\n[apps.a.limits]\nmax_sid = 3', "apps.a.limits has unknown fields: max_sid"),
     ],
@@ -148,3 +156,32 @@ def test_later_catalogs_lay_over_earlier_ones() -> None:
 
     assert ("x", 4) == (merged.models["m"].source, merged.models["m"].num_inference_steps)
     assert ("a",) == merged.served_apps()
+
+
+def test_an_id_is_served_by_the_models_that_it_stands_for() -> None:
+    """It follows the chosen model, also one that is like it; without models it is served by any."""
+    catalog = parse(
+        """
+        [models.fast]
+        source = "x"
+        [models.copy]
+        like = "fast"
+        source = "y"
+        [models.slow]
+        source = "z"
+        [apps.a]
+        task = "text-to-image"
+        model = "fast"
+        [fal_ids."fal-ai/a/fast"]
+        app = "a"
+        models = ["fast"]
+        [fal_ids."fal-ai/a/any"]
+        app = "a"
+        """
+    )
+    served = {
+        model: [each.name for each in catalog.with_model(model).served_fal_ids()] for model in ("fast", "copy", "slow")
+    }
+
+    both = ["fal-ai/a/fast", "fal-ai/a/any"]
+    assert {"fast": both, "copy": both, "slow": ["fal-ai/a/any"]} == served

@@ -75,6 +75,7 @@ class Service:
         folder: for the data directory, the catalog and the log.
         arguments: further ones for `pipelet serve`.
         backend: what generates, `module:Class`.
+        catalog: further fields of its model's entry, and further entries.
         settings: by name without `PIPELET_`, in any case; they also apply to `run`. A model among them needs torch.
         variables: others of the environment, by their whole names; they do, too.
     """
@@ -85,6 +86,7 @@ class Service:
         *,
         arguments: Sequence[str] = (),
         backend: str = GRADIENT,
+        catalog: str = "",
         settings: Mapping[str, str] | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
@@ -100,9 +102,9 @@ class Service:
         self._token = secrets.token_hex(8)
         self.port = 0
         folder.mkdir(parents=True, exist_ok=True)
-        catalog = folder / "catalog.toml"
-        catalog.write_text(_CATALOG.format(backend=backend))
-        self.settings = {"data_dir": str(self.data_dir), "catalog": str(catalog), "model": "gradient"} | {
+        catalog_file = folder / "catalog.toml"
+        catalog_file.write_text(_CATALOG.format(backend=backend) + catalog)
+        self.settings = {"data_dir": str(self.data_dir), "catalog": str(catalog_file), "model": "gradient"} | {
             name.lower(): value for name, value in (settings or {}).items()
         }
 

@@ -13,7 +13,7 @@ from pipelet.api.connections import ConnectionLimiter
 from pipelet.api.dependencies import Dependencies, StreamTimeouts
 from pipelet.api.fal.fast_path import FastPath
 from pipelet.api.fal.input.webhook_target import IsAllowedAddress
-from pipelet.api.fal.routes import STATUS, describe_routes, fal_routes
+from pipelet.api.fal.routes import STATUS, STATUS_OF_ID, SUBMITS_TO_ID, describe_routes, fal_routes
 from pipelet.api.fal.submit import submit
 from pipelet.api.input.parse import InputSchemas
 from pipelet.api.input.schema import input_model
@@ -42,6 +42,7 @@ from pipelet.services.accounts.limit_refusals import LimitRefusals
 from pipelet.services.accounts.sessions import Sessions
 from pipelet.services.input_images.fetch import HttpClients, ImageFetcher
 from pipelet.services.input_images.loader import InputImageLoader
+from pipelet.services.input_images.upload_tickets import UploadTickets
 from pipelet.services.input_images.uploads import Uploads
 from pipelet.services.queue.diagnosis import Diagnose
 from pipelet.services.queue.estimates import Estimates
@@ -121,6 +122,8 @@ def build_api(
         status_feed=status_feed,
         waiting=Waiting(store, statuses, status_feed),
         previews=PreviewFeed(store),
+        uploads=uploads,
+        upload_tickets=UploadTickets(store.api_keys, authenticator, clock),
         connection_limiter=ConnectionLimiter(max_open_streams),
         stream_timeouts=stream_timeouts or StreamTimeouts(),
         throttle=throttle,
@@ -186,12 +189,15 @@ def _add_fal(app: FastAPI, catalog: Catalog, is_allowed_address: IsAllowedAddres
     edit_app = next((each.name for each in served if each.task == EDIT), None)
     app.state.input_schemas = InputSchemas(models=models, edit_app=edit_app)
     app.state.is_allowed_address = is_allowed_address
-    app.router.routes += fal_routes(models)
+    fal_ids = catalog.served_fal_ids()
+    app.router.routes += fal_routes(models, fal_ids)
     openapi.describe(
         app,
         lambda: chain(describe_routes(catalog, models), openai.describe_routes(catalog, models), v1.describe_v1()),
     )
-    app.add_middleware(FastPath, submit=submit, status=STATUS, served=models)
+    submits = {f"/fal/queue/{name}": submit for name in models}
+    submits |= {f"{root}/{each.name}": handler for each in fal_ids for root, handler in SUBMITS_TO_ID}
+    app.add_middleware(FastPath, submits=submits, status=STATUS, status_of_id=STATUS_OF_ID)
 
 
 def _add_middleware(app: FastAPI, allowed_origins: Sequence[str], access_log: AccessLogLevel) -> None:

@@ -1,4 +1,4 @@
-"""Connections that stay open, of streams and of calls that wait for a result: their limits and their end."""
+"""Connections that stay open, of streams and of calls that wait: their limits and their end."""
 
 import contextlib
 from collections import Counter
@@ -27,8 +27,7 @@ class ConnectionLimiter:
         """
         if self._by_user[user] >= self._most_per_user:
             message = (
-                f"One user may have {self._most_per_user} streams and calls that wait for a result open at once. "
-                f"{_POLL_INSTEAD}"
+                f"One user may have {self._most_per_user} streams and calls that wait open at once. {_POLL_INSTEAD}"
             )
             raise Problem(429, message, error_type="streams_limit")
         if self._all >= self._most:

@@ -14,6 +14,8 @@ from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.store import JobStore
 from pipelet.services.accounts.authentication import Authenticator
+from pipelet.services.input_images.upload_tickets import UploadTickets
+from pipelet.services.input_images.uploads import Uploads
 from pipelet.services.requests.previews import PreviewFeed
 from pipelet.services.requests.status import StatusReader
 from pipelet.services.requests.status_feed import StatusFeed
@@ -49,6 +51,8 @@ class Dependencies:
     status_feed: StatusFeed
     waiting: Waiting
     previews: PreviewFeed
+    uploads: Uploads
+    upload_tickets: UploadTickets
     connection_limiter: ConnectionLimiter
     stream_timeouts: StreamTimeouts
     throttle: LogThrottle

@@ -118,13 +118,13 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     deps = get_dependencies(request)
     routes = f"The routes are described at {local_path(deps.public_url, '/docs')}."
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    apps = deps.catalog.served_apps()
+    apps, fal_ids = deps.catalog.served_apps(), [each.name for each in deps.catalog.served_fal_ids()]
     headers = dict(error.headers or {})
     if "Allow" in headers:  # a route names its methods in any order
         headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
     allowed = headers.get("Allow", "").removesuffix(", HEAD")
     details = {
-        404: f"{suggestions.path_hint(path, apps)} {routes}",
+        404: f"{suggestions.path_hint(path, apps, fal_ids)} {routes}",
         405: f"{suggestions.method_hint(request.scope['method'], path, allowed, apps)} {routes}",
     }
     detail = details.get(error.status_code, error.detail)

@@ -45,9 +45,13 @@ def client_address(scope: Mapping[str, Any]) -> str | None:
     return client[0] if client else None
 
 
-def request_urls(public_url: str | None, scope: Mapping[str, Any], app: str, request_id: str) -> dict[str, str]:
-    """The three URLs of a request, under the app that was called."""
-    url = f"{public_base_url(public_url, scope)}/fal/queue/{app}/requests/{request_id}"
+def request_urls(public_url: str | None, scope: Mapping[str, Any], app_path: str, request_id: str) -> dict[str, str]:
+    """The three URLs of a request.
+
+    Args:
+        app_path: path of what was called, below `/fal/`.
+    """
+    url = f"{public_base_url(public_url, scope)}/fal/{app_path}/requests/{request_id}"
     return {"response_url": url, "status_url": f"{url}/status", "cancel_url": f"{url}/cancel"}
 
 

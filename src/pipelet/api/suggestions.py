@@ -10,10 +10,12 @@ _HINTS = {
     "Did you mean 'num_inference_steps'?": ("steps",),
     "Did you mean 'output_format'?": ("format",),
     "Give 'width' and 'height', in pixels.": ("aspect_ratio", "image_size", "resolution", "size"),
-    "Leave it out: masks are not supported.": ("mask", "mask_url"),
+    "Leave it out: masks are not supported.": ("mask", "mask_image_url", "mask_url"),
     "Leave it out: results hold URLs.": ("sync_mode",),
-    "Leave it out: the prompt is used as it is.": ("expand_prompt",),
+    "Leave it out: the prompt is used as it is.": ("enable_prompt_expansion", "expand_prompt"),
     "Leave it out: there is no safety checker.": ("enable_safety_checker", "safety_tolerance"),
+    "Leave it out: every request is as fast as the device allows.": ("acceleration",),
+    "Leave it out: no LoRA is served here.": ("lora", "loras"),
 }
 _HINT_OF = {name: hint for hint, names in _HINTS.items() for name in names}
 """Hints by the name of a field in fal's own models or in other APIs."""
@@ -71,16 +73,19 @@ def choice_hint(sent: object, choices: Sequence[str]) -> str:
     return f"Give {', '.join(first)} or {last}."
 
 
-def path_hint(path: str, apps: Iterable[str]) -> str:
-    """Hint for an unknown path; `apps` are those that take requests."""
+def path_hint(path: str, apps: Iterable[str], fal_ids: Sequence[str] = ()) -> str:
+    """Hint for an unknown path; `apps` and `fal_ids` are those that take requests."""
     example = f"/fal/queue/{next(iter(apps), '<app>')}"
     missing = "There is nothing at this path."
     if path.rstrip("/").endswith("/requests"):
         return _list_hint(example)
     if re.match(r"/(queue|run)/[a-z0-9-]{1,64}(/|$)", path):
         return f"{missing} Did you mean /fal{path[:200]}?"
-    if re.match(r"(/fal/(queue|run))?/fal-ai/", path):
-        return f"{missing} The models of fal-ai are not here; apps are called as {example}."
+    if found := re.match(r"(/fal(/queue|/run)?)?/(fal-ai/.{1,100})", path):
+        if found[3] in fal_ids:
+            return f"{missing} Did you mean /fal/{found[3]}?"
+        served = f"Ids of fal's that are: {', '.join(fal_ids)}. Other" if fal_ids else "Here,"
+        return f"{found[3]} is not served here. {served} apps are called as {example}."
     if path.startswith(("/images/", "/models")):
         return f"{missing} Did you mean /v1{path[:200]}?"
     if path.startswith(("/v1beta/", "/predictions")):

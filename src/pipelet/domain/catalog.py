@@ -1,8 +1,9 @@
 """The apps and models Pipelet knows, as data. A new model is a new entry in `catalog.toml`, not new code."""
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pipelet.domain.errors import OperationalError
 from pipelet.domain.generation.sizes import Size
@@ -10,6 +11,10 @@ from pipelet.domain.generation.sizes import Size
 TEXT, EDIT = "text-to-image", "image-edit"
 _MIN_INPUT_SIDE = 64
 """Pixels: pipelines scale smaller input images up."""
+
+RESERVED_OWNERS = ("run", "queue", "proxy", "rest", "cdn")
+"""First parts of our own paths under `/fal/`, which no id of fal's may begin with."""
+_FAL_ID = re.compile(r"[a-z0-9][a-z0-9._-]*(/(?!requests(/|$))[a-z0-9][a-z0-9._-]*)+")
 
 
 def _require(condition: bool, requirement: str) -> None:
@@ -215,6 +220,42 @@ class App:
         return self.model is not None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FalId:
+    """An id of fal's that is served here with fal's own input and output, such as `fal-ai/z-image/turbo`."""
+
+    name: str
+    app: str
+    """The app that generates for it."""
+    models: tuple[str, ...] = ()
+    """Models that it stands for, by catalog name; those that are `like` one count as it. The id is served where the
+    model of its app is one of them; empty: any model."""
+    takes_guidance: bool = False
+    """Whether `guidance_scale` and `negative_prompt` are among its fields. Else they are ignored, as fal does."""
+    num_inference_steps: int | None = None
+    """Where a request names none; empty takes the model's."""
+    guidance_scale: float | None = None
+    """Where a request names none; empty takes the model's."""
+    strength: float | None = None
+    """Where a request for an image-edit app names none; empty takes the model's."""
+
+    def __post_init__(self) -> None:
+        _require(
+            _FAL_ID.fullmatch(self.name) is not None,
+            "an id must be an owner and a name, such as fal-ai/z-image/turbo, in lower case",
+        )
+        owner = self.name.partition("/")[0]
+        _require(
+            owner not in RESERVED_OWNERS,
+            f"the owner must not be {owner}: {', '.join(RESERVED_OWNERS)} are paths of this service",
+        )
+
+    @property
+    def base(self) -> str:
+        """Its owner and the first part of its name: where its requests are read."""
+        return "/".join(self.name.split("/")[:2])
+
+
 def model_for(task: str, chosen: str, models: Mapping[str, ModelConfig]) -> str | None:
     """Return the model that serves the apps of `task` that follow the model `chosen`; None where there is none."""
     name = chosen
@@ -229,6 +270,7 @@ class Catalog:
     models: dict[str, ModelConfig]
     sharing: frozenset[str] = frozenset()
     """The image-edit apps that name no model of their own."""
+    fal_ids: Mapping[str, FalId] = field(default_factory=dict)
 
     def model_of(self, app: App) -> ModelConfig:
         if app.model is None:
@@ -241,6 +283,22 @@ class Catalog:
     def apps_of(self, model: str) -> tuple[str, ...]:
         """Return the apps of a model: their requests wait for the same workers."""
         return tuple(app.name for app in self.apps.values() if app.model == model)
+
+    def served_fal_ids(self) -> tuple[FalId, ...]:
+        """Return the ids of fal's whose app has a model that they stand for."""
+        return tuple(each for each in self.fal_ids.values() if self._serves(each))
+
+    def _serves(self, fal_id: FalId) -> bool:
+        app = self.apps[fal_id.app]
+        return app.is_served and (not fal_id.models or bool(self._lineage(self.model_of(app)) & {*fal_id.models}))
+
+    def _lineage(self, model: ModelConfig) -> set[str]:
+        """Return the name of a model, and of all entries that it is like."""
+        names = {model.name}
+        while model.like and model.like not in names:
+            names.add(model.like)
+            model = self.models[model.like]
+        return names
 
     def entry_for(self, choice: str) -> str | None:
         """The name of the entry that `choice` names, by its name or its source."""
@@ -268,7 +326,7 @@ class Catalog:
         for name, app in self.apps.items():
             follows = name in self.sharing or (app.task == TEXT and app.is_served)
             apps[name] = replace(app, model=model_for(app.task, chosen, models)) if follows else app
-        catalog = Catalog(apps, models, self.sharing)
+        catalog = Catalog(apps, models, self.sharing, self.fal_ids)
         if not catalog.apps_of(chosen):
             raise OperationalError(f"The model {choice} only edits, and the catalog has no image-edit app for it.")
         return catalog

@@ -11,6 +11,7 @@ from pipelet.domain.webhooks.delivery import (
     DeliveryReport,
     DeliveryState,
     PendingDeliveries,
+    WebhookEvent,
 )
 from pipelet.domain.webhooks.signing_keys import Role, WebhookKey
 from pipelet.store.queries import DialectQueries, SmallStore
@@ -21,7 +22,23 @@ _NEWEST = (1e300, "")
 
 
 class Outbox(SmallStore[DialectQueries]):
-    """Implements `domain.ports.outbox.Outbox`, except `claim`, `record` and `update_keys`."""
+    """Implements `domain.ports.outbox.Outbox`, except `claim`, `claim_event`, `record` and `update_keys`."""
+
+    async def record_event(self, delivery: Delivery, due_at: float, *, is_retry: bool) -> None:
+        values = {
+            "job_id": delivery.job_id,
+            "event": delivery.event,
+            "token": delivery.token,
+            "due_at": due_at,
+            "is_retry": is_retry,
+        }
+        await self._queries.write("finish_webhook_event", values, durable=False, notify_watchers=False)
+
+    async def _claimed_event(self, row: Row, token: str, now: float) -> Delivery:
+        # On its own: locks of an event and of a user's pace, taken together, could wait for each other.
+        values = {"owner": row["owner"], "now": now}
+        await self._queries.write("charge_webhook_pace", values, durable=False, notify_watchers=False)
+        return delivery_from(row, token, event=WebhookEvent(row["event"]))
 
     async def release(self, delivery: Delivery, now: float) -> None:
         values = {"job_id": delivery.job_id, "token": delivery.token, "now": now}
@@ -54,8 +71,8 @@ class Outbox(SmallStore[DialectQueries]):
         return webhook_keys_from(await self._queries.all("list_webhook_keys"))
 
 
-def delivery_from(row: Row, token: str) -> Delivery:
-    return from_row(Delivery, row, user=row["owner"], token=token)
+def delivery_from(row: Row, token: str, *, event: WebhookEvent | None = None) -> Delivery:
+    return from_row(Delivery, row, user=row["owner"], token=token, event=event)
 
 
 def ended_attempt_columns(delivery: Delivery, attempt: DeliveryAttempt) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import Job, JobRevision, JobState, LogEntry
 from pipelet.domain.jobs.outcome import Failure, FailureKind
 from pipelet.domain.jobs.progress import Progress
-from pipelet.domain.webhooks.delivery import Webhook
+from pipelet.domain.webhooks.delivery import Webhook, WebhookEvent
 
 T = TypeVar("T")
 
@@ -43,6 +43,7 @@ def job_from(row: Row) -> Job:
         webhook=webhook_from(row["webhook"]),
         no_retry=bool(row["no_retry"]),
         store_input=bool(row["store_input"]),
+        inline_images=bool(row["inline_images"]),
         state=JobState(row["state"]),
         progress=progress_from(row),
         images=images_from(row["images"] or row["finished_images"]),
@@ -72,10 +73,11 @@ def job_columns(job: Job) -> dict[str, Any]:
         "quota_limited": job.is_limited,
         "user_limited": job.is_user_limited,
         "image_count": job.spec.batch_size,
-        "webhook": None if job.webhook is None else json.dumps(asdict(job.webhook)),
+        "webhook": None if job.webhook is None else _webhook_column(job.webhook),
         "start_deadline": job.start_deadline,
         "no_retry": job.no_retry,
         "store_input": job.store_input,
+        "inline_images": job.inline_images,
         "retention_seconds": job.retention_seconds,
     }
 
@@ -125,7 +127,18 @@ def _spec_column(spec: ImageSpec) -> str:
 
 
 def webhook_from(text: str | None) -> Webhook | None:
-    return None if text is None else Webhook(**_known_fields(Webhook, json.loads(text))[0])
+    if text is None:
+        return None
+    found = _known_fields(Webhook, json.loads(text))[0]
+    known = [each for each in found.pop("events", ()) if each in [*WebhookEvent]]
+    return Webhook(**found, events=tuple(map(WebhookEvent, known)))
+
+
+def _webhook_column(webhook: Webhook) -> str:
+    columns = asdict(webhook)
+    if not webhook.events:
+        del columns["events"]
+    return json.dumps(columns)
 
 
 def _failure_from(row: Row) -> Failure | None:

@@ -5,7 +5,22 @@ from typing import Any
 
 from pipelet.domain.jobs.job import Job
 from pipelet.domain.ports.blobs import BlobStore
+from pipelet.domain.webhooks.delivery import WebhookEvent
 from pipelet.services.requests.results import images_of, result_document
+
+
+def build_event_payload(job: Job, event: WebhookEvent) -> bytes:
+    """Build the body of a call that tells of a running job."""
+    progress = None if job.progress is None else {"done": job.progress.done, "total": job.progress.total}
+    body = {
+        "request_id": job.id,
+        "gateway_request_id": job.id,
+        "status": "IN_PROGRESS",
+        "event": event.value,
+        "progress": progress,
+        "attempt": job.attempt,
+    }
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def build_payload(job: Job, blobs: BlobStore, *, now: float, base_url: str) -> bytes:

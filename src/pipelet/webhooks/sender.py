@@ -17,13 +17,13 @@ from pipelet.concurrency.log_throttle import LogThrottle
 from pipelet.concurrency.periodic import run_periodically
 from pipelet.domain.errors import AddressNotAllowed, BlobStoreError, StoreError, TooManyLookups
 from pipelet.domain.ids import new_token
-from pipelet.domain.jobs.job import Job
+from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
-from pipelet.domain.webhooks.delivery import Delivery, DeliveryAttempt, DeliveryState, Webhook
-from pipelet.domain.webhooks.retry import MAX_ATTEMPTS, next_state
+from pipelet.domain.webhooks.delivery import Delivery, DeliveryAttempt, DeliveryState, Webhook, WebhookEvent
+from pipelet.domain.webhooks.retry import MAX_ATTEMPTS, next_event_at, next_state
 from pipelet.domain.webhooks.signing_keys import Role, WebhookKey
-from pipelet.webhooks.payload import build_payload
+from pipelet.webhooks.payload import build_event_payload, build_payload
 from pipelet.webhooks.signing import signed_headers
 
 log = structlog.get_logger()
@@ -84,14 +84,15 @@ class Sender:
     async def _claim(self) -> Delivery | None:
         now = self.store.clock.now()
         lost_at = now + 2 * self.timeout_seconds + _RECORD_TIMEOUT
-        return await self.store.outbox.claim(
-            new_token(),
-            now,
-            lost_at,
-            busy_users=[user for user, calls in self._users.items() if calls >= MAX_IN_FLIGHT_PER_USER],
-            busy_endpoints=[
+        busy = {
+            "busy_users": [user for user, calls in self._users.items() if calls >= MAX_IN_FLIGHT_PER_USER],
+            "busy_endpoints": [
                 endpoint for endpoint, calls in self._endpoints.items() if calls >= MAX_IN_FLIGHT_PER_ENDPOINT
             ],
+        }
+        outbox = self.store.outbox
+        return await outbox.claim(new_token(), now, lost_at, **busy) or await outbox.claim_event(
+            new_token(), now, lost_at, **busy
         )
 
     def _on_done(self, delivery: Delivery, changed: asyncio.Event, _: "asyncio.Task[None]") -> None:
@@ -103,20 +104,20 @@ class Sender:
         try:
             attempt = await self._attempt(delivery, client)
             if attempt is not None:
-                await self._record(delivery, attempt)
+                await (self._record if delivery.event is None else self._record_event)(delivery, attempt)
         except StoreError as error:  # retried when the lease has expired
             self._throttle.write(log.warning, "webhook.record_failed", request_id=delivery.job_id, reason=str(error))
         except asyncio.CancelledError:
             with contextlib.suppress(StoreError):  # then it is retried when the lease has expired
-                await self.store.outbox.release(delivery, self.store.clock.now())
+                await self._release(delivery)
             raise
         except Exception:  # a bug in one call must not end the others
             log.exception("webhook.crashed", endpoint=delivery.endpoint)
 
     async def _attempt(self, delivery: Delivery, client: httpx2.AsyncClient) -> DeliveryAttempt | None:
-        """Make a call. Returns None if the request has been deleted."""
+        """Make a call. Returns None if the request has been deleted, or has no such event any more."""
         job, keys = await self.store.jobs.get(delivery.job_id), await self.store.outbox.keys()
-        if job is None or job.webhook is None:
+        if job is None or job.webhook is None or (delivery.event and job.state is not JobState.RUNNING):
             return None
         now, started = self.store.clock.now(), time.monotonic()
         if delivery.attempts > MAX_ATTEMPTS:  # earlier ones crashed or lost their process
@@ -125,7 +126,8 @@ class Sender:
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 key = next(key for key in keys if key.role is Role.SIGNING)
-                code = await self._call(client, job, job.webhook, key, now)
+                body = self._body(job, job.webhook, delivery.event, now)
+                code = await self._call(client, job, job.webhook, key, now, body)
         except AddressNotAllowed as refusal:
             error, is_final = str(refusal), True
         except TimeoutError:
@@ -136,15 +138,35 @@ class Sender:
             error, is_final = f"responded with {code}", code == 410  # Gone: permanent
         return DeliveryAttempt(now, time.monotonic() - started, code, error, is_final)
 
-    async def _call(self, client: httpx2.AsyncClient, job: Job, webhook: Webhook, key: WebhookKey, now: float) -> int:
+    def _body(self, job: Job, webhook: Webhook, event: WebhookEvent | None, now: float) -> bytes:
+        if event is not None:
+            return build_event_payload(job, event)
+        return build_payload(job, self.blobs, now=now, base_url=self.public_url or webhook.base_url)
+
+    async def _call(
+        self, client: httpx2.AsyncClient, job: Job, webhook: Webhook, key: WebhookKey, now: float, body: bytes
+    ) -> int:
         """Return the status of the response. Its body, which may be endless, is not read."""
-        base_url = self.public_url or webhook.base_url
-        body = build_payload(job, self.blobs, now=now, base_url=base_url)
         headers = signed_headers(key, request_id=job.id, user=job.user, now=now, body=body)
         headers["Content-Type"] = "application/json"
         for_user = {"pipelet_user": job.user}
         async with client.stream("POST", webhook.url, content=body, headers=headers, extensions=for_user) as response:
             return response.status_code
+
+    async def _release(self, delivery: Delivery) -> None:
+        now = self.store.clock.now()
+        if delivery.event is None:
+            await self.store.outbox.release(delivery, now)
+        else:
+            await self.store.outbox.record_event(delivery, now, is_retry=True)
+
+    async def _record_event(self, delivery: Delivery, attempt: DeliveryAttempt) -> None:
+        due_at, is_retry = next_event_at(attempt, delivery.attempts, self.store.clock.now())
+        await self.store.outbox.record_event(delivery, due_at, is_retry=is_retry)
+        if attempt.error is not None:
+            facts = {"request_id": delivery.job_id, "endpoint": delivery.endpoint, "webhook_event": delivery.event}
+            log.warning("webhook.event_failed", **facts, reason=attempt.error)
+        self.on_result("delivered" if attempt.error is None else "retrying" if is_retry else "failed")
 
     async def _record(self, delivery: Delivery, attempt: DeliveryAttempt) -> None:
         state, due_at = next_state(attempt, delivery.attempts, self.store.clock.now(), random.random())  # noqa: S311 - spreads calls

@@ -7,10 +7,10 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from pipelet.domain.catalog import EDIT, TEXT, App, AppLimits, Catalog, ModelConfig, model_for
+from pipelet.domain.catalog import EDIT, TEXT, App, AppLimits, Catalog, FalId, ModelConfig, model_for
 from pipelet.domain.errors import OperationalError
 
-_Entry = TypeVar("_Entry", ModelConfig, AppLimits, App)
+_Entry = TypeVar("_Entry", ModelConfig, AppLimits, App, FalId)
 _Tables = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -26,9 +26,11 @@ def _table(shape: type[Any], *left_out: str, **defaults: Any) -> type[BaseModel]
     return create_model(shape.__name__, __config__=ConfigDict(extra="forbid", strict=True), **columns)
 
 
+_KINDS = "[apps.<name>], [models.<name>] and [fal_ids.<id>]"
 _MODEL = _table(ModelConfig, "name")
 _APP = _table(App, "name", "limits", model=None)
 _LIMITS = _table(AppLimits)
+_FAL_ID = _table(FalId, "name")
 
 
 def parse(*documents: str) -> Catalog:
@@ -37,7 +39,7 @@ def parse(*documents: str) -> Catalog:
     Raises:
         OperationalError: not TOML, or a field or model that does not exist; the message names it.
     """
-    tables: _Tables = {"models": {}, "apps": {}}
+    tables: _Tables = {"models": {}, "apps": {}, "fal_ids": {}}
     for document in documents:
         _merge(tables, document)
     models = {
@@ -56,7 +58,24 @@ def parse(*documents: str) -> Catalog:
     sharing = frozenset(app.name for app in apps.values() if app.task == EDIT and app.model is None)
     if shared is not None:
         apps |= {name: replace(apps[name], model=model_for(EDIT, shared, models)) for name in sharing}
-    return Catalog(apps, models, sharing)
+    return Catalog(apps, models, sharing, _fal_ids(tables["fal_ids"], apps, models))
+
+
+def _fal_ids(
+    tables: dict[str, dict[str, Any]], apps: dict[str, App], models: dict[str, ModelConfig]
+) -> dict[str, FalId]:
+    found = {}
+    for name, table in tables.items():
+        found[name] = fal_id = _entry(FalId, _FAL_ID, f'fal_ids."{name}"', table, name=name)
+        if fal_id.app not in apps:
+            raise OperationalError(
+                f'Catalog entry fal_ids."{name}" names the app {fal_id.app!r}, which does not exist.'
+            )
+        if unknown := [each for each in fal_id.models if each not in models]:
+            raise OperationalError(
+                f'Catalog entry fal_ids."{name}" names the model {unknown[0]!r}, which has no entry in [models].'
+            )
+    return found
 
 
 def _check_edit_model(model: ModelConfig, models: dict[str, ModelConfig]) -> None:
@@ -102,7 +121,7 @@ def _merge(tables: _Tables, document: str) -> None:
         raise OperationalError(f"The catalog is not valid TOML: {error}.") from error
     for kind, entries in data.items():
         if kind not in tables:
-            raise OperationalError(f"The catalog has a table [{kind}]; only [apps.<name>] and [models.<name>] exist.")
+            raise OperationalError(f"The catalog has a table [{kind}]; only {_KINDS} exist.")
         for name, entry in entries.items():
             if not isinstance(entry, dict):
                 raise OperationalError(f"{kind}.{name} in the catalog must be a table: write [{kind}.{name}].")

@@ -13,7 +13,8 @@ const ways = {
       ...request,
       url: request.url
         .replace("https://queue.fal.run/", `${service}/fal/`)
-        .replace("https://fal.run/", `${service}/fal/run/`),
+        .replace("https://fal.run/", `${service}/fal/run/`)
+        .replace("https://rest.fal.ai/", `${service}/fal/rest/`),
     }),
   },
   proxyUrl: { proxyUrl: { url: `${service}/fal/proxy`, when: "always" } },
@@ -148,6 +149,43 @@ async function run() {
   return { images: data.images.length, requestId, bad };
 }
 
+async function byId() {
+  const TURBO = "fal-ai/z-image/turbo";
+  const statuses = [];
+  const input = { prompt: "a fox", image_size: "square", num_images: 2, enable_safety_checker: true };
+  const onQueueUpdate = (update) => statuses.push(update.status);
+  const { data } = await fal.subscribe(TURBO, { input, pollInterval: 50, onQueueUpdate });
+  const small = { prompt: "a hen", image_size: SMALL };
+  const streamed = await fal.subscribe(TURBO, { input: small, mode: "streaming" });
+  const inline = await fal.run(TURBO, { input: { ...small, sync_mode: true } });
+  const bad = await refusal(fal.queue.submit(TURBO, { input: { prompt: "x", image_size: "huge" } }));
+  const stranger = createFalClient({ credentials: "pk_of_nobody", ...way });
+  const key = await refusal(stranger.queue.submit(TURBO, { input: small }));
+  const app = await refusal(fal.queue.submit("fal-ai/flux/dev", { input: small }));
+  const limited = createFalClient({ credentials: process.env.LIMITED_KEY, ...way });
+  const long = await fal.queue.submit(TURBO, { input: { ...small, prompt: "long sleep=0.05" } });
+  const { request_id: requestId } = await fal.queue.submit(TURBO, { input: small });
+  await fal.queue.cancel(TURBO, { requestId });
+  await limited.queue.submit(TURBO, { input: small });
+  const waited = await limited.run(TURBO, { input: small });
+  const cancelled = await refusal(fal.queue.result(TURBO, { requestId }));
+  await fal.queue.subscribeToStatus(TURBO, { requestId: long.request_id, pollInterval: 50 });
+  const url = inline.data.images[0].url;
+  const images = [streamed.data.images.length, waited.data.images.length];
+  return { data, statuses, images, inline: url, bad, key, app, cancelled };
+}
+
+async function uploads() {
+  const EDIT = "fal-ai/z-image/turbo/image-to-image";
+  const blob = new Blob([Buffer.from(process.env.IMAGE, "base64")], { type: "image/png" });
+  const inInput = await fal.subscribe(EDIT, { input: { prompt: "a", image_url: blob }, pollInterval: 50 });
+  const image_url = await fal.storage.upload(blob, { lifecycle: { expiresIn: "1h" } });
+  const byUrl = await fal.subscribe(EDIT, { input: { prompt: "a", image_url }, pollInterval: 50 });
+  const large = await refusal(fal.storage.upload(new Blob([new Uint8Array(91 * 1024 * 1024)])));
+  const svg = await refusal(fal.storage.upload(new Blob(["<svg/>"], { type: "image/svg+xml" })));
+  return { images: [inInput.data.images[0], byUrl.data.images[0]], large, svg };
+}
+
 console.log(
   JSON.stringify({
     polled: await polled(),
@@ -161,5 +199,7 @@ console.log(
     timedOut: await timedOut(),
     late: await late(),
     run: await run(),
+    byId: await byId(),
+    uploads: await uploads(),
   }),
 );

@@ -4,7 +4,7 @@ A router tries one pattern after the other and wraps each handler for dependency
 handler itself. Every other request goes to the router, which has these two routes as well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,17 +13,21 @@ from pipelet.api.error_handlers import to_response
 from pipelet.api.routing import Handler, Route
 from pipelet.domain.errors import PipeletError
 
-_ROOT = "/fal/queue/"
-
 
 class FastPath:
-    """A middleware between the one that handles crashes and the router."""
+    """A middleware between the one that handles crashes and the router.
 
-    def __init__(self, app: ASGIApp, *, submit: Handler, status: Route, served: Iterable[str]) -> None:
+    Args:
+        submits: by path.
+        status: the route under an app.
+        status_of_id: the route under an id of fal's.
+    """
+
+    def __init__(self, app: ASGIApp, *, submits: Mapping[str, Handler], status: Route, status_of_id: Route) -> None:
         self._app = app
-        self._submit = submit
+        self._submits = submits
         self._status = status
-        self._submits = frozenset(f"{_ROOT}{name}" for name in served)
+        self._status_of_id = status_of_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = self._handler(scope) if scope["type"] == "http" and not scope.get("root_path") else None
@@ -40,7 +44,7 @@ class FastPath:
     def _handler(self, scope: Scope) -> Handler | None:
         path: str = scope["path"]
         if scope["method"] == "POST":
-            return self._submit if path in self._submits else None
+            return self._submits.get(path)
         if scope["method"] != "GET" or not path.endswith("/status"):
             return None
         match path.split("/"):
@@ -48,4 +52,8 @@ class FastPath:
                 scope["path_params"] = {"app": app, "request_id": request_id}
                 scope["route"] = self._status  # for the access log
                 return self._status.endpoint
+            case ["", "fal", owner, name, "requests", request_id, "status"] if owner and name and request_id:
+                scope["path_params"] = {"called": f"{owner}/{name}", "request_id": request_id}
+                scope["route"] = self._status_of_id
+                return self._status_of_id.endpoint
         return None

@@ -1,7 +1,7 @@
 """The address to which fal's JavaScript client sends all calls if it has a `proxyUrl`.
 
-The real address is in a header. Calls to fal's queue are routed to the routes of this process, and need the client's
-own key like any other.
+The real address is in a header. Calls to fal's queue and storage are routed to the routes of this process, and need
+the client's own key like any other.
 """
 
 from urllib.parse import unquote, urlsplit
@@ -10,14 +10,15 @@ from starlette.types import Receive, Scope, Send
 
 from pipelet.api.errors import Problem
 from pipelet.api.middleware.access_log import leave_to_inner_request
+from pipelet.domain.catalog import RESERVED_OWNERS
 
 _HEADER = b"x-fal-target-url"
 _ROOTS = {"queue.fal.run": "/fal/", "fal.run": "/fal/run/"}
-_APPS = "queue/"
+_APPS = "queue"
 """The owner of all apps here, in fal's terms."""
-_INSTEAD = f"Apps are called as {_APPS}<app> here, such as {_APPS}z-image-text-to-image."
-
-_NO_UPLOADS = "Uploads are not offered. Pass the image as a data: URI, or as a URL that this service can fetch."
+_INSTEAD = f"Apps are called as {_APPS}/<app> here, such as {_APPS}/z-image-text-to-image."
+_STORAGE_HOSTS = ("rest.fal.ai", "rest.alpha.fal.ai", "rest.fal.run")
+_STORAGE = "/storage/"
 
 
 class Proxy:
@@ -26,7 +27,7 @@ class Proxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
         Raises:
-            Problem: the real address is missing, or not one of fal's queue.
+            Problem: the real address is missing, or not one of fal's queue or storage.
         """
         path, query = _local_target([value for name, value in scope["headers"] if name == _HEADER])
         inner = {
@@ -51,11 +52,13 @@ def _local_target(targets: list[bytes]) -> tuple[str, str]:
     except ValueError:
         raise Problem(400, "The address in `x-fal-target-url` is invalid.") from None
     root = _ROOTS.get(target.netloc.lower())
+    if target.scheme == "https" and target.netloc.lower() in _STORAGE_HOSTS and target.path.startswith(_STORAGE):
+        return f"/fal/rest{target.path}", target.query
     if root is None or target.scheme != "https":
-        if target.path.startswith("/storage/"):
-            raise Problem(400, _NO_UPLOADS)
         served = " and ".join(f"https://{host}/" for host in _ROOTS)
         raise Problem(400, f"This proxy serves {served} only. Send other calls to their own address.")
-    if not target.path.startswith(f"/{_APPS}"):
+    path = target.path.removeprefix("/")
+    owner, _, name = unquote(path).partition("/")
+    if not name or (owner in RESERVED_OWNERS and owner != _APPS):
         raise Problem(404, f"There is no such app. {_INSTEAD}")
-    return root + target.path.removeprefix("/"), target.query
+    return root + path, target.query

@@ -17,17 +17,26 @@ from pipelet.services.requests.results import images_of, result_document
 async def result(request: Request) -> Response:
     deps = get_dependencies(request)
     _, job = await get_own_job(deps, request)
-    return result_response(deps, request, job)
+    return await result_response(deps, request, job)
 
 
-def result_response(deps: Dependencies, request: Request, job: Job) -> Response:
-    if job.failure is None and job.state is not JobState.SUCCEEDED:
-        return problem_response(400, "Request is still in progress", headers=request_id_headers(job))
+async def result_response(deps: Dependencies, request: Request, job: Job) -> Response:
+    if job.state is not JobState.SUCCEEDED:
+        return unsuccessful_response(deps, request, job)
+    return json_response(200, result_document(job, signed_images(deps, request, job)), request_id_headers(job))
+
+
+def signed_images(deps: Dependencies, request: Request, job: Job) -> list[dict[str, Any]]:
+    """Its finished images, with URLs that are signed now."""
     base_url = public_base_url(deps.public_url, request.scope)
-    images = images_of(job, deps.blobs, now=deps.clock.now(), base_url=base_url)
+    return images_of(job, deps.blobs, now=deps.clock.now(), base_url=base_url)
+
+
+def unsuccessful_response(deps: Dependencies, request: Request, job: Job) -> Response:
+    """The error that a request ended with, or that it has not ended."""
     if job.failure is None:
-        return json_response(200, result_document(job, images), request_id_headers(job))
-    return _failure_response(job.failure, images, request_id_headers(job))
+        return problem_response(400, "Request is still in progress", headers=request_id_headers(job))
+    return _failure_response(job.failure, signed_images(deps, request, job), request_id_headers(job))
 
 
 def _failure_response(failure: Failure, images: list[dict[str, Any]], headers: dict[str, str]) -> Response:

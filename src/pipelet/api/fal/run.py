@@ -4,6 +4,7 @@ The request is queued, stored and read again by its id like any other.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -17,9 +18,14 @@ from pipelet.api.fal.result import result_response
 from pipelet.api.fal.submit import submit_request
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.jobs.job import Job
+from pipelet.services.requests.submit import SubmitResult
 
 _CONTINUES = "The service is stopping. The request {} continues; read its result by this id."
 _CANCELLED = "The service is stopping. The request {} was cancelled; send it again."
+
+
+Submit = Callable[[Dependencies, Request], Awaitable[SubmitResult]]
+Respond = Callable[[Dependencies, Request, Job], Awaitable[Response]]
 
 
 async def run(request: Request) -> Response:
@@ -27,15 +33,20 @@ async def run(request: Request) -> Response:
 
     A call with an `Idempotency-Key` is not: the client may send it again to get the result.
     """
+    return await run_with(request, submit=submit_request, respond=result_response)
+
+
+async def run_with(request: Request, *, submit: Submit, respond: Respond) -> Response:
+    """Run a request that `submit` queues; `respond` makes the response when it has ended."""
     deps = get_dependencies(request)
     key = await authenticate(deps, request.scope)
     deps.connection_limiter.check(key.user)
     with deps.connection_limiter.hold(key.user):
-        return await _run(deps, request, key)
+        return await _run(deps, request, key, submit, respond)
 
 
-async def _run(deps: Dependencies, request: Request, key: ApiKey) -> Response:
-    job = (await submit_request(deps, request)).job
+async def _run(deps: Dependencies, request: Request, key: ApiKey, submit: Submit, respond: Respond) -> Response:
+    job = (await submit(deps, request)).job
     disconnected = asyncio.create_task(wait_for_disconnect(request.receive))
     try:
         has_ended = await deps.waiting.for_end(job.id, key, disconnected)
@@ -48,7 +59,7 @@ async def _run(deps: Dependencies, request: Request, key: ApiKey) -> Response:
         return await _stop_response(deps, job, may_be_repeated=may_be_repeated)
     # After hours of waiting, the key may be revoked.
     await deps.authenticator.find(key.hash, refresh=True)
-    return result_response(deps, request, await deps.statuses.get_job(job.id))
+    return await respond(deps, request, await deps.statuses.get_job(job.id))
 
 
 async def _stop_response(deps: Dependencies, job: Job, *, may_be_repeated: bool) -> Response:

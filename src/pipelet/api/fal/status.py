@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import json_response
 from pipelet.api.fal.input.options import is_flag_set
+from pipelet.api.fal.long_poll import long_poll, read_wait
 from pipelet.api.fal.lookup import get_own_job, request_id_headers
 from pipelet.api.request_urls import request_urls
 from pipelet.domain.jobs.job import JobState, LogEntry
@@ -27,12 +28,16 @@ WIRE_STATES = {
 async def status(request: Request) -> Response:
     """Each of fal's clients polls this ten times a second: no dependency injection, no response model."""
     deps = get_dependencies(request)
-    app, job = await get_own_job(deps, request)
+    path, job = await get_own_job(deps, request)
+    headers, wait = request_id_headers(job), read_wait(request.scope)
+    if wait is not None:
+        job = await long_poll(deps, request, job, wait)
+        headers |= {"Preference-Applied": f"wait={wait}"}
     job_status = await deps.statuses.load(job)
     logs = await deps.jobs.log(job) if wants_logs(request) else None
-    urls = request_urls(deps.public_url, request.scope, app, job.id)
+    urls = request_urls(deps.public_url, request.scope, path, job.id)
     body = await status_document(deps, job_status, urls=urls, logs=logs)
-    return json_response(200 if job.state.is_final else 202, body, request_id_headers(job))
+    return json_response(200 if job.state.is_final else 202, body, headers)
 
 
 async def status_document(

@@ -87,11 +87,11 @@ class StatusEvents:
 async def stream(request: Request) -> Response:
     deps = get_dependencies(request)
     key = await authenticate(deps, request.scope)
-    app, job = await get_own_job(deps, request)
+    path, job = await get_own_job(deps, request)
     job_status = await deps.statuses.load(job)
     events = StatusEvents(
         deps=deps,
-        urls=request_urls(deps.public_url, request.scope, app, job.id),
+        urls=request_urls(deps.public_url, request.scope, path, job.id),
         with_logs=wants_logs(request),
         cursor=EventCursor.parse(request.headers.get("last-event-id", "")),
     )

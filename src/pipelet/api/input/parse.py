@@ -79,10 +79,9 @@ def parse_input(
     known = {name: value for name, value in given.items() if name in names}
     faults = _unknown_field_errors(unknown, given, sorted(names), edit_app, loc) if unknown else []
     try:
-        values = model.model_validate(known, context=_ceilings(key))
+        values = model.model_validate(known, context=ceilings(key))
     except ValidationError as error:
-        refused = error.errors(include_url=False, include_context=False)
-        faults = [_field_error(loc, each["loc"], each["type"], each["msg"], known) for each in refused] + faults
+        faults = field_errors(error, known, loc) + faults
     if IMAGE_URLS in names:
         faults += _input_image_errors(known, loc)
     if faults:
@@ -93,7 +92,7 @@ def parse_input(
     return RequestInput(fields=fields, priority=priority, image_urls=urls, values=found)
 
 
-def _ceilings(key: ApiKey) -> dict[str, Any]:
+def ceilings(key: ApiKey) -> dict[str, Any]:
     """The context in which input is validated."""
     of_key, of_user = key.max_priority, key.user_limits.max_priority
     is_of_key = of_key is not None and (of_user is None or of_key <= of_user)
@@ -125,12 +124,23 @@ def _input_image_errors(known: Mapping[str, Any], loc: Loc) -> list[ErrorDetail]
     return [error_detail([*loc, IMAGE_URLS], message, kind)]
 
 
-def _field_error(loc: Loc, field: Loc, kind: str, message: str, given: Mapping[str, Any]) -> ErrorDetail:
-    """Shows the input as it was sent, not as validation converted it."""
+def field_errors(error: ValidationError, given: Mapping[str, Any], loc: Loc) -> list[ErrorDetail]:
+    """The errors of fields; each shows the input as it was sent, not as validation converted it."""
+    refused = error.errors(include_url=False, include_context=False)
+    return [
+        error_detail([*loc, *each["loc"]], each["msg"], each["type"], sent=_sent_at(each["loc"], given))
+        for each in refused
+    ]
+
+
+def _sent_at(field: Loc, given: Mapping[str, Any]) -> object:
     sent = given.get(str(field[0]))
-    if len(field) > 1 and isinstance(sent, list) and isinstance(field[1], int):
-        sent = sent[field[1]]
-    return error_detail([*loc, *field], message, kind, sent=sent)
+    for step in field[1:]:
+        if isinstance(sent, list) and isinstance(step, int):
+            sent = sent[step]
+        elif isinstance(sent, dict):
+            sent = sent.get(step)
+    return sent
 
 
 def _unknown_field_errors(

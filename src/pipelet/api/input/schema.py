@@ -99,8 +99,13 @@ def input_model(app: App, model: ModelConfig) -> InputModel:
 
     title = "ImageEditInput" if is_edit else "TextToImageInput"
     config = ConfigDict(title=title, extra="forbid", json_schema_extra=complete)
-    fields = _fields(app.limits, model, is_edit=is_edit) | (_image_fields(model) if is_edit else {})
-    return create_model(title, __config__=config, **fields)
+    return create_model(title, __config__=config, **input_fields(app, model))
+
+
+def input_fields(app: App, model: ModelConfig) -> dict[str, Any]:
+    """The type and the default of each field of an app's input, as `create_model` takes them."""
+    is_edit = app.task == EDIT
+    return _fields(app.limits, model, is_edit=is_edit) | (_image_fields(model) if is_edit else {})
 
 
 def _fields(limits: AppLimits, model: ModelConfig, *, is_edit: bool) -> dict[str, Any]:
@@ -138,11 +143,11 @@ def _fields(limits: AppLimits, model: ModelConfig, *, is_edit: bool) -> dict[str
 
 def _image_fields(model: ModelConfig) -> dict[str, Any]:
     most = min(MAX_INPUT_IMAGES, model.max_input_images)
-    urls = Annotated[list[_URL], Field(min_length=1, max_length=most), BeforeValidator(_check_list(most))]
+    urls = Annotated[list[ImageUrl], Field(min_length=1, max_length=most), BeforeValidator(_check_list(most))]
     about_urls = f"The images to edit, the first one first: 1 to {most}. https: URLs, or data: URIs."
     fields: dict[str, Any] = {
         IMAGE_URLS: (urls | None, Field(None, description=about_urls)),
-        IMAGE_URL: (_URL | None, Field(None, description=f"In place of `{IMAGE_URLS}`, for a single image.")),
+        IMAGE_URL: (ImageUrl | None, Field(None, description=f"In place of `{IMAGE_URLS}`, for a single image.")),
     }
     if model.strength > 0:
         about = "How much of the image is generated again: above 0, which would leave it as it is, to 1."
@@ -253,7 +258,7 @@ def _check_format(value: object) -> object:
     return value
 
 
-_URL = Annotated[str, BeforeValidator(_check_url), WithJsonSchema({"type": "string", "format": "uri"})]
+ImageUrl = Annotated[str, BeforeValidator(_check_url), WithJsonSchema({"type": "string", "format": "uri"})]
 _FORMAT = Annotated[
     OutputFormat,
     BeforeValidator(_check_format),

@@ -78,6 +78,8 @@ class Job:
     """Whether an attempt that is cut short is not retried."""
     store_input: bool = True
     """If False, the store blanks prompt, negative prompt and input images when the job ends."""
+    inline_images: bool = False
+    """Whether its result, where an API offers that, holds the images as `data:` URIs."""
     retention_seconds: float | None = None
     """Seconds after its end until the job is deleted, at most the operator's retention time."""
     seq: int = 0

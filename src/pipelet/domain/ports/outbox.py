@@ -25,6 +25,19 @@ class Outbox(Protocol):
     ) -> bool:
         """End an attempt. Return False if it took too long and another process has taken over."""
 
+    async def claim_event(
+        self, token: str, now: float, expires_at: float, *, busy_users: Sequence[str], busy_endpoints: Sequence[str]
+    ) -> Delivery | None:
+        """As `claim`, for what is told of running requests; it counts against its user's limit of webhooks. Of several
+        changes of one request since the last attempt, one delivery tells. When a request ends, its events are gone."""
+
+    async def record_event(self, delivery: Delivery, due_at: float, *, is_retry: bool) -> None:
+        """End an attempt of an event. None about the same event of the request starts before `due_at`.
+
+        Args:
+            is_retry: whether there is one even if nothing has changed.
+        """
+
     async def release(self, delivery: Delivery, now: float) -> None:
         """End an attempt as if it had not started: it is due at once."""
 

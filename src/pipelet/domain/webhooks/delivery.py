@@ -13,6 +13,15 @@ class Webhook:
     """Its host and port. How many calls run at once is limited for each, and for each user."""
     base_url: str
     """Address of the service, as the client that submitted knows it."""
+    events: tuple["WebhookEvent", ...] = ()
+    """What it is told while the request runs."""
+
+
+class WebhookEvent(StrEnum):
+    """What is told of a running request. Unlike the end, it is not worth telling late."""
+
+    STARTED = "started"
+    PROGRESS = "progress"
 
 
 class DeliveryState(StrEnum):
@@ -32,6 +41,8 @@ class Delivery:
     attempts: int
     """This one included."""
     token: str
+    event: WebhookEvent | None = None
+    """None: it tells of the end."""
 
 
 @dataclass(frozen=True, slots=True)

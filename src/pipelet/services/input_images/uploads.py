@@ -39,24 +39,30 @@ class Uploads:
         self._refusals = refusals
         self._retention_seconds = min(retention_seconds, _MAX_TTL)
 
-    async def add(self, key: ApiKey, data: bytes, *, expires_in: float | None = None) -> Upload:
+    async def add(
+        self, key: ApiKey, data: bytes, *, expires_in: float | None = None, file_key: str | None = None
+    ) -> Upload:
         """Store an image for the user of a key. It is on disk when this returns.
 
         Args:
             expires_in: seconds for which it is kept, if that is less than the retention time.
+            file_key: its key in the blob store, if that was named before. If its user has this upload already, that
+                stays as it is.
 
         Raises:
             InvalidImage: it is empty, too large, or of a format that is not read.
             QuotaExceeded: the user has no room.
         """
         extension = _checked_extension(data)
-        now, kept = self._store.clock.now(), self._retention_seconds
+        now = self._store.clock.now()
+        if file_key is not None and (earlier := await self._store.uploads.find(file_key, key.user, now)):
+            return earlier
         upload = Upload(
             id=new_request_id(),
             user=key.user,
-            key=new_upload_key(extension),
+            key=file_key or new_upload_key(extension),
             size=len(data),
-            expires_at=now + (kept if expires_in is None else min(expires_in, kept)),
+            expires_at=now + self._seconds_kept(expires_in),
         )
         await self._note(key, upload, now)
         try:
@@ -76,6 +82,14 @@ class Uploads:
         now = self._store.clock.now()
         seconds = max(upload.expires_at - now, 1.0)
         return self._blobs.signed_url(upload.key, now=now, base_url=base_url, seconds=seconds)
+
+    def url_of_file(self, file_key: str, *, expires_in: float | None, base_url: str) -> str:
+        """The URL of an upload whose file is yet to come; it works for as long as the upload is kept."""
+        now, seconds = self._store.clock.now(), self._seconds_kept(expires_in)
+        return self._blobs.signed_url(file_key, now=now, base_url=base_url, seconds=seconds)
+
+    def _seconds_kept(self, expires_in: float | None) -> float:
+        return self._retention_seconds if expires_in is None else min(expires_in, self._retention_seconds)
 
     async def delete(self, user: str, upload_id: str) -> None:
         """Delete an upload. Requests that have read it keep their copies.

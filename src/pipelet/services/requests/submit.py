@@ -19,7 +19,7 @@ from pipelet.domain.ids import new_request_id
 from pipelet.domain.jobs.idempotency import TTL_SECONDS, IdempotencyKey
 from pipelet.domain.jobs.job import MIN_PRIORITY, Job, JobState
 from pipelet.domain.ports.store import Store
-from pipelet.domain.webhooks.delivery import Webhook
+from pipelet.domain.webhooks.delivery import Webhook, WebhookEvent
 from pipelet.services.accounts.authentication import Authenticator
 from pipelet.services.accounts.limit_refusals import LimitRefusals, Reason, reason_of
 from pipelet.services.input_images.loader import InputImageLoader
@@ -51,6 +51,8 @@ class SubmitOptions:
     """Maximum number of waiting requests; the submit is refused if more wait."""
     webhook: str | None = None
     """The URL as it was sent."""
+    webhook_events: tuple[WebhookEvent, ...] = ()
+    """What it is to be told while the request runs."""
 
 
 DEFAULT_OPTIONS = SubmitOptions()
@@ -67,6 +69,8 @@ class RequestInput:
     """Empty unless the request is an edit."""
     values: Mapping[str, Any]
     """The fields of `ImageSpec`. `seed` may be None, and so may `width` and `height` of an edit."""
+    inline_images: bool = False
+    """The result is to hold the images themselves. Prompt and input images are then deleted when the request ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +258,8 @@ class Submits:
             is_user_limited=key.user_limits.apply_to_submits,
             start_deadline=None if options.start_timeout is None else now + options.start_timeout,
             no_retry=options.no_retry,
-            store_input=options.store_input,
+            store_input=options.store_input and not new.input.inline_images,
+            inline_images=new.input.inline_images,
             retention_seconds=options.retention_seconds,
             webhook=new.webhook,
         )

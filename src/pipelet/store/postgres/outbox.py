@@ -18,6 +18,13 @@ class PostgresOutbox(Outbox[PostgresQueries]):
         row = await self._queries.one("claim_webhook", token=token, now=now, expires_at=expires_at, **busy)
         return None if row is None else delivery_from(row, token)
 
+    async def claim_event(
+        self, token: str, now: float, expires_at: float, *, busy_users: Sequence[str], busy_endpoints: Sequence[str]
+    ) -> Delivery | None:
+        busy = {"busy_users": list(busy_users), "busy_endpoints": list(busy_endpoints)}
+        row = await self._queries.one("claim_webhook_event", token=token, now=now, expires_at=expires_at, **busy)
+        return None if row is None else await self._claimed_event(row, token, now)
+
     async def record(
         self, delivery: Delivery, attempt: DeliveryAttempt, state: DeliveryState, due_at: float | None
     ) -> bool:

@@ -23,6 +23,18 @@ class SqliteOutbox(Outbox[SqliteQueries]):
                 return delivery_from(found[0], token)
         return None
 
+    async def claim_event(
+        self, token: str, now: float, expires_at: float, *, busy_users: Sequence[str], busy_endpoints: Sequence[str]
+    ) -> Delivery | None:
+        busy = {"busy_users": list(busy_users), "busy_endpoints": list(busy_endpoints)}
+        while due := await self._queries.one("next_webhook_event", now=now, **busy):
+            key = {"job_id": due["job_id"], "event": due["event"]}
+            values = key | {"now": now, "token": token, "expires_at": expires_at}
+            found = await self._queries.write("claim_webhook_event", values, durable=False, notify_watchers=False)
+            if found:
+                return await self._claimed_event(found[0], token, now)
+        return None
+
     async def record(
         self, delivery: Delivery, attempt: DeliveryAttempt, state: DeliveryState, due_at: float | None
     ) -> bool:

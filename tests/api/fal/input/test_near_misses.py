@@ -18,6 +18,10 @@ FIELDS = {
     "negative-prompt": "Did you mean 'negative_prompt'?",
     "sync_mode": "Leave it out: results hold URLs.",
     "enable_safety_checker": "Leave it out: there is no safety checker.",
+    "enable_prompt_expansion": "Leave it out: the prompt is used as it is.",
+    "acceleration": "Leave it out: every request is as fast as the device allows.",
+    "loras": "Leave it out: no LoRA is served here.",
+    "mask_image_url": "Leave it out: masks are not supported.",
     "image_url": f"This app starts from no image: call {EDIT}.",
     "image_urls": f"This app starts from no image: call {EDIT}.",
     "image": f"This app starts from no image: call {EDIT}.",
@@ -81,6 +85,8 @@ PATHS = [
     ("POST", "/fal/queue/fal-ai/flux/dev", 404, f"apps are called as /fal/queue/{APP}"),
     ("POST", "/images/generations", 404, "Did you mean /v1/images/generations?"),
     ("POST", "/predictions", 404, f"requests are sent to /fal/queue/{APP}"),
+    ("POST", "/fal-ai/z-image/turbo", 404, "Did you mean /fal/fal-ai/z-image/turbo?"),
+    ("POST", "/fal/fal-ai/z-image/base", 404, "fal-ai/z-image/base is not served here. Ids of fal's that are: fal-ai/"),
     ("GET", f"{URL}/requests", 404, "Requests are listed at /api/v1/requests. Read one by its id"),
     ("GET", "/fal/queue/requests", 405, "Requests are listed at /api/v1/requests. Read one by its id"),
     ("GET", URL, 405, "GET is not allowed here, only POST."),
@@ -111,14 +117,3 @@ async def test_forms(service: Service) -> None:
         assert 400 == response.status_code
         assert hint in response.json()["message"]
         assert "JSON object" in response.json()["message"]
-
-
-async def test_uploads_through_the_proxy(service: Service) -> None:
-    """fal's JavaScript client uploads what is given as a Blob: the response says what to give instead."""
-    for host in ("rest.fal.ai", "rest.alpha.fal.ai", "rest.fal.run"):
-        headers = {"x-fal-target-url": f"https://{host}/storage/upload/initiate?storage_type=fal-cdn-v3"}
-
-        response = await service.client.post("/fal/proxy", headers=headers, json={})
-
-        assert 400 == response.status_code
-        assert "Uploads are not offered. Pass the image as a data: URI" in response.json()["message"]

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipelet.domain.ids import new_token
-from pipelet.domain.webhooks.delivery import Webhook
+from pipelet.domain.webhooks.delivery import Webhook, WebhookEvent
 from pipelet.domain.webhooks.signing_keys import initial_keys
 from tests.api.service import Service
 from tests.support.jobs import APP
@@ -126,3 +126,18 @@ async def test_metrics_tell_what_waits(service: Service) -> None:
     assert (1, 90) == (values["pipelet_webhooks_pending"], values["pipelet_webhooks_oldest_age_seconds"])
     assert 0 == values["pipelet_webhook_attempts_total"]
     assert delivery is not None
+
+
+async def test_events_are_named_and_need_a_webhook(service: Service) -> None:
+    """Those that there are, in any order; the end is always told. Others are refused by name."""
+    url = f"/fal/queue/{APP}?fal_webhook=https%3A%2F%2Fexample.com%2F"
+    assert (
+        200
+        == (await service.client.post(f"{url}&fal_webhook_events=progress,completed", json={"prompt": "a"})).status_code
+    )
+    job = (await service.claim()).job
+    assert job.webhook is not None
+    assert (WebhookEvent.PROGRESS,) == job.webhook.events
+    for path in (f"{url}&fal_webhook_events=begun", f"/fal/queue/{APP}?fal_webhook_events=started"):
+        refused = await service.client.post(path, json={"prompt": "a"})
+        assert (422, ["query", "fal_webhook_events"]) == (refused.status_code, refused.json()["detail"][0]["loc"])

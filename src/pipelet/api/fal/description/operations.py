@@ -8,6 +8,7 @@ from pipelet.api.fal.input.options import (
     MAX_START_TIMEOUT,
     MIN_START_TIMEOUT,
 )
+from pipelet.api.fal.long_poll import MAX_WAIT
 from pipelet.api.input.idempotency import PARAMETER
 from pipelet.api.input.schema import InputModel
 from pipelet.api.openapi import SECURITY
@@ -86,6 +87,14 @@ _PREVIEWS = _parameter(
     "`1` or `true` adds events `preview`: an estimate of an image that is being generated, at most two a second.",
     type="string",
 )
+_WAIT = _parameter(
+    "query",
+    "wait",
+    "Seconds: respond when the request has ended, or when they are over. `Prefer: wait=30` does the same.",
+    type="integer",
+    minimum=1,
+    maximum=MAX_WAIT,
+)
 _LAST_EVENT_ID = _parameter(
     "header", "Last-Event-ID", "The `id` of the last event that arrived; the stream continues after it.", type="string"
 )
@@ -109,7 +118,15 @@ _RESULT = _responses(
 
 SUBMIT = Operation(
     "Submit a request",
-    "Returns at once. With `?fal_webhook=URL`, a webhook is sent to that URL when the request is completed.",
+    "Returns at once. With `?fal_webhook=URL`, a webhook is sent to that URL when the request is completed; with\n"
+    "`&fal_webhook_events=started,progress`, further ones while it runs.",
+    _SUBMIT,
+    _OPTIONS,
+)
+SUBMIT_TO_ID = Operation(
+    "Submit to an id of fal's",
+    "Takes fal's own input; status, result and cancel are under the id's owner and name, as fal's clients call them.\n"
+    "Fields that change nothing are named in the header `X-Pipelet-Ignored`.",
     _SUBMIT,
     _OPTIONS,
 )
@@ -134,8 +151,10 @@ STATUS = Operation(
     | _responses(
         s200=(schemas.Status, "The request has ended: succeeded, failed or cancelled."),
         s202=(schemas.Status, "The request waits or runs."),
+        e422="`wait` is not a number of seconds that is allowed.",
+        e429="The user has too many open streams and waiting polls. Poll without `wait`.",
     ),
-    (_LOGS,),
+    (_LOGS, _WAIT),
 )
 STREAM = Operation(
     "Stream status",

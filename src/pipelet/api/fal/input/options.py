@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from pipelet.api.errors import ErrorDetail, error_detail, validation_problem
+from pipelet.domain.webhooks.delivery import WebhookEvent
 from pipelet.services.requests.idempotency import check_key
 from pipelet.services.requests.submit import DEFAULT_OPTIONS, SubmitOptions
 
@@ -17,6 +18,8 @@ _SECONDS = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")
 _COUNT = re.compile(r"[+-]?[0-9]{1,400}")
 _MAX_RETENTION_SECONDS = 1e12
 """JSON has numbers that no clock has."""
+_ALWAYS_TOLD = "completed"
+_EVENT_CHARS = 64
 _YES = frozenset({"1", "true", "yes"})
 _NO = frozenset({"0", "false", "no"})
 
@@ -51,6 +54,9 @@ def parse_options(scope: Mapping[str, Any]) -> SubmitOptions:
         raise validation_problem(*faults)
     if not found:
         return DEFAULT_OPTIONS
+    if found.get("webhook_events") and "webhook" not in found:
+        message = "Events are sent to `fal_webhook`, which is missing."
+        raise validation_problem(error_detail(["query", "fal_webhook_events"], message))
     newer = found.pop("new_start_timeout", None)
     if newer is not None:  # the older name is deprecated
         found["start_timeout"] = newer
@@ -78,6 +84,14 @@ def _max_queue_length(text: str) -> int:
     return length
 
 
+def _webhook_events(text: str) -> tuple[WebhookEvent, ...]:
+    names = dict.fromkeys(each.strip() for each in text.split(","))
+    if unknown := [name for name in names if name not in (*WebhookEvent, _ALWAYS_TOLD)]:
+        shown = unknown[0][:_EVENT_CHARS]
+        raise ValueError(f"There is no event {shown!r}. Give {', '.join(WebhookEvent)}, separated by commas.")
+    return tuple(WebhookEvent(name) for name in names if name != _ALWAYS_TOLD)
+
+
 def _retention_seconds(text: str) -> float | None:
     example = 'Give JSON such as {"expiration_duration_seconds": 3600}.'
     try:
@@ -96,6 +110,23 @@ def _retention_seconds(text: str) -> float | None:
     raise ValueError(f"expiration_duration_seconds must be a number of seconds above 0. {example}")
 
 
+def read_lifecycle(scope: Mapping[str, Any]) -> float | None:
+    """Seconds for which an upload is to be kept; None if its client does not say.
+
+    Raises:
+        Problem: 422 for a header that does not say it either.
+    """
+    for name, value in scope["headers"]:
+        if name in _LIFECYCLE_HEADERS:
+            text = value.decode("latin-1").strip()
+            try:
+                return _retention_seconds(text)
+            except ValueError as error:
+                raise validation_problem(error_detail(["header", name.decode()], str(error), sent=text)) from error
+    return None
+
+
+_LIFECYCLE_HEADERS = (b"x-fal-object-lifecycle", b"x-fal-object-lifecycle-preference")
 _HEADERS: Mapping[bytes, tuple[str, str, _Reader]] = {
     name.lower().encode(): (name, field, read)
     for name, field, read in (
@@ -109,6 +140,7 @@ _HEADERS: Mapping[bytes, tuple[str, str, _Reader]] = {
     )
 }
 _QUERY: Mapping[str, tuple[str, _Reader]] = {
+    "fal_webhook_events": ("webhook_events", _webhook_events),
     "fal_max_queue_length": ("max_queue_length", _max_queue_length),
     "fal_webhook": ("webhook", str),
 }

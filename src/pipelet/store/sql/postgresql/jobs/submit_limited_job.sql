@@ -30,11 +30,11 @@ WITH key AS MATERIALIZED (
 ), added AS (
   INSERT INTO job (id, app, owner, priority, spec, steps, megapixels, megapixel_steps, attention,
                    state, attempt, submitted_at, estimated_seconds, key_id, quota_limited, image_count,
-                   start_deadline, no_retry, store_input, retention_seconds, webhook,
+                   start_deadline, no_retry, store_input, inline_images, retention_seconds, webhook,
                    model, turn, turn_cost, charged_priority, user_limited)
   SELECT :id, :app, :owner, :priority, :spec, :steps, :megapixels, :megapixel_steps, :attention,
          'queued', 0, :submitted_at, :estimated_seconds, :key_id, :quota_limited, :image_count,
-         :start_deadline, :no_retry, :store_input, :retention_seconds, :webhook,
+         :start_deadline, :no_retry, :store_input, :inline_images, :retention_seconds, :webhook,
          :model,
          CASE WHEN is_fair THEN GREATEST((SELECT start FROM charged), (
            SELECT MAX(turn) FROM job

@@ -1,0 +1,1 @@
+"""Uploads as fal's clients make them, on the uploads of `/api/v1`."""
