@@ -21,7 +21,7 @@ from tests.support.servers import postgres as postgres_server
 
 from benchmarks.lib import load
 from benchmarks.lib.service import APP, Service, scratch, serving
-from benchmarks.lib.table import Line, in_ms, load_now, median, show
+from benchmarks.lib.table import Line, Ratio, in_ms, load_now, median, show
 from pipelet.domain.accounts.api_keys import hash_secret
 from pipelet.domain.capacity.series import Histogram
 from pipelet.domain.jobs.listing import JobFilter, Reader
@@ -302,7 +302,7 @@ def _calls(now: int) -> dict[str, str]:
 
 def _line(what: str, seconds: list[float], cpu: float, most: float) -> Line:
     taken = median(seconds)
-    return Line(what, in_ms(taken), f"{in_ms(cpu)} of CPU", f"≤ {in_ms(most)}", taken <= most)
+    return Line(what, in_ms(taken), f"{in_ms(cpu)} of CPU", f"≤ {in_ms(most)}", taken <= most, Ratio(taken / most))
 
 
 if __name__ == "__main__":

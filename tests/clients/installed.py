@@ -26,9 +26,9 @@ def openai_javascript() -> Path:
 
 
 def openai_python() -> Path:
-    """The interpreter that finds OpenAI's client."""
+    """The interpreter that finds OpenAI's client, and `webuiapi`."""
     files = [HERE / "openai_sdk" / "requirements.txt"]
-    return install_once("OpenAI's Python client", files, _install_sdk) / "bin" / "python"
+    return install_once("OpenAI's Python client and webuiapi", files, _install_sdk) / "bin" / "python"
 
 
 def _install_sdk(folder: Path, files: list[Path]) -> "subprocess.CompletedProcess[str]":

@@ -8,6 +8,8 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.errors import ServerErrorMiddleware
 
 from pipelet.api import error_handlers, openapi
+from pipelet.api.automatic1111 import routes as automatic1111
+from pipelet.api.automatic1111.progress import API as AUTOMATIC1111
 from pipelet.api.body import BodyReader
 from pipelet.api.connections import ConnectionLimiter
 from pipelet.api.dependencies import Dependencies, StreamTimeouts
@@ -50,6 +52,7 @@ from pipelet.services.queue.storage import StorageReports
 from pipelet.services.requests.actions import RequestActions
 from pipelet.services.requests.bulk import BulkActions
 from pipelet.services.requests.lists import RequestLists
+from pipelet.services.requests.newest import NewestRequest
 from pipelet.services.requests.predictions import Predictions
 from pipelet.services.requests.previews import PreviewFeed
 from pipelet.services.requests.status import StatusReader
@@ -153,8 +156,9 @@ def build_api(
         storage=StorageReports(store, signed_files, retention_seconds=retention_seconds),
         diagnose=diagnose,
     )
+    app.state.automatic1111 = NewestRequest(store, statuses, AUTOMATIC1111)
     app.state.v1_feeds = Feeds.of(app.state.v1, statuses, public_url=public_url)
-    app.router.routes += [*v1.ROUTES, *openai.openai_routes()]
+    app.router.routes += [*v1.ROUTES, *openai.openai_routes(), *automatic1111.ROUTES]
     health = Health(store, blobs, throttle, version=version)
     if ui:
         app.router.routes += ui_routes(root=health.root, image_origins=image_origins)
@@ -193,7 +197,12 @@ def _add_fal(app: FastAPI, catalog: Catalog, is_allowed_address: IsAllowedAddres
     app.router.routes += fal_routes(models, fal_ids)
     openapi.describe(
         app,
-        lambda: chain(describe_routes(catalog, models), openai.describe_routes(catalog, models), v1.describe_v1()),
+        lambda: chain(
+            describe_routes(catalog, models),
+            openai.describe_routes(catalog, models),
+            automatic1111.describe_routes(),
+            v1.describe_v1(),
+        ),
     )
     submits = {f"/fal/queue/{name}": submit for name in models}
     submits |= {f"{root}/{each.name}": handler for each in fal_ids for root, handler in SUBMITS_TO_ID}

@@ -17,8 +17,17 @@ async def authenticate(deps: Dependencies, scope: Scope) -> ApiKey:
     Raises:
         AuthenticationError: it is missing, malformed or invalid; the message says how to fix it.
     """
+    return await authenticate_hash(deps, scope, key_hash_of(scope))
+
+
+async def authenticate_hash(deps: Dependencies, scope: Scope, key_hash: bytes) -> ApiKey:
+    """The key with this hash; see `authenticate`.
+
+    Raises:
+        RefusedKey: it is unknown, was revoked or has expired.
+    """
     try:
-        key = await deps.authenticator.find(key_hash_of(scope))
+        key = await deps.authenticator.find(key_hash)
     except RefusedKey as error:
         deps.refusals.note(scope, error.kind)
         raise

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from pipelet.cli.client_environment import client_environment
 from pipelet.domain.catalog import TEXT, Catalog
 from pipelet.settings import Settings
 from pipelet.wiring.api import example_input
@@ -29,16 +30,26 @@ def banner(chosen: Settings, catalog: Catalog, here: str, secret: str | None, co
         f"with a key; make one with: (umask 077; pipelet keys create local --admin --user local "
         f"> {chosen.local_key_file})"
     )
-    sign_in = f"Sign in within five minutes: {chosen.login_url(code, here)}\n" if code else ""
+    page = chosen.login_url(code, here) if code else ""
+    sign_in = f"Open the page (the link signs you in once, within five minutes): {page}\n" if page else ""
     models = [model.name for model in models_of_workers(chosen, catalog)] if chosen.workers else catalog.served_models()
     app, body = _example(catalog, models)
-    return (
+    text = (
         f"Pipelet listens on {here} (documentation: {base_url}/docs)\n{sign_in}"
         f"{_about_workers(catalog, models) if chosen.workers else ''}"
         f"Try it{f', {make_key}' if secret is None else ':'}\n\n"
-        f'  curl {base_url}/fal/queue/{app} -H "Authorization: Bearer {key}" \\\n'
+        f'  curl {_trust(chosen)}{base_url}/fal/queue/{app} -H "Authorization: Bearer {key}" \\\n'
         f"    -d '{body}'\n"
     )
+    if chosen.serves_tls:
+        text += f"\nFor fal's clients, in the shell that runs them:\n\n{client_environment(chosen, base_url, secret)}"
+    return text
+
+
+def _trust(chosen: Settings) -> str:
+    """Return the option with which curl trusts the certificate that was made for the service."""
+    files = chosen.tls_files
+    return f"--cacert {shlex.quote(str(files.certificate))} " if chosen.serves_tls and files.is_own else ""
 
 
 def _about_workers(catalog: Catalog, models: Sequence[str]) -> str:

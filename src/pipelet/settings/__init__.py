@@ -317,12 +317,6 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
 
 
-def visible_gpus() -> int | None:
-    """Return how many GPUs NVIDIA's own variable leaves visible; None if it is not set."""
-    value = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return None if value is None else sum(1 for part in value.split(",") if part.strip() not in ("", "-1"))
-
-
 def load(**flags: object) -> Settings:
     """Return the settings.
 

@@ -1,12 +1,13 @@
 """The worker processes next to an API, and the devices of this machine that they run on."""
 
+import os
 import shutil
 import socket
 import subprocess
 from collections.abc import Sequence
 
 from pipelet.domain.ports.store import Store
-from pipelet.settings import Settings, visible_gpus
+from pipelet.settings import Settings
 from pipelet.system.processes import environment_without_secrets
 from pipelet.worker.supervisor import Place, Supervisor
 
@@ -48,5 +49,11 @@ def count_gpus() -> int:
         [tool, "--list-gpus"], capture_output=True, text=True, timeout=30, env=environment_without_secrets()
     )
     there = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
-    visible = visible_gpus()
+    visible = _visible_gpus()
     return there if visible is None else min(there, visible)
+
+
+def _visible_gpus() -> int | None:
+    """Return how many GPUs NVIDIA's own variable leaves visible; None if it is not set."""
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return None if value is None else sum(1 for part in value.split(",") if part.strip() not in ("", "-1"))

@@ -43,7 +43,7 @@ ROUTES = (
     Route("POST", "/fal/queue/{app}", submit, operations.SUBMIT),
     Route("POST", "/fal/run/{app}", run, operations.RUN),
     Route("POST", "/fal/rest/storage/upload/initiate", storage.initiate_upload),
-    Route("POST", "/fal/rest/storage/upload/initiate-multipart", storage.refuse_multipart),
+    Route("POST", "/fal/rest/storage/upload/initiate-multipart", storage.initiate_multipart),
     Route("POST", "/fal/rest/storage/auth/token", storage.issue_token),
     Route("PUT", "/fal/cdn/uploads/{ticket}", storage.put_file),
     Route("POST", "/fal/cdn/files/upload", storage.post_file),

@@ -13,6 +13,7 @@ from pipelet.api.errors import Problem, echo, error_detail, validation_problem
 from pipelet.api.input.forms import Part, form_boundary, parse_form
 from pipelet.api.input.schema import IMAGE_URLS, MAX_INPUT_IMAGES
 from pipelet.api.openai.input import IMAGE_FIELDS, UNSUPPORTED
+from pipelet.api.openai.models import find_app
 from pipelet.domain.catalog import EDIT
 from pipelet.domain.uploads import MAX_BYTES
 
@@ -35,11 +36,13 @@ async def read_fields(request: Request, stack: AsyncExitStack, *, user: str, tas
     The memory of a large body stays reserved until `stack` is closed.
 
     Raises:
-        Problem: 400, 413 or 503, as `BodyReader.read_json`; 422 for a form or an image that cannot be used.
+        Problem: 404 if no app here does the task; 400, 413 or 503, as `BodyReader.read_json`; 422 for
+            a form or an image that cannot be used.
     """
     deps = get_dependencies(request)
+    find_app(deps.catalog, None, task)  # before a body is read that no app here takes
     apps = [deps.catalog.apps[name] for name in deps.catalog.served_apps()]
-    most = max((app.limits.max_body_bytes for app in apps if app.task == task), default=_FORM_BYTES)
+    most = max(app.limits.max_body_bytes for app in apps if app.task == task)
     boundary = form_boundary(request) if task == EDIT else None
     if boundary is None:
         fields = await deps.bodies.read_json(request, stack, user=user, max_bytes=most)

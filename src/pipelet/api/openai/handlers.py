@@ -3,27 +3,26 @@
 Who hangs up cancels: OpenAI's clients retry without an idempotency key, and have no way to read a result later.
 """
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 from fastapi import Request
 from fastapi.responses import Response
 
-from pipelet.api.connections import wait_for_disconnect
 from pipelet.api.dependencies import Dependencies, get_dependencies
+from pipelet.api.error_handlers import DescribedError
 from pipelet.api.errors import Problem
 from pipelet.api.input.idempotency import REPLAYED, key_reused, read_idempotency_key
 from pipelet.api.input.ignored import ignored_header
 from pipelet.api.input.parse import counted_refusals, get_input_schemas, invalid_images
 from pipelet.api.openai.body import read_fields
 from pipelet.api.openai.errors import error_response
-from pipelet.api.openai.failures import CLIENT_GONE, failure_of, stop_error
-from pipelet.api.openai.images import chunks_of, length_of, result_pieces
+from pipelet.api.openai.images import result_pieces
 from pipelet.api.openai.input import Delivery, ImagesInput, translate
-from pipelet.api.openai.result import StreamedResult
 from pipelet.api.openai.stream import ImageStream
 from pipelet.api.request_urls import public_base_url
+from pipelet.api.results.streamed import StreamedResult
+from pipelet.api.results.waiting import failure_of, wait_for_end
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
 from pipelet.domain.catalog import EDIT, TEXT
 from pipelet.domain.errors import IdempotencyKeyReused, InvalidInputImages
@@ -116,21 +115,10 @@ def _new_request(
 
 
 async def _wait(deps: Dependencies, request: Request, submitted: Submitted) -> Response:
-    job, disconnected = submitted.job, asyncio.create_task(wait_for_disconnect(request.receive))
-    try:
-        has_ended = await deps.waiting.for_end(job.id, submitted.key, disconnected)
-    finally:
-        disconnected.cancel()
-    if disconnected.done():
-        if not submitted.may_be_repeated:
-            await deps.waiting.cancel(job, running=True)
-        return error_response(CLIENT_GONE)
-    if not has_ended and deps.status_feed.is_closed:
-        found = await stop_error(deps, job, may_be_repeated=submitted.may_be_repeated)
-        return error_response(replace(found, headers=submitted.headers))
-    # After hours of waiting, the key may be revoked.
-    await deps.authenticator.find(submitted.key.hash, refresh=True)
-    return await _result(deps, request, submitted, await deps.statuses.get_job(job.id))
+    job = await wait_for_end(deps, request, submitted.job, submitted.key, may_be_repeated=submitted.may_be_repeated)
+    if isinstance(job, DescribedError):
+        return error_response(replace(job, headers=submitted.headers))
+    return await _result(deps, request, submitted, job)
 
 
 async def _result(deps: Dependencies, request: Request, submitted: Submitted, job: Job) -> Response:
@@ -139,8 +127,4 @@ async def _result(deps: Dependencies, request: Request, submitted: Submitted, jo
     base_url = public_base_url(deps.public_url, request.scope)
     images = images_of(job, deps.blobs, now=deps.clock.now(), base_url=base_url)
     pieces = result_pieces(job, submitted.delivery, [image["url"] for image in images])
-    chunks = chunks_of(pieces, deps.blobs)
-    # Before the status is sent: the first file may be unreadable.
-    first = await anext(chunks)
-    user, headers = submitted.key.user, submitted.headers
-    return StreamedResult(deps, first, chunks, length=length_of(pieces), user=user, headers=headers)
+    return await StreamedResult.start(deps, pieces, user=submitted.key.user, headers=submitted.headers)

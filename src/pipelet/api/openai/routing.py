@@ -11,8 +11,8 @@ from pipelet.api.auth import authenticate
 from pipelet.api.dependencies import get_dependencies
 from pipelet.api.error_handlers import describe_error, on_unhandled_error
 from pipelet.api.openai.errors import error_response
-from pipelet.api.openai.failures import INTERNAL_ERROR
 from pipelet.api.request_urls import client_address
+from pipelet.api.results.waiting import INTERNAL_ERROR
 from pipelet.api.routing import Operation
 from pipelet.domain.accounts.scopes import Scope
 from pipelet.domain.errors import PipeletError

@@ -16,9 +16,10 @@ from pipelet.api.dependencies import Dependencies, StreamTimeouts
 from pipelet.api.error_handlers import DescribedError, describe_error, on_unhandled_error
 from pipelet.api.errors import as_json
 from pipelet.api.openai.errors import error_document
-from pipelet.api.openai.failures import INTERNAL_ERROR, failure_of, stop_error
-from pipelet.api.openai.images import NO_USAGE, chunks_of, common_fields, with_base64
+from pipelet.api.openai.images import NO_USAGE, common_fields, with_base64
 from pipelet.api.openai.partial_images import PartialImages
+from pipelet.api.results.base64_images import chunks_of
+from pipelet.api.results.waiting import INTERNAL_ERROR, failure_of, stop_error
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.errors import PipeletError, StoreError
 from pipelet.domain.generation.plan import plan_generation

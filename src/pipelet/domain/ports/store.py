@@ -23,6 +23,7 @@ from pipelet.domain.ports.changes import ChangeStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.limits import LimitStore
+from pipelet.domain.ports.newest_requests import NewestRequestStore
 from pipelet.domain.ports.outbox import Outbox
 from pipelet.domain.ports.previews import PreviewStore
 from pipelet.domain.ports.reports import ReportStore
@@ -307,6 +308,7 @@ class Store(Protocol):
     reports: ReportStore
     changes: ChangeStore
     previews: PreviewStore
+    newest_requests: NewestRequestStore
 
     async def check(self) -> None:
         """Check that the database can be read and written now.

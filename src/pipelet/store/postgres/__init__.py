@@ -15,6 +15,7 @@ from pipelet.domain.ports.changes import ChangeStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.limits import LimitStore
+from pipelet.domain.ports.newest_requests import NewestRequestStore
 from pipelet.domain.ports.outbox import Outbox
 from pipelet.domain.ports.previews import PreviewStore
 from pipelet.domain.ports.reports import ReportStore
@@ -29,6 +30,7 @@ from pipelet.store.accounts.sessions import Sessions
 from pipelet.store.changes import Changes
 from pipelet.store.files import Files
 from pipelet.store.images.previews import Previews
+from pipelet.store.newest_requests import NewestRequests
 from pipelet.store.postgres import migrate
 from pipelet.store.postgres.connection import checks
 from pipelet.store.postgres.connection.clock import DatabaseClock
@@ -75,6 +77,7 @@ class PostgresStore:
         self.reports: ReportStore = Reports(queries)
         self.changes: ChangeStore = Changes(queries)
         self.previews: PreviewStore = Previews(queries)
+        self.newest_requests: NewestRequestStore = NewestRequests(queries)
 
     async def check(self) -> None:
         await checks.require_setup(self._pool)

@@ -16,6 +16,7 @@ from pipelet.domain.ports.changes import ChangeStore
 from pipelet.domain.ports.clock import Clock
 from pipelet.domain.ports.history import JobHistory
 from pipelet.domain.ports.limits import LimitStore
+from pipelet.domain.ports.newest_requests import NewestRequestStore
 from pipelet.domain.ports.outbox import Outbox
 from pipelet.domain.ports.previews import PreviewStore
 from pipelet.domain.ports.reports import ReportStore
@@ -30,6 +31,7 @@ from pipelet.store.accounts.sessions import Sessions
 from pipelet.store.changes import Changes
 from pipelet.store.files import Files
 from pipelet.store.images.previews import Previews
+from pipelet.store.newest_requests import NewestRequests
 from pipelet.store.reports import Reports
 from pipelet.store.sqlite import migrate
 from pipelet.store.sqlite.connection.connect import (
@@ -82,6 +84,7 @@ class SqliteStore:
         self.reports: ReportStore = Reports(queries)
         self.changes: ChangeStore = Changes(queries)
         self.previews: PreviewStore = Previews(queries)
+        self.newest_requests: NewestRequestStore = NewestRequests(queries)
 
     async def check(self) -> None:
         require_space(self._path)

@@ -50,6 +50,12 @@ async def issue_token(request: Request) -> Response:
     return json_response(200, body)
 
 
+async def initiate_multipart(request: Request) -> NoReturn:
+    """As `refuse_multipart`, for callers with a key."""
+    await authenticate(get_dependencies(request), request.scope)
+    await refuse_multipart(request)
+
+
 async def refuse_multipart(request: Request) -> NoReturn:
     """Refuse what fal's clients upload in parts: files of more than 90 MiB. No key may have them."""
     message = f"Uploads are images of {MAX_BYTES // 1024**2} MiB at most, and this file is larger."

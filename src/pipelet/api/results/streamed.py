@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import Self
 
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pipelet.api.connections import wait_for_disconnect
 from pipelet.api.dependencies import Dependencies
+from pipelet.api.results.base64_images import Pieces, chunks_of, length_of
 from pipelet.domain.errors import PipeletError
 from pipelet.http_server.extensions import ABORT_EXTENSION
 
@@ -43,6 +45,16 @@ class StreamedResult(Response):
         self._first = first
         self._rest = rest
         self._user = user
+
+    @classmethod
+    async def start(cls, deps: Dependencies, pieces: Pieces, *, user: str, headers: Mapping[str, str]) -> Self:
+        """Read the first chunk, before the status is sent.
+
+        Raises:
+            NotFound, BlobStoreError: the first file cannot be read.
+        """
+        chunks = chunks_of(pieces, deps.blobs)
+        return cls(deps, await anext(chunks), chunks, length=length_of(pieces), user=user, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._deps.connection_limiter.hold(self._user):
