@@ -12,7 +12,7 @@ SLOW = $(addprefix tests/,acceptance benchmarks blobs cli clients engine fleet t
   store/migrations store/postgres store/state_machines store/turns)
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test all-tests test-fast check bench docs vendor screenshots train clean
+.PHONY: help demo serve test all-tests test-fast check bench docs vendor screenshots train train-edit clean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,10 @@ vendor: $(VENV)/.dev ## Bundle the libraries of the page again, after a change o
 
 train: $(VENV)/.engine ## Train the demo model, into training-run/demo (docs/models/training.md)
 	$(VENV)/bin/python -m training all training-run/demo $(ARGS)
+
+train-edit: $(VENV)/.engine ## Train the edit model in the background of everything else, into training-run/edit
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
+	  nice -n 19 $(VENV)/bin/python -m training.edit all training-run/edit $(ARGS)
 
 clean: ## Remove what the other verbs made; your data in .pipelet/ and training-run/ stays
 	rm -rf .venv demo-output contact-sheets build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

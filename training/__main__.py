@@ -18,7 +18,7 @@ def autoencoder(
     seed: int = 0,
 ) -> None:
     """Train the autoencoder, or only its decoder."""
-    from training.autoencoder import train
+    from training.text_to_image.autoencoder import train
 
     train(folder / "vae", minutes=minutes, rate=rate, decoder_only=decoder_only, seed=seed)
 
@@ -26,7 +26,7 @@ def autoencoder(
 @app.command
 def latents(*, folder: Path = Path("training-run"), count: int = 24_000, seed: int = 0) -> None:
     """Encode scenes for the transformer to learn from. Another seed adds more of them."""
-    from training.latents import prepare
+    from training.text_to_image.latents import prepare
 
     prepare(folder, count=count, seed=seed)
 
@@ -36,7 +36,7 @@ def transformer(
     *, folder: Path = Path("training-run"), minutes: float = 75, rate: float = 3e-3, batch: int = 32, seed: int = 0
 ) -> None:
     """Train the transformer and the text encoder. Give every run that resumes another one a seed of its own."""
-    from training.transformer import train
+    from training.text_to_image.transformer import train
 
     train(folder, minutes=minutes, rate=rate, batch=batch, seed=seed)
 
@@ -44,7 +44,7 @@ def transformer(
 @app.command
 def export(out: Path, *, folder: Path = Path("training-run")) -> None:
     """Write the pipeline to a folder, as it ships."""
-    from training.export import export as write
+    from training.text_to_image.export import export as write
 
     write(folder, out)
 
@@ -52,7 +52,7 @@ def export(out: Path, *, folder: Path = Path("training-run")) -> None:
 @app.command
 def unpack(checkpoint: Path, *, folder: Path = Path("training-run")) -> None:
     """Continue from an exported model: lay its parts out where the other steps look for them."""
-    from training.export import unpack as lay_out
+    from training.text_to_image.export import unpack as lay_out
 
     lay_out(checkpoint, folder)
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -84,15 +85,26 @@ class Average:
             decay = min(self.decay, (1 + turns) / (10 + turns))  # at first the average must follow quickly
             torch._foreach_lerp_(self.weights, list(self.module.parameters()), 1 - decay)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"updates": self.updates, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.updates = state["updates"]
+        self.weights = [weight.clone() for weight in state["weights"]]
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The module with the averaged weights, for a while."""
         own = [parameter.detach().clone() for parameter in self.module.parameters()]
         try:
-            self._put(self.weights)
+            self.put()
             yield
         finally:
             self._put(own)
+
+    def put(self) -> None:
+        """Give the module the averaged weights for good."""
+        self._put(self.weights)
 
     @torch.no_grad()
     def _put(self, weights: list[torch.Tensor]) -> None:

@@ -2,8 +2,9 @@
 
 import torch
 
-from training import batched, text
-from training.transformer import new_transformer
+from training import text
+from training.text_to_image import batched
+from training.text_to_image.transformer import new_transformer
 
 
 def test_the_batched_forward_gives_the_numbers_of_diffusers_own() -> None:

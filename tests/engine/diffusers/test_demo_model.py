@@ -15,9 +15,9 @@ from pipelet.engine.diffusers.devices import native_dtype
 from pipelet.engine.sources import resolve
 from pipelet.wiring.catalog_parser import parse
 from tests.engine.diffusers.calls import generate_images
-from training.export import model_card
 from training.judge import background, recognise
-from training.latents import SIZES
+from training.text_to_image.export import model_card
+from training.text_to_image.latents import SIZES
 
 DEMO = Path(resolve("package:demo"))
 ENTRY = parse(files("pipelet").joinpath("catalog.toml").read_text("utf-8")).models["demo"]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from diffusers import AutoencoderTiny
 from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from training.captions import Captions
+from training.losses import reconstruction, spread
 from training.muon import Muon
 from training.runs import Average, Run, device, halved
 from training.scenes import GRID, render, sprite
@@ -82,38 +82,6 @@ class Crops:
         return crop[..., self.random.sample(range(3), 3)]
 
 
-def _loss(drawn: Tensor, real: Tensor) -> Tensor:
-    """Levels, edges, the mean colour of four by four pixels, so that flat areas do not drift, and contrast."""
-    off = drawn - real
-    edges = sum(steps.abs().mean() for steps in _steps(off))
-    return (
-        off.abs().mean() + 0.5 * edges + F.avg_pool2d(off, 4).abs().mean() + off.square().mean() + _flatter(drawn, real)
-    )
-
-
-def _flatter(drawn: Tensor, real: Tensor) -> Tensor:
-    """How far the strength of edges around a place, wherever exactly they are, is from the real one.
-
-    An edge that may be here or a pixel further is drawn as a slope by every loss that compares pixels.
-    """
-    here, there = (sum(F.avg_pool2d(steps.square(), 8) for steps in _steps(picture)) for picture in (drawn, real))
-    return 0.5 * ((here + 1e-4).sqrt() - (there + 1e-4).sqrt()).abs().mean()
-
-
-def _steps(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """The differences between neighbours: to the right, and down."""
-    across = picture[..., :-1, 1:] - picture[..., :-1, :-1]
-    down = picture[..., 1:, :-1] - picture[..., :-1, :-1]
-    return across, down
-
-
-def _spread(latents: Tensor) -> Tensor:
-    """What keeps each latent channel at mean 0 and deviation 1, and none of them far out."""
-    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    far_out = (latents.square() - 9).clamp(min=0).mean()
-    return 0.01 * far_out + 0.02 * (mean.square().mean() + (deviation - 1).square().mean())
-
-
 def train(folder: Path, *, minutes: float, rate: float = 3e-3, decoder_only: bool = False, seed: int = 0) -> None:
     """Train for some minutes, from what is in ``folder`` if anything does, and save there.
 
@@ -144,9 +112,9 @@ def train(folder: Path, *, minutes: float, rate: float = 3e-3, decoder_only: boo
             noise = torch.rand(BATCH, 1, 1, 1, device=where) * 0.2 * torch.randn_like(latents)
             seen = (latents + noise).contiguous(memory_format=torch.channels_last)
             drawn = model.decode(seen).sample.float()
-        loss = _loss(drawn, real)
+        loss = reconstruction(drawn, real)
         model.zero_grad(set_to_none=True)
-        (loss if decoder_only else loss + _spread(latents)).backward()
+        (loss if decoder_only else loss + spread(latents)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()

@@ -11,11 +11,12 @@ from diffusers import AutoencoderTiny, ZImageTransformer2DModel
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, Qwen3Model
 
-from training import batched, text
+from training import text
 from training.captions import Captions
-from training.latents import SIZES, Latents, load
-from training.pipeline import assemble, grid
 from training.runs import Average, Run, device, halved
+from training.text_to_image import batched
+from training.text_to_image.latents import SIZES, Latents, load
+from training.text_to_image.pipeline import assemble, grid
 from training.vocabulary import nearest_words, vocabulary
 
 HEADS, LAYERS = 4, 6

@@ -9,10 +9,10 @@ import torch
 from diffusers import AutoencoderTiny
 from numpy.typing import NDArray
 
-from training.batched import patchify
 from training.captions import Captioned, Captions
 from training.runs import device, halved
 from training.scenes import render
+from training.text_to_image.batched import patchify
 from training.vocabulary import vocabulary
 
 SIZES = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny
 
-from training.pipeline import assemble
-from training.transformer import Learner
+from training.text_to_image.pipeline import assemble
+from training.text_to_image.transformer import Learner
 from training.vocabulary import vocabulary
 
 _UNTIDY = {"_name_or_path", "block_out_channels", "is_local", "local_files_only"}
@@ -30,9 +30,8 @@ def export(folder: Path, out: Path) -> None:
     pipe.save_pretrained(out)
     for config in out.rglob("*config.json"):
         _tidy(config)
-    here = Path(__file__).parent
     (out / "README.md").write_text(model_card(), "utf-8")
-    shutil.copy(here / "art" / "NOTICE", out / "NOTICE")
+    shutil.copy(Path(__file__).parents[1] / "art" / "NOTICE", out / "NOTICE")
     for path in out.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors writes files that only their owner can read
 

@@ -1,0 +1,141 @@
+"""A stage of the training: so many steps, within so much CPU time, that continue where a killed run stopped.
+
+Time is counted in CPU-seconds of this process, over all its runs, so a run that was paused, or that shared its cores,
+does as much as one that was not.
+"""
+
+import math
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+CHECKPOINT_SECONDS = 120
+"""Wall time between two checkpoints."""
+
+
+class Stateful(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+class Log:
+    """Lines with the time and the CPU-seconds of all runs so far, in ``training.log`` and on the screen."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / "training.log"
+        self._clock = folder / "cpu-seconds"
+        self._before = float(self._clock.read_text()) if self._clock.exists() else 0.0
+
+    @property
+    def cpu_seconds(self) -> float:
+        children = os.times()  # those that compile
+        return self._before + time.process_time() + children.children_user + children.children_system
+
+    def write(self, text: str) -> None:
+        line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  cpu {self.cpu_seconds:7.0f} s  {text}"
+        with self._file.open("a") as file:
+            file.write(line + "\n")
+        print(line, flush=True)  # noqa: T201 - the supervisor's own output
+        self.keep_time()
+
+    def keep_time(self) -> None:
+        replace(self._clock, f"{self.cpu_seconds:.1f}".encode())
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file that is whole, or the old one, whenever the process is killed."""
+    draft = path.with_name(path.name + ".draft")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def chance(*names: object) -> random.Random:
+    """Random numbers that depend on the names alone: a resumed run draws those of one that was never stopped."""
+    return random.Random("/".join(map(str, names)))
+
+
+class Stage:
+    """Numbered steps with checkpoints.
+
+    Args:
+        folder: Keeps ``NAME.pt``, and ``NAME.done`` after the last step.
+        parts: What a checkpoint keeps, by name: modules, optimizers, averages.
+        steps: How many it takes, unless the CPU time ends before.
+        cpu_seconds: The most CPU time of this stage, over all runs.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, parts: Mapping[str, Stateful], *, steps: int, cpu_seconds: float, log: Log
+    ) -> None:
+        self.name, self.parts, self.log = name, parts, log
+        self.last, self.cpu_limit = steps, cpu_seconds
+        self.step = 0
+        self.smoothed: dict[str, float] = {}
+        self._used_before = 0.0
+        self._start = log.cpu_seconds
+        self._file = folder / f"{name}.pt"
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._file.exists():
+            self._load()
+
+    @property
+    def used(self) -> float:
+        """CPU-seconds of this stage, over all runs."""
+        return self._used_before + self.log.cpu_seconds - self._start
+
+    @property
+    def share(self) -> float:
+        """How much of the stage is over, 0 to 1: by steps, or by time where that is shorter."""
+        return min(1.0, max(self.step / self.last, self.used / self.cpu_limit))
+
+    def run(self) -> Iterator[int]:
+        """Yield the number of each step, from 1, and keep checkpoints."""
+        kept = time.monotonic()
+        while self.share < 1:
+            self.step += 1
+            torch.manual_seed(_seed(self.name, self.step))
+            yield self.step
+            if time.monotonic() - kept > CHECKPOINT_SECONDS:
+                self.save()
+                kept = time.monotonic()
+        self.save()
+
+    def rate(self, *, warm_up: int = 100, hold: float = 0.3) -> float:
+        """The learning rate as a share of its peak: up at once, held for a while, then down along a cosine to 2 %."""
+        falling = max(0.0, self.share - hold) / (1 - hold)
+        return min(1.0, self.step / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, falling))))
+
+    def report(self, *, every: int = 50, **figures: float) -> None:
+        """Smooth the figures of a step; write a line of them to the log now and then."""
+        for name, value in figures.items():
+            self.smoothed[name] = float(value + 0.98 * (self.smoothed.get(name, value) - value))
+        if self.step % every == 0:
+            words = "  ".join(f"{name} {value:.4f}" for name, value in self.smoothed.items())
+            self.log.write(f"{self.name} step {self.step}  done {self.share:.3f}  {words}")
+
+    def save(self) -> None:
+        """Keep everything that the next run needs to continue."""
+        draft = self._file.with_suffix(".draft")
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        torch.save({"step": self.step, "used": self.used, "smoothed": self.smoothed, "parts": state}, draft)
+        draft.replace(self._file)
+        self.log.keep_time()
+
+    def _load(self) -> None:
+        kept = torch.load(self._file, weights_only=True)
+        self.step, self._used_before, self.smoothed = kept["step"], kept["used"], kept["smoothed"]
+        for name, part in self.parts.items():
+            part.load_state_dict(kept["parts"][name])
+        self.log.write(f"{self.name} continues after step {self.step}")
+
+
+def _seed(name: str, step: int) -> int:
+    return chance(name, step).randrange(2**63)
