@@ -44,7 +44,7 @@ GOALS = {
     "three held out": 0.75,
     "swap": 0.85,
     "instructions": 0.85,
-    "background": 0.99,
+    "backgrounds": 0.99,
     "likeness": 0.97,
 }
 """The least that the model should reach, of all prompts unless it says "held out"."""
@@ -153,7 +153,7 @@ def _figures(results: Sequence[Result]) -> dict[str, float]:
         right = _places if name in ("one", "two", "three") else _right
         figures[name] = _share([right(result) for result in chosen])
         figures[f"{name} held out"] = _share([right(result) for result in chosen if result.task.held_out])
-    figures["background"] = _share([result.verdict.background for result in results])
+    figures["backgrounds"] = _share([result.verdict.background for result in results])
     copied = [result for result in results if result.task.kind not in ("words", "remove", "recolour")]
     figures["likeness"] = _share([value for result in copied for value in result.verdict.likeness])
     figures["likeness held out"] = _share(
