@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipelet.api.automatic1111.input import DEFAULT_SIDE
 from pipelet.api.openapi import SECURITY
@@ -17,14 +17,20 @@ _IGNORED = {
 }
 
 
-class Automatic1111Error(BaseModel):
+class _Shape(BaseModel):
+    """Built when the document is first asked for: the start of the API does not wait for it."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Automatic1111Error(_Shape):
     error: str
     detail: str
     body: str
     errors: str
 
 
-class TextToImage(BaseModel):
+class TextToImage(_Shape):
     """Other fields are ignored."""
 
     prompt: str
@@ -46,23 +52,23 @@ class ImageToImage(TextToImage):
     height: int | None = None  # type: ignore[assignment]
 
 
-class Images(BaseModel):
+class Images(_Shape):
     images: list[str] = Field(description="Base64 of the files.")
     parameters: dict[str, Any]
     info: str = Field(description="JSON, with the seed of each image.")
 
 
-class Png(BaseModel):
+class Png(_Shape):
     image: str = Field(description="Base64 of a PNG, or a data: URI.")
 
 
-class ImageInfo(BaseModel):
+class ImageInfo(_Shape):
     info: str
     items: dict[str, str]
     parameters: dict[str, Any]
 
 
-class ProgressState(BaseModel):
+class ProgressState(_Shape):
     skipped: bool
     interrupted: bool
     stopping_generation: bool
@@ -74,7 +80,7 @@ class ProgressState(BaseModel):
     sampling_steps: int
 
 
-class ProgressReport(BaseModel):
+class ProgressReport(_Shape):
     progress: float = Field(ge=0, le=1)
     eta_relative: float = Field(ge=0, description="Seconds until the end, as predicted.")
     state: ProgressState

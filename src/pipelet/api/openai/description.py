@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipelet.api.input.idempotency import PARAMETER
 from pipelet.api.input.schema import InputModel
@@ -33,24 +33,30 @@ class ImagesOperation(Operation):
     """That of the apps that it calls."""
 
 
-class ErrorDetails(BaseModel):
+class _Shape(BaseModel):
+    """Built when the document is first asked for: the start of the API does not wait for it."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class ErrorDetails(_Shape):
     message: str
     type: str
     param: str | None
     code: str | None
 
 
-class ErrorEnvelope(BaseModel):
+class ErrorEnvelope(_Shape):
     error: ErrorDetails
 
 
-class ImageData(BaseModel):
+class ImageData(_Shape):
     b64_json: str | None = None
     url: str | None = None
     seed: int
 
 
-class ImagesUsage(BaseModel):
+class ImagesUsage(_Shape):
     """Always zero."""
 
     input_tokens: int
@@ -59,7 +65,7 @@ class ImagesUsage(BaseModel):
     input_tokens_details: dict[str, int]
 
 
-class ImagesResult(BaseModel):
+class ImagesResult(_Shape):
     created: int
     data: list[ImageData]
     size: str
@@ -69,14 +75,14 @@ class ImagesResult(BaseModel):
     usage: ImagesUsage
 
 
-class ModelItem(BaseModel):
+class ModelItem(_Shape):
     id: str
     object: str = Field(pattern="^model$")
     created: int = Field(description="Not known: 0.")
     owned_by: str
 
 
-class ModelList(BaseModel):
+class ModelList(_Shape):
     object: str = Field(pattern="^list$")
     data: list[ModelItem]
 
