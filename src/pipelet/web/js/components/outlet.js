@@ -32,7 +32,7 @@ async function loadPage(page) {
 /** End the style sheets of other pages, whose classes may have the same names. @param {HTMLLinkElement[]} links */
 function showStyles(links) {
   for (const { sheet } of /** @type {NodeListOf<HTMLLinkElement>} */ (document.querySelectorAll("link[data-page]"))) {
-    if (sheet) sheet.disabled = !links.some((link) => link.sheet === sheet); // `disabled` of a link would load it anew
+    if (sheet) sheet.disabled = !links.some((link) => link.sheet === sheet); // `disabled` of a link would load it again
   }
 }
 
