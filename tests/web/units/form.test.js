@@ -82,6 +82,8 @@ test("an earlier request fills the form again, with its seed, priority and image
   const detail = { input: { prompt: "a cat", seed: 7, width: 1024 }, priority: -3, input_images: ["/files/a"] };
   assert.deepEqual(inputOf(detail), { prompt: "a cat", seed: 7, width: 1024, priority: -3, image_urls: ["/files/a"] });
   assert.deepEqual(inputOf({ input: { prompt: "a" }, priority: 0, input_images: [] }), { prompt: "a" });
+  const other = { input_schema: { properties: { prompt: {}, priority: {} } } };
+  assert.deepEqual(inputOf(detail, other), { prompt: "a cat", priority: -3 }, "the app has another model now");
   assert.deepEqual(withoutDefaults({ prompt: "a", width: 1024, seed: 7 }, FIELDS), { prompt: "a", seed: 7 });
 });
 

@@ -155,10 +155,16 @@ export function withoutDefaults(input, fields) {
 /** A seed as the service would choose one. */
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
-/** The input of an earlier request, for the form: its images by the URLs of now. @param {any} detail of GET /requests/{id} */
-export function inputOf(detail) {
+/**
+ * The input of an earlier request, to be submitted or changed: its images by the URLs of now.
+ *
+ * @param {any} detail of GET /requests/{id}
+ * @param {any} [app] of GET /apps: fields are left out that its model, which may be another one now, does not have
+ */
+export function inputOf(detail, app) {
   const input = { ...detail.input };
   if (detail.priority) input.priority = detail.priority;
   if (detail.input_images?.length) input.image_urls = detail.input_images;
-  return input;
+  const known = app?.input_schema.properties ?? input;
+  return Object.fromEntries(Object.entries(input).filter(([name]) => name in known));
 }

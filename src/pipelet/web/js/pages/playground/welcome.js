@@ -7,7 +7,8 @@ import { html } from "../../../vendor/preact.js";
 /** @param {{app: any}} props */
 export function Welcome({ app }) {
   const use = () => {
-    draft.change({ prompt: app.example.prompt });
+    const { prompt, image_urls } = app.example;
+    draft.change(image_urls ? { prompt, image_urls } : { prompt });
     document.querySelector("textarea")?.focus(); // from there, Ctrl+Enter submits
   };
   return html`

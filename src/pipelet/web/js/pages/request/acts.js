@@ -25,11 +25,11 @@ export async function submit(app, input) {
   return detail;
 }
 
-/** The same request once more. @param {any} detail */
-export const again = (detail) => told(submit(detail.app, inputOf(detail)));
+/** The same request once more. @param {any} detail @param {any} app */
+export const again = (detail, app) => told(submit(detail.app, inputOf(detail, app)));
 
-/** The same request with another seed. @param {any} detail */
-export const vary = (detail) => told(submit(detail.app, { ...inputOf(detail), seed: randomSeed() }));
+/** The same request with another seed. @param {any} detail @param {any} app */
+export const vary = (detail, app) => told(submit(detail.app, { ...inputOf(detail, app), seed: randomSeed() }));
 
 /** The same request in the form. @param {any} detail */
 export function edit(detail) {

@@ -108,9 +108,9 @@ function Actions({ item, detail, app, onNew }) {
   const [isBusy, setBusy] = useState(false);
   const others = useRequests().filter(({ id, state }) => id !== item.id && state === "succeeded");
   if (!detail?.input) return null;
-  const run = async (/** @type {(detail: any) => Promise<any>} */ act) => {
+  const run = async (/** @type {(detail: any, app: any) => Promise<any>} */ act) => {
     setBusy(true);
-    const made = await act(detail);
+    const made = await act(detail, app);
     setBusy(false);
     if (!made) return;
     toast("The request is in the queue.");
@@ -126,7 +126,7 @@ function Actions({ item, detail, app, onNew }) {
       ${detail.images?.length > 1 && html`<a class="button" href=${api.url("requests/archive", { ids: item.id })} download>Download all</a>`}
       <button onClick=${() => setDialog("code")}>Code</button>
     </div>
-    ${dialog === "code" && html`<${Snippets} app=${item.app} input=${withoutDefaults(inputOf(detail), app ? fieldsOf(app.input_schema) : [])} onClose=${() => setDialog(null)} />`}
+    ${dialog === "code" && html`<${Snippets} app=${item.app} input=${withoutDefaults(inputOf(detail, app), app ? fieldsOf(app.input_schema) : [])} onClose=${() => setDialog(null)} />`}
     ${dialog === "compare" && html`<${ChooseOther} item=${item} others=${others} onClose=${() => setDialog(null)} />`}
   `;
 }
