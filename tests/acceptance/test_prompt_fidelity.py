@@ -5,14 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from pipelet.api.input.schema import EXAMPLE
+from pipelet.api.input.examples import PROMPT
 from tests.support.images import fetched
 from tests.support.service import Service, kill_any
 from tests.support.waiting import eventually
 from training.judge import Picture, background, recognise
 
 ASKED = {
-    str(EXAMPLE["prompt"]): ("red apple", "light blue"),
+    PROMPT: ("red apple", "light blue"),
     "a star on a purple background": ("star", "purple"),
     "a frog on a pink background": ("frog", "pink"),
     "a blue heart on a yellow background": ("blue heart", "yellow"),

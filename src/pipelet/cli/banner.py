@@ -64,5 +64,5 @@ def _example(catalog: Catalog, models: Sequence[str]) -> tuple[str, str]:
     """Return an app of the models, one that needs no image if there is one, and a body for it."""
     apps = [catalog.apps[name] for model in models for name in catalog.apps_of(model)]
     app = next((each for each in apps if each.task == TEXT), apps[0])
-    example = example_input(app)
+    example = example_input(app, catalog.model_of(app))
     return app.name, json.dumps({name: example[name] for name in _FIELDS if name in example})

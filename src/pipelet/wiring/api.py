@@ -12,10 +12,10 @@ from starlette.applications import Starlette
 
 from pipelet import USER_AGENT, __version__
 from pipelet.api import app as api_app
-from pipelet.api.input.schema import EDIT_EXAMPLE, EXAMPLE
+from pipelet.api.input.examples import example
 from pipelet.api.operations.metrics import Metrics, build_metrics_app
 from pipelet.blobs.disk import DiskBlobStore
-from pipelet.domain.catalog import EDIT, App, Catalog
+from pipelet.domain.catalog import App, Catalog, ModelConfig
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
 from pipelet.outbound import is_allowed_address, public_only_client
@@ -76,9 +76,9 @@ def build_api(
     return Api(app, app.state.metrics, app.state.refusals, maintenance)
 
 
-def example_input(app: App) -> dict[str, Any]:
+def example_input(app: App, model: ModelConfig) -> dict[str, Any]:
     """Return an input that the app takes, as `/docs` shows it."""
-    return EDIT_EXAMPLE if app.task == EDIT else EXAMPLE
+    return example(app, model)
 
 
 @contextlib.asynccontextmanager

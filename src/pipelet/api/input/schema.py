@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from pipelet.api import suggestions
 from pipelet.api.errors import name_of
+from pipelet.api.input.examples import example
 from pipelet.domain.catalog import EDIT, App, AppLimits, ModelConfig
 from pipelet.domain.generation.image import OutputFormat
 from pipelet.domain.jobs.job import MAX_PRIORITY, MIN_PRIORITY
@@ -58,28 +59,6 @@ _TEXT = r"^[^\u0000]*$"
 _TEXT_NOT_BLANK = r"^[^\u0000]*[^\s\u001c-\u001f\u0085\u0000][^\u0000]*$"
 _HTTP_URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)  # other characters have to be percent-encoded
 
-_RED_CIRCLE = (
-    "data:image/png;base64,"
-    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQMAAACQp+OdAAAABlBMVEWq0PDQICg/y1vRAAAAfklEQVR42s3QsQ3CQBSD4e9eIlHC"
-    "CGGTYyNGvFFSUqagSBHlKE5AkFIhClxZv+3G/LGOMwLXQwOp1kIQDK1S60xwon/yVsikNgcdBamEBPkdRbPDlrxMD6fd6DuzwLQb"
-    "rTBuSYWiQ+bysSpUgpGVYGIhuHMjWBnpIJ83r/5KD5HoGtK+o3FIAAAAAElFTkSuQmCC"
-)
-"""A circle on light blue, 64x64 pixels: an example that needs no network."""
-EXAMPLE: dict[str, Any] = {
-    "prompt": "a red apple on a light blue background",
-    "width": 256,
-    "height": 256,
-    "batch_size": 2,
-}
-"""A request that the demo model generates well: /docs sends it unchanged."""
-EDIT_EXAMPLE: dict[str, Any] = {
-    "prompt": "a green apple on a light blue background",
-    "image_urls": [_RED_CIRCLE],
-    "width": 256,
-    "height": 256,
-}
-"""Example of an edit, with one image, which every model takes."""
-
 
 @cache
 def input_model(app: App, model: ModelConfig) -> InputModel:
@@ -89,7 +68,7 @@ def input_model(app: App, model: ModelConfig) -> InputModel:
     """
     is_edit = app.task == EDIT
     extra = {"anyOf": [{"required": [IMAGE_URLS]}, {"required": [IMAGE_URL]}]} if is_edit else {}
-    extra["examples"] = [EDIT_EXAMPLE if is_edit else EXAMPLE]
+    extra["examples"] = [example(app, model)]
 
     def complete(schema: dict[str, Any]) -> None:
         schema |= extra

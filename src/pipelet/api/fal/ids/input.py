@@ -12,8 +12,10 @@ from pydantic_core import PydanticCustomError
 
 from pipelet.api import suggestions
 from pipelet.api.errors import name_of, validation_problem
+from pipelet.api.input.examples import PROMPT
+from pipelet.api.input.examples import example as example_of
 from pipelet.api.input.parse import Loc, ceilings, field_errors
-from pipelet.api.input.schema import EDIT_EXAMPLE, EXAMPLE, IMAGE_URL, IMAGE_URLS, ImageUrl, InputModel, input_fields
+from pipelet.api.input.schema import IMAGE_URL, IMAGE_URLS, ImageUrl, InputModel, input_fields
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.catalog import EDIT, App, FalId, ModelConfig
 from pipelet.domain.generation.sizes import Size
@@ -90,10 +92,12 @@ def fal_input_model(fal_id: FalId, app: App, model: ModelConfig) -> InputModel:
         if default is not None and name in fields:
             kind, about = fields[name]
             fields[name] = (kind, Field(default, description=about.description))
-    example = {IMAGE_URL: EDIT_EXAMPLE[IMAGE_URLS][0]} if is_edit else {"image_size": "square", "num_images": 2}
+    example = (
+        {IMAGE_URL: example_of(app, model)[IMAGE_URLS][0]} if is_edit else {"image_size": "square", "num_images": 2}
+    )
 
     def complete(schema: dict[str, Any]) -> None:
-        schema["examples"] = [{"prompt": EXAMPLE["prompt"], **example}]
+        schema["examples"] = [{"prompt": PROMPT, **example}]
         for field in schema["properties"].values():
             if field.get("default", ...) is None:  # null counts as absent
                 del field["default"]

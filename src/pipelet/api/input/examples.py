@@ -1,0 +1,33 @@
+"""Inputs that an app takes, which `/docs`, the page and `pipelet serve` show. They need no network."""
+
+import base64
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from pipelet.domain.catalog import EDIT, App, ModelConfig
+
+PROMPT = "a red apple on a light blue background"
+"""What the demo model generates well."""
+EDIT_PROMPT = (
+    "The girl from first image is playing chess with the girl from second image, on the ancient table from third image."
+)
+_SIZE = {"width": 256, "height": 256}
+
+
+@cache
+def example(app: App, model: ModelConfig) -> dict[str, Any]:
+    """Return an input of this app: for an edit, three images where the model takes so many, else one."""
+    if app.task != EDIT:
+        return {"prompt": PROMPT, **_SIZE, "batch_size": 2}
+    if model.max_input_images < len(_images()):
+        return {"prompt": PROMPT, "image_urls": [_images()[0]], **_SIZE}
+    return {"prompt": EDIT_PROMPT, "image_urls": list(_images()), **_SIZE}
+
+
+@cache
+def _images() -> tuple[str, ...]:
+    """Two girls and a table, 64x64 pixels each, as data: URIs."""
+    folder = files("pipelet.api.input") / "example_images"
+    drawn = [(folder / f"{name}.png").read_bytes() for name in ("first", "second", "third")]
+    return tuple(f"data:image/png;base64,{base64.b64encode(image).decode()}" for image in drawn)
