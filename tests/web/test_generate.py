@@ -69,14 +69,18 @@ def test_a_prompt_becomes_images_over_a_reload(page: Page, service: Service) -> 
 
 
 def test_a_waiting_request_is_cancelled(page: Page, service: Service, account: Account) -> None:
-    """Requests in flight are told apart: one runs, the next waits with its position, and a cancel ends it at once."""
+    """Requests in flight are told apart: one runs, the next waits with its position, and a cancel ends it at once. The
+    estimate of another one follows."""
+    estimate = page.locator("#estimate")
     with service.paused():
         first = generate(page, APPLE)
         expect_state(page, "Generating")
         second = generate(page, OWL)
         expect_state(page, "Queued")
+        expect(estimate).to_contain_text("1 request ahead")
         result(page).get_by_role("button", name="Cancel").click()
         expect_state(page, "Cancelled")
+        expect(estimate).not_to_contain_text("ahead")
         page.get_by_role("navigation", name="Recent requests").get_by_role("button", name=APPLE).click()
         expect(result(page)).to_contain_text(first)
         expect_state(page, "Generating")

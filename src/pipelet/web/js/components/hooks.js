@@ -74,6 +74,17 @@ export function useNow(every = 30_000) {
   return now;
 }
 
+/** Call `reload` every so often while the page is visible, and when `cause` changes. @param {() => void} reload @param {number} every ms @param {any} [cause] */
+export function useReload(reload, every, cause) {
+  const last = useRef(cause);
+  useEffect(() => {
+    if (last.current !== cause) reload();
+    last.current = cause;
+    const timer = setInterval(() => document.visibilityState === "visible" && reload(), every);
+    return () => clearInterval(timer);
+  }, [reload, every, cause]);
+}
+
 /** A value that follows another after a pause: for calls while a person types. @template T @param {T} value @param {number} ms */
 export function useSettled(value, ms) {
   const [settled, setSettled] = useState(value);

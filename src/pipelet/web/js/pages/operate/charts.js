@@ -2,13 +2,13 @@
 /** The charts of the overview: queue, rates, waits, failures and the error of estimates. */
 
 import { SelectField } from "../../components/fields.js";
-import { useLoad } from "../../components/hooks.js";
+import { useLoad, useReload } from "../../components/hooks.js";
 import { Failure, Loading } from "../../components/states.js";
 import { api } from "../../context.js";
 import { duration, number } from "../../lib/format.js";
 import { replaceQuery } from "../../lib/router.js";
 import { RANGES, chartData } from "../../lib/operate/series.js";
-import { html, useEffect, useMemo } from "../../../vendor/preact.js";
+import { html, useMemo } from "../../../vendor/preact.js";
 import { Chart } from "./chart.js";
 
 const RELOAD_MS = 60_000;
@@ -65,10 +65,7 @@ function Loaded({ chart, range, app }) {
     },
     [name, range],
   );
-  useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === "visible" && reload(), RELOAD_MS);
-    return () => clearInterval(timer);
-  }, []);
+  useReload(reload, RELOAD_MS);
   const shown = useMemo(() => data && chartData(data.series, range, { app, now: data.now, as, fill }), [data, app]);
   if (shown) return html`<${Chart} title=${title} data=${shown} format=${format} isLong=${range.seconds > 86_400} />`;
   return html`<div class="card chart"><h3>${title}</h3>${error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Loading} />`}</div>`;

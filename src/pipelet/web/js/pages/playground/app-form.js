@@ -2,13 +2,14 @@
 /** The form of an app, made from the schema of its input. */
 
 import { NumberField, SelectField, TextField } from "../../components/fields.js";
-import { useLoad, useSettled, useStore } from "../../components/hooks.js";
-import { useAppState } from "../../components/live.js";
+import { useLoad, useReload, useSettled, useStore } from "../../components/hooks.js";
+import { useAppState, useRequests } from "../../components/live.js";
 import { lazy } from "../../components/lazy.js";
 import { toast } from "../../components/toast.js";
 import { api, draft } from "../../context.js";
 import { faultsOf, fieldsOf, toInput, valuesOf } from "../../lib/form.js";
 import { duration, plural } from "../../lib/format.js";
+import { hasEnded } from "../../lib/requests.js";
 import { html, useEffect, useMemo, useRef, useState } from "../../../vendor/preact.js";
 import { submit } from "../request/acts.js";
 import { SeedField } from "./seed-field.js";
@@ -18,6 +19,8 @@ import { Vocabulary } from "./vocabulary.js";
 const ImagesField = lazy(() => import("./images-field.js"));
 
 const PAUSE_MS = 500;
+/** The queue moves, also by the requests of others. */
+const ESTIMATE_MS = 15_000;
 /** Fields with a place of their own; the others follow in the order of the schema. */
 const PLACED = new Set(["prompt", "image_urls", "width", "height", "batch_size", "seed"]);
 
@@ -122,7 +125,8 @@ function Estimate({ app, input, isValid }) {
   const settled = useSettled(isValid ? shape : null, PAUSE_MS);
   const load = async (/** @type {AbortSignal} */ signal) =>
     settled && api.post("estimate", { app: app.name, input: JSON.parse(settled) }, { signal }).catch(() => null);
-  const { data } = useLoad(load, [app.name, settled]);
+  const { data, reload } = useLoad(load, [app.name, settled]);
+  useReload(reload, ESTIMATE_MS, useRequests().filter((item) => !hasEnded(item)).length);
   if (!isValid || !data) return html`<span id="estimate"></span>`;
   const parts = [data.seconds !== null && `about ${duration(data.seconds)}`, data.position > 0 && `${plural(data.position, "request")} ahead`];
   return html`<span id="estimate">${parts.filter(Boolean).join(", ")}</span>`;
