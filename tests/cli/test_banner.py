@@ -58,8 +58,8 @@ def test_several_models_are_named_with_their_apps(tmp_path: Path) -> None:
     line = f"Each of 2 models has a worker of its own: demo serves {APP}; edits serves {EDIT}\n"
 
     assert line in text_of(tmp_path, catalog=two)
-    quiet: list[dict[str, Any]] = [{}, {"catalog": two, "worker_app": EDIT}, {"catalog": two, "workers": 0}]
-    for flags in quiet:
+    of_one: list[dict[str, Any]] = [{"worker_app": APP}, {"catalog": two, "worker_app": EDIT}]
+    for flags in (*of_one, {"catalog": two, "workers": 0}):
         assert "worker" not in text_of(tmp_path, **flags)
 
 

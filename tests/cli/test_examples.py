@@ -82,11 +82,9 @@ def test_the_shell_lines_of_the_page_for_curl_run_in_order(service: Service, che
     assert re.search(rf"{service.url}/files/uploads/\w+\.jpg\?expires=\d+&signature=\w+$", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    "source", [block for block in blocks(REPOSITORY / "README.md", "python") if "pipelet.client" in block]
-)
-def test_the_readmes_own_client_fetches_an_image(service: Service, checkout: Path, source: str) -> None:
+def test_the_documented_client_fetches_an_image(service: Service, checkout: Path) -> None:
     """Without TLS, with the key that is in the data directory."""
+    [source] = [block for block in blocks(REPOSITORY / "docs/use/python.md", "python") if "pipelet.client" in block]
     done = subprocess.run(
         [sys.executable, "-c", _here(service, source)],
         cwd=checkout,

@@ -74,6 +74,7 @@ def _run_recipes(service: Service, node: Path) -> dict[str, tuple[int, str]]:
     fields = {"prompt": 'it\'s a "red"\n$HOME `apple` \\', **small}
     edit = {"prompt": "a hat", "image_urls": [data_uri(png())], "seed": 3}
     sources = {f"Python {number}": source for number, source in enumerate(blocks(page, "python"))}
+    [sources["README"]] = blocks(ROOT / "README.md", "python")
     sources |= {f"JavaScript {number}": source for number, source in enumerate(blocks(page, "js"))}
     sources |= {"page": snippets(base, APP, fields)["OpenAI"], "page, edit": snippets(base, EDIT, edit)["OpenAI"]}
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
