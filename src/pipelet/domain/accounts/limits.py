@@ -84,13 +84,6 @@ class UserQuota:
         """Return `tokens` as a number of submits; None without a limit."""
         return None if self.limits.max_submits_per_second is None else int(self.tokens(now))
 
-    def bucket_after_submit(self, now: float) -> tuple[float | None, float]:
-        """Return `submit_tokens` and `filled_at` after a submit at `now`."""
-        if self.limits.max_submits_per_second is None:
-            return None, now
-        was_set_back = now < self.filled_at - CLOCK_TOLERANCE_SECONDS
-        return self.tokens(now) - 1, now if was_set_back else max(now, self.filled_at)
-
     def refusal(self, images: int, now: float) -> QuotaExceeded | None:
         """Return the error of a request of `images` images that is submitted at `now`; None if there is room."""
         limits = self.limits
