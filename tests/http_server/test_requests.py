@@ -25,6 +25,18 @@ async def server() -> AsyncIterator[Running]:
         yield server
 
 
+async def test_a_small_response_is_one_packet(server: Running) -> None:
+    """A client that reads once gets it whole: it is not woken for the head alone."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+
+    writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+    packet = await reader.read(2**16)
+    writer.close()
+
+    head, _, body = packet.partition(b"\r\n\r\n")
+    assert b"content-length: %d" % len(body) in head.lower().split(b"\r\n")
+
+
 @pytest.mark.parametrize("offer", [JAVA, WEBSOCKET, TLS], ids=["h2c", "websocket", "TLS"])
 async def test_an_upgrade_that_is_offered_is_ignored(server: Running, offer: bytes) -> None:
     """The request is read as HTTP/1.1, its body included, which may look like another request."""

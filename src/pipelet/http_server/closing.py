@@ -17,6 +17,8 @@ from pipelet.http_server.trusted_proxies import TrustedProxies, normalized
 
 log = structlog.get_logger()
 
+_MAX_HELD_BYTES = 16 * 1024
+"""Maximum bytes that wait for the end of a step of the event loop."""
 _SHUTDOWN_DRAIN_SECONDS = 1.0
 """Time limit of a drain while the server shuts down."""
 
@@ -74,17 +76,47 @@ class Drain:
 
 
 class ClosingTransport:
-    """A transport that delegates `close` to a callback, and everything else to the connection."""
+    """A transport that delegates `close` to a callback, and everything else to the connection.
 
-    def __init__(self, transport: asyncio.Transport, on_close: Callable[[], None]) -> None:
+    What one step of the event loop writes is sent at once: mostly the head of a response and its body, which are two
+    system calls and two packets otherwise, and wake the client twice.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, on_close: Callable[[], None], loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._transport = transport
         self._on_close = on_close
+        self._loop = loop
         self._is_closing = False
-        self.write = transport.write  # attributes, because each response uses them
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self.abort = transport.abort
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if len(data) > _MAX_HELD_BYTES:  # not copied, and its writer has to notice that the client is slow
+            self._flush()
+            self._transport.write(data)
+            return
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > _MAX_HELD_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._held:
+            data = b"".join(self._held)
+            self._drop_held()
+            self._transport.write(data)
+
+    def _drop_held(self) -> None:
+        self._held.clear()
+        self._held_bytes = 0
 
     def is_closing(self) -> bool:
         return self._is_closing or self._transport.is_closing()
@@ -93,11 +125,13 @@ class ClosingTransport:
         """Call the callback, once."""
         if not self._is_closing:
             self._is_closing = True
+            self._flush()
             self._on_close()
 
     def forget(self) -> None:
         """Drop the callback, so that connection and protocol are freed without the garbage collector."""
         self._is_closing = True
+        self._drop_held()
         self._on_close = lambda: None
 
 
@@ -126,7 +160,7 @@ class ClosingProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._socket = transport
-        self.transport = cast(asyncio.Transport, ClosingTransport(transport, self._close))
+        self.transport = cast(asyncio.Transport, ClosingTransport(transport, self._close, self.loop))
         if self.client is not None:
             self.client = (normalized(self.client[0]), self.client[1])
             self._address = self.client[0]
