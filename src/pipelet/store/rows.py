@@ -1,7 +1,6 @@
 """Rows, read by column name, to domain values and back."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import MISSING, asdict, fields
 from functools import cache, lru_cache
 from typing import Any, Protocol, TypeVar
@@ -27,8 +26,13 @@ class Row(Protocol):
 
 def from_row(kind: type[T], row: Row, **changes: Any) -> T:
     """Build a dataclass from the columns that are called like its fields; `changes` are the other fields."""
-    names: Iterable[str] = kind.__dataclass_fields__  # type: ignore[attr-defined]
-    return kind(**{name: row[name] for name in names if name not in changes}, **changes)
+    return kind(**{name: row[name] for name in _columns_of(kind, *changes)}, **changes)
+
+
+@cache
+def _columns_of(kind: type, *others: str) -> tuple[str, ...]:
+    """Return the names of the fields of the dataclass `kind` without `others`."""
+    return tuple(field.name for field in fields(kind) if field.name not in others)
 
 
 def job_from(row: Row) -> Job:
@@ -126,6 +130,7 @@ def _spec_column(spec: ImageSpec) -> str:
     return json.dumps(columns, ensure_ascii=False)
 
 
+@lru_cache(1024)  # most requests of a user name the same one
 def webhook_from(text: str | None) -> Webhook | None:
     if text is None:
         return None
