@@ -1,11 +1,10 @@
--- Differs from SQLite's in its functions for JSON.
+-- Differs from SQLite's in its functions for JSON, of which this one reads the whole text once.
 SELECT app, error_type, message, worker, COUNT(*) AS requests, MIN(submitted_at) AS first_submitted_at,
        MIN(finished_at) AS first_seen_at, MAX(finished_at) AS last_seen_at
 FROM (
   SELECT app, failure_kind AS error_type, worker, submitted_at, finished_at,
-         replace(replace(failure_message, spec::json ->> 'prompt', '…'),
-                 COALESCE(spec::json ->> 'negative_prompt', ''), '…') AS message
-  FROM job
+         replace(replace(failure_message, input.prompt, '…'), COALESCE(input.negative_prompt, ''), '…') AS message
+  FROM job CROSS JOIN LATERAL json_to_record(spec::json) AS input (prompt text, negative_prompt text)
   WHERE state = 'failed' AND finished_at > :since
   ORDER BY finished_at DESC
   LIMIT :limit
