@@ -52,6 +52,13 @@ class History(SmallStore[DialectQueries]):
             return await self._queries.one("has_jobs", **values) is not None
         return await self._queries.one("has_jobs_of_user", user=wanted.user, **values) is not None
 
+    async def count_in_state(
+        self, state: JobState, *, since: float | None, until: float | None, now: float, limit: int
+    ) -> int:
+        values = {"since": 0.0 if since is None else since, "until": _NEWEST.submitted_at if until is None else until}
+        [row] = await self._queries.all("count_jobs_in_state", state=state, now=now, limit=limit, **values)
+        return int(row["requests"])
+
     async def set_kept(self, job_id: str, kept: bool) -> bool:
         return bool(await self._queries.write("set_job_kept", {"id": job_id, "kept": kept}))
 

@@ -34,6 +34,12 @@ class JobFilter:
         criteria = self.key_id, self.worker, self.app, self.state, self.error_type, self.priority, self.text
         return any(each is not None for each in criteria)
 
+    @property
+    def only_state(self) -> JobState | None:
+        """The state, if it is the only criterion other than the time."""
+        is_only = self == JobFilter(state=self.state, since=self.since, until=self.until)
+        return self.state if is_only else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:

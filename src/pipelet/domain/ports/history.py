@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipelet.domain.jobs.job import DeleteResult
+from pipelet.domain.jobs.job import DeleteResult, JobState
 from pipelet.domain.jobs.listing import JobFilter, JobIdPage, Place, Reader
 
 
@@ -33,6 +33,17 @@ class JobHistory(Protocol):
 
     async def has_more_than(self, number: int, wanted: JobFilter) -> bool:
         """Whether there are more requests of the filter's user and time, whatever else it asks for."""
+
+    async def count_in_state(
+        self, state: JobState, *, since: float | None, until: float | None, now: float, limit: int
+    ) -> int:
+        """Return the number of all users' requests in a state, at most `limit`, without reading each of them.
+
+        Args:
+            state: any other than `succeeded`, which most requests are in.
+            since: earliest submit, in seconds since the epoch.
+            until: submits before.
+        """
 
     async def set_kept(self, job_id: str, kept: bool) -> bool:
         """Keep a request from retention, or stop keeping it. Return False if there is none."""

@@ -22,7 +22,8 @@ ALL_USERS = "*"
 """The `user` of a filter that finds the requests of all users."""
 MAX_FOUND = 250_000
 """Maximum requests that a filter may find where all of them are needed, as for a bulk action."""
-_PAGE = 1000
+_PAGE = 2000
+"""Requests that are found at once where all are needed: as many as a page looks at, so that none is looked at twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,19 @@ class RequestLists:
             NotPossible: it finds more than `MAX_FOUND`.
         """
         scoped, counts = scope_filter(caller, wanted, Scope.OBSERVE), Counter[JobState]()
+        if (state := scoped.only_state) is not None and state is not JobState.SUCCEEDED:
+            return Counter({state: await self._count_in_state(state, scoped)})
         async for page in find_all(self._store, scoped, reader_of(caller)):
             counts.update(page.states)
         return counts
+
+    async def _count_in_state(self, state: JobState, scoped: JobFilter) -> int:
+        found = await self._store.history.count_in_state(
+            state, since=scoped.since, until=scoped.until, now=self._store.clock.now(), limit=MAX_FOUND + 1
+        )
+        if found > MAX_FOUND:
+            raise _too_many()
+        return found
 
     async def load(self, caller: Caller, ids: Sequence[str]) -> list[RequestView]:
         """The requests of these ids in their order, without those that do not exist any more."""
@@ -148,21 +159,24 @@ async def find_all(store: Store, scoped: JobFilter, reader: Reader) -> AsyncIter
     Raises:
         NotPossible: there are more than `MAX_FOUND` requests.
     """
-    too_many = NotPossible(f"The filter finds more than {MAX_FOUND:,} requests. Narrow it, such as by `until`.")
     if not scoped.is_selective and await store.history.has_more_than(MAX_FOUND, scoped):
-        raise too_many  # before it walks over all of them
+        raise _too_many()  # before it walks over all of them
     now, found = store.clock.now(), 0
     after: Place | None = None
     while True:
         page = await store.history.find_ids(scoped, reader, after=after, limit=_PAGE, now=now)
         found += len(page.ids)
         if found > MAX_FOUND:
-            raise too_many
+            raise _too_many()
         yield page
         if page.next is None:
             return
         after = page.next
         await asyncio.sleep(0)
+
+
+def _too_many() -> NotPossible:
+    return NotPossible(f"The filter finds more than {MAX_FOUND:,} requests. Narrow it, such as by `until`.")
 
 
 async def get_job_to_change(store: Store, caller: Caller, request_id: str) -> Job:

@@ -208,3 +208,26 @@ async def test_many_requests_are_known_without_a_walk(store: Store) -> None:
     assert await has_more_than(1, user="ann", until=NOW + 2)
     assert not await has_more_than(2, user="ann", until=NOW + 2)
     assert not await has_more_than(2, since=NOW + 1)
+
+
+async def test_a_state_is_counted_without_a_walk(store: Store) -> None:
+    """The requests of all users, of a time whose end is not part of it; not those whose own retention time is over."""
+    await submit(store, 3)
+    await submit(store, 1, user="bob")
+    job: Job = replace(make_job(priority=1, submitted_at=NOW), retention_seconds=10.0)
+    await store.jobs.submit(job)
+    await store.leases.finish(await claimed(store), Failed(Failure(FailureKind.INTERNAL, "It broke.")), NOW + 1)
+
+    async def count(state: JobState, *, now: float = NOW, limit: int = 100, **time: float) -> int:
+        wanted = {"since": None, "until": None, **time}
+        return await store.history.count_in_state(state, now=now, limit=limit, **wanted)
+
+    assert 4 == await count(JobState.QUEUED)
+    assert 3 == await count(JobState.QUEUED, limit=3)
+    assert 3 == await count(JobState.QUEUED, until=NOW + 2)
+    assert 1 == await count(JobState.QUEUED, since=NOW + 2)
+    assert 0 == await count(JobState.RUNNING)
+    assert 1 == await count(JobState.FAILED, now=NOW + 10)
+    assert 0 == await count(JobState.FAILED, now=NOW + 11)
+    await store.history.set_kept(job.id, True)
+    assert 1 == await count(JobState.FAILED, now=NOW + DAY)

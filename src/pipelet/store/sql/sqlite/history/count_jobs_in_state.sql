@@ -1,0 +1,8 @@
+-- How many jobs `list_job_ids_in_state` finds without another criterion, at most `limit`, from the index alone.
+SELECT COUNT(*) AS requests
+FROM (
+  SELECT 1 FROM job
+  WHERE state = :state AND state <> 'succeeded' AND submitted_at >= :since AND submitted_at < :until
+    AND (kept OR COALESCE(finished_at + retention_seconds > :now, 1))
+  LIMIT :limit
+)
