@@ -36,6 +36,8 @@ class Turns:
     submit: list[Report] = field(default_factory=list)
     limited: list[Report] = field(default_factory=list)
     """Submits of a key with limits, where asked for."""
+    second: list[Report] = field(default_factory=list)
+    """Submits of a second user without limits: their turns, too, are before those of the first user that wait."""
     noop: list[Report] = field(default_factory=list)
     bare: list[Report] = field(default_factory=list)
     queued: list[Report] = field(default_factory=list)
@@ -66,13 +68,15 @@ def _measure(
     service: Service, folder: Path, turns: int, seconds: float, connections: int, *, with_limits: bool
 ) -> Turns:
     found = Turns()
-    limited = service.new_limited_key("limited", limits.SETTINGS) if with_limits else None
+    keys = {}
+    if with_limits:
+        keys = {"second": service.new_key("second"), "limited": service.new_limited_key("limited", limits.SETTINGS)}
     queued, running = uvloop.run(_two_requests(service))
     for turn in range(turns + 1):
         rate = uvloop.run(_store_rate(folder / f"store{turn}.sqlite", seconds, connections))
         paths = {
             "submit": load.submission(service.key),
-            **({"limited": load.submission(limited)} if limited else {}),
+            **{name: load.submission(key) for name, key in keys.items()},
             "noop": load.request("GET", NOOP, service.key),
             "bare": load.request("GET", BARE_NOOP, service.key),
             "queued": load.status(service.key, queued),
@@ -147,9 +151,10 @@ def _limited_lines(found: Turns) -> list[Line]:
         return []
     rates = [report.rate for report in found.submit]
     return [
+        _line("POST submit, second user without limits", found.second, rates, "of the first user's"),
         _line(
             "POST submit, key with all default limits", found.limited, rates, "of that without", 1 / limits.MOST_TIMES
-        )
+        ),
     ]
 
 
