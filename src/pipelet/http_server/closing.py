@@ -91,7 +91,6 @@ class ClosingTransport:
         self._is_closing = False
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self.abort = transport.abort
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -127,6 +126,11 @@ class ClosingTransport:
             self._is_closing = True
             self._flush()
             self._on_close()
+
+    def abort(self) -> None:
+        """Close at once; what is not sent yet is dropped."""
+        self._drop_held()
+        self._transport.abort()
 
     def forget(self) -> None:
         """Drop the callback, so that connection and protocol are freed without the garbage collector."""
