@@ -96,18 +96,20 @@ class ClosingTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        if len(data) > _MAX_HELD_BYTES:  # not copied, and its writer has to notice that the client is slow
-            self._flush()
+        # Large data is not copied, and its writer has to notice that the client is slow.
+        if len(data) > _MAX_HELD_BYTES or self._is_closing:
+            self.flush()
             self._transport.write(data)
             return
         if not self._held:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > _MAX_HELD_BYTES:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is held."""
         if self._held:
             data = b"".join(self._held)
             self._drop_held()
@@ -124,7 +126,7 @@ class ClosingTransport:
         """Call the callback, once."""
         if not self._is_closing:
             self._is_closing = True
-            self._flush()
+            self.flush()
             self._on_close()
 
     def abort(self) -> None:
@@ -266,6 +268,7 @@ class ClosingProtocol(HttpToolsProtocol):
     def _finish(self) -> None:
         """Close after the buffered data has been sent."""
         self._end_drain()
+        cast(ClosingTransport, self.transport).flush()
         self._socket.close()
         self._watch_writes()
 
