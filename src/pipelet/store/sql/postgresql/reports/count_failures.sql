@@ -1,4 +1,4 @@
--- Differs from SQLite's in its functions for JSON, of which this one reads the whole text once.
+-- Differs from SQLite's in its functions for JSON: one that reads the text once for both fields.
 SELECT app, error_type, message, worker, COUNT(*) AS requests, MIN(submitted_at) AS first_submitted_at,
        MIN(finished_at) AS first_seen_at, MAX(finished_at) AS last_seen_at
 FROM (
