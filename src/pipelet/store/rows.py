@@ -3,7 +3,7 @@
 import json
 from dataclasses import MISSING, asdict, fields
 from functools import cache, lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from pipelet.domain.capacity.cost_model import Work
 from pipelet.domain.generation.image import ImageSpec, InputImage, OutputFormat, StoredImage
@@ -26,7 +26,7 @@ class Row(Protocol):
 
 def from_row(kind: type[T], row: Row, **changes: Any) -> T:
     """Build a dataclass from the columns that are called like its fields; `changes` are the other fields."""
-    return kind(**{name: row[name] for name in _columns_of(kind, *changes)}, **changes)
+    return kind(**{name: row[name] for name in _columns_of(cast(type, kind), *changes)}, **changes)
 
 
 @cache
