@@ -1,6 +1,7 @@
 """The certificate that the service makes for itself, and one that an operator gives."""
 
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -101,3 +102,48 @@ def test_a_pair_that_cannot_be_used_is_refused_with_its_names(tmp_path: Path) ->
     for wrong in (key, tmp_path / "missing.pem"):
         with pytest.raises(OperationalError, match=r"Reading the certificate .* failed"):
             ServerCertificate(given(tmp_path / "data", tls_cert=wrong, tls_key=key))
+
+
+def test_files_that_do_not_belong_together_are_made_again(tmp_path: Path) -> None:
+    """Such as two processes of a version without a lock left them: the next start is not refused for good."""
+    chosen, other = given(tmp_path / "a"), given(tmp_path / "b")
+    for settings in (chosen, other):
+        ensure_certificate(settings)
+    for name in ("key", "ca_bundle"):
+        ensure_certificate(chosen)
+        getattr(chosen.tls_files, name).write_bytes(getattr(other.tls_files, name).read_bytes())
+        ServerCertificate(chosen)
+
+        assert chosen.tls_files.certificate.read_text() in chosen.tls_files.ca_bundle.read_text()
+
+
+def test_processes_that_start_together_agree_on_a_certificate(tmp_path: Path) -> None:
+    """Each can use what it finds, and all find the same."""
+    chosen = given(tmp_path)
+    with ThreadPoolExecutor(8) as threads:  # each opens the lock file itself, as a process does
+        loaded = list(threads.map(lambda _: ServerCertificate(chosen)._loaded, range(8)))
+
+    assert {chosen.tls_files.certificate.read_text()} == set(loaded)
+
+
+@pytest.mark.parametrize("host", ["0:0:0:0:0:0:0:2", "fe80::1%lo"])
+def test_an_address_in_its_long_form_makes_no_new_certificate(tmp_path: Path, host: str) -> None:
+    """Or each start, and each hour, would replace the one that clients trust."""
+    chosen = given(tmp_path, host=host)
+    ensure_certificate(chosen)
+    made = chosen.tls_files.certificate.read_text()
+    ensure_certificate(chosen)
+
+    assert chosen.tls_files.certificate.read_text() == made
+
+
+def test_every_folder_of_files_is_private(tmp_path: Path) -> None:
+    """Also of files that are not in the data directory, as `PIPELET_BLOBS_URL` has them."""
+    chosen = given(tmp_path / "data", blobs_url=f"file://{tmp_path}/files")
+    for name in ("inputs", "outputs", "thumbnails", "uploads"):
+        (tmp_path / "files" / name).mkdir(parents=True)
+        (tmp_path / "files" / name).chmod(0o755)
+    assert 4 == len(readable_by_others(chosen))
+    prepare_data_dir(chosen)
+
+    assert [] == readable_by_others(chosen)

@@ -15,6 +15,9 @@ from pipelet.system.permissions import Permissions, permissions_for
 
 log = structlog.get_logger()
 
+_FOLDERS = (".incoming", "inputs", "outputs", "thumbnails", "uploads")
+"""Where the keys of files begin."""
+
 
 def permissions_of(settings: Settings) -> Permissions:
     return permissions_for(settings.data_group)
@@ -89,7 +92,7 @@ def _content(settings: Settings) -> dict[Path, list[Path]]:
     """Return the paths that Pipelet stores on disk, by folder."""
     content: dict[Path, list[Path]] = {}
     if settings.bucket is None and settings.files_folder.is_dir():
-        content[settings.files_folder] = [settings.files_folder / name for name in (".incoming", "inputs", "outputs")]
+        content[settings.files_folder] = [settings.files_folder / name for name in _FOLDERS]
     if not settings.postgres_url:
         database, suffixes = settings.database_path, ("", "-wal", "-shm", "-notify", "-notify-changes")
         content[database.parent] = [database.with_name(database.name + suffix) for suffix in suffixes]

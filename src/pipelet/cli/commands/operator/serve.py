@@ -104,10 +104,10 @@ def serve(
     # Here, where the operator sees an error, instead of in each worker.
     places = places_on_all_devices(chosen, apps_of_workers(chosen, catalog)) if chosen.workers else []
     prepare_data_dir(chosen)
-    certificate = _load_certificate(chosen) if chosen.serves_tls else None
     wait_for_database(chosen)  # before listening: clients are better refused than kept waiting
     listener = listen_for_api(chosen)
     metrics_listener = listen_for_metrics(chosen)
+    certificate = _load_certificate(chosen) if chosen.serves_tls else None
     migrate(chosen)
     _allow_many_connections()
     with tracing.exporting("pipelet-api", sample_ratio=chosen.trace_sample_ratio):
