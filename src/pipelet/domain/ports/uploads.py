@@ -18,6 +18,7 @@ class UploadStore(Protocol):
 
         Raises:
             QuotaExceeded: there is no room. Of several concurrent uploads, no two get the last room.
+            TooBusy: its file is being written, or deleted, by another call.
         """
 
     async def confirm(self, upload_id: str, expires_at: float) -> bool:

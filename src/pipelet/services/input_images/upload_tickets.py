@@ -19,6 +19,8 @@ from pipelet.services.accounts.authentication import Authenticator
 
 TICKET_SECONDS, TOKEN_SECONDS = 600, 3600
 """Seconds for which a ticket for a file, and one for any number of files, can be used."""
+_MAX_KEPT = 10**12 - 1
+"""Seconds: as many digits as a ticket has room for. No file is kept as long."""
 _TICKET = re.compile(
     r"(?P<signed>(?P<key_id>[0-9A-Za-z_-]{1,64})\.(?P<nonce>[0-9a-f]{32})\.(?P<until>[0-9]{1,12})"
     r"\.(?P<kept>[0-9]{1,12}|-)\.(?P<extension>[a-z]{0,8}))\.(?P<signature>[0-9a-f]{64})"
@@ -50,7 +52,7 @@ class UploadTickets:
             extension: of the file, as far as it is known before its bytes.
             expires_in: seconds for which the file is to be kept.
         """
-        kept = "-" if expires_in is None else str(max(1, int(expires_in)))
+        kept = "-" if expires_in is None else str(min(max(1, int(expires_in)), _MAX_KEPT))
         signed = f"{key.id}.{new_token()}.{self._until(TICKET_SECONDS)}.{kept}.{extension}"
         return f"{signed}.{_sign(key, signed)}", _file_key(key, signed, extension)
 

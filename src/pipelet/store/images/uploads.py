@@ -1,17 +1,30 @@
 """Uploads of users."""
 
+from abc import abstractmethod
+
 from pipelet.domain.accounts.limits import NO_LIMITS, UserQuota
-from pipelet.domain.errors import QuotaExceeded
+from pipelet.domain.errors import QuotaExceeded, TooBusy
 from pipelet.domain.uploads import Upload, upload_refusal
 from pipelet.store.accounts.limits import quota_from
 from pipelet.store.queries import DialectQueries, SmallStore
 from pipelet.store.rows import Row, from_row
 
 _NO_QUOTA = UserQuota(limits=NO_LIMITS)
+_KEY_TAKEN = "This file is being stored or deleted by another call. Try again in a few seconds."
 
 
 class Uploads(SmallStore[DialectQueries]):
-    """Implements `domain.ports.uploads.UploadStore`, except `note`."""
+    """Implements `domain.ports.uploads.UploadStore`; `_note` is that of the dialect."""
+
+    async def note(self, upload: Upload, *, is_limited: bool) -> None:
+        try:
+            await self._note(upload, is_limited=is_limited)
+        except self._queries.unique_violation as error:
+            raise TooBusy(_KEY_TAKEN) from error
+
+    @abstractmethod
+    async def _note(self, upload: Upload, *, is_limited: bool) -> None:
+        """As `note`. Where the key is taken, it raises the error of the database."""
 
     async def confirm(self, upload_id: str, expires_at: float) -> bool:
         values = {"id": upload_id, "expires_at": expires_at}

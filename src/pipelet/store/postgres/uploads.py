@@ -7,7 +7,7 @@ from pipelet.store.postgres.connection.queries import PostgresQueries, fetch
 
 
 class PostgresUploads(Uploads[PostgresQueries]):
-    async def note(self, upload: Upload, *, is_limited: bool) -> None:
+    async def _note(self, upload: Upload, *, is_limited: bool) -> None:
         columns = upload_columns(upload)
 
         async def add(connection: Connection) -> None:

@@ -9,7 +9,7 @@ from pipelet.store.sqlite.connection.queries import SQL, SqliteQueries, fetch_on
 
 
 class SqliteUploads(Uploads[SqliteQueries]):
-    async def note(self, upload: Upload, *, is_limited: bool) -> None:
+    async def _note(self, upload: Upload, *, is_limited: bool) -> None:
         columns = upload_columns(upload)
 
         def operation(db: sqlite3.Connection) -> QuotaExceeded | None:

@@ -1,5 +1,6 @@
 """fal's storage: what its clients do to upload, on our own uploads."""
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -53,6 +54,23 @@ async def test_a_repeated_put_is_one_upload(service: Service) -> None:
 
     assert ([200, 200], len(RED)) == (codes, await stored(service))
     assert RED == (await service.client.get(urls["file_url"])).content
+
+
+async def test_concurrent_puts_are_one_upload(service: Service) -> None:
+    """Those that meet one that is being stored are told to come again, which clients do."""
+    urls = await initiate(service)
+    codes = [each.status_code for each in await asyncio.gather(*(put(service, urls["upload_url"]) for _ in range(5)))]
+
+    assert {200, 503} == set(codes)
+    assert len(RED) == await stored(service)
+    assert 200 == (await put(service, urls["upload_url"])).status_code
+
+
+async def test_the_longest_lifecycle_is_taken(service: Service) -> None:
+    """It is more than any file is kept, and as many digits as a ticket has."""
+    longest = {"X-Fal-Object-Lifecycle": '{"expiration_duration_seconds": 1e15}'}
+
+    assert 200 == (await put(service, (await initiate(service, headers=longest))["upload_url"])).status_code
 
 
 async def test_a_token_for_pythons_client(service: Service) -> None:

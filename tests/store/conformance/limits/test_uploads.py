@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelet.domain.errors import QuotaExceeded, StorageLimitExceeded, UploadLimitExceeded
+from pipelet.domain.errors import QuotaExceeded, StorageLimitExceeded, TooBusy, UploadLimitExceeded
 from pipelet.domain.ids import new_request_id
 from pipelet.domain.ports.store import Store
 from pipelet.domain.uploads import MAX_UNUSED, Upload, new_upload_key
@@ -55,6 +55,21 @@ async def test_an_upload_is_its_users_alone(store: Store) -> None:
     assert await store.uploads.find("uploads/unknown.png", "ann", NOW) is None
     assert await store.uploads.delete(upload.id, "bob", NOW) is None
     assert await store.uploads.find(upload.key, "ann", NOW) is not None
+
+
+async def test_one_of_two_uploads_of_the_same_key_is_told_to_try_again(store: Store) -> None:
+    """While the other is written, and once more while its file is deleted; neither is counted twice."""
+    first, second = new_upload(key="uploads/a.png"), new_upload(key="uploads/a.png")
+    await store.uploads.note(first, is_limited=True)
+    with pytest.raises(TooBusy, match="by another call"):
+        await store.uploads.note(second, is_limited=True)
+    await store.uploads.delete(first.id, "ann", NOW)
+    with pytest.raises(TooBusy):
+        await store.uploads.note(second, is_limited=True)
+    await store.files.delete_rows([first.key])
+    await store.uploads.note(second, is_limited=True)
+
+    assert SIZE == await stored(store)
 
 
 async def test_an_upload_ends_with_its_time(store: Store) -> None:
