@@ -47,6 +47,18 @@ async def test_a_head_has_to_arrive_in_time() -> None:
         assert await kept.is_closed()
 
 
+async def test_a_body_may_not_stall() -> None:
+    """One that stops is a 408, with or without a first byte, and its handler ends; one that goes on is read."""
+    async with running(body_idle_seconds=0.5) as server, AsyncExitStack() as stack:
+        silent, half, dripping = [await stack.enter_async_context(server.connected()) for _ in range(3)]
+        head = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 40\r\n\r\n"
+        await silent.send(head)
+        await half.send(head, b"half")
+        await dripping.send(head, *[b"a"] * 40)
+
+        assert [408, 408, 200] == [(await each.response()).status for each in (silent, half, dripping)]
+
+
 async def test_more_connections_than_there_may_be(log: list[dict[str, object]]) -> None:
     """Those beyond are told so and closed; when another ends there is room again; the log has one line."""
     async with running(max_connections=4) as server:

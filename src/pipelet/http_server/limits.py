@@ -20,6 +20,9 @@ class Limits:
     url_bytes: int = 16 * 1024
     head_seconds: float = 30.0
     """Time from the connection, or from the first byte on a kept one, until the head of a request is complete."""
+    body_idle_seconds: float = 75.0
+    """Maximum time without a byte of a body, until its response begins. What bounds a whole body is up to the
+    application."""
     unfinished_heads_bytes: int = 64 * _MIB
     """Maximum size for all connections together."""
     pipelined_requests: int = 32

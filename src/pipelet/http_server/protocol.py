@@ -38,6 +38,9 @@ class Protocol(ClosingProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._unfinished = 0
         """Number of bytes of a head that arrives in pieces."""
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._body_at = 0.0
+        """When the last piece of an unfinished body arrived."""
         self._messages = 0
         self._hosts = 0
         self._is_chunked = False
@@ -53,6 +56,9 @@ class Protocol(ClosingProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -80,6 +86,7 @@ class Protocol(ClosingProtocol):
             elif self._in_body:
                 if was_in_chunks:
                     self._chunks_go_on(size)
+                self._body_goes_on()
             elif self.cycle is None or self.cycle.response_complete:
                 self._start_head_timer()  # line ends between requests
         except (httptools.HttpParserError, Refused):
@@ -278,6 +285,23 @@ class Protocol(ClosingProtocol):
         self._framed += size
         if self._framed - _CONTENT_PER_FRAMING * self._content > self._limits.framing_bytes:
             raise self._stop(refusals.FRAMING)
+
+    def _body_goes_on(self) -> None:
+        """Note that there is more to come. Bodies that arrive with their heads do not come here."""
+        self._body_at = self.loop.time()
+        if self._body_timer is None:
+            self._body_timer = self.loop.call_later(self._limits.body_idle_seconds, self._check_body)
+
+    def _check_body(self) -> None:
+        """One timer watches all bodies of a connection, because most of them end long before it."""
+        self._body_timer = None
+        if not self._in_body or self._is_closing or self.cycle.response_started:
+            return
+        due_at = self._body_at + self._limits.body_idle_seconds
+        if self.loop.time() < due_at:
+            self._body_timer = self.loop.call_at(due_at, self._check_body)
+        else:
+            self._refuse(refusals.STALLED)
 
     def _start_head_timer(self) -> None:
         if self._head_timer is None:

@@ -24,6 +24,7 @@ HOST = Refusal(400, "The request has no Host header, or several. Send exactly on
 FRAMING = Refusal(400, "The chunked body has too little content for its size. Send larger chunks, without extensions.")
 CONNECT = Refusal(405, "CONNECT is not allowed, because this is not a proxy. Send the request itself.")
 LATE = Refusal(408, "The headers did not arrive in time. Send the request again.")
+STALLED = Refusal(408, "The body did not arrive in time. Send the request again.")
 BUSY = Refusal(503, "There are too many connections. Try again in a few seconds.")
 
 
