@@ -24,6 +24,9 @@ _FORM = re.compile(r"[A-Za-z_]{1,64}=")
 _MAX_VALUES = 100_000
 """Maximum brackets, braces and commas of a larger body, which should be large because of its texts. Each may become a
 list of 60 bytes, and the parser blocks all other threads."""
+_MAX_DEPTH = 200
+"""Maximum depth of lists and objects in each other. What reads a body later has less of the stack than the parser, and
+Pydantic gives up at 255."""
 
 
 @dataclass(kw_only=True)
@@ -138,10 +141,23 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise _unreadable("The body is nested too deeply.") from error
     except ValueError as error:
         raise _unreadable("The body holds a number with too many digits.") from error
+    if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deep(value):
+        raise _unreadable("The body is nested too deeply.")
     if not isinstance(value, dict):
         detail = f'The body must be a JSON object such as {{"prompt": "…"}}; this is {name_of(value)}.'
         raise validation_problem(error_detail(["body"], detail, "dict_type"))
     return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether it is nested deeper than `_MAX_DEPTH`."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        within = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [inner for values in within for inner in values]
+        if not level:
+            return False
+    return True
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,5 +1,6 @@
 """fal's own ids: fal's input, our queue, fal's output."""
 
+import json
 from typing import Any
 
 import httpx2
@@ -157,6 +158,27 @@ async def test_sync_mode_returns_the_images_themselves(service: Service) -> None
     assert "" == output["prompt"]
     own = (await service.client.get(service.result_path(lease.job.id))).json()
     assert own["images"][0]["url"].startswith("http://pipelet.test/files/")
+
+
+async def test_sync_mode_is_sent_in_pieces(service: Service) -> None:
+    """With the length of the whole: no reader, however slow, keeps an image in memory."""
+    response_url = (await submit(service, sync_mode=True, num_images=2)).json()["response_url"]
+    await service.succeed(await service.claim(), data=bytes(range(256)) * 2048)
+    async with service.client.stream("GET", response_url) as read:
+        pieces = [piece async for piece in read.aiter_raw()]
+
+    assert int(read.headers["Content-Length"]) == sum(map(len, pieces)) > 1_400_000
+    images = json.loads(b"".join(pieces))["images"]
+    assert [data_uri(bytes(range(256)) * 2048)] * 2 == [image["url"] for image in images]
+
+
+@pytest.mark.parametrize("size", [0, 2 * 1024 * 1024])
+async def test_what_is_nested_too_deeply_is_refused(service: Service, size: int) -> None:
+    """Also in a field that is ignored, which an idempotency key covers."""
+    nested = f'{{"prompt": "a", "more": {"[" * 900}{"]" * 900}}}{" " * size}'
+    response = await service.client.post(f"/fal/{TURBO}", content=nested, headers={"Idempotency-Key": "k"})
+
+    assert (400, "The body is nested too deeply.") == (response.status_code, response.json()["detail"])
 
 
 async def test_sync_mode_fails_before_it_begins(service: Service) -> None:
