@@ -4,6 +4,7 @@ Clients send all their settings with each call. Those that have no effect are ig
 what would silently make another image.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ DEFAULT_SIDE = 512
 """Pixels of a side that a call for text to image leaves out."""
 SIZE_FIELDS = ("width", "height")
 INIT_IMAGES = "init_images"
+_MAX_COUNT = 9999
+"""More than any app makes of a request, in either of the two fields that say how many."""
+_DIGITS = re.compile(r"[0-9]{1,4}")
 
 _NAMES = {
     "prompt": "prompt",
@@ -121,9 +125,26 @@ def _checkpoint_in(given: Mapping[str, Any]) -> str | None:
 
 
 def _count(given: Mapping[str, Any]) -> Any:
-    """Images of all batches: they are one request here."""
-    size, times = given.get("batch_size", 1), given.get("n_iter", 1)
-    return size * times if isinstance(size, int) and isinstance(times, int) else size
+    """Images of all batches: they are one request here. A `batch_size` that is none is left to the app's own schema.
+
+    Raises:
+        Problem: 422 for an `n_iter` that is no number of batches.
+    """
+    size, times = _whole(given.get("batch_size", 1)), _whole(given.get("n_iter", 1))
+    if size is None:
+        return given["batch_size"]
+    if times is None:
+        message = f"Give a whole number of batches, from 1 to {_MAX_COUNT}."
+        raise validation_problem(error_detail(["body", "n_iter"], message, "int_parsing", sent=given["n_iter"]))
+    return size * times
+
+
+def _whole(value: Any) -> int | None:
+    """The number from 1 to `_MAX_COUNT` that a client has written; None if it is none."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and 1 <= value <= _MAX_COUNT and value == int(value) else None
 
 
 def _as_url(image: Any) -> Any:

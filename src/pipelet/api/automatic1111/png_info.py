@@ -1,7 +1,7 @@
 """The parameters that are inside a PNG, which every image of this service has: LibreChat asks for them."""
 
+import asyncio
 import base64
-import binascii
 import struct
 from contextlib import AsyncExitStack
 
@@ -18,6 +18,8 @@ _MAX_CHUNKS = 64
 """Chunks before the pixels that are looked at."""
 _KEYWORD = b"parameters"
 _ENVELOPE_BYTES = 1024
+_SMALL = 1024 * 1024
+"""Characters, some milliseconds of decoding. Longer texts are decoded in a thread."""
 
 
 async def show_png_info(request: Request, caller: Caller) -> Response:
@@ -25,16 +27,22 @@ async def show_png_info(request: Request, caller: Caller) -> Response:
     async with AsyncExitStack() as stack:
         most = MAX_BYTES * 4 // 3 + _ENVELOPE_BYTES
         fields = await deps.bodies.read_json(request, stack, user=caller.user, max_bytes=most)
-        info = parameters_in(_image_in(fields.get("image")))
+        image = fields.get("image")
+        is_large = isinstance(image, str) and len(image) > _SMALL
+        info = await asyncio.to_thread(_read, image) if is_large else _read(image)
     items = {"parameters": info} if info else {}
     return json_response(200, {"info": info, "items": items, "parameters": {}})
+
+
+def _read(image: object) -> str:
+    return parameters_in(_image_in(image))
 
 
 def _image_in(value: object) -> bytes:
     try:
         text = str(value) if isinstance(value, str) else ""
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # of Base64, or of characters beyond ASCII
         raise validation_problem(error_detail(["body", "image"], "Give the Base64 of a PNG.")) from error
 
 

@@ -9,7 +9,6 @@ from fastapi.responses import Response
 
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import json_response
-from pipelet.domain.generation.plan import plan_generation
 from pipelet.services.accounts.access import Caller
 from pipelet.services.requests.newest import NewestRequest
 from pipelet.services.requests.status import JobStatus
@@ -64,7 +63,7 @@ def _state(found: JobStatus | None, deps: Dependencies) -> dict[str, Any]:
             "sampling_step": 0,
             "sampling_steps": 0,
         }
-    steps = plan_generation(job.spec, deps.catalog.model_of(deps.catalog.apps[job.app])).denoise_steps
+    steps = deps.statuses.plan_of(job).denoise_steps
     share = job.progress.done / job.progress.total if job.progress is not None else 0.0
     return state | {
         "job": job.id,

@@ -11,7 +11,7 @@ from pipelet.concurrency.cached_value import CachedValue
 from pipelet.domain.capacity.cost_model import WorkAhead
 from pipelet.domain.catalog import Catalog, ModelConfig
 from pipelet.domain.errors import NotFound
-from pipelet.domain.generation.plan import plan_generation
+from pipelet.domain.generation.plan import GenerationPlan, plan_generation
 from pipelet.domain.ids import is_request_id
 from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.jobs.progress import Progress, tasks_per_job
@@ -125,14 +125,18 @@ class StatusReader:
         progress = job.progress or Progress(0, self._tasks(job))
         return str(Progress(progress.total, progress.total) if job.state is JobState.SUCCEEDED else progress)
 
+    def plan_of(self, job: Job) -> GenerationPlan:
+        """How it is generated; if its app is not served here any more, as if by a model of which nothing is known."""
+        return plan_generation(job.spec, self._model_of(job) or ModelConfig(name="", source=""))
+
+    def _model_of(self, job: Job) -> ModelConfig | None:
+        app = self._catalog.apps.get(job.app)
+        return None if app is None or app.model is None else self._catalog.model_of(app)
+
     def _tasks(self, job: Job) -> int:
         """The number of tasks that the worker will report, before its first report."""
-        app = self._catalog.apps.get(job.app)
-        if app is None or app.model is None:
-            return tasks_per_job(plan_generation(job.spec, ModelConfig(name="", source="")), 1)
-        model = self._catalog.model_of(app)
-        plan = plan_generation(job.spec, model)
-        return tasks_per_job(plan, len(plan.batch_sizes(model.max_megapixels_per_batch)))
+        plan, model = self.plan_of(job), self._model_of(job)
+        return tasks_per_job(plan, len(plan.batch_sizes(model.max_megapixels_per_batch)) if model else 1)
 
 
 async def read_in_chunks(read: Callable[[Sequence[T]], Awaitable[dict[str, V]]], values: Sequence[T]) -> dict[str, V]:
