@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -11,12 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelet.domain.catalog import Catalog
 from pipelet.domain.generation.image import OutputFormat
 from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.jobs.outcome import FailureKind
 from pipelet.worker.images.encode import encode
 from pipelet.worker.images.metadata import Metadata
-from tests.api.service import Service
+from tests.api.service import CATALOG, Service, catalog_of_edits
+from tests.support.images import data_uri, png
 from tests.support.jobs import APP, EDIT, claim_request
 from tests.support.waiting import until
 
@@ -81,9 +86,10 @@ async def test_what_sillytavern_sends_is_taken(service: Service) -> None:
     assert job.id == response.headers["x-request-id"]
 
 
-async def test_batches_are_one_request(service: Service) -> None:
+@pytest.mark.parametrize("two", [2, "2", 2.0])
+async def test_batches_are_one_request(service: Service, two: Any) -> None:
     """`n_iter` times `batch_size` images, in the order of their seeds; sizes are 512 unless given."""
-    response, job = await answered(service, {"prompt": "a cat", "n_iter": 2, "batch_size": 2, "seed": 7})
+    response, job = await answered(service, {"prompt": "a cat", "n_iter": two, "batch_size": two, "seed": 7})
 
     assert (4, 512, 512) == (job.spec.batch_size, job.spec.width, job.spec.height)
     assert [7, 8, 9, 10] == json.loads(response.json()["info"])["all_seeds"]
@@ -116,6 +122,10 @@ async def test_an_image_is_generated_again(service: Service, prefix: str) -> Non
         ({"prompt": "a cat", "init_images": "aGk="}, IMAGE, "init_images"),
         ({"prompt": " "}, TEXT, "prompt"),
         ({"prompt": "a cat", "batch_size": "many", "n_iter": {}}, TEXT, "batch_size"),
+        ({"prompt": "a cat", "n_iter": "many"}, TEXT, "n_iter"),
+        ({"prompt": "a cat", "n_iter": 0}, TEXT, "n_iter"),
+        ({"prompt": "a cat", "batch_size": -1, "n_iter": -1}, TEXT, "batch_size"),
+        ({"prompt": "a cat", "batch_size": 10**4000, "n_iter": 10**4000}, TEXT, "batch_size"),
         ({"prompt": "a cat", "override_settings": {"sd_model_checkpoint": "sdxl"}}, TEXT, "sdxl"),
     ],
 )
@@ -144,6 +154,16 @@ async def test_failures_and_cancels_are_told(service: Service) -> None:
     assert 499 == interrupted.status_code
 
 
+async def test_a_call_that_the_database_fails_leaves_no_request(service: Service, tmp_path: Path) -> None:
+    """Its client is told to call again, and would have the images generated twice."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "pipelet.db")) as other:
+        other.execute("DROP TABLE newest_request")
+    response = await service.client.post(TEXT, json={"prompt": "a cat"})
+
+    assert 503 == response.status_code
+    assert 0 == await service.queued()
+
+
 async def test_progress_and_interrupt_are_of_the_newest_request_of_the_caller(service: Service) -> None:
     """Another user's is neither seen nor stopped, nor is one that was made through another API."""
     await service.submit()
@@ -170,6 +190,22 @@ async def test_progress_and_interrupt_are_of_the_newest_request_of_the_caller(se
     assert JobState.RUNNING is stopping.state
 
 
+@pytest.mark.parametrize(
+    ("path", "catalog"), [(TEXT, catalog_of_edits(max_input_images=1)), (IMAGE, CATALOG.with_model("owner/name"))]
+)
+async def test_progress_of_an_app_that_is_not_served_any_more(service: Service, path: str, catalog: Catalog) -> None:
+    """Its request waits on after a restart with another catalog, or with a model that cannot edit."""
+    call = await called(
+        service, {"prompt": "a cat", **({"init_images": [data_uri(png())]} if path == IMAGE else {})}, path
+    )
+    transport = httpx2.ASGITransport(service.another_api(catalog=catalog))
+    async with httpx2.AsyncClient(transport=transport, headers=service.client.headers) as other:
+        response = await other.get("http://pipelet.test/sdapi/v1/progress")
+    call.cancel()
+
+    assert (200, 1) == (response.status_code, response.json()["state"]["job_count"])
+
+
 async def _is_known(service: Service, headers: dict[str, str]) -> bool:
     """Whether a call of this user is in the queue, and is the newest."""
     progress = await service.client.get("/sdapi/v1/progress", headers=headers)
@@ -180,8 +216,14 @@ async def test_the_parameters_inside_a_png_are_read(service: Service) -> None:
     """Of the files that workers make; another file has none, and what is no Base64 is refused."""
     metadata = Metadata(parameters="a cat \u732b\nSteps: 8", xmp="<x/>", software="Pipelet")
     png = encode(np.zeros((64, 64, 3), np.uint8), OutputFormat.PNG, metadata)
-    asked = [base64.b64encode(png).decode(), f"data:image/png;base64,{base64.b64encode(png).decode()}", "aGk=", "?"]
+    asked = [
+        base64.b64encode(png).decode(),
+        f"data:image/png;base64,{base64.b64encode(png).decode()}",
+        "aGk=",
+        "?",
+        "\xe9",
+    ]
     found = [await service.client.post("/sdapi/v1/png-info", json={"image": image}) for image in asked]
 
     assert ["a cat \u732b\nSteps: 8"] * 2 + [""] == [each.json()["info"] for each in found[:3]]
-    assert 422 == found[3].status_code
+    assert [422, 422] == [each.status_code for each in found[3:]]

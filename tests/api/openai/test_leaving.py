@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from pipelet.domain.jobs.job import JobState
-from tests.api.openai.calls import GENERATIONS, PROMPT, called, error_of, job_of
+from tests.api.openai.calls import GENERATIONS, PROMPT, called, error_of, job_of, streaming
 from tests.api.service import Service
 from tests.api.streams import serving
 from tests.support.waiting import until
@@ -72,6 +72,25 @@ async def test_a_repeated_call_finds_its_request(service: Service) -> None:
     assert one.json()["data"][0]["b64_json"] == other.json()["data"][0]["b64_json"]
     assert one.headers["x-request-id"] == other.headers["x-request-id"]
     assert 0 == await service.queued()
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_request_out_of_sight_is_no_result(service: Service, url: str, has_begun: bool) -> None:
+    """A feed that crashes ends the calls that wait. None gets an empty result, and no stream just ends."""
+    feed = service.app.state.dependencies.status_feed
+    call = await called(service)
+    lease = await service.claim() if has_begun else None
+    await until(lambda: feed._topics)
+    feed._end_streams()
+    response = await call
+
+    expected = (500, "false") if lease else (503, "true")
+    assert expected == (response.status_code, response.headers["x-should-retry"]), response.text
+    async with streaming(service, url) as events:
+        await until(lambda: feed._topics)
+        feed._end_streams()
+        found = await events.rest()
+    assert ["error"] == [each.name for each in found]
 
 
 @pytest.mark.parametrize(("has_begun", "status", "retried"), [(False, 503, "true"), (True, 500, "false")])

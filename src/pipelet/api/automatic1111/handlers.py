@@ -17,7 +17,7 @@ from pipelet.api.input.ignored import ignored_header
 from pipelet.api.input.parse import counted_refusals, get_input_schemas, invalid_images
 from pipelet.api.request_urls import public_base_url
 from pipelet.api.results.streamed import StreamedResult
-from pipelet.api.results.waiting import failure_of, wait_for_end
+from pipelet.api.results.waiting import cancelled_if_lost, failure_of, wait_for_end
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
 from pipelet.domain.catalog import EDIT, TEXT
 from pipelet.domain.errors import InvalidInputImages
@@ -78,7 +78,8 @@ async def _submit(deps: Dependencies, request: Request, caller: Caller, task: st
             job = (await deps.submits.submit(new)).job
         except InvalidInputImages as error:
             raise found.renamed(invalid_images(error, new.input)) from error
-    await get_newest(request).remember(job)
+    async with cancelled_if_lost(deps, job, may_be_repeated=False):
+        await get_newest(request).remember(job)
     headers = {"x-request-id": job.id, "x-fal-request-id": job.id, **ignored_header(found.ignored)}
     return Submitted(job=job, key=key, send_images=found.send_images, headers=headers)
 

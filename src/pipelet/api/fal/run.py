@@ -16,6 +16,7 @@ from pipelet.api.errors import problem_response
 from pipelet.api.fal.lookup import request_id_headers
 from pipelet.api.fal.result import result_response
 from pipelet.api.fal.submit import submit_request
+from pipelet.api.results.waiting import cancelled_if_lost
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.jobs.job import Job
 from pipelet.services.requests.submit import SubmitResult
@@ -46,13 +47,13 @@ async def run_with(request: Request, *, submit: Submit, respond: Respond) -> Res
 
 
 async def _run(deps: Dependencies, request: Request, key: ApiKey, submit: Submit, respond: Respond) -> Response:
-    job = (await submit(deps, request)).job
+    job, may_be_repeated = (await submit(deps, request)).job, "idempotency-key" in request.headers
     disconnected = asyncio.create_task(wait_for_disconnect(request.receive))
     try:
-        has_ended = await deps.waiting.for_end(job.id, key, disconnected)
+        async with cancelled_if_lost(deps, job, may_be_repeated=may_be_repeated, running=False):
+            has_ended = await deps.waiting.for_end(job.id, key, disconnected)
     finally:
         disconnected.cancel()
-    may_be_repeated = "idempotency-key" in request.headers
     if disconnected.done() and not may_be_repeated:
         await deps.waiting.cancel(job)
     if not has_ended and deps.status_feed.is_closed:

@@ -22,7 +22,7 @@ from pipelet.api.openai.input import Delivery, ImagesInput, translate
 from pipelet.api.openai.stream import ImageStream
 from pipelet.api.request_urls import public_base_url
 from pipelet.api.results.streamed import StreamedResult
-from pipelet.api.results.waiting import failure_of, wait_for_end
+from pipelet.api.results.waiting import cancelled_if_lost, failure_of, wait_for_end
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
 from pipelet.domain.catalog import EDIT, TEXT
 from pipelet.domain.errors import IdempotencyKeyReused, InvalidInputImages
@@ -59,9 +59,11 @@ async def _create(request: Request, caller: Caller, task: str) -> Response:
         submitted = await _submit(deps, request, caller, task)
         if submitted.delivery.partial_images is None:
             return await _wait(deps, request, submitted)
+    async with cancelled_if_lost(deps, submitted.job, may_be_repeated=submitted.may_be_repeated):
+        status = await deps.statuses.load(submitted.job)
     return ImageStream(
         deps,
-        await deps.statuses.load(submitted.job),
+        status,
         submitted.key,
         event="image_edit" if task == EDIT else "image_generation",
         partial_images=submitted.delivery.partial_images,

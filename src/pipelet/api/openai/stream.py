@@ -22,7 +22,6 @@ from pipelet.api.results.base64_images import chunks_of
 from pipelet.api.results.waiting import INTERNAL_ERROR, failure_of, stop_error
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.errors import PipeletError, StoreError
-from pipelet.domain.generation.plan import plan_generation
 from pipelet.domain.jobs.job import Job
 from pipelet.http_server.extensions import ABORT_EXTENSION
 from pipelet.services.requests.previews import PreviewSubscription
@@ -118,6 +117,8 @@ class ImageStream(EventSourceResponse):
                     await writer.write(partial_images.event(preview))
         await deps.authenticator.find(self._key.hash, refresh=True)
         job = await deps.statuses.get_job(job.id)
+        if not job.state.is_final:  # see `wait_for_end`
+            raise _Ended(await stop_error(deps, job, may_be_repeated=self._may_be_repeated))
         if (failed := failure_of(job)) is not None:
             raise _Ended(failed)
         return job
@@ -132,8 +133,7 @@ class ImageStream(EventSourceResponse):
             yield previews
 
     def _partial_images(self, job: Job) -> PartialImages:
-        catalog = self._deps.catalog
-        plan = plan_generation(job.spec, catalog.model_of(catalog.apps[job.app]))
+        plan = self._deps.statuses.plan_of(job)
         steps = plan.denoise_steps + plan.refine_steps
         return PartialImages(job, event=self._event, most=self._most, steps=steps)
 

@@ -1,7 +1,8 @@
 """How a call ends that gets no images: the error of its request, or why its caller waits no longer."""
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 
 from fastapi import Request
 
@@ -9,6 +10,7 @@ from pipelet.api.connections import wait_for_disconnect
 from pipelet.api.dependencies import Dependencies
 from pipelet.api.error_handlers import DescribedError
 from pipelet.domain.accounts.api_keys import ApiKey
+from pipelet.domain.errors import StoreError
 from pipelet.domain.jobs.job import Job
 from pipelet.domain.jobs.outcome import FailureKind
 
@@ -17,8 +19,11 @@ _STATUSES: Mapping[FailureKind, int] = {
     FailureKind.CANCELLED: 499,
     FailureKind.REQUEST_TIMEOUT: 504,
 }
-_CONTINUES = "The service is stopping. The request {} continues; find it in your history."
-_CANCELLED = "The service is stopping. The request {} was cancelled; send it again."
+_CONTINUES = "{} The request {} continues; find it in your history."
+_CANCELLED = "{} The request {} was cancelled; send it again."
+_STOPS = ("The service is stopping.", "service_stops")
+_LOST = ("The service has lost sight of its requests.", "service_unavailable")
+"""Reasons, and their error types."""
 
 
 def _ending(status: int, message: str, error_type: str) -> DescribedError:
@@ -36,12 +41,32 @@ def failure_of(job: Job) -> DescribedError | None:
 
 
 async def stop_error(deps: Dependencies, job: Job, *, may_be_repeated: bool) -> DescribedError:
-    """The error of a call whose process stops. Clients retry after 503 and not after 500, so that no request is
-    generated twice."""
+    """The error of a call whose process stops, or sees its request no longer. Clients retry after 503 and not after
+    500, so that no request is generated twice."""
+    reason, error_type = _STOPS if deps.status_feed.is_closed else _LOST
     status, text = 503, _CONTINUES
     if not may_be_repeated:
         status, text = (503, _CANCELLED) if await deps.waiting.cancel(job) else (500, _CONTINUES)
-    return _ending(status, text.format(job.id), "service_stops")
+    return _ending(status, text.format(reason, job.id), error_type)
+
+
+@contextlib.asynccontextmanager
+async def cancelled_if_lost(
+    deps: Dependencies, job: Job, *, may_be_repeated: bool, running: bool = True
+) -> AsyncIterator[None]:
+    """Cancel the request of a call that ends with an error of the database: its client calls again, and the images
+    would be generated twice.
+
+    Args:
+        running: also a request that has started.
+    """
+    try:
+        yield
+    except StoreError:
+        if not may_be_repeated:
+            with contextlib.suppress(StoreError):  # it is generated then
+                await deps.waiting.cancel(job, running=running)
+        raise
 
 
 async def wait_for_end(
@@ -60,7 +85,8 @@ async def wait_for_end(
     """
     disconnected = asyncio.create_task(wait_for_disconnect(request.receive))
     try:
-        has_ended = await deps.waiting.for_end(job.id, key, disconnected)
+        async with cancelled_if_lost(deps, job, may_be_repeated=may_be_repeated):
+            has_ended = await deps.waiting.for_end(job.id, key, disconnected)
     finally:
         disconnected.cancel()
     if disconnected.done():
@@ -71,4 +97,6 @@ async def wait_for_end(
         return await stop_error(deps, job, may_be_repeated=may_be_repeated)
     # After hours of waiting, the key may be revoked.
     await deps.authenticator.find(key.hash, refresh=True)
-    return await deps.statuses.get_job(job.id)
+    job = await deps.statuses.get_job(job.id)
+    # The feed may have crashed, or its caller's key was refused in the moment before it was renewed.
+    return job if job.state.is_final else await stop_error(deps, job, may_be_repeated=may_be_repeated)
