@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pipelet.domain.accounts.scopes import Scope
 from tests.api.service import Service
 from tests.support.jobs import APP
 
@@ -75,6 +76,24 @@ async def test_two_authorization_headers(service: Service) -> None:
 
     assert response.status_code == 401
     assert "more than one" in response.json()["message"]
+
+
+async def test_a_key_without_the_scope_generate(service: Service) -> None:
+    """It may not make requests, nor see or stop those of its user, nor upload: 403 names the scope."""
+    request_id = await service.submit()
+    observer = {"Authorization": f"Bearer {await service.new_key('ada', scopes=frozenset({Scope.OBSERVE}))}"}
+    request = service.result_path(request_id)
+    calls = [("POST", path) for path in (URL, URL.replace("queue", "run"), "/fal/fal-ai/z-image/turbo")]
+    calls += [("POST", f"/fal/rest/storage/{path}") for path in ("upload/initiate", "auth/token")]
+    calls += [("GET", f"{request}{path}") for path in ("", "/status", "/status?wait=1", "/status/stream")]
+    found = [
+        await service.client.request(method, path, json={"prompt": "a"}, headers=observer)
+        for method, path in [*calls, ("PUT", f"{request}/cancel")]
+    ]
+
+    assert [(403, "missing_scope")] * len(found) == [(each.status_code, each.json()["error_type"]) for each in found]
+    assert "`generate`" in found[0].json()["message"]
+    assert 1 == await service.queued()
 
 
 async def test_revoked_key(service: Service) -> None:

@@ -5,7 +5,9 @@ from starlette.types import Scope
 from pipelet.api.dependencies import Dependencies
 from pipelet.api.middleware.access_log import note_key
 from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, is_well_formed
+from pipelet.domain.accounts.scopes import Scope as KeyScope
 from pipelet.domain.errors import AuthenticationError, RefusedKey
+from pipelet.services.accounts.access import Caller
 
 _OTHER_HEADERS = {b"x-api-key": "X-API-Key", b"api-key": "api-key", b"x-fal-key": "X-Fal-Key"}
 """Headers in which other services expect a key."""
@@ -18,6 +20,17 @@ async def authenticate(deps: Dependencies, scope: Scope) -> ApiKey:
         AuthenticationError: it is missing, malformed or invalid; the message says how to fix it.
     """
     return await authenticate_hash(deps, scope, key_hash_of(scope))
+
+
+async def authenticate_to_generate(deps: Dependencies, scope: Scope) -> ApiKey:
+    """The key of a request, which may make requests, and see and cancel those of its user. Raises as `authenticate`.
+
+    Raises:
+        MissingScope: it may not.
+    """
+    key = await authenticate(deps, scope)
+    Caller(key).require(KeyScope.GENERATE)
+    return key
 
 
 async def authenticate_hash(deps: Dependencies, scope: Scope, key_hash: bytes) -> ApiKey:

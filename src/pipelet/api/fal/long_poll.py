@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 
-from pipelet.api.auth import authenticate
+from pipelet.api.auth import authenticate_to_generate
 from pipelet.api.connections import wait_for_disconnect
 from pipelet.api.dependencies import Dependencies
 from pipelet.api.errors import error_detail, validation_problem
@@ -52,7 +52,7 @@ async def long_poll(deps: Dependencies, request: Request, job: Job, seconds: int
     """
     if job.state.is_final:
         return job
-    key = await authenticate(deps, request.scope)
+    key = await authenticate_to_generate(deps, request.scope)
     deps.connection_limiter.check(key.user)
     with deps.connection_limiter.hold(key.user):
         disconnected = asyncio.create_task(wait_for_disconnect(request.receive))

@@ -6,7 +6,7 @@ import structlog
 from fastapi import Request
 from starlette.types import Scope
 
-from pipelet.api.auth import authenticate
+from pipelet.api.auth import authenticate_to_generate
 from pipelet.api.dependencies import Dependencies
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import NotFound
@@ -20,7 +20,7 @@ async def get_own_job(deps: Dependencies, request: Request) -> tuple[str, Job]:
     Raises:
         NotFound: no such app or id of fal's, or the same error for every request that is not the caller's.
     """
-    key = await authenticate(deps, request.scope)
+    key = await authenticate_to_generate(deps, request.scope)
     path, job_id = _called(deps.catalog, request.path_params), request.path_params["request_id"]
     if is_request_id(job_id):
         structlog.contextvars.bind_contextvars(request_id=job_id)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 from fastapi.responses import Response
 
-from pipelet.api.auth import authenticate
+from pipelet.api.auth import authenticate_to_generate
 from pipelet.api.connections import wait_for_disconnect
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import problem_response
@@ -40,7 +40,7 @@ async def run(request: Request) -> Response:
 async def run_with(request: Request, *, submit: Submit, respond: Respond) -> Response:
     """Run a request that `submit` queues; `respond` makes the response when it has ended."""
     deps = get_dependencies(request)
-    key = await authenticate(deps, request.scope)
+    key = await authenticate_to_generate(deps, request.scope)
     deps.connection_limiter.check(key.user)
     with deps.connection_limiter.hold(key.user):
         return await _run(deps, request, key, submit, respond)

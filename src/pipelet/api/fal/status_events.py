@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
 
-from pipelet.api.auth import authenticate
+from pipelet.api.auth import authenticate_to_generate
 from pipelet.api.connections import wait_for_disconnect
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import as_json
@@ -86,7 +86,7 @@ class StatusEvents:
 
 async def stream(request: Request) -> Response:
     deps = get_dependencies(request)
-    key = await authenticate(deps, request.scope)
+    key = await authenticate_to_generate(deps, request.scope)
     path, job = await get_own_job(deps, request)
     job_status = await deps.statuses.load(job)
     events = StatusEvents(

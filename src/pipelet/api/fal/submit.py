@@ -10,7 +10,7 @@ from typing import Any, cast
 from fastapi import Request
 from fastapi.responses import Response
 
-from pipelet.api.auth import authenticate
+from pipelet.api.auth import authenticate_to_generate
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import json_response
 from pipelet.api.fal.input.options import parse_options
@@ -74,7 +74,7 @@ async def submit_to(deps: Dependencies, request: Request, app_name: str, parse: 
         PipeletError: the request is refused, and nothing was queued.
     """
     started_at = deps.clock.now()
-    key = await authenticate(deps, request.scope)
+    key = await authenticate_to_generate(deps, request.scope)
     app = require_app(deps.catalog, app_name)
     async with AsyncExitStack() as stack:
         limit = app.limits.max_body_bytes

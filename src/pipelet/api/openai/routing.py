@@ -3,13 +3,12 @@
 from fastapi import Request
 
 from pipelet.api import routing
-from pipelet.api.auth import authenticate
+from pipelet.api.auth import authenticate_to_generate
 from pipelet.api.dependencies import get_dependencies
 from pipelet.api.openai.errors import error_response
 from pipelet.api.request_urls import client_address
 from pipelet.api.results.endpoints import Handler, endpoint
 from pipelet.api.routing import Operation
-from pipelet.domain.accounts.scopes import Scope
 from pipelet.services.accounts.access import Caller
 
 
@@ -24,6 +23,5 @@ async def _find_caller(request: Request) -> Caller:
         AuthenticationError: no valid key; the message says how to fix it.
         MissingScope: the key may not generate.
     """
-    caller = Caller(await authenticate(get_dependencies(request), request.scope), client_address(request.scope))
-    caller.require(Scope.GENERATE)
-    return caller
+    key = await authenticate_to_generate(get_dependencies(request), request.scope)
+    return Caller(key, client_address(request.scope))

@@ -99,14 +99,15 @@ _LAST_EVENT_ID = _parameter(
     "header", "Last-Event-ID", "The `id` of the last event that arrived; the stream continues after it.", type="string"
 )
 
-_ALWAYS = _responses(e401="No valid key.", e503="The service is unavailable; try again.")
+_NO_SCOPE = "The key lacks the scope `generate`"
+_ALWAYS = _responses(e401="No valid key.", e403=f"{_NO_SCOPE}.", e503="The service is unavailable; try again.")
 _FIND = _ALWAYS | _responses(e404="No such request, or another user's.")
 _SUBMIT = _ALWAYS | _responses(
     s200=(schemas.Submitted, "Queued."),
     e400="The body is not valid JSON.",
     e413="The body is too large.",
     e422="The input is invalid; the response lists all errors.",
-    e403="The user's files take as much space as is allowed.",
+    e403=f"{_NO_SCOPE}, or the user's files take as much space as is allowed.",
     e429="The key or its user has too many queued images, the user submits too fast, or the queue is longer than "
     "allowed; try later.",
 )

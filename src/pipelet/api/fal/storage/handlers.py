@@ -7,15 +7,17 @@ from typing import Any, NoReturn
 from fastapi import Request
 from fastapi.responses import Response
 
-from pipelet.api.auth import authenticate
+from pipelet.api.auth import authenticate_to_generate
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import Problem, error_detail, json_response, validation_problem
 from pipelet.api.fal.input.options import read_lifecycle
 from pipelet.api.middleware.access_log import note_key
 from pipelet.api.request_urls import public_base_url
 from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS
+from pipelet.domain.accounts.scopes import Scope
 from pipelet.domain.errors import InvalidImage, RefusedKey
 from pipelet.domain.uploads import CONTENT_TYPES, MAX_BYTES, Upload
+from pipelet.services.accounts.access import Caller
 from pipelet.services.input_images.upload_tickets import UploadTicket
 
 _MAX_BODY_BYTES = 16 * 1024
@@ -27,7 +29,7 @@ _ANY_EXTENSION = "png"
 async def initiate_upload(request: Request) -> Response:
     """Where to PUT a file, and where it will be."""
     deps = get_dependencies(request)
-    key = await authenticate(deps, request.scope)
+    key = await authenticate_to_generate(deps, request.scope)
     async with AsyncExitStack() as stack:
         fields = await deps.bodies.read_json(request, stack, user=key.user, max_bytes=_MAX_BODY_BYTES)
     expires_in, base_url = read_lifecycle(request.scope), public_base_url(deps.public_url, request.scope)
@@ -39,7 +41,7 @@ async def initiate_upload(request: Request) -> Response:
 async def issue_token(request: Request) -> Response:
     """A token for uploads, and where to send them."""
     deps = get_dependencies(request)
-    key = await authenticate(deps, request.scope)
+    key = await authenticate_to_generate(deps, request.scope)
     token, until = deps.upload_tickets.for_many(key)
     body = {
         "token": token,
@@ -52,7 +54,7 @@ async def issue_token(request: Request) -> Response:
 
 async def initiate_multipart(request: Request) -> NoReturn:
     """As `refuse_multipart`, for callers with a key."""
-    await authenticate(get_dependencies(request), request.scope)
+    await authenticate_to_generate(get_dependencies(request), request.scope)
     await refuse_multipart(request)
 
 
@@ -89,6 +91,7 @@ async def _store(deps: Dependencies, request: Request, ticket: UploadTicket) -> 
         data = await deps.bodies.read_bytes(request, stack, user=key.user, max_bytes=MAX_BYTES)
         if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
             key = await deps.authenticator.find(key.hash)
+        Caller(key).require(Scope.GENERATE)  # its scopes may have changed since the ticket
         expires_in = ticket.expires_in if ticket.file_key else read_lifecycle(request.scope)
         try:
             return await deps.uploads.add(key, data, expires_in=expires_in, file_key=ticket.file_key)
