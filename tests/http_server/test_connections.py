@@ -48,7 +48,7 @@ async def test_a_head_has_to_arrive_in_time() -> None:
 
 
 async def test_a_body_may_not_stall() -> None:
-    """One that stops is a 408, with or without a first byte, and its handler ends; one that goes on is read."""
+    """One that stops is a 408, with or without a first byte, and its handler ends; one that arrives slowly is read."""
     async with running(body_idle_seconds=0.5) as server, AsyncExitStack() as stack:
         silent, half, dripping = [await stack.enter_async_context(server.connected()) for _ in range(3)]
         head = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 40\r\n\r\n"

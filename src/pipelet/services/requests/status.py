@@ -126,7 +126,7 @@ class StatusReader:
         return str(Progress(progress.total, progress.total) if job.state is JobState.SUCCEEDED else progress)
 
     def plan_of(self, job: Job) -> GenerationPlan:
-        """How it is generated; if its app is not served here any more, as if by a model of which nothing is known."""
+        """How it is generated. If its app is not served here any more, an unknown model is assumed."""
         return plan_generation(job.spec, self._model_of(job) or ModelConfig(name="", source=""))
 
     def _model_of(self, job: Job) -> ModelConfig | None:
