@@ -191,14 +191,14 @@ async def test_progress_and_interrupt_are_of_the_newest_request_of_the_caller(se
 
 
 @pytest.mark.parametrize(
-    ("path", "catalog"), [(TEXT, catalog_of_edits(max_input_images=1)), (IMAGE, CATALOG.with_model("owner/name"))]
+    ("path", "later"), [(TEXT, catalog_of_edits(max_input_images=1)), (IMAGE, CATALOG.with_model("owner/name"))]
 )
-async def test_progress_of_an_app_that_is_not_served_any_more(service: Service, path: str, catalog: Catalog) -> None:
+async def test_progress_of_an_app_that_is_not_served_any_more(service: Service, path: str, later: Catalog) -> None:
     """Its request waits on after a restart with another catalog, or with a model that cannot edit."""
     call = await called(
         service, {"prompt": "a cat", **({"init_images": [data_uri(png())]} if path == IMAGE else {})}, path
     )
-    transport = httpx2.ASGITransport(service.another_api(catalog=catalog))
+    transport = httpx2.ASGITransport(service.another_api(catalog=later))
     async with httpx2.AsyncClient(transport=transport, headers=service.client.headers) as other:
         response = await other.get("http://pipelet.test/sdapi/v1/progress")
     call.cancel()
