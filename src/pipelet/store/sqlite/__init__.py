@@ -57,10 +57,10 @@ from pipelet.system.permissions import PRIVATE, Permissions
 class SqliteStore:
     """Implements `domain.ports.store.Store`. Open it with `open_sqlite`."""
 
-    def __init__(self, path: Path, permissions: Permissions = PRIVATE) -> None:
+    def __init__(self, path: Path, reader: sqlite3.Connection, permissions: Permissions) -> None:
         self.clock: Clock = SystemClock()
         self._path = path
-        self._reader = connect(path)
+        self._reader = reader
         self._reader.execute("PRAGMA query_only = ON")
         self._work_notifier = LocalNotifier(path, permissions=permissions)
         self._change_notifier = LocalNotifier(path, channel="-changes", permissions=permissions)
@@ -117,9 +117,17 @@ def open_sqlite(path: Path, permissions: Permissions = PRIVATE) -> SqliteStore:
     """
     if not path.exists():
         raise StoreError(f"There is no database at {path}. Create it with `pipelet migrate`.")
-    migrations.require_current(schema_version(path), str(path))
-    forget_statistics(path)
-    return SqliteStore(path, permissions)
+    with contextlib.ExitStack() as undo:
+        try:
+            # What a new connection takes is to read the schema: the one that has read it stays.
+            reader = undo.enter_context(contextlib.closing(connect(path)))
+            migrations.require_current(migrate.schema_version(reader, path), str(path))
+            forget_statistics(reader)
+            store = SqliteStore(path, reader, permissions)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: {explain(error)}") from error
+        undo.pop_all()
+    return store
 
 
 def schema_version(path: Path) -> str | None:

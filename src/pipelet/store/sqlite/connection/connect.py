@@ -59,10 +59,10 @@ def free_bytes(path: Path) -> tuple[int, int]:
         return size * free, size * pages
 
 
-def forget_statistics(path: Path) -> None:
+def forget_statistics(connection: sqlite3.Connection) -> None:
     """Delete what ANALYZE or `PRAGMA optimize` has gathered. Our queries say how to run them; with statistics of a deep
     queue SQLite first reads all of it, to filter what a query then takes one step for."""
-    with contextlib.closing(connect(path)) as connection, contextlib.suppress(sqlite3.OperationalError):
+    with contextlib.suppress(sqlite3.OperationalError):
         for (name,) in connection.execute(
             "SELECT name FROM sqlite_master WHERE name GLOB 'sqlite_stat[0-9]'"
         ).fetchall():
