@@ -53,9 +53,9 @@ def behind_tls(folder: Path, *, backend: str = GRADIENT) -> Iterator[BehindTLS]:
             yield BehindTLS(service, host, trusted)
 
 
-def seen_by(script: str, environment: Mapping[str, str], *, python: str = sys.executable) -> dict[str, Any]:
+def seen_by(script: str, environment: Mapping[str, str]) -> dict[str, Any]:
     """The object that a script beside this file prints."""
-    command = [python, str(Path(__file__).with_name(script))]
+    command = [sys.executable, str(Path(__file__).with_name(script))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))

@@ -1,7 +1,4 @@
-"""What a user of fal's SDK does to call apps. Prints one JSON object of what it saw.
-
-Runs in the SDK's own environment.
-"""
+"""What a user of fal's SDK does to call apps. Prints one JSON object of what it saw."""
 
 import json
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.clients.behind_tls import FAL_IDS
-from tests.clients.installed import HERE, javascript_client
+from tests.clients.installed import HERE
 from tests.support.images import png
-from tests.support.installed import NODE
+from tests.support.installed import NODE, node_modules
 from tests.support.service import Service
 
 WAYS = ["requestMiddleware", "proxyUrl"]
@@ -28,7 +28,7 @@ def start_node(
 ) -> "subprocess.Popen[str]":
     """Run a script in `folder`, where it finds fal's client; `variables` are further ones, or go before ours."""
     folder.mkdir(exist_ok=True)
-    (folder / "node_modules").symlink_to(javascript_client())
+    (folder / "node_modules").symlink_to(node_modules())
     copied = shutil.copy(script, folder)
     return subprocess.Popen(
         [str(NODE), str(copied), *arguments],
@@ -46,7 +46,7 @@ def start_node(
 def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """By way, what `calls.mjs` saw of one service, at the same time."""
     folder = tmp_path_factory.mktemp("fal-javascript")
-    javascript_client()  # before anything is started that would have to be stopped
+    node_modules()  # before anything is started that would have to be stopped
     seen = {}
     with Service(folder, backend=FAILING_BACKEND, catalog=FAL_IDS) as service:
         script = HERE / "node" / "calls.mjs"

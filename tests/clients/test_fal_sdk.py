@@ -1,27 +1,25 @@
 """fal's SDK, unmodified: the third of fal's clients, with habits of its own."""
 
-import os
 from typing import Any
 
 import pytest
 
 from tests.clients.behind_tls import behind_tls, seen_by
-from tests.clients.installed import sdk_python
+from tests.clients.installed import with_clients
 
 FAILING_BACKEND = "tests.support.backends.while_generating.raises:Backend"
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `sdk_calls.py` saw of a service behind TLS, in an environment of its own."""
-    folder, python = tmp_path_factory.mktemp("fal-sdk"), sdk_python()
+    """What `sdk_calls.py` saw of a service behind TLS."""
+    folder, inherited = tmp_path_factory.mktemp("fal-sdk"), with_clients()
     with behind_tls(folder, backend=FAILING_BACKEND) as running:
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         environment = running.variables() | {
             "HOME": str(folder),  # nobody's own account with fal
             "FAL_KEY": f"any:{running.service.key}",  # it wants an id before the secret
         }
-        return seen_by("sdk_calls.py", inherited | environment, python=str(python))
+        return seen_by("sdk_calls.py", inherited | environment)
 
 
 def test_the_code_of_a_status_says_when_it_has_ended(seen: dict[str, Any]) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.installed import HERE, javascript_client
+from tests.clients.installed import HERE
 from tests.clients.test_fal_javascript import start_node
+from tests.support.installed import node_modules
 from tests.support.servers.proxy import Proxy, proxy_to
 from tests.support.servers.tcp import in_background, tls_context
 from tests.support.service import Service
@@ -71,7 +72,7 @@ class Lossy:
 
 @pytest.fixture(scope="module")
 def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lossy]:
-    javascript_client()
+    node_modules()
     folder = tmp_path_factory.mktemp("lossy")
     trusted = folder / "authority.pem"
     with (

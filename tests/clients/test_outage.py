@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from tests.clients.behind_tls import behind_tls
-from tests.clients.installed import HERE, javascript_client
+from tests.clients.installed import HERE
 from tests.clients.test_fal_javascript import start_node
+from tests.support.installed import node_modules
 
 PYTHON = """
 import asyncio, sys, fal_client
@@ -23,7 +24,7 @@ print(len(result["images"]))
 
 def test_waiting_clients_survive_an_outage(tmp_path: Path) -> None:
     """All processes are killed while requests wait and run; each call ends with its picture, and was submitted once."""
-    javascript_client()
+    node_modules()
     with behind_tls(tmp_path) as running:
         service, environment = running.service, os.environ | running.variables()
         service.wait_for_worker()

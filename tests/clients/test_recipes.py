@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.clients.behind_tls import BehindTLS, behind_tls
-from tests.clients.installed import javascript_client
 from tests.clients.snippets import snippets
 from tests.clients.test_fal_javascript import start_node
 from tests.docs.test_docs import ROOT, blocks
 from tests.support.images import png
+from tests.support.installed import node_modules
 
 HOST = "pipelet.example.com"
 OUTPUT = "/files/outputs/z_image_(text_to_image|image_edit)_api/"
@@ -28,7 +28,7 @@ VARIABLES = dict(
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindTLS]:
-    javascript_client()
+    node_modules()
     with behind_tls(tmp_path_factory.mktemp("recipes")) as running:
         yield running
 

@@ -1,21 +1,21 @@
 """`webuiapi`, a client of AUTOMATIC1111's API, unmodified."""
 
 import json
-import os
 import subprocess
+import sys
 from pathlib import Path
 
-from tests.clients.installed import HERE, openai_python
+from tests.clients.installed import HERE, with_clients
 from tests.support.service import Service
 
 
 def test_images_progress_and_refusals(tmp_path: Path) -> None:
     """Text to image, lists, progress and interrupt; a refusal raises with its reason."""
-    python = openai_python()
+    variables = with_clients()
     with Service(tmp_path) as service:
         done = subprocess.run(
-            [str(python), str(HERE / "webuiapi_calls.py"), "127.0.0.1", str(service.port)],
-            env=os.environ | {"KEY": service.key},
+            [sys.executable, str(HERE / "webuiapi_calls.py"), "127.0.0.1", str(service.port)],
+            env=variables | {"KEY": service.key},
             capture_output=True,
             text=True,
             timeout=60,

@@ -1,7 +1,4 @@
-"""What a user of OpenAI's Python client does. Prints a JSON object of what it saw, then how a stream ended.
-
-Runs in the client's own environment.
-"""
+"""What a user of OpenAI's Python client does. Prints a JSON object of what it saw, then how a stream ended."""
 
 import asyncio
 import base64

@@ -2,19 +2,19 @@
 
 import base64
 import json
-import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.installed import openai_javascript, openai_python
+from tests.clients.installed import with_clients
 from tests.clients.snippets import snippets
 from tests.docs.test_docs import ROOT, blocks
 from tests.support.images import data_uri, png
-from tests.support.installed import NODE
+from tests.support.installed import NODE, node_modules
 from tests.support.jobs import APP, EDIT
 from tests.support.service import Service
 from tests.support.waiting import eventually
@@ -36,11 +36,11 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("openai")
     node, catalog = folder / "node", folder / "edits.toml"
     node.mkdir()
-    (node / "node_modules").symlink_to(openai_javascript())
+    (node / "node_modules").symlink_to(node_modules())
     script = shutil.copy(HERE / "node" / "calls.mjs", node)
     catalog.write_text(CATALOG)
     ai = shutil.copy(HERE / "node" / "ai.mjs", node)
-    commands = {"python": [str(openai_python()), str(HERE / "calls.py")], "javascript": [str(NODE), str(script)]}
+    commands = {"python": [sys.executable, str(HERE / "calls.py")], "javascript": [str(NODE), str(script)]}
     with Service(folder / "service", settings={"catalog": str(catalog)}) as service:
         service.wait_for_worker()
         recipes = _run_recipes(service, node)
@@ -77,18 +77,23 @@ def _run_recipes(service: Service, node: Path) -> dict[str, tuple[int, str]]:
     [sources["README"]] = blocks(ROOT / "README.md", "python")
     sources |= {f"JavaScript {number}": source for number, source in enumerate(blocks(page, "js"))}
     sources |= {"page": snippets(base, APP, fields)["OpenAI"], "page, edit": snippets(base, EDIT, edit)["OpenAI"]}
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    running = {}
+    files = {}
     for name, source in sources.items():
-        file = node / f"{name}.{'mjs' if name.startswith('JavaScript') else 'py'}"
-        file.write_text(source.replace(base, service.url))
-        command = [str(NODE) if file.suffix == ".mjs" else str(openai_python()), str(file)]
-        variables = environment | {"PIPELET_API_KEY": service.key}
-        running[name] = subprocess.Popen(
-            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-    outputs = {name: process.communicate(timeout=60)[0] for name, process in running.items()}
-    return {name: (running[name].returncode, output) for name, output in outputs.items()}
+        files[name] = node / f"{name}.{'mjs' if name.startswith('JavaScript') else 'py'}"
+        files[name].write_text(source.replace(base, service.url))
+    scripts = [str(file) for file in files.values() if file.suffix == ".py"]
+    commands = {"python": [sys.executable, str(HERE / "scripts.py"), *scripts]}
+    commands |= {str(file): [str(NODE), str(file)] for file in files.values() if file.suffix == ".mjs"}
+    variables = with_clients() | {"PIPELET_API_KEY": service.key}
+    running = {
+        name: subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for name, command in commands.items()
+    }
+    done = {name: (process.communicate(timeout=60)[0], process.returncode) for name, process in running.items()}
+    output, code = done.pop("python")
+    assert code == 0, output
+    by_file = {name: (code, output) for name, (output, code) in done.items()} | json.loads(output.splitlines()[-1])
+    return {name: tuple(by_file[str(file)]) for name, file in files.items()}
 
 
 def _ended_requests(service: Service) -> list[dict[str, Any]]:
@@ -107,10 +112,9 @@ def _start(command: list[str], service: Service, name: str) -> "subprocess.Popen
         "LIMITED_KEY": limited.stdout.strip(),
         "IMAGE": base64.b64encode(png()).decode(),
     }
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.Popen(
         command,
-        env=inherited | variables,
+        env=with_clients() | variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

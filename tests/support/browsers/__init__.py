@@ -6,9 +6,10 @@ from pathlib import Path
 
 from tests.support.installed import node_modules
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+"""A whole Chromium does as well. Its own windows and services, which no test sees, take as much time as a page does."""
 FIREFOX = shutil.which("firefox-esr")
-_PACKAGES = {"chromium": CHROMIUM, "firefox-esr": FIREFOX}
+_PACKAGES = {"chromium-headless-shell": CHROMIUM, "firefox-esr": FIREFOX}
 
 
 def are_wanted() -> bool:
@@ -26,5 +27,5 @@ def what_is_missing() -> str:
 
 
 def npm_package(name: str) -> Path:
-    """The folder of a package of `node/package.json`."""
-    return node_modules("What the tests of the page need from npm", Path(__file__).parent / "node") / name
+    """The folder of a package of npm's that tests of the page use."""
+    return node_modules() / name
