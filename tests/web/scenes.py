@@ -52,10 +52,14 @@ def addresses(ids: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield name, f"/ui/{address.format_map(ids)}"
 
 
-def finish_some(service: Service, account: Account, *, count: int = len(PROMPTS)) -> dict[str, str]:
-    """Ids of requests that have ended, by the names that the addresses of `SCREENS` have for them."""
+def finish_some(service: Service, account: Account, *, count: int = len(PROMPTS), side: int = 256) -> dict[str, str]:
+    """Ids of requests that have ended, by the names that the addresses of `SCREENS` have for them.
+
+    Args:
+        side: of the images, in pixels.
+    """
     done = [
-        _submit(service, account, prompt, batch_size=2 - min(number, 1))
+        _submit(service, account, prompt, side=side, batch_size=2 - min(number, 1))
         for number, prompt in enumerate(PROMPTS[:count])
     ]
     for request_id in done:
@@ -63,19 +67,21 @@ def finish_some(service: Service, account: Account, *, count: int = len(PROMPTS)
     return {"done": done[0], "other": done[1], "key": account.key_id}
 
 
-def start_some(service: Service, account: Account) -> dict[str, str]:
+def start_some(service: Service, account: Account, *, side: int = 256) -> dict[str, str]:
     """As `finish_some`, of requests that run or wait while the engine stands still, or have not begun in time."""
-    running = _submit(service, account, "a fox between two trees")
+    running = _submit(service, account, "a fox between two trees", side=side)
     eventually(lambda: _state(service, account, running) == "running")
-    waiting = [_submit(service, account, f"a cat above {number} dogs") for number in (2, 3, 4)]
+    waiting = [_submit(service, account, f"a cat above {number} dogs", side=side) for number in (2, 3, 4)]
     cancelled, failed = _submit(service, account, "a mistake"), _submit(service, account, "too late", seconds=1)
     service.call("POST", "/api/v1/requests/cancel", {"ids": [cancelled]}, key=account.key)
     eventually(lambda: _state(service, account, failed) == "failed")
     return {"running": running, "waiting": waiting[-1], "failed": failed}
 
 
-def _submit(service: Service, account: Account, prompt: str, *, seconds: int = 0, **fields: object) -> str:
-    body = {"prompt": prompt, "width": 256, "height": 256, **fields}
+def _submit(
+    service: Service, account: Account, prompt: str, *, side: int = 256, seconds: int = 0, **fields: object
+) -> str:
+    body = {"prompt": prompt, "width": side, "height": side, **fields}
     headers = {"Authorization": f"Bearer {account.key}", "Content-Type": "application/json"}
     if seconds:
         headers["X-Fal-Request-Timeout"] = str(seconds)

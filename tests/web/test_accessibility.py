@@ -17,9 +17,9 @@ from tests.web.scenes import EVERY_SCOPE, addresses, finish_some, start_some
 def busy(service: Service) -> Iterator[tuple[Account, dict[str, str]]]:
     """A user with every scope, and ids of requests that have ended, run and wait, while the engine stands still."""
     account = add_account(service, *EVERY_SCOPE)
-    ids = finish_some(service, account, count=2)
+    ids = finish_some(service, account, count=2, side=64)
     with service.paused():
-        yield account, ids | start_some(service, account)
+        yield account, ids | start_some(service, account, side=64)
 
 
 def is_settled(page: Page) -> None:

@@ -20,7 +20,7 @@ def page(visits: Visits, service: Service, account: Account) -> Page:
     return visits.open(service.url, key=account.key)
 
 
-def fill_form(page: Page, prompt: str, *, side: int = 256, **fields: str) -> None:
+def fill_form(page: Page, prompt: str, *, side: int = 64, **fields: str) -> None:
     page.get_by_label("Prompt").fill(prompt)
     for label in ("Width", "Height"):
         page.get_by_label(label, exact=True).fill(str(side))
@@ -65,7 +65,7 @@ def test_a_prompt_becomes_images_over_a_reload(page: Page, service: Service) -> 
     expect_image(page, APPLE, count=2)
     result(page).get_by_role("link", name=request_id).click()
     expect(page.get_by_role("heading", name=request_id)).to_be_visible()
-    expect(page.get_by_role("main")).to_contain_text("256 × 256")
+    expect(page.get_by_role("main")).to_contain_text("64 × 64")
 
 
 def test_a_waiting_request_is_cancelled(page: Page, service: Service, account: Account) -> None:

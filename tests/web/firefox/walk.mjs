@@ -16,6 +16,9 @@ try {
   await page.locator("form input[type=password]").fill(process.env.PIPELET_API_KEY);
   await page.locator("form button.primary").click();
   await page.locator("main textarea").fill("a red apple on a light blue background");
+  for (const label of ["Width", "Height"]) {
+    await page.locator(`::-p-xpath(//input[@id = //label[. = "${label}"]/@for])`).fill("64");
+  }
   await page.locator("form button.primary").click();
   const image = await page.waitForSelector("main img[alt='a red apple on a light blue background']");
   await page.waitForFunction((found) => found.complete && found.naturalWidth > 0, {}, image);
