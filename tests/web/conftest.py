@@ -27,7 +27,7 @@ def browser() -> Iterator[Browser]:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """It generates with the demo model. Tests share it, each with a user of its own, and leave it running."""
     with Service(tmp_path_factory.mktemp("web"), settings={"model": "demo"}) as service:
-        service.wait_for_worker()
+        service.wait_for_worker(within=180)  # on a busy machine the import of torch alone has taken a minute
         yield service
 
 
