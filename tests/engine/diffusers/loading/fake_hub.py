@@ -1,4 +1,4 @@
-"""A hub on the loopback interface: it gives out one folder, and refuses in the ways of the real one."""
+"""A hub on the loopback interface: it gives out folders, and refuses in the ways of the real one."""
 
 import hashlib
 import json
@@ -9,8 +9,8 @@ from tests.support.servers.web import Request, Response, WebServer, head, saying
 COMMIT = "0" * 39 + "1"
 
 
-def fake_hub(folder: Path) -> WebServer:
-    """`owner/model` is `folder`, with the branch `main`, its commit, and no other revision."""
+def fake_hub(model: Path, decoder: Path | None = None) -> WebServer:
+    """`owner/model` and `owner/decoder` are folders, with the branch `main`, its commit, and no other revision."""
 
     def choose(request: Request) -> Response:
         owner_and_name = "/".join(request.path.removeprefix("/api/models").strip("/").split("/")[:2])
@@ -20,7 +20,9 @@ def fake_hub(folder: Path) -> WebServer:
             case "owner/bare":
                 return whole(b"", "404 Not Found", X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
             case "owner/model":
-                return _of_model(folder, request)
+                return _of_folder(model, owner_and_name, request)
+            case "owner/decoder" if decoder:
+                return _of_folder(decoder, owner_and_name, request)
         return whole(
             b"{}", "401 Unauthorized", X_Error_Code="RepoNotFound", X_Error_Message="Invalid username or password."
         )
@@ -28,23 +30,23 @@ def fake_hub(folder: Path) -> WebServer:
     return WebServer(choose)
 
 
-def _of_model(folder: Path, request: Request) -> Response:
-    path = request.path.removeprefix("/api/models").removeprefix("/owner/model")
+def _of_folder(folder: Path, name: str, request: Request) -> Response:
+    path = request.path.removeprefix("/api/models").removeprefix(f"/{name}")
     kind, revision, *rest = (path or "/revision/main").strip("/").split("/")
     if revision not in ("main", COMMIT):
         return whole(b"{}", "404 Not Found", X_Error_Code="RevisionNotFound")
     files = [str(file.relative_to(folder)) for file in sorted(folder.rglob("*")) if file.is_file()]
     match kind:
         case "revision":
-            info = {"id": "owner/model", "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
+            info = {"id": name, "sha": COMMIT, "siblings": [{"rfilename": each} for each in files]}
             return whole(json.dumps(info).encode(), Content_Type="application/json")
         case "tree":
-            tree = [_entry(folder, name) for name in files]
+            tree = [_entry(folder, each) for each in files]
             return whole(json.dumps(tree).encode(), Content_Type="application/json")
-    name = "/".join(rest)
-    if name not in files:
+    file = "/".join(rest)
+    if file not in files:
         return whole(b"", "404 Not Found", X_Error_Code="EntryNotFound")
-    content = (folder / name).read_bytes()
+    content = (folder / file).read_bytes()
     first = head(Content_Length=len(content), X_Repo_Commit=COMMIT, ETag=f'"{_digest(content)}"')
     return saying(first) if request.method == "HEAD" else saying(first, content)
 

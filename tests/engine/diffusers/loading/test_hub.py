@@ -60,22 +60,21 @@ async def test_what_the_hub_refuses_is_said_with_the_cure(tmp_path: Path) -> Non
 
 
 async def test_a_model_of_the_hub_is_pinned_to_its_revision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_part: MakePart
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_z_image: str, decoder: Path, make_part: MakePart
 ) -> None:
-    """`owner/name@commit` loads that commit, and asks for files of no other."""
+    """`owner/name@commit` loads that commit of a model, and of a decoder for its previews, and asks for files of no
+    other."""
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    async with fake_hub(DEMO) as hub:
+    model = _with_decoder(tmp_path, f"owner/decoder@{COMMIT}")
+    async with fake_hub(Path(tiny_z_image), decoder) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        source = f"owner/model@{COMMIT}"
-        engine = EngineProcess(model=ModelConfig(name="m", source=source), source=source, device="cpu")
-        try:
-            await engine.start()
-            generated = await engine.generate(make_part(num_inference_steps=1), lambda done: None)
-        finally:
-            await engine.stop()
+        engine = EngineProcess(model=model, source=f"owner/model@{COMMIT}", device="cpu")
+        made = await _previews(engine, make_part)
 
-    assert any(bytes(generated.pixels))
-    assert COMMIT in {path.name for path in (tmp_path / "hub" / "models--owner--model" / "snapshots").iterdir()}
+    assert {(64, 128, 3)} == {each.pixels.shape for each in made}
+    for name in ("model", "decoder"):
+        snapshots = tmp_path / "hub" / f"models--owner--{name}" / "snapshots"
+        assert [COMMIT] == [path.name for path in snapshots.iterdir()]
     assert not [request.target for request in hub.requests if "/main/" in request.target]
 
 
@@ -105,12 +104,19 @@ async def test_a_model_of_the_hub_is_recognized_at_its_first_start(
     assert "z-image-turbo" == read_catalog(settings).models["owner/model"].like
 
 
-@pytest.mark.parametrize("decoder", ["folder", f"owner/model@{COMMIT}"])
+@pytest.mark.usefixtures("forked_with_torch")
 async def test_a_catalog_entry_names_a_decoder_for_previews(
-    decoder: str, tiny_z_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_part: MakePart
+    decoder: Path, tiny_z_image: str, tmp_path: Path, make_part: MakePart
 ) -> None:
-    """An `AutoencoderTiny` on the hub or in a folder, for latents of Z-Image: the operator's entry names it alone, and
-    previews have its eight pixels a latent."""
+    """An `AutoencoderTiny` in a folder, for latents of Z-Image: the operator's entry names it alone, and previews have
+    its eight pixels a latent."""
+    engine = EngineProcess(model=_with_decoder(tmp_path, str(decoder)), source=tiny_z_image, device="cpu")
+
+    assert {(64, 128, 3)} == {each.pixels.shape for each in await _previews(engine, make_part)}
+
+
+@pytest.fixture
+def decoder(tmp_path: Path) -> Path:
     folder = tmp_path / "decoder"
     AutoencoderTiny(
         latent_channels=16,
@@ -119,22 +125,23 @@ async def test_a_catalog_entry_names_a_decoder_for_previews(
         num_encoder_blocks=(1, 1, 1, 1),
         num_decoder_blocks=(1, 1, 1, 1),
     ).save_pretrained(folder)
-    named = folder if decoder == "folder" else decoder
-    catalog = tmp_path / "catalog.toml"
-    catalog.write_text(f'[models.z-image-turbo]\npreview_decoder = "{named}"\n')
-    model = read_catalog(load(catalog=catalog)).models["z-image-turbo"]
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
-    made: list[PreviewPixels] = []
-    async with fake_hub(folder) as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        engine = EngineProcess(model=model, source=tiny_z_image, device="cpu")
-        try:
-            await engine.start()
-            part = make_part(width=128, height=64, num_inference_steps=8)
-            engine.request_previews(part.job_id, 60)
-            (await engine.generate(part, ignore, made.append)).release()
-        finally:
-            await engine.stop()
+    return folder
 
-    assert {(64, 128, 3)} == {each.pixels.shape for each in made}
-    assert bool(hub.requests) == (decoder != "folder")
+
+def _with_decoder(folder: Path, name: str) -> ModelConfig:
+    catalog = folder / "catalog.toml"
+    catalog.write_text(f'[models.z-image-turbo]\npreview_decoder = "{name}"\n')
+    return read_catalog(load(catalog=catalog)).models["z-image-turbo"]
+
+
+async def _previews(engine: EngineProcess, make_part: MakePart) -> list[PreviewPixels]:
+    """Of one generation. The engine is started for it, and stopped."""
+    made: list[PreviewPixels] = []
+    try:
+        await engine.start()
+        part = make_part(width=128, height=64, num_inference_steps=8)
+        engine.request_previews(part.job_id, 60)
+        (await engine.generate(part, ignore, made.append)).release()
+    finally:
+        await engine.stop()
+    return made
