@@ -30,11 +30,13 @@ ALL = (
     Benchmark("pickup", "--requests 60", "--requests 1 --with-limits"),
     Benchmark("idle_gap", "--requests 20", "--requests 4 --cases 1"),
     Benchmark("engine", "--turns 5", "--turns 1 --sizes 256x256 --batches 1"),
-    Benchmark("watching.previews", "--turns 8 --samples 200", "--turns 1 --samples 2"),
+    Benchmark("watching.previews", "--turns 8 --samples 200", "--turns 1 --samples 2 --batch 1"),
     Benchmark(
         "cancelling", "--requests 8 --side 512", f"--requests 1 --side 64 --backend {GRADIENT} --prompt sleep=0.02"
     ),
-    Benchmark("throughput", "--turns 5 --seconds 0.5", "--turns 1 --seconds 0.05 --connections 2 --with-limits"),
+    Benchmark(
+        "throughput", "--turns 5 --seconds 0.5", "--turns 1 --seconds 0.05 --connections 2 --ahead 2 --with-limits"
+    ),
     Benchmark("fairness", "--hours 6 --workers 1", "--hours 0.2 --workers 1"),
     Benchmark("depth", "--rows 20000 --samples 200", "--rows 100 --samples 2 --priorities 3 --with-limits"),
     Benchmark(
@@ -45,7 +47,7 @@ ALL = (
     Benchmark(
         "postgres",
         "--rows 20000 --samples 150 --seconds 3 --churn 3000",
-        "--rows 100 --samples 2 --seconds 0.1 --churn 10 --processes 1 --with-limits",
+        "--rows 100 --samples 2 --seconds 0.1 --churn 10 --waiting 2 --processes 1 --with-limits",
     ),
     Benchmark(
         "page",

@@ -43,6 +43,7 @@ def main(
     samples: int = 300,
     seconds: float = 5,
     churn: int = 5_000,
+    waiting: int = 1_000,
     processes: int = 4,
     with_limits: bool = False,
 ) -> None:
@@ -56,7 +57,9 @@ def main(
     seconds
         How long each way to commit is measured, twice.
     churn
-        Requests that come, begin and end while 1,000 wait.
+        Requests that come, begin and end while others wait.
+    waiting
+        Those others.
     processes
         Processes that submit to one level at once.
     with_limits
@@ -71,7 +74,7 @@ def main(
         lines += _processes(urls["fair"], urls["fifo"], seconds, count=processes)
         lines += asyncio.run(orders.compare(lambda: databases.new_postgres_url(server), rows, samples))
         lines += asyncio.run(_depth(folder, urls["empty"], urls["deep"], rows, samples))
-        lines += asyncio.run(_churn(urls["churn"], churn))
+        lines += asyncio.run(_churn(urls["churn"], churn, waiting))
         if with_limits:
             lines += asyncio.run(_limits(databases.new_postgres_url(server), samples))
     show(f"PostgreSQL, {rows:,} queued in the deep queue", lines, load=before)
@@ -281,10 +284,10 @@ async def _position(store: PostgresStore, job_id: str) -> None:
     await store.queue.work_ahead(job, [APP])
 
 
-async def _churn(url: str, count: int) -> list[Line]:
+async def _churn(url: str, count: int, waiting: int) -> list[Line]:
     """Whether the head of the queue's index fills up with what has left it."""
     async with open_postgres(url, pool_size=8) as store:
-        for _ in range(1000):
+        for _ in range(waiting):
             await store.jobs.submit(make_job())
         claims = []
         for _ in range(count):
@@ -299,7 +302,7 @@ async def _churn(url: str, count: int) -> list[Line]:
     times = median(last) / median(first)
     return [
         Line(
-            "claim after others have passed, 1,000 waiting",
+            f"claim after others have passed, {waiting:,} waiting",
             f"{in_us(median(last))}, p99 {in_us(percentile(last, 0.99))}",
             f"{times:.2f} times the first ones' {in_us(median(first))}, after {count:,}",
             "flat",

@@ -26,12 +26,12 @@ from pipelet.store.sqlite import open_sqlite
 from pipelet.store.sqlite.migrate import migrate_sqlite
 
 _LEAST_SHARE = 0.5
-_AHEAD = 1000
-"""Requests before the queued one that is polled."""
 
 
 @dataclass
 class Turns:
+    ahead: int
+    """Requests in the queue before the one that is polled."""
     store: list[float] = field(default_factory=list)
     submit: list[Report] = field(default_factory=list)
     limited: list[Report] = field(default_factory=list)
@@ -44,7 +44,9 @@ class Turns:
     running: list[Report] = field(default_factory=list)
 
 
-def main(*, turns: int = 8, seconds: float = 0.7, connections: int = 64, with_limits: bool = False) -> None:
+def main(
+    *, turns: int = 8, seconds: float = 0.7, connections: int = 64, ahead: int = 1000, with_limits: bool = False
+) -> None:
     """
     Parameters
     ----------
@@ -54,24 +56,26 @@ def main(*, turns: int = 8, seconds: float = 0.7, connections: int = 64, with_li
         Length of each measurement.
     connections
         Kept alive, each with one request under way.
+    ahead
+        Requests in the queue before the one whose status is asked for.
     with_limits
         Submit with a key of all default limits as well.
     """
     before = load_now()
     command = ("-m", "benchmarks.lib.api_with_noop")
     with scratch() as folder, serving(folder / "data", workers=0, command=command) as service:
-        found = _measure(service, folder, turns, seconds, connections, with_limits=with_limits)
+        found = _measure(service, folder, turns, seconds, connections, ahead, with_limits=with_limits)
     show(f"Throughput with {connections} connections, API alone", _lines(found), load=before, notes=[_client(found)])
 
 
 def _measure(
-    service: Service, folder: Path, turns: int, seconds: float, connections: int, *, with_limits: bool
+    service: Service, folder: Path, turns: int, seconds: float, connections: int, ahead: int, *, with_limits: bool
 ) -> Turns:
-    found = Turns()
+    found = Turns(ahead)
     keys = {}
     if with_limits:
         keys = {"second": service.new_key("second"), "limited": service.new_limited_key("limited", limits.SETTINGS)}
-    queued, running = uvloop.run(_two_requests(service))
+    queued, running = uvloop.run(_two_requests(service, ahead))
     for turn in range(turns + 1):
         rate = uvloop.run(_store_rate(folder / f"store{turn}.sqlite", seconds, connections))
         paths = {
@@ -95,12 +99,12 @@ def _measure(
     return found
 
 
-async def _two_requests(service: Service) -> tuple[str, str]:
+async def _two_requests(service: Service, ahead: int) -> tuple[str, str]:
     """Ids of one that waits and of one that runs; without a worker, so that they stay what they are."""
     store = open_sqlite(service.database)
     caller = load.Caller(service.port)
     try:
-        first, *_, last = [caller(load.submission(service.key))[1]["request_id"] for _ in range(_AHEAD + 2)]
+        first, *_, last = [caller(load.submission(service.key))[1]["request_id"] for _ in range(ahead + 2)]
         now = time.time()
         lease = await store.leases.claim(
             ClaimRequest(worker="absent", apps=(APP,), token=new_token(), now=now, expires_at=now + 86400)
@@ -141,7 +145,7 @@ def _lines(found: Turns) -> list[Line]:
         *_limited_lines(found),
         Line("constant FastAPI route", f"{median(noops):,.0f}/s", f"server {_server_us(found.noop):.0f} µs CPU each"),
         _line("the same without arguments and models", found.bare, noops, "of the constant route's"),
-        _line(f"GET status, {_AHEAD:,} ahead", found.queued, noops, "of the constant route's", _LEAST_SHARE),
+        _line(f"GET status, {found.ahead:,} ahead", found.queued, noops, "of the constant route's", _LEAST_SHARE),
         _line("GET status, running", found.running, noops, "of the constant route's", _LEAST_SHARE),
     ]
 

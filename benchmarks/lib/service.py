@@ -46,9 +46,7 @@ class Service:
         return self._new_key(user, settings=defaults)
 
     def _new_key(self, user: str, *flags: str, settings: Mapping[str, str] | None = None) -> str:
-        made = [sys.executable, "-m", "pipelet", "keys", "create", user, *flags]
-        environment = _environment(self.data_dir, 0, None) | dict(settings or {})
-        return subprocess.run(made, env=environment, check=True, capture_output=True, text=True).stdout.split()[-1]
+        return _create_key(_environment(self.data_dir, 0, None) | dict(settings or {}), user, *flags)
 
 
 @contextlib.contextmanager
@@ -77,7 +75,7 @@ def serving(
     environment = _environment(data_dir, workers, backend) | dict(settings or {})
     with (data_dir.parent / f"{data_dir.name}.log").open("w+") as log:
         began = time.perf_counter()
-        process = _start(command, environment, data_dir.parent, log.fileno())
+        process = _start(command, environment, data_dir.parent, log.fileno(), log.fileno())
         try:
             port, seconds = _await_greeting(process, Path(log.name), began)
             yield Service(
@@ -96,11 +94,13 @@ def serving(
                 process.wait()
 
 
-def _start(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: int) -> fork_server.Process:
+def _start(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, stdout: int, stderr: int
+) -> fork_server.Process:
     if fork_server.ADDRESS in os.environ:  # a test asks whether the benchmark runs, not how fast
         _, module, *arguments = command
-        return fork_server.start(arguments, cwd=folder, env=environment, stdout=log, stderr=log, module=module)
-    return subprocess.Popen([sys.executable, *command], env=environment, stdout=log, stderr=log, cwd=folder)
+        return fork_server.start(arguments, cwd=folder, env=environment, stdout=stdout, stderr=stderr, module=module)
+    return subprocess.Popen([sys.executable, *command], env=environment, stdout=stdout, stderr=stderr, cwd=folder)
 
 
 def _key(data_dir: Path, environment: Mapping[str, str]) -> str:
@@ -108,8 +108,18 @@ def _key(data_dir: Path, environment: Mapping[str, str]) -> str:
     file = data_dir / "local-key"
     if file.exists():
         return file.read_text().strip()
-    made = [sys.executable, "-m", "pipelet", "keys", "create", "local", "--user", "local", "--admin"]
-    return subprocess.run(made, env=dict(environment), check=True, capture_output=True, text=True).stdout.strip()
+    return _create_key(environment, "local", "--user", "local", "--admin")
+
+
+def _create_key(environment: Mapping[str, str], *arguments: str) -> str:
+    """Call `pipelet keys create`."""
+    with tempfile.TemporaryFile("w+") as printed:
+        command = ("-m", "pipelet", "keys", "create", *arguments)
+        code = _start(command, environment, ROOT, printed.fileno(), sys.stderr.fileno()).wait(_START_SECONDS)
+        if code:
+            raise RuntimeError(f"pipelet keys create ended with {code}.")
+        printed.seek(0)
+        return printed.read().strip()
 
 
 def _environment(data_dir: Path, workers: int, backend: str | None) -> dict[str, str]:
