@@ -44,13 +44,20 @@ def unchanged(image: Picture) -> Picture:
     return image
 
 
+@pytest.fixture(scope="module")
+def renderings() -> list[tuple[Captioned, Picture]]:
+    return [(one, render(one.scene)) for one in asked(200, seed=7)]
+
+
 @pytest.mark.parametrize(
     ("count", "change", "least"),
     [(200, unchanged, 0.99), (80, soft, 0.97), (80, noisy, 0.97), (80, very_soft_and_moved, 0.97)],
 )
-def test_what_was_asked_for_is_recognised(count: int, change: Callable[[Picture], Picture], least: float) -> None:
+def test_what_was_asked_for_is_recognised(
+    renderings: list[tuple[Captioned, Picture]], count: int, change: Callable[[Picture], Picture], least: float
+) -> None:
     """Real renderings of every kind are found right, sharp, soft, noisy or a little out of place."""
-    verdicts = [judge(change(render(one.scene)), one) for one in asked(count, seed=7)]
+    verdicts = [judge(change(image), one) for one, image in renderings[:count]]
 
     assert np.mean([verdict.right for verdict in verdicts]) >= least
 

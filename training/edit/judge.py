@@ -64,14 +64,15 @@ def judge(picture: Picture, scene: Scene, gallery: Gallery, *, seed: int = 0) ->
         seen, ground = _cells(picture[here]), behind[here]
         rivals = [other for other in scene.shown if other is not wanted]
         others = [*rivals, *_changed(wanted, scene), *_others(wanted, gallery, chance)]
-        errors = _errors(seen, [wanted, *others], ground)
-        alike = _errors(_on(wanted, ground), others, ground) < _ALIKE
+        expected, *unlike = (_on(reference, ground) for reference in (wanted, *others))
+        errors = _errors(seen, [expected, *unlike])
+        alike = _errors(expected, unlike) < _ALIKE
         alike[: len(rivals)] = False
         errors[1:][alike] = np.inf
         places.append(bool(errors.argmin() == 0))
         among.append(bool(errors[: len(rivals) + 1].argmin() == 0))
         if wanted.things:
-            likeness.append(_correlation(_on(wanted, ground) - _cells(ground), seen - _cells(ground)))
+            likeness.append(_correlation(expected - _cells(ground), seen - _cells(ground)))
     return Verdict(
         tuple(places), tuple(among), tuple(likeness), _has_background(picture, scene), _is_clean(picture, scene, behind)
     )
@@ -132,8 +133,8 @@ def _on(reference: Reference, ground: Floats) -> Floats:
     return _cells(reference.over(ground))
 
 
-def _errors(seen: Floats, wanted: Iterable[Reference], ground: Floats) -> Floats:
-    return np.array([np.square(_on(reference, ground) - seen).mean() for reference in wanted], np.float32)
+def _errors(seen: Floats, wanted: Iterable[Floats]) -> Floats:
+    return np.array([np.square(cells - seen).mean() for cells in wanted], np.float32)
 
 
 def _cells(picture: Floats | Picture) -> Floats:
