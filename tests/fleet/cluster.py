@@ -6,29 +6,40 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from tests.support import fork_server
+from tests.support import fork_server, processes
 from tests.support.service import Service, environment, kill_any, stopped
 
-HEALTH = {
+CONFIG = {
+    # A dead node is noticed after seconds, not after half a minute.
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
     "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 3,
+    # No idle processes for tasks, which a fleet has none of: each imports Ray, in a second.
+    "enable_worker_prestart": False,
+    "prestart_worker_first_driver": False,
+    # Tests wait for the workers, and other tests take the cores meanwhile.
+    "worker_niceness": 0,
 }
-"""A dead node is noticed after seconds, not after half a minute."""
+
+
+SETUP_HOOK = {"__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR": "tests.support.fork_server.children.install"}
+"""Variable that Ray's processes go by: those with an actor fork its worker, as a service of the tests does."""
+
+
+MACHINE = {"num_cpus": 1, "resources": {"gpu": 1}}
 
 
 class Machines:
     def __init__(self, cluster: Any) -> None:
         self._cluster = cluster
-        self._nodes: list[Any] = []
+        self._nodes: list[Any] = [cluster.head_node]
         self.address: str = cluster.address
 
     def add(self) -> None:
-        self._nodes.append(self._cluster.add_node(num_cpus=1, resources={"gpu": 1}))
+        self._nodes.append(self._cluster.add_node(**MACHINE))
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -39,11 +50,9 @@ class Machines:
             yield
 
     def cut_power(self) -> None:
-        """Of one that has a worker: all that runs there is killed, the engine, too."""
-        processes = [(node, _processes_of(node)) for node in self._nodes]
-        node, pids = next(
-            (node, pids) for node, pids in processes if any(_runs(pid, "pipelet\0worker") for pid in pids)
-        )
+        """Of one that has a worker, and is not the head: all that runs there is killed, the engine, too."""
+        running = [(node, _processes_of(node)) for node in self._nodes[1:]]
+        node, pids = next((node, pids) for node, pids in running if any(_runs(pid, "pipelet\0worker") for pid in pids))
         kill_any(pids)
         self._nodes.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
@@ -55,15 +64,16 @@ def three_machines() -> Iterator[Machines]:
         warnings.simplefilter("ignore")  # it speaks of its own next versions
         from ray.cluster_utils import Cluster  # only here: each worker of pytest imports this module
     unused = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
-    head = {"num_cpus": 0, "_system_config": HEALTH, **unused}
+    head = {**MACHINE, "_system_config": CONFIG, **unused}
+    fork_server.address()  # is in the environment from now on
     with (
         tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
-        _environment(environment({"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder})),
+        _environment(environment({"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder, **SETUP_HOOK})),
     ):
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             machines = Machines(cluster)
-            for _ in range(3):
+            for _ in range(2):
                 machines.add()
             yield machines
         finally:
@@ -111,24 +121,12 @@ class Fleet:
 
 
 def _runs(pid: int, command: str) -> bool:
-    return f"\0{command}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return command.encode() in b"\0".join(processes.arguments(pid))
 
 
 def _processes_of(node: Any) -> list[int]:
     [raylet] = node.all_processes["raylet"]
-    return [raylet.process.pid, *_descendants(raylet.process.pid)]
-
-
-def _descendants(pid: int) -> list[int]:
-    parents = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            with contextlib.suppress(OSError):  # it has just ended
-                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found[1:]
+    return [raylet.process.pid, *processes.marked(f"RAY_RAYLET_PID={raylet.process.pid}")]
 
 
 @contextlib.contextmanager

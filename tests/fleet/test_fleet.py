@@ -1,4 +1,4 @@
-"""A fleet on a cluster of three machines, in front of it a service without workers of its own."""
+"""A fleet on a cluster of three machines, two at the end, in front of it a service without workers of its own."""
 
 import asyncio
 import contextlib
@@ -113,7 +113,6 @@ def test_a_machine_that_dies_loses_no_request(machines: Machines, service: Servi
 
         assert Counter({1: 3, 2: 1}) == attempts(service, requests)
         wait_for_workers(service, fleet, 2, other_than=before)
-    machines.add()
 
 
 def test_a_fleet_that_is_killed_is_taken_over(machines: Machines, service: Service) -> None:
