@@ -1,8 +1,9 @@
 """Runs Pipelet's command line in forked processes, where a new interpreter would import for a second first.
 
 A server process imports Pipelet once. For each command it forks a child, which takes the command's environment, folder
-and open files and calls `main()` as `python -m pipelet` does. Signals, exit codes, the entries in /proc and the end of
-the interpreter are those of any process. Commands that change how Python starts get an interpreter of their own.
+and open files and calls `main()` as `python -m pipelet` does. Signals, exit codes, the entries in /proc and the end are
+those of any process, but for the last step: what is left in memory is not freed object by object. Commands that change
+how Python starts get an interpreter of their own.
 
 More servers are forked from the first when they are first needed. One imports torch and diffusers, which takes an
 engine with a real model longer than everything after that. One imports the tests: workers of pytest are its children.

@@ -32,6 +32,7 @@ from tests.support.fork_server import (
     TORCH_TESTS,
     children,
 )
+from tests.support.fork_server.ending import run_to_the_end
 
 _NOT_IMPORTED = ("__main__", "diffusers", "fleet", "env", "child", "otlp")
 """Parts of names of modules that run, or that import torch, ray or OpenTelemetry, which few commands need."""
@@ -254,11 +255,11 @@ def _become(command: Mapping[str, Any], own_path: Sequence[str]) -> None:
         sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)
     if kind == "-m":
         children.install()
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
+        run_to_the_end(lambda: runpy.run_module(what, run_name="__main__", alter_sys=True))
     else:  # a worker of pytest, or an import that is tried
         _spare_from_rewriting("anyio")
         sys.modules["__main__"] = main = ModuleType("__main__")
-        exec(what, vars(main))  # noqa: S102
+        run_to_the_end(lambda: exec(what, vars(main)))  # noqa: S102
 
 
 def _spare_from_rewriting(name: str) -> None:
