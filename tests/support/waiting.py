@@ -11,16 +11,17 @@ import pytest
 
 def eventually(condition: Callable[[], Any], *, within: float = 20.0, why: str | Callable[[], str] = "") -> Any:
     """The first true value of `condition`, asked until then."""
-    deadline = time.monotonic() + within
+    began = time.monotonic()
     while not (value := condition()):
-        if time.monotonic() > deadline:
+        if time.monotonic() > began + within:
             pytest.fail(f"Not within {within:g} s: {why() if callable(why) else why or condition}")
-        time.sleep(0.05)
+        time.sleep(_pause(began))
     return value
 
 
 async def until(condition: Callable[[], Any], *, within: float = 20.0) -> Any:
     """As `eventually`, while the event loop continues. What `condition` returns may have to be awaited."""
+    began = time.monotonic()
     async with asyncio.timeout(within):
         while True:
             value = condition()
@@ -28,4 +29,9 @@ async def until(condition: Callable[[], Any], *, within: float = 20.0) -> Any:
                 value = await value
             if value:
                 return value
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(_pause(began))
+
+
+def _pause(began: float) -> float:
+    """Return seconds: a tenth of what has passed, so that a long wait takes little time of a core."""
+    return min(0.25, max(0.01, (time.monotonic() - began) / 10))
