@@ -15,8 +15,10 @@ from pipelet.store import queries
 from pipelet.store.sqlite import open_sqlite
 from pipelet.store.sqlite.connection.group_commit import GroupCommit
 from pipelet.store.sqlite.migrate import migrate_sqlite
+from tests.support import fork_server
 from tests.support.disks import filled, small_disk
 from tests.support.jobs import make_job
+from tests.support.service import environment
 
 
 def new_database(tmp_path: Path) -> Path:
@@ -45,16 +47,15 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
 
 def test_processes_that_migrate_together_take_turns(tmp_path: Path) -> None:
     """Several processes that create the same database at once all succeed."""
-    path = tmp_path / "pipelet.sqlite"
-    code = f"""
-from pathlib import Path
-from pipelet.store.sqlite.migrate import migrate_sqlite
-migrate_sqlite(Path({str(path)!r}))
-"""
-    children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+    env = environment(data_dir=str(tmp_path))
+    with (tmp_path / "log").open("w") as log:
+        children = [
+            fork_server.start(["migrate"], cwd=tmp_path, env=env, stdout=log.fileno(), stderr=log.fileno())
+            for _ in range(4)
+        ]
 
-    assert [0] * 4 == [child.wait(timeout=60) for child in children]
-    open_sqlite(path).close()
+    assert [0] * 4 == [child.wait(60) for child in children]
+    open_sqlite(tmp_path / "pipelet.sqlite").close()
 
 
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:

@@ -184,14 +184,14 @@ class QueueMachine(StoreMachine):
 
     @invariant()
     def the_store_agrees(self) -> None:
+        found = {}
         for job_id, expected in self.known.items():
             job = self.run(self.store.jobs.get(job_id))
             assert job is not None
             assert expected == (job.state, job.attempt)
+            found[job_id] = job
         for place, job_id in enumerate(self.waiting()):
-            job = self.run(self.store.jobs.get(job_id))
-            assert job is not None
-            assert place == self.run(self.store.queue.work_ahead(job, [APP])).requests
+            assert place == self.run(self.store.queue.work_ahead(found[job_id], [APP])).requests
 
 
 PLAN = settings(max_examples=25, stateful_step_count=30, deadline=None)
