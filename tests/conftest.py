@@ -152,7 +152,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def postgres_server() -> Iterator[postgres_servers.Server]:
     """Quick, because it does not wait for the disk: for tests that cut no power.
 
-    It vacuums none of its hundred databases, for each of which it would start a process in every minute.
+    It vacuums none of its hundred databases: that would start a process for each in every minute.
     """
     with postgres_servers.running(options="-c fsync=off -c full_page_writes=off -c autovacuum=off") as server:
         yield server

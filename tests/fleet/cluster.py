@@ -20,7 +20,7 @@ CONFIG = {
     # No idle processes for tasks, which a fleet has none of: each imports Ray, in a second.
     "enable_worker_prestart": False,
     "prestart_worker_first_driver": False,
-    # Tests wait for the workers, and other tests take the cores meanwhile.
+    # Tests wait for the workers while other tests take the cores.
     "worker_niceness": 0,
 }
 
