@@ -141,4 +141,4 @@ def _charge_user(db: sqlite3.Connection, columns: dict[str, Any]) -> bool:
 
 def _are_claimable(db: sqlite3.Connection, claim: dict[str, Any]) -> bool:
     """Whether all of the files can be claimed."""
-    return fetch_value(db, "count_claimable_input_files", claim) >= len(claim["keys"])
+    return bool(fetch_value(db, "count_claimable_input_files", claim) >= len(claim["keys"]))
