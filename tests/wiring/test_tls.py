@@ -108,9 +108,9 @@ def test_files_that_do_not_belong_together_are_made_again(tmp_path: Path) -> Non
     """Such as two processes of a version without a lock left them: the next start is not refused for good."""
     chosen, other = given(tmp_path / "a"), given(tmp_path / "b")
     for settings in (chosen, other):
-        ensure_certificate(settings)
+        ensure_certificate(settings, datetime.now(UTC))
     for name in ("key", "ca_bundle"):
-        ensure_certificate(chosen)
+        ensure_certificate(chosen, datetime.now(UTC))
         getattr(chosen.tls_files, name).write_bytes(getattr(other.tls_files, name).read_bytes())
         ServerCertificate(chosen)
 
@@ -130,9 +130,9 @@ def test_processes_that_start_together_agree_on_a_certificate(tmp_path: Path) ->
 def test_an_address_in_its_long_form_makes_no_new_certificate(tmp_path: Path, host: str) -> None:
     """Or each start, and each hour, would replace the one that clients trust."""
     chosen = given(tmp_path, host=host)
-    ensure_certificate(chosen)
+    ensure_certificate(chosen, datetime.now(UTC))
     made = chosen.tls_files.certificate.read_text()
-    ensure_certificate(chosen)
+    ensure_certificate(chosen, datetime.now(UTC))
 
     assert chosen.tls_files.certificate.read_text() == made
 

@@ -54,7 +54,7 @@ class ServerCertificate:
             self._load()
             return
         with _locked(self._settings):  # or another process may replace one file of two that are read
-            _ensure_certificate(self._settings, datetime.now(UTC))
+            ensure_certificate(self._settings, datetime.now(UTC))
             self._load()
 
     def _load(self) -> None:
@@ -74,23 +74,21 @@ class ServerCertificate:
         self._loaded = pem
 
 
-def ensure_certificate(settings: Settings, now: datetime | None = None) -> None:
+def ensure_certificate(settings: Settings, now: datetime) -> None:
     """Make certificate, key and bundle, unless there is a certificate for all names with 30 days to live.
+
+    Where other processes may do the same, the caller holds the lock.
 
     Raises:
         OperationalError: writing them failed.
     """
-    with _locked(settings):
-        _ensure_certificate(settings, now or datetime.now(UTC))
-
-
-def _ensure_certificate(settings: Settings, now: datetime) -> None:
     files, names = settings.tls_files, _names(settings)
     if _is_good(files, names, now):
         return
     pem, key = create_certificate(names, now)
     try:
         permissions = permissions_of(settings)
+        permissions.make_folder(files.certificate.parent)
         # A stop in between leaves no certificate, and the next start begins again.
         files.certificate.unlink(missing_ok=True)
         _write(files.key, key, permissions)
