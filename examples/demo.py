@@ -40,9 +40,11 @@ MORE_PROMPTS = (
 """Prompts that the demo model generates well, like the first one."""
 KEEP = "make demo KEEP=1 leaves it running, and prints a link to its page with these images."
 NEXT = 'make serve; then, in another terminal, .venv/bin/pipelet generate "a cat above a dog" --width 256 --height 256'
-EDIT = "a green apple on a light blue background"
-"""Edit of the first of these images."""
-EDIT_BODY = '{"prompt": "%s", "image_urls": ["%s"]}'
+EDIT = (
+    "The girl from first image is playing chess with the girl from second image, on the ancient table from third image."
+)
+"""The sentence of the API document, with the first three of these images."""
+EDIT_BODY = '{"prompt": "%s", "width": 256, "height": 256, "image_urls": %s}'
 MORE_BODY = '{"width": 256, "height": 256, "prompt": "%s"}'
 CURLS_LABEL = "application/x-www-form-urlencoded"
 OUR_SETTINGS = {
@@ -73,8 +75,8 @@ def main() -> int:
             with running_service(Path(folder), log) as (url, key, service):
                 bodies = [BODY % (width, height, PROMPT), *(MORE_BODY % prompt for prompt in MORE_PROMPTS)]
                 images = [image for body in bodies for image in generate(url, key, "z-image-text-to-image", body)]
-                apple = images[-len(MORE_PROMPTS)]
-                images += generate(url, key, "z-image-image-edit", EDIT_BODY % (EDIT, apple.url))
+                three = [image.url for image in images[-len(MORE_PROMPTS) :][:3]]
+                images += generate(url, key, "z-image-image-edit", EDIT_BODY % (EDIT, json.dumps(three)))
                 for command in (("requests", "list", "--url", url), ("usage",)):
                     show_command(Path(folder) / "data", *command)
                 say(f"All images on one sheet: {contact_sheet([image.path for image in images])}")
@@ -122,11 +124,12 @@ def running_service(folder: Path, log: Path) -> Iterator[tuple[str, str, "subpro
 
 def wait_for_worker(url: str, key: str, service: "subprocess.Popen[str]", log: Path) -> None:
     began = time.monotonic()
-    say("Waiting for the worker to load its model", end="")
+    say("Waiting for the workers to load their models", end="")
     while True:
-        ready = [worker for worker in call("GET", f"{url}/health/ready", key)[1]["workers"] if worker["ready"]]
-        if ready:
-            say(f" ready after {time.monotonic() - began:.0f} s: {ready[0]['kind']}.\n")
+        health = call("GET", f"{url}/health/ready", key)[1]
+        if not health["notes"] and all(worker["ready"] for worker in health["workers"]):
+            kinds = ", ".join(sorted(worker["kind"] for worker in health["workers"]))
+            say(f" ready after {time.monotonic() - began:.0f} s: {kinds}.\n")
             return
         if service.poll() is not None or (found := problem(log)):
             raise Failed(found if service.poll() is None else "the service ended while the model was loading.")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from diffusers import AutoModel
+from diffusers import AutoModel, Flux2KleinPipeline
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -71,10 +71,20 @@ def _pair(autoencoder: Any, image: Image.Image, pixels: int) -> tuple[Tensor, Te
     latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
     config = autoencoder.config
     latents = (latents[0] - (config.get("shift_factor") or 0.0)) * (config.get("scaling_factor") or 1.0)
+    if hasattr(autoencoder, "bn"):
+        latents = _whitened(autoencoder, latents)
     height, width = latents.shape[1:]
     shown = F.interpolate(values[None], (height * pixels, width * pixels), mode="area")
     colours = F.pixel_unshuffle(shown, pixels)[0]
     return tuple(each.reshape(each.shape[0], -1).T.double().cpu() for each in (latents, colours))  # type: ignore[return-value]
+
+
+def _whitened(autoencoder: Any, latents: Tensor) -> Tensor:
+    """As FLUX.2 does it: each channel of two by two latents, by the statistics that the autoencoder brings along."""
+    patches = Flux2KleinPipeline._patchify_latents(latents[None])
+    mean, variance = (each.view(1, -1, 1, 1) for each in (autoencoder.bn.running_mean, autoencoder.bn.running_var))
+    patches = (patches - mean) / torch.sqrt(variance + autoencoder.config.batch_norm_eps)
+    return Flux2KleinPipeline._unpatchify_latents(patches)[0]
 
 
 def _with_one(latents: Tensor) -> Tensor:

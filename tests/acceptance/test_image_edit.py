@@ -1,5 +1,7 @@
 """An edit from outside: images come from everywhere, and go with their request."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from tests.support.images import data_uri, fetched, png
 from tests.support.jobs import APP, EDIT
 from tests.support.servers.tcp import in_background
 from tests.support.servers.web import WebServer, whole
-from tests.support.service import GRADIENT, Service
+from tests.support.service import GRADIENT, REPOSITORY, Service, environment
 from tests.support.waiting import eventually
 
 CATALOG = f"""
@@ -60,7 +62,13 @@ def test_an_edit_of_images_from_everywhere(tmp_path: Path) -> None:
             assert (96, 64) == of_files.size
         assert 2 == len([each for each in uploads.iterdir() if each.read_bytes() in [p.read_bytes() for p in sent]])
 
-        assert 5 == len([each for each in inputs.rglob("*") if each.is_file()])
+        example = [sys.executable, str(REPOSITORY / "examples" / "image_edit.py"), *map(str, sent)]
+        variables = environment(api_url=service.url, api_key=service.key)
+        name = subprocess.check_output(example, cwd=tmp_path, env=variables, text=True, timeout=60).strip()
+        with Image.open(tmp_path / name) as of_uploads:
+            assert (256, 256) == of_uploads.size
+
+        assert 7 == len([each for each in inputs.rglob("*") if each.is_file()])
         refused, response = service.call("POST", f"/fal/queue/{EDIT}", body | {"image_urls": [red, blue_url]})
         assert (422, ["body", "image_urls", 1]) == (refused, response["detail"][0]["loc"])  # its server is gone
 

@@ -23,7 +23,10 @@ from pipelet.store.sqlite import SqliteStore
 from pipelet.wiring.catalog_parser import parse
 from tests.support.jobs import APP, EDIT, FakeClock, claim_request
 
-CATALOG = parse((files("pipelet") / "catalog.toml").read_text("utf-8"))
+_BUILT_IN = (files("pipelet") / "catalog.toml").read_text("utf-8")
+CATALOG = parse(_BUILT_IN)
+WITH_STRENGTH = parse(_BUILT_IN, '[models.demo]\nedit_model = ""')
+"""Edits are generated over their input image."""
 
 
 def build(store: Store, blobs: DiskBlobStore, clock: Clock, catalog: Catalog = CATALOG, **differently: Any) -> FastAPI:

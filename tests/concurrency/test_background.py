@@ -69,7 +69,7 @@ async def test_a_loop_that_crashes_ends_the_command() -> None:
 
 async def test_a_worker_that_may_not_start_leaves_nothing_running(tmp_path: Path) -> None:
     """A worker with another model than the live ones raises, and no loop of its command outlives the store."""
-    chosen = settings.load(data_dir=tmp_path / "data")
+    chosen = settings.load(data_dir=tmp_path / "data", worker_app=APP)
     await asyncio.to_thread(migrate, chosen)
     now = time.time()
     other = WorkerHeartbeat(

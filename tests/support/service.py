@@ -240,9 +240,13 @@ class Service:
         about = [line for line in found if request_id in ("", line.get("request_id"))]
         return [line for line in about if event in ("", line["event"])]
 
-    def wait_for_worker(self, *, within: float = 60.0) -> None:
-        """Until a worker has loaded its model."""
-        eventually(lambda: any(worker["ready"] for worker in self.health()["workers"]), within=within, why=self.log())
+    def wait_for_worker(self, app: str = APP, *, within: float = 60.0) -> None:
+        """Until a worker has loaded the model of this app."""
+
+        def is_ready() -> bool:
+            return any(worker["ready"] and app in worker["apps"] for worker in self.health()["workers"])
+
+        eventually(is_ready, within=within, why=self.log())
 
     def health(self) -> dict[str, Any]:
         return dict(self.call("GET", "/health/ready")[1])

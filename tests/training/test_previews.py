@@ -22,6 +22,11 @@ def test_a_map_shows_images_that_it_was_not_fitted_to(pixels: int, numbers: int)
     assert fitted.rows == rows
 
 
+def test_a_map_may_be_of_flux2s_latents() -> None:
+    """Which are normalised by statistics of the autoencoder's own, as the transformer sees them."""
+    assert fit(Path(resolve("package:edit")), images=None, count=10, side=256, pixels=2, seed=1).explained > 0.9
+
+
 def test_images_may_come_from_a_folder(tmp_path: Path) -> None:
     """As they should for the autoencoder of a model that generates photographs."""
     art = Path(__file__).parents[2] / "training" / "art"

@@ -8,8 +8,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 from PIL import Image
-from playwright.sync_api import FilePayload, Locator, Page, Route, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
+from pipelet.api.input.examples import EDIT_PROMPT
 from tests.support.browsers.accounts import Account
 from tests.support.browsers.visits import Visits
 from tests.support.images import encoded, new_image
@@ -186,20 +187,23 @@ def test_a_deleted_request_is_gone(page: Page, visits: Visits) -> None:
 @pytest.fixture
 def edit(page: Page) -> Page:
     """The form of the app that takes images, up to three of them."""
-
-    def with_more_images(route: Route) -> None:
-        response = route.fetch()
-        apps = response.json()
-        for app in apps["items"]:
-            for shape in app["input_schema"]["properties"].get("image_urls", {}).get("anyOf", []):
-                shape["maxItems"] = 3
-        route.fulfill(response=response, json=apps)
-
-    page.route("**/api/v1/apps", with_more_images)
     page.goto(page.url.partition("#")[0] + "#/?app=z-image-image-edit")
     page.reload()
     expect(page.get_by_label("App")).to_have_value("z-image-image-edit")
     return page
+
+
+def test_the_example_of_an_edit_has_its_images(edit: Page, service: Service, account: Account) -> None:
+    """One click fills the form with the sentence and three images, and a second one generates from them."""
+    edit.get_by_role("button", name="The girl from first image").click()
+    expect(edit.get_by_role("list", name="Input images").get_by_role("listitem")).to_have_count(3)
+    before = edit.url
+    edit.get_by_role("button", name="Generate").click()
+    edit.wait_for_url(lambda url: url != before and "request=" in url)
+
+    expect_images(edit, 1)
+    made = detail(service, account, edit.url.partition("request=")[2])
+    assert (EDIT_PROMPT, 3) == (made["input"]["prompt"], len(made["input_images"]))
 
 
 def files(*colours: str) -> list[FilePayload]:

@@ -97,7 +97,7 @@ def test_workers_load_the_models_of_all_apps_or_of_one(tmp_path: Path) -> None:
         catalog = read_catalog(settings)
         return [model.name for model in models_of_workers(settings, catalog)], apps_of_workers(settings, catalog)
 
-    assert (["demo"], (None,)) == chosen()
+    assert (["demo", "demo-edit"], (APP, EDIT)) == chosen()
     assert (["demo", "flux2-klein"], (APP, EDIT)) == chosen(catalog=mine)
     assert (["flux2-klein"], (None,)) == chosen(catalog=mine, worker_app=EDIT)
     assert (["z-image-turbo"], (None,)) == chosen(catalog=mine, model="z-image-turbo")
@@ -161,7 +161,9 @@ def test_mistakes_in_a_catalog_are_named(document: str, complaint: str) -> None:
 
 def test_a_name_that_is_neither_entry_nor_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names that there are come with the refusal."""
-    with pytest.raises(OperationalError, match=r"has no model 'turbo'.* has demo, z-image-turbo, .*owner/name"):
+    with pytest.raises(
+        OperationalError, match=r"has no model 'turbo'.* has demo, demo-edit, z-image-turbo, .*owner/name"
+    ):
         generating_model("turbo")
     monkeypatch.chdir(tmp_path)
     saved(tmp_path / "turbo", shift=3.0)

@@ -77,10 +77,11 @@ def tasks(count: int) -> Iterator[Task]:
     """About so many prompts of all kinds, always the same ones; every second one shows things held out."""
     for kind, share in COUNTS.items():
         for number in range(max(2, round(share * count / sum(COUNTS.values())))):
-            yield _task(kind, number, held_out=number % 2 == 1)
+            yield task(kind, number, held_out=number % 2 == 1)
 
 
-def _task(kind: str, number: int, *, held_out: bool) -> Task:
+def task(kind: str, number: int, *, held_out: bool) -> Task:
+    """The prompt of that number, of a key of `COUNTS`."""
     draw = chance("evaluation", kind, number)
     # What a name alone stands for can only be drawn if it was seen.
     gallery = HELD_OUT if held_out and kind != "words" else SEEN

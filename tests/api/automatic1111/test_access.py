@@ -51,7 +51,7 @@ async def test_lists_say_what_is_true(service: Service) -> None:
     found = {name: (await service.client.get(f"/sdapi/v1/{name}")).json() for name in LISTS}
 
     titles = [each["title"] for each in found["sd-models"]]
-    assert ["demo"] == titles
+    assert ["demo", "demo-edit"] == titles
     assert "demo" == found["options"]["sd_model_checkpoint"]
     assert [["Default"], ["Automatic"], ["None"]] == [
         [each[name] for each in found[which]]

@@ -20,7 +20,7 @@ from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.jobs.outcome import FailureKind
 from pipelet.worker.images.encode import encode
 from pipelet.worker.images.metadata import Metadata
-from tests.api.service import CATALOG, Service, catalog_of_edits
+from tests.api.service import CATALOG, WITH_STRENGTH, Service, catalog_of_edits
 from tests.support.images import data_uri, png
 from tests.support.jobs import APP, EDIT, claim_request
 from tests.support.waiting import until
@@ -96,6 +96,7 @@ async def test_batches_are_one_request(service: Service, two: Any) -> None:
     assert 4 == len(response.json()["images"])
 
 
+@pytest.mark.parametrize("catalog", [WITH_STRENGTH])
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
 async def test_an_image_is_generated_again(service: Service, prefix: str) -> None:
     """Base64 alone is an image, as is a data: URI; the size is the image's unless given; the strength is honoured."""

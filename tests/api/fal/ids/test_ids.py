@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from pipelet.domain.jobs.job import Lease
-from tests.api.service import Service
+from tests.api.service import WITH_STRENGTH, Service
 from tests.support.images import data_uri, png
 from tests.support.jobs import EDIT as APP_EDIT
 from tests.support.jobs import claim_request
@@ -125,6 +125,7 @@ async def test_the_header_has_bounds(service: Service) -> None:
     assert len(long.headers["X-Pipelet-Ignored"]) <= 1024
 
 
+@pytest.mark.parametrize("catalog", [WITH_STRENGTH])
 async def test_image_to_image(service: Service) -> None:
     """It starts from one image, has that one's size unless another is named, and takes a strength."""
     image = {"image_url": data_uri(png((96, 64)))}
@@ -136,6 +137,14 @@ async def test_image_to_image(service: Service) -> None:
     assert ["body", "image_url"] == broken.json()["detail"][0]["loc"]
     specs = [(await claim_edit(service)).job.spec for _ in range(2)]
     assert [(96, 64, 0.5), (512, 512, 0.3)] == [(spec.width, spec.height, spec.strength) for spec in specs]
+
+
+async def test_a_strength_without_effect_is_named(service: Service) -> None:
+    """A model that reads its input image in every step has no strength: the field is ignored, and a header says so."""
+    submitted = await submit(service, EDIT, image_url=data_uri(png((96, 64))), strength=0.5)
+
+    assert "strength" == submitted.headers["X-Pipelet-Ignored"]
+    assert None is (await claim_edit(service)).job.spec.strength
 
 
 async def claim_edit(service: Service) -> Lease:
