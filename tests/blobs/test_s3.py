@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -52,13 +53,14 @@ async def test_a_bucket_may_be_used_without_a_prefix(make_s3: MakeS3, s3_server:
 
 async def test_urls_are_signed_when_they_are_read(make_s3: MakeS3) -> None:
     """With signature version 4, as of now, for as long as the settings say, and with the token of temporary keys."""
-    before = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    before = datetime.now(UTC)
     query = parse_qs(urlsplit(url_of(make_s3(session_token="token"))).query)
 
     assert ["AWS4-HMAC-SHA256"] == query["X-Amz-Algorithm"]
     assert ["7200"] == query["X-Amz-Expires"]
     assert ["token"] == query["X-Amz-Security-Token"]
-    assert before <= query["X-Amz-Date"][0] <= time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    signed_at = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%S%z")
+    assert before.replace(microsecond=0) <= signed_at <= datetime.now(UTC)
 
 
 async def test_clients_may_come_by_another_way(make_s3: MakeS3) -> None:

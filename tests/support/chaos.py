@@ -42,7 +42,7 @@ async def inject_faults(
     """Ends when every accepted request has. Returns the report, and how many seconds that took after the last blow."""
     rng, report = random.Random(seed), Report()
     urls = [api.url for api in cluster.apis]
-    users = Users(urls, lambda: cluster.apis[0].key, rng, report, cancels=0.15)
+    users = Users(urls, lambda: cluster.apis[0].key, rng, report, cancels=0.3)
     coming_and_going = asyncio.create_task(users.run())
     pauses: set[asyncio.Task[None]] = set()
     for kind in _schedule(times, rng):

@@ -20,7 +20,7 @@ from PIL import Image
 from tests.support.backends.gradient import gradient_image
 from tests.support.jobs import APP, make_spec
 
-_IN_FLIGHT = 6
+_IN_FLIGHT = 9
 _PATIENCE = 90.0
 """Seconds without a response after which a user gives up, and calls it a fault."""
 
@@ -91,7 +91,7 @@ class Users:
     async def _come_and_go(self) -> None:
         while not self.leaving.is_set():
             body = {
-                "prompt": f"request {self.rng.random()} sleep={self.rng.choice([0, 0.005, 0.02])}",
+                "prompt": f"request {self.rng.random()} sleep={self.rng.choice([0, 0.02, 0.1])}",
                 "width": self.rng.randint(64, 160),
                 "height": self.rng.randint(64, 160),
                 "batch_size": self.rng.choice([1, 1, 2, 3]),
