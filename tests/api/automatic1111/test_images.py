@@ -199,6 +199,7 @@ async def test_progress_of_an_app_that_is_not_served_any_more(service: Service, 
     call = await called(
         service, {"prompt": "a cat", **({"init_images": [data_uri(png())]} if path == IMAGE else {})}, path
     )
+    await until(lambda: _is_known(service, {}))
     transport = httpx2.ASGITransport(service.another_api(catalog=later))
     async with httpx2.AsyncClient(transport=transport, headers=service.client.headers) as other:
         response = await other.get("http://pipelet.test/sdapi/v1/progress")
