@@ -195,6 +195,14 @@ async def test_the_version_before_keeps_working(
             assert HeartbeatReply.NAME_TAKEN == await store.workers.heartbeat(namesake)
 
 
+async def test_a_transaction_continues_after_an_upgrade(database: Database, newer: Path) -> None:
+    """A transaction of the version before may be the first to read a table that the upgrade changed."""
+    async with database.opened() as old:
+        assert [] == await old.leases.requeue_expired(1.0)
+        await database.migrate(newer)
+        assert [] == await old.leases.requeue_expired(1.0)
+
+
 async def test_a_key_of_the_version_before_may_generate(database: Database, request: pytest.FixtureRequest) -> None:
     """A key that was made without scopes may do what every key could until then."""
     blob = "x''" if "sqlite" in request.node.name else "''"

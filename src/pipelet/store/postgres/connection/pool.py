@@ -77,12 +77,12 @@ class ConnectionPool:
             await pool.release(connection)
 
     async def run(self, use: Callable[[Connection], Awaitable[Result]], *, retry: bool = True) -> Result:
-        """Call `use` with a connection, and again with another one if the first turns out to be dead.
+        """Call `use` with a connection, and again if that is dead or if a migration has changed a table.
 
         `use` may run twice or more, and a run that raised may have taken effect on the server.
 
         Args:
-            retry: call it again after a dead connection.
+            retry: call it again, with another connection, after a dead one.
 
         Raises:
             StoreError: the database cannot be reached, or refuses.
@@ -105,7 +105,12 @@ class ConnectionPool:
     async def _run_once(self, use: Callable[[Connection], Awaitable[Result]]) -> Result:
         async with self.acquire() as connection:
             try:
-                return await use(connection)
+                try:
+                    return await use(connection)
+                except asyncpg.InvalidCachedStatementError:
+                    # A migration has changed a table. The driver prepares its statements again, but it cannot repeat
+                    # a transaction, which the server has rolled back.
+                    return await use(connection)
             except CONNECTION_ERRORS as error:
                 with contextlib.suppress(asyncpg.InterfaceError):  # the pool has noticed and taken it back
                     connection.terminate()  # or the pool might lend it again
