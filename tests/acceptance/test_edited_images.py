@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelet.api.input.examples import EDIT_PROMPT
+from pipelet.services.examples.inputs import EDIT_PROMPT
 from tests.support.images import data_uri, encoded, fetched
 from tests.support.jobs import APP, EDIT
 from tests.support.service import Service

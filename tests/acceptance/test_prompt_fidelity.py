@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from pipelet.api.input.examples import PROMPT
+from pipelet.services.examples.inputs import PROMPT
 from tests.support.images import fetched
 from tests.support.service import Service, kill_any
 from tests.support.waiting import eventually

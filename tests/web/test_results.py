@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from pipelet.api.input.examples import EDIT_PROMPT
+from pipelet.services.examples.inputs import EDIT_PROMPT
 from tests.support.browsers.accounts import Account
 from tests.support.browsers.visits import Visits
 from tests.support.images import encoded, new_image

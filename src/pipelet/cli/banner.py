@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from pipelet.cli.client_environment import client_environment
 from pipelet.domain.catalog import TEXT, Catalog
+from pipelet.services.examples.inputs import example_input
 from pipelet.settings import Settings
-from pipelet.wiring.api import example_input
 from pipelet.wiring.catalog import models_of_workers
 
 _FIELDS = ("prompt", "image_urls", "width", "height")

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import httpx2
 from fastapi import FastAPI
@@ -12,10 +11,9 @@ from starlette.applications import Starlette
 
 from pipelet import USER_AGENT, __version__
 from pipelet.api import app as api_app
-from pipelet.api.input.examples import example
 from pipelet.api.operations.metrics import Metrics, build_metrics_app
 from pipelet.blobs.disk import DiskBlobStore
-from pipelet.domain.catalog import App, Catalog, ModelConfig
+from pipelet.domain.catalog import Catalog
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
 from pipelet.outbound import is_allowed_address, public_only_client
@@ -74,11 +72,6 @@ def build_api(
     )
     maintenance = AccountMaintenance(store, app.state.dependencies.authenticator, app.state.sessions)
     return Api(app, app.state.metrics, app.state.refusals, maintenance)
-
-
-def example_input(app: App, model: ModelConfig) -> dict[str, Any]:
-    """Return an input that the app takes, as `/docs` shows it."""
-    return example(app, model)
 
 
 @contextlib.asynccontextmanager

@@ -18,10 +18,10 @@ from pydantic_core import PydanticCustomError
 
 from pipelet.api import suggestions
 from pipelet.api.errors import name_of
-from pipelet.api.input.examples import example
 from pipelet.domain.catalog import EDIT, App, AppLimits, ModelConfig
 from pipelet.domain.generation.image import OutputFormat
 from pipelet.domain.jobs.job import MAX_PRIORITY, MIN_PRIORITY
+from pipelet.services.examples.inputs import example_input
 from pipelet.services.requests.submit import MAX_SEED
 
 IMAGE_URLS, IMAGE_URL = "image_urls", "image_url"
@@ -68,7 +68,7 @@ def input_model(app: App, model: ModelConfig) -> InputModel:
     """
     is_edit = app.task == EDIT
     extra = {"anyOf": [{"required": [IMAGE_URLS]}, {"required": [IMAGE_URL]}]} if is_edit else {}
-    extra["examples"] = [example(app, model)]
+    extra["examples"] = [example_input(app, model)]
 
     def complete(schema: dict[str, Any]) -> None:
         schema |= extra

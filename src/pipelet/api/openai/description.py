@@ -13,6 +13,7 @@ from pipelet.api.openai.input import Options
 from pipelet.api.openapi import SECURITY
 from pipelet.api.routing import Operation, Route, described
 from pipelet.domain.catalog import EDIT, TEXT, Catalog
+from pipelet.services.examples.inputs import PROMPT
 
 TAG = "OpenAI"
 _IGNORED = {
@@ -163,7 +164,7 @@ def describe_routes(
 def _content(model: InputModel, task: str) -> dict[str, Any]:
     schema = _body_schema(model)
     if task == TEXT:
-        example = {"prompt": "a red apple on a light blue background", "size": "256x256", "n": 2}
+        example = {"prompt": PROMPT, "size": "256x256", "n": 2}
         return {"application/json": {"schema": schema, "example": example}}
     images = {"images": {"type": "array", "items": _REFERENCE, "minItems": 1}}
     files = {"image": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}}

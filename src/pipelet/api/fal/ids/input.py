@@ -12,13 +12,12 @@ from pydantic_core import PydanticCustomError
 
 from pipelet.api import suggestions
 from pipelet.api.errors import name_of, validation_problem
-from pipelet.api.input.examples import PROMPT
-from pipelet.api.input.examples import example as example_of
 from pipelet.api.input.parse import Loc, ceilings, field_errors
 from pipelet.api.input.schema import IMAGE_URL, IMAGE_URLS, ImageUrl, InputModel, input_fields
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.catalog import EDIT, App, FalId, ModelConfig
 from pipelet.domain.generation.sizes import Size
+from pipelet.services.examples.inputs import PROMPT, example_input
 from pipelet.services.requests.submit import RequestInput
 
 IMAGE_SIZES = {
@@ -93,7 +92,7 @@ def fal_input_model(fal_id: FalId, app: App, model: ModelConfig) -> InputModel:
             kind, about = fields[name]
             fields[name] = (kind, Field(default, description=about.description))
     example = (
-        {IMAGE_URL: example_of(app, model)[IMAGE_URLS][0]} if is_edit else {"image_size": "square", "num_images": 2}
+        {IMAGE_URL: example_input(app, model)[IMAGE_URLS][0]} if is_edit else {"image_size": "square", "num_images": 2}
     )
 
     def complete(schema: dict[str, Any]) -> None:

@@ -15,9 +15,8 @@ EDIT_PROMPT = (
 _SIZE = {"width": 256, "height": 256}
 
 
-@cache
-def example(app: App, model: ModelConfig) -> dict[str, Any]:
-    """Return an input of this app: for an edit, three images where the model takes so many, else one."""
+def example_input(app: App, model: ModelConfig) -> dict[str, Any]:
+    """Return an input of this app. An edit starts from three images if the model takes three; otherwise from one."""
     if app.task != EDIT:
         return {"prompt": PROMPT, **_SIZE, "batch_size": 2}
     if model.max_input_images < len(_images()):
@@ -27,7 +26,7 @@ def example(app: App, model: ModelConfig) -> dict[str, Any]:
 
 @cache
 def _images() -> tuple[str, ...]:
-    """Two girls and a table, 64x64 pixels each, as data: URIs."""
-    folder = files("pipelet.api.input") / "example_images"
-    drawn = [(folder / f"{name}.png").read_bytes() for name in ("first", "second", "third")]
-    return tuple(f"data:image/png;base64,{base64.b64encode(image).decode()}" for image in drawn)
+    """Return two girls and a table, 64x64 pixels each, as data: URIs."""
+    folder = files("pipelet.services.examples")
+    contents = [(folder / f"{name}.png").read_bytes() for name in ("first", "second", "third")]
+    return tuple(f"data:image/png;base64,{base64.b64encode(content).decode()}" for content in contents)

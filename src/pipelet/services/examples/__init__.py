@@ -1,0 +1,1 @@
+"""Examples that every API, the page and the command line show."""
