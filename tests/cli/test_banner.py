@@ -1,8 +1,6 @@
 """What `pipelet serve` prints when it listens."""
 
-import io
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,9 @@ model = "edits"
 HERE = "http://127.0.0.1:8000"
 
 
-def text_of(folder: Path, **flags: Any) -> str:
+def text_of(folder: Path, *, is_terminal: bool = False, **flags: Any) -> str:
     chosen = load(data_dir=folder, **flags)
-    return banner(chosen, read_catalog(chosen), HERE, "pk_secret", None)
+    return banner(chosen, read_catalog(chosen), HERE, "pk_secret", None, is_terminal=is_terminal)
 
 
 def example_in(text: str) -> tuple[str, dict[str, Any]]:
@@ -37,22 +35,17 @@ def example_in(text: str) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_the_first_key_is_shown_on_a_terminal_only(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_terminal: bool
-) -> None:
-    """Elsewhere, such as in a journal, it would stay: the line that can be pasted reads it from its file."""
-    shown = io.StringIO()
-    shown.isatty = lambda: is_terminal  # type: ignore[method-assign]
-    monkeypatch.setattr(sys, "stdout", shown)
+def test_the_first_key_is_shown_on_a_terminal_only(tmp_path: Path, is_terminal: bool) -> None:
+    """Elsewhere, such as in a journal, it would stay: the lines that can be pasted read it from its file."""
+    text = text_of(tmp_path, is_terminal=is_terminal, tls=True)
 
-    text = text_of(tmp_path)
-
-    assert is_terminal == ("pk_secret" in text)
+    assert (2 if is_terminal else 0) == text.count("pk_secret")
     assert is_terminal != (f'-H "Authorization: Bearer $(cat {tmp_path}/local-key)"' in text)
+    assert is_terminal != (f'FAL_KEY="$(cat {tmp_path}/local-key)"' in text)
 
 
 def test_several_models_are_named_with_their_apps(tmp_path: Path) -> None:
-    """Of one model there is nothing to say, nor where no worker is started here."""
+    """There is no such line for one model, or where no worker is started here."""
     two = tmp_path / "two.toml"
     two.write_text(TWO_MODELS)
     line = f"Each of 2 models has a worker of its own: demo serves {APP}; edits serves {EDIT}\n"

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 
 from pipelet.cli.client_environment import client_environment
@@ -15,17 +14,20 @@ _FIELDS = ("prompt", "image_urls", "width", "height")
 """Fields of an example."""
 
 
-def banner(chosen: Settings, catalog: Catalog, here: str, secret: str | None, code: str | None) -> str:
+def banner(
+    chosen: Settings, catalog: Catalog, here: str, secret: str | None, code: str | None, *, is_terminal: bool
+) -> str:
     """Return the text: where the service listens, what it serves, and a request to try.
 
     Args:
         here: URL of the service on this machine.
         secret: the local key, if there is one.
         code: signs a browser in.
+        is_terminal: whether the text is printed on a terminal.
     """
     base_url = chosen.public_url or here
     # The key is shown on a terminal only: in a file or a journal it would stay.
-    key = (secret if sys.stdout.isatty() else f"$(cat {shlex.quote(str(chosen.local_key_file))})") if secret else "KEY"
+    key = (secret if is_terminal else f"$(cat {shlex.quote(str(chosen.local_key_file))})") if secret else "KEY"
     make_key = (
         f"with a key; make one with: (umask 077; pipelet keys create local --admin --user local "
         f"> {chosen.local_key_file})"
@@ -42,7 +44,8 @@ def banner(chosen: Settings, catalog: Catalog, here: str, secret: str | None, co
         f"    -d '{body}'\n"
     )
     if chosen.serves_tls:
-        text += f"\nFor fal's clients, in the shell that runs them:\n\n{client_environment(chosen, base_url, secret)}"
+        environment = client_environment(chosen, base_url, secret, is_terminal=is_terminal)
+        text += f"\nFor fal's clients, in the shell that runs them:\n\n{environment}"
     return text
 
 

@@ -1,23 +1,23 @@
 """The lines that `pipelet serve --tls` prints, for the shell in which a client of fal runs."""
 
 import shlex
-import sys
 from urllib.parse import urlsplit
 
 from pipelet.settings import Settings
 
 
-def client_environment(chosen: Settings, base_url: str, secret: str | None) -> str:
+def client_environment(chosen: Settings, base_url: str, secret: str | None, *, is_terminal: bool) -> str:
     """Return `export` lines with which fal's clients, Python and Node reach the service and trust its certificate.
 
     Args:
         base_url: URL of the service.
-        secret: the first key; None if there is none. It is shown on a terminal only.
+        secret: the first key; None if there is none.
+        is_terminal: whether the lines are printed on a terminal: the key is not shown elsewhere.
     """
     parts = urlsplit(base_url)
     address = parts.netloc + parts.path.rstrip("/")
     key = secret or "KEY"
-    if secret and not sys.stdout.isatty():
+    if secret and not is_terminal:
         key = f'"$(cat {shlex.quote(str(chosen.local_key_file.resolve()))})"'
     lines = {"FAL_KEY": key, "FAL_QUEUE_RUN_HOST": f"{address}/fal", "FAL_RUN_HOST": f"{address}/fal/run"}
     files = chosen.tls_files

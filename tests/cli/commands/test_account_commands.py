@@ -136,23 +136,17 @@ def test_the_first_key_of_an_embedded_database_has_every_scope(tmp_path: Path, s
     assert again == key
 
 
-def test_a_service_without_a_key_for_keys_says_so(
-    run: Run,
-    store: SqliteStore,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_service_without_a_key_for_keys_says_so(run: Run, store: SqliteStore, tmp_path: Path) -> None:
     """At its start, with the command; a login code is made on a terminal only."""
     chosen = load(data_dir=tmp_path)
     with structlog.testing.capture_logs() as lines:
-        assert asyncio.run(_new_login_code(chosen, store)) is None
+        assert asyncio.run(_new_login_code(chosen, store, is_terminal=False)) is None
     [line] = lines
     assert ("keys.none_manages_keys", "warning") == (line["event"], line["log_level"])
     assert "pipelet keys create NAME --admin" in line["fix"]
 
     create(run, "root", "--admin")
     with structlog.testing.capture_logs() as lines:
-        assert asyncio.run(_new_login_code(chosen, store)) is None
-        monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-        assert asyncio.run(_new_login_code(chosen, store)) is not None
+        assert asyncio.run(_new_login_code(chosen, store, is_terminal=False)) is None
+        assert asyncio.run(_new_login_code(chosen, store, is_terminal=True)) is not None
     assert [] == lines

@@ -125,7 +125,8 @@ async def _serve(
     async with open_store(chosen, writes=True) as store, open_http_clients(chosen) as http_clients:
         blobs = open_blobs(chosen)
         secret = await ensure_local_key(chosen, store)
-        code = await _new_login_code(chosen, store)
+        is_terminal = sys.stdout.isatty()
+        code = await _new_login_code(chosen, store, is_terminal=is_terminal)
         await ensure_webhook_keys(store)
         api = build_api(
             chosen,
@@ -140,7 +141,7 @@ async def _serve(
         supervisor = build_supervisor(chosen, store=store, places=places)
         server = Server(
             api.app,
-            on_ready=lambda: _print_banner(chosen, catalog, listener, secret, code),
+            on_ready=lambda: _print_banner(chosen, catalog, listener, secret, code, is_terminal=is_terminal),
             on_stop=api.close_streams,
             trusted_proxies=networks(chosen.trusted_proxies),
             tls=None if certificate is None else certificate.context,
@@ -225,11 +226,11 @@ def _allow_many_connections(
             return
 
 
-async def _new_login_code(chosen: Settings, store: Store) -> str | None:
+async def _new_login_code(chosen: Settings, store: Store, *, is_terminal: bool) -> str | None:
     """Return a code that signs in with the first key, if the output is a terminal: elsewhere it would be kept."""
     if not await has_key_for_keys(store):
         log.warning("keys.none_manages_keys", fix=f"Make one: {FIRST_KEY_COMMAND}")
-    if not sys.stdout.isatty():
+    if not is_terminal:
         return None
     try:
         return await create_login_code(store, operator(), (await find_login_key(chosen, store)).id)
@@ -238,9 +239,15 @@ async def _new_login_code(chosen: Settings, store: Store) -> str | None:
 
 
 def _print_banner(
-    chosen: Settings, catalog: Catalog, listener: socket.socket, secret: str | None, code: str | None
+    chosen: Settings,
+    catalog: Catalog,
+    listener: socket.socket,
+    secret: str | None,
+    code: str | None,
+    *,
+    is_terminal: bool,
 ) -> None:
     here = local_url(*listener.getsockname()[:2], tls=chosen.serves_tls)
     log.info("api.ready", url=here, public_url=chosen.public_url or here, pid=os.getpid())
     with contextlib.suppress(BrokenPipeError):  # the reader of our output has closed it
-        print(banner(chosen, catalog, here, secret, code), flush=True)
+        print(banner(chosen, catalog, here, secret, code, is_terminal=is_terminal), flush=True)
