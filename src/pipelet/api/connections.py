@@ -1,12 +1,14 @@
 """Connections that stay open, of streams and of calls that wait: their limits and their end."""
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from pipelet.api.errors import Problem
+from pipelet.http_server.extensions import ABORT_EXTENSION
 
 _POLL_INSTEAD = "Poll the status of some requests instead."
 
@@ -45,8 +47,36 @@ class ConnectionLimiter:
             if not self._by_user[user]:
                 del self._by_user[user]
 
+    @contextlib.contextmanager
+    def admit(self, user: str) -> Iterator[None]:
+        """Check, then hold. Raises as `check`."""
+        self.check(user)
+        with self.hold(user):
+            yield
+
+
+@contextlib.contextmanager
+def watch_disconnect(receive: Receive) -> Iterator["asyncio.Task[None]"]:
+    """Yield a task that ends when the client closes its connection. It is cancelled at the end of the block."""
+    disconnected = asyncio.create_task(wait_for_disconnect(receive))
+    try:
+        yield disconnected
+    finally:
+        disconnected.cancel()
+
 
 async def wait_for_disconnect(receive: Receive) -> None:
     """Wait until the client closes its connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def abort_connection(scope: Scope) -> bool:
+    """Abort the connection. Return False if the server has no extension for that.
+
+    Such a server closes the connection of an incomplete response, and logs an error.
+    """
+    abort = scope.get("extensions", {}).get(ABORT_EXTENSION)
+    if abort is not None:
+        abort["now"]()
+    return abort is not None

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from fastapi import FastAPI, Request
@@ -63,6 +63,16 @@ class DescribedError:
     extra: Mapping[str, str] | None = None
     """Fields that come before the common ones."""
 
+    @classmethod
+    def of(cls, status: int, text: str, **more: Any) -> Self:
+        """An error whose detail and message are the same text."""
+        return cls(status=status, detail=text, message=text, **more)
+
+
+INTERNAL_ERROR = DescribedError.of(
+    500, "Internal error. The cause is in the server log.", error_type="internal_server_error"
+)
+
 
 async def to_response(request: Request, error: Exception) -> Response:
     """The response to an expected error. Other errors are bugs, and raised again."""
@@ -81,7 +91,7 @@ def describe_error(request: Request, error: Exception) -> DescribedError:
     """Describe an expected error, and log one of operation. Other errors are bugs, and raised again."""
     if isinstance(error, ClientDisconnect):
         # The client is gone and reads no response; it is not an error of this service, so none is logged.
-        return _described(400, "The body is incomplete.", error_type="client_disconnected")
+        return DescribedError.of(400, "The body is incomplete.", error_type="client_disconnected")
     if isinstance(error, Problem):
         return DescribedError(status=error.status, detail=error.detail, message=str(error), error_type=error.error_type)
     status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
@@ -92,16 +102,12 @@ def describe_error(request: Request, error: Exception) -> DescribedError:
         path, client = request.scope["path"], client_address(request.scope)
         throttle = get_dependencies(request).throttle
         throttle.write(log.error, "request.unavailable", path=path, client=client, reason=str(error))
-        return _described(status, "The service cannot do this right now. Try again in a few seconds.")
+        return DescribedError.of(status, "The service cannot do this right now. Try again in a few seconds.")
     if isinstance(error, errors.QuotaExceeded):
         limit = _LIMIT_TYPES[type(error)]
-        return _described(status, str(error), error_type=limit, headers=_retry_after(error.retry_after))
+        return DescribedError.of(status, str(error), error_type=limit, headers=_retry_after(error.retry_after))
     error_type = "missing_scope" if isinstance(error, errors.MissingScope) else None
-    return _described(status, str(error), error_type=error_type, extra=_extra(status))
-
-
-def _described(status: int, text: str, **more: Any) -> DescribedError:
-    return DescribedError(status=status, detail=text, message=text, **more)
+    return DescribedError.of(status, str(error), error_type=error_type, extra=_extra(status))
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:
@@ -143,5 +149,6 @@ async def on_unhandled_error(request: Request, error: Exception) -> Response:
         client=client_address(request.scope),
         exc_info=error,
     )
-    message = "Internal error. The cause is in the server log."
-    return problem_response(500, "Internal Server Error", message=message, error_type="internal_server_error")
+    return problem_response(
+        500, "Internal Server Error", message=INTERNAL_ERROR.message, error_type=INTERNAL_ERROR.error_type
+    )

@@ -9,11 +9,10 @@ from typing import Any, Protocol
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
 
-from pipelet.api.connections import wait_for_disconnect
+from pipelet.api.connections import abort_connection, wait_for_disconnect
 from pipelet.api.dependencies import Dependencies
 from pipelet.api.errors import as_json
 from pipelet.domain.generation.preview import Preview
-from pipelet.http_server.extensions import ABORT_EXTENSION
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -72,9 +71,7 @@ class EventStream(EventSourceResponse):
                 if not disconnected.done():
                     await self._write(send, {"type": "http.response.body", "body": b"", "more_body": False})
             except TimeoutError:  # the client does not read
-                abort = scope.get("extensions", {}).get(ABORT_EXTENSION)
-                if abort is not None:
-                    abort["now"]()
+                abort_connection(scope)
             finally:
                 disconnected.cancel()
 

@@ -1,6 +1,7 @@
 """Long polling: a status that is asked for with `wait`."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 
 from pipelet.api.auth import authenticate_to_generate
-from pipelet.api.connections import wait_for_disconnect
+from pipelet.api.connections import watch_disconnect
 from pipelet.api.dependencies import Dependencies
 from pipelet.api.errors import error_detail, validation_problem
 from pipelet.domain.jobs.job import Job
@@ -53,15 +54,9 @@ async def long_poll(deps: Dependencies, request: Request, job: Job, seconds: int
     if job.state.is_final:
         return job
     key = await authenticate_to_generate(deps, request.scope)
-    deps.connection_limiter.check(key.user)
-    with deps.connection_limiter.hold(key.user):
-        disconnected = asyncio.create_task(wait_for_disconnect(request.receive))
-        try:
+    with deps.connection_limiter.admit(key.user), watch_disconnect(request.receive) as disconnected:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await deps.waiting.for_end(job.id, key, disconnected)
-        except TimeoutError:
-            pass
-        finally:
-            disconnected.cancel()
     await deps.authenticator.find(key.hash, refresh=True)
     return await deps.statuses.get_job(job.id)

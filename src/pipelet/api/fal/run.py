@@ -3,27 +3,22 @@
 The request is queued, stored and read again by its id like any other.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from pipelet.api.auth import authenticate_to_generate
-from pipelet.api.connections import wait_for_disconnect
+from pipelet.api.connections import watch_disconnect
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import problem_response
 from pipelet.api.fal.lookup import request_id_headers
 from pipelet.api.fal.result import result_response
 from pipelet.api.fal.submit import submit_request
-from pipelet.api.results.waiting import cancelled_if_lost
+from pipelet.api.results.waiting import cancelled_if_lost, stop_error
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.jobs.job import Job
 from pipelet.services.requests.submit import SubmitResult
-
-_CONTINUES = "The service is stopping. The request {} continues; read its result by this id."
-_CANCELLED = "The service is stopping. The request {} was cancelled; send it again."
-
 
 Submit = Callable[[Dependencies, Request], Awaitable[SubmitResult]]
 Respond = Callable[[Dependencies, Request, Job], Awaitable[Response]]
@@ -41,31 +36,22 @@ async def run_with(request: Request, *, submit: Submit, respond: Respond) -> Res
     """Run a request that `submit` queues; `respond` makes the response when it has ended."""
     deps = get_dependencies(request)
     key = await authenticate_to_generate(deps, request.scope)
-    deps.connection_limiter.check(key.user)
-    with deps.connection_limiter.hold(key.user):
+    with deps.connection_limiter.admit(key.user):
         return await _run(deps, request, key, submit, respond)
 
 
 async def _run(deps: Dependencies, request: Request, key: ApiKey, submit: Submit, respond: Respond) -> Response:
     job, may_be_repeated = (await submit(deps, request)).job, "idempotency-key" in request.headers
-    disconnected = asyncio.create_task(wait_for_disconnect(request.receive))
-    try:
+    with watch_disconnect(request.receive) as disconnected:
         async with cancelled_if_lost(deps, job, may_be_repeated=may_be_repeated, running=False):
             has_ended = await deps.waiting.for_end(job.id, key, disconnected)
-    finally:
-        disconnected.cancel()
     if disconnected.done() and not may_be_repeated:
         await deps.waiting.cancel(job)
     if not has_ended and deps.status_feed.is_closed:
-        return await _stop_response(deps, job, may_be_repeated=may_be_repeated)
+        stop = await stop_error(deps, job, may_be_repeated=may_be_repeated, then="read its result by this id")
+        return problem_response(
+            stop.status, stop.message, error_type=stop.error_type, headers=request_id_headers(job)
+        )
     # After hours of waiting, the key may be revoked.
     await deps.authenticator.find(key.hash, refresh=True)
     return await respond(deps, request, await deps.statuses.get_job(job.id))
-
-
-async def _stop_response(deps: Dependencies, job: Job, *, may_be_repeated: bool) -> Response:
-    """fal's clients retry after 503 and not after 500, so that no request is generated twice."""
-    status, text = 503, _CONTINUES
-    if not may_be_repeated:
-        status, text = (503, _CANCELLED) if await deps.waiting.cancel(job) else (500, _CONTINUES)
-    return problem_response(status, text.format(job.id), error_type="service_stops", headers=request_id_headers(job))

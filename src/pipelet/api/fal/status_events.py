@@ -17,7 +17,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
 
 from pipelet.api.auth import authenticate_to_generate
-from pipelet.api.connections import wait_for_disconnect
+from pipelet.api.connections import abort_connection, wait_for_disconnect
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import as_json
 from pipelet.api.event_stream import preview_event
@@ -27,7 +27,6 @@ from pipelet.api.fal.status import WIRE_STATES, status_document, wants_logs
 from pipelet.api.request_urls import request_urls
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.errors import StoreError
-from pipelet.http_server.extensions import ABORT_EXTENSION
 from pipelet.services.requests.previews import PreviewSubscription
 from pipelet.services.requests.status import JobStatus
 from pipelet.services.requests.status_feed import Subscription
@@ -149,8 +148,9 @@ class _Stream(EventSourceResponse):
                 is_complete = False
             finally:
                 disconnected.cancel()
-        if not is_complete and not disconnected.done():
-            await _abort_connection(scope, receive)
+        # If the body ended in order, fal's clients would take the last event for the final one: they must see an error.
+        if not is_complete and not disconnected.done() and abort_connection(scope):
+            await wait_for_disconnect(receive)
 
     @contextlib.contextmanager
     def _watch_previews(self, watch: Subscription) -> Iterator[PreviewSubscription | None]:
@@ -207,12 +207,3 @@ class _Stream(EventSourceResponse):
         """
         async with asyncio.timeout(self._deps.stream_timeouts.write):
             await send(message)
-
-
-async def _abort_connection(scope: Scope, receive: Receive) -> None:
-    """If the body ended in order, fal's clients would take the last event for the final one: they must see an error."""
-    abort = scope.get("extensions", {}).get(ABORT_EXTENSION)
-    if abort is not None:
-        abort["now"]()
-        await wait_for_disconnect(receive)
-    # A server without this extension closes the connection of an incomplete response, and logs an error.

@@ -45,4 +45,4 @@ async def _refuse(request: Request) -> Response:
     else:
         message, status = f"This part of OpenAI's API is not served. Served: {served}.", 404
     headers = {"Allow": ", ".join(allowed)} if allowed else {}
-    return error_response(DescribedError(status=status, detail=message, message=message, headers=headers))
+    return error_response(DescribedError.of(status, message, headers=headers))

@@ -11,19 +11,18 @@ from fastapi import Request
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
-from pipelet.api.connections import wait_for_disconnect
+from pipelet.api.connections import abort_connection, watch_disconnect
 from pipelet.api.dependencies import Dependencies, StreamTimeouts
-from pipelet.api.error_handlers import DescribedError, describe_error, on_unhandled_error
+from pipelet.api.error_handlers import INTERNAL_ERROR, DescribedError, describe_error, on_unhandled_error
 from pipelet.api.errors import as_json
 from pipelet.api.openai.errors import error_document
 from pipelet.api.openai.images import NO_USAGE, common_fields, with_base64
 from pipelet.api.openai.partial_images import PartialImages
 from pipelet.api.results.base64_images import chunks_of
-from pipelet.api.results.waiting import INTERNAL_ERROR, failure_of, stop_error
+from pipelet.api.results.waiting import failure_of, stop_error
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.errors import PipeletError, StoreError
 from pipelet.domain.jobs.job import Job
-from pipelet.http_server.extensions import ABORT_EXTENSION
 from pipelet.services.requests.previews import PreviewSubscription
 from pipelet.services.requests.status import JobStatus
 from pipelet.services.requests.status_feed import Subscription
@@ -66,20 +65,17 @@ class ImageStream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        disconnected = asyncio.create_task(wait_for_disconnect(receive))
-        writer = _Writer(send, disconnected, self._deps.stream_timeouts)
-        try:
-            with self._deps.connection_limiter.hold(self._job_status.job.user):
-                await self._send_all(Request(scope), writer)
-        except _ClientGone:
-            if not self._may_be_repeated:
-                with contextlib.suppress(StoreError):  # it is generated then
-                    await self._deps.waiting.cancel(self._job_status.job, running=True)
-            abort = scope.get("extensions", {}).get(ABORT_EXTENSION)
-            if abort is not None and not disconnected.done():
-                abort["now"]()
-        finally:
-            disconnected.cancel()
+        with watch_disconnect(receive) as disconnected:
+            writer = _Writer(send, disconnected, self._deps.stream_timeouts)
+            try:
+                with self._deps.connection_limiter.hold(self._job_status.job.user):
+                    await self._send_all(Request(scope), writer)
+            except _ClientGone:
+                if not self._may_be_repeated:
+                    with contextlib.suppress(StoreError):  # it is generated then
+                        await self._deps.waiting.cancel(self._job_status.job, running=True)
+                if not disconnected.done():
+                    abort_connection(scope)
 
     async def _send_all(self, request: Request, writer: "_Writer") -> None:
         try:

@@ -6,8 +6,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
-from pipelet.api.error_handlers import DescribedError, describe_error, on_unhandled_error
-from pipelet.api.results.waiting import INTERNAL_ERROR
+from pipelet.api.error_handlers import INTERNAL_ERROR, DescribedError, describe_error, on_unhandled_error
 from pipelet.domain.errors import PipeletError
 from pipelet.services.accounts.access import Caller
 

@@ -8,11 +8,10 @@ from typing import Self
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pipelet.api.connections import wait_for_disconnect
+from pipelet.api.connections import abort_connection, watch_disconnect
 from pipelet.api.dependencies import Dependencies
 from pipelet.api.results.base64_images import Pieces, chunks_of, length_of
 from pipelet.domain.errors import PipeletError
-from pipelet.http_server.extensions import ABORT_EXTENSION
 
 
 class StreamedResult(Response):
@@ -61,22 +60,18 @@ class StreamedResult(Response):
             await self._send_all(scope, receive, send)
 
     async def _send_all(self, scope: Scope, receive: Receive, send: Send) -> None:
-        disconnected = asyncio.create_task(wait_for_disconnect(receive))
-        try:
-            async with aclosing(self._rest) as rest:
-                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                await self._write(send, self._first, more=True)
-                async for chunk in rest:
-                    if disconnected.done():
-                        return
-                    await self._write(send, chunk, more=True)
-                await self._write(send, b"", more=False)
-        except (TimeoutError, PipeletError):  # the client does not read, or a file is gone
-            abort = scope.get("extensions", {}).get(ABORT_EXTENSION)
-            if abort is not None:
-                abort["now"]()
-        finally:
-            disconnected.cancel()
+        with watch_disconnect(receive) as disconnected:
+            try:
+                async with aclosing(self._rest) as rest:
+                    await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                    await self._write(send, self._first, more=True)
+                    async for chunk in rest:
+                        if disconnected.done():
+                            return
+                        await self._write(send, chunk, more=True)
+                    await self._write(send, b"", more=False)
+            except (TimeoutError, PipeletError):  # the client does not read, or a file is gone
+                abort_connection(scope)
 
     async def _write(self, send: Send, body: bytes, *, more: bool) -> None:
         async with asyncio.timeout(self._deps.stream_timeouts.write):
