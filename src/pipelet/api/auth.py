@@ -4,7 +4,7 @@ from starlette.types import Scope
 
 from pipelet.api.dependencies import Dependencies
 from pipelet.api.middleware.access_log import note_key
-from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, is_well_formed
+from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey, hash_secret, is_well_formed
 from pipelet.domain.accounts.scopes import Scope as KeyScope
 from pipelet.domain.errors import AuthenticationError, RefusedKey
 from pipelet.services.accounts.access import Caller
@@ -46,6 +46,18 @@ async def authenticate_hash(deps: Dependencies, scope: Scope, key_hash: bytes) -
         raise
     note_key(scope, key.id)
     return key
+
+
+async def recheck(deps: Dependencies, key: ApiKey, *, since: float) -> ApiKey:
+    """The key of a request whose body has been read, found again if that took long: it may be revoked.
+
+    Args:
+        since: when it was found first.
+
+    Raises:
+        RefusedKey: it is not valid any more.
+    """
+    return key if deps.clock.now() - since < KEY_CACHE_SECONDS else await deps.authenticator.find(key.hash)
 
 
 def has_key(scope: Scope) -> bool:

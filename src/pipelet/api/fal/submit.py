@@ -10,19 +10,19 @@ from typing import Any, cast
 from fastapi import Request
 from fastapi.responses import Response
 
-from pipelet.api.auth import authenticate_to_generate
+from pipelet.api.auth import authenticate_to_generate, recheck
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import json_response
 from pipelet.api.fal.input.options import parse_options
 from pipelet.api.fal.input.webhook_target import IsAllowedAddress, parse_webhook
 from pipelet.api.fal.lookup import request_id_headers
 from pipelet.api.fal.status import WIRE_STATES
-from pipelet.api.input.idempotency import REPLAYED, key_reused
-from pipelet.api.input.parse import counted_refusals, get_input_schemas, invalid_images
+from pipelet.api.input.idempotency import REPLAYED
+from pipelet.api.input.parse import counted_refusals, get_input_schemas
+from pipelet.api.input.submit import submit_new
 from pipelet.api.request_urls import public_base_url, request_urls
-from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
+from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.catalog import App
-from pipelet.domain.errors import IdempotencyKeyReused, InvalidInputImages
 from pipelet.services.requests.submit import NewRequest, RequestInput, SubmitResult, require_app
 
 ParseInput = Callable[[App, Mapping[str, Any], ApiKey], RequestInput]
@@ -79,16 +79,10 @@ async def submit_to(deps: Dependencies, request: Request, app_name: str, parse: 
     async with AsyncExitStack() as stack:
         limit = app.limits.max_body_bytes
         fields = await deps.bodies.read_json(request, stack, user=key.user, max_bytes=limit)
-        if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
-            key = await deps.authenticator.find(key.hash)
+        key = await recheck(deps, key, since=started_at)
         with counted_refusals(deps.submits.refusals, key.user):
             new = _new_request(request, app, key, partial(parse, app, fields, key), deps.public_url)
-        try:
-            return await deps.submits.submit(new)
-        except InvalidInputImages as error:
-            raise invalid_images(error, new.input) from error
-        except IdempotencyKeyReused as error:
-            raise key_reused(error) from error
+        return await submit_new(deps, new)
 
 
 def _new_request(

@@ -14,7 +14,6 @@ from pipelet.api.errors import ErrorDetail, Problem, echo, error_detail, validat
 from pipelet.api.input.schema import IMAGE_URL, IMAGE_URLS, InputModel
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.catalog import App
-from pipelet.domain.errors import InvalidInputImages
 from pipelet.services.accounts.limit_refusals import LimitRefusals, Reason
 from pipelet.services.requests.submit import RequestInput
 
@@ -102,16 +101,6 @@ def ceilings(key: ApiKey) -> dict[str, Any]:
         "max_priority_command": f"pipelet keys limit {whose} --max-priority",
         "max_batch": key.max_batch,
     }
-
-
-def invalid_images(error: InvalidInputImages, sent: RequestInput, *, loc: Loc = ("body",)) -> Problem:
-    """422 with the error of each image, at the field that named it."""
-    faults = []
-    for number, each in error.failures.items():
-        field: Loc = (IMAGE_URL,) if sent.fields.get(IMAGE_URL) is not None else (IMAGE_URLS, number)
-        url = sent.image_urls[number]
-        faults.append(error_detail([*loc, *field], str(each), each.kind, sent=url, context=each.context))
-    return validation_problem(*faults)
 
 
 def _input_image_errors(known: Mapping[str, Any], loc: Loc) -> list[ErrorDetail]:

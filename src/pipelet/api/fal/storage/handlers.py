@@ -7,13 +7,12 @@ from typing import Any, NoReturn
 from fastapi import Request
 from fastapi.responses import Response
 
-from pipelet.api.auth import authenticate_to_generate
+from pipelet.api.auth import authenticate_to_generate, recheck
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.errors import Problem, error_detail, json_response, validation_problem
 from pipelet.api.fal.input.options import read_lifecycle
 from pipelet.api.middleware.access_log import note_key
 from pipelet.api.request_urls import public_base_url
-from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS
 from pipelet.domain.accounts.scopes import Scope
 from pipelet.domain.errors import InvalidImage, RefusedKey
 from pipelet.domain.uploads import CONTENT_TYPES, MAX_BYTES, Upload
@@ -89,8 +88,7 @@ async def _store(deps: Dependencies, request: Request, ticket: UploadTicket) -> 
     note_key(request.scope, key.id)
     async with AsyncExitStack() as stack:
         data = await deps.bodies.read_bytes(request, stack, user=key.user, max_bytes=MAX_BYTES)
-        if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
-            key = await deps.authenticator.find(key.hash)
+        key = await recheck(deps, key, since=started_at)
         Caller(key).require(Scope.GENERATE)  # its scopes may have changed since the ticket
         expires_in = ticket.expires_in if ticket.file_key else read_lifecycle(request.scope)
         try:

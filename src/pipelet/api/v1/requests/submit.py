@@ -7,17 +7,17 @@ from dataclasses import replace
 from fastapi import Request
 from fastapi.responses import Response
 
+from pipelet.api.auth import recheck
 from pipelet.api.dependencies import get_dependencies
 from pipelet.api.errors import json_response
-from pipelet.api.input.idempotency import REPLAYED, key_reused, read_idempotency_key
-from pipelet.api.input.parse import counted_refusals, get_input_schemas, invalid_images
+from pipelet.api.input.idempotency import REPLAYED, read_idempotency_key
+from pipelet.api.input.parse import counted_refusals, get_input_schemas
+from pipelet.api.input.submit import submit_new
 from pipelet.api.request_urls import public_base_url
 from pipelet.api.v1.dependencies import get_services
 from pipelet.api.v1.reading import body_fields, validate
 from pipelet.api.v1.requests.schemas import SubmitBody
 from pipelet.api.v1.requests.views import detail_response
-from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS
-from pipelet.domain.errors import IdempotencyKeyReused, InvalidInputImages
 from pipelet.services.accounts.access import Caller
 from pipelet.services.requests.submit import NewRequest, SubmitOptions, require_app
 
@@ -29,12 +29,7 @@ async def submit_request(request: Request, caller: Caller) -> Response:
     services, deps = get_services(request), get_dependencies(request)
     options = SubmitOptions(idempotency_key=read_idempotency_key(request.scope))
     async with _read(request, caller) as new:
-        try:
-            result = await deps.submits.submit(replace(new, options=options))
-        except InvalidInputImages as error:
-            raise invalid_images(error, new.input, loc=_INPUT) from error
-        except IdempotencyKeyReused as error:
-            raise key_reused(error) from error
+        result = await submit_new(deps, replace(new, options=options), loc=_INPUT)
     view = await services.request_lists.get(caller, result.job.id)
     headers = REPLAYED if result.is_replay else None
     return await detail_response(request, services, caller, view, headers=headers)
@@ -55,9 +50,7 @@ async def _read(request: Request, caller: Caller) -> AsyncIterator[NewRequest]:
     most = max((deps.catalog.apps[name].limits.max_body_bytes for name in deps.catalog.served_apps()), default=0)
     async with body_fields(request, caller, max_bytes=most + _ENVELOPE_BYTES) as fields:
         body = validate(SubmitBody, fields, "body")
-        key = caller.key
-        if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
-            key = await deps.authenticator.find(key.hash)
+        key = await recheck(deps, caller.key, since=started_at)
         app = require_app(deps.catalog, body.app)
         with counted_refusals(deps.submits.refusals, key.user):
             parsed = get_input_schemas(request).parse(app, body.input, key, loc=_INPUT)

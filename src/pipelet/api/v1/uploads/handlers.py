@@ -4,6 +4,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from pipelet.api.auth import recheck
 from pipelet.api.dependencies import get_dependencies
 from pipelet.api.errors import error_detail, json_response, validation_problem
 from pipelet.api.request_urls import public_base_url
@@ -12,7 +13,6 @@ from pipelet.api.v1.description import operation
 from pipelet.api.v1.reading import read_query
 from pipelet.api.v1.schemas import Input, Output, iso_time
 from pipelet.api.v1.uploads.body import FIELD, sent_image
-from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS
 from pipelet.domain.errors import InvalidImage
 from pipelet.domain.uploads import CONTENT_TYPES, MAX_BYTES, MAX_UNUSED
 from pipelet.services.accounts.access import Caller
@@ -60,10 +60,9 @@ DELETE = operation(
 
 async def upload_image(request: Request, caller: Caller) -> Response:
     deps, services, query = get_dependencies(request), get_services(request), read_query(request, UploadQuery)
-    started_at, key = deps.clock.now(), caller.key
+    started_at = deps.clock.now()
     async with sent_image(request, caller) as data:
-        if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
-            key = await deps.authenticator.find(key.hash)
+        key = await recheck(deps, caller.key, since=started_at)
         try:
             upload = await services.uploads.add(key, data, expires_in=query.expires_in)
         except InvalidImage as error:
