@@ -280,6 +280,10 @@ class Catalog:
     def served_apps(self) -> tuple[str, ...]:
         return tuple(app.name for app in self.apps.values() if app.is_served)
 
+    def apps_for(self, task: str) -> list[App]:
+        """Return the apps for a task that take requests."""
+        return [app for app in self.apps.values() if app.task == task and app.is_served]
+
     def apps_of(self, model: str) -> tuple[str, ...]:
         """Return the apps of a model: their requests wait for the same workers."""
         return tuple(app.name for app in self.apps.values() if app.model == model)

@@ -98,12 +98,13 @@ def translate(
 
 
 def find_app(catalog: Catalog, checkpoint: str | None, task: str) -> App:
-    """Return the app for a task with this checkpoint, or else the first: clients choose one for all tasks.
+    """Return the app for a task with this checkpoint. If none has it, return the first: clients choose one
+    checkpoint for all tasks.
 
     Raises:
         Problem: 404 for a checkpoint that no app has.
     """
-    apps = [app for name in catalog.served_apps() if (app := catalog.apps[name]).task == task]
+    apps = catalog.apps_for(task)
     if checkpoint is not None and checkpoint not in checkpoints(catalog):
         known = ", ".join(checkpoints(catalog))
         raise Problem(404, f"There is no such checkpoint. Checkpoints: {known}.", error_type="model_not_found")

@@ -41,8 +41,7 @@ async def read_fields(request: Request, stack: AsyncExitStack, *, user: str, tas
     """
     deps = get_dependencies(request)
     find_app(deps.catalog, None, task)  # before a body is read that no app here takes
-    apps = [deps.catalog.apps[name] for name in deps.catalog.served_apps()]
-    most = max(app.limits.max_body_bytes for app in apps if app.task == task)
+    most = max(app.limits.max_body_bytes for app in deps.catalog.apps_for(task))
     boundary = form_boundary(request) if task == EDIT else None
     if boundary is None:
         fields = await deps.bodies.read_json(request, stack, user=user, max_bytes=most)

@@ -1,6 +1,7 @@
 """Generations and edits: ordinary requests, whose caller waits for the images on the same connection.
 
-Who hangs up cancels: OpenAI's clients retry without an idempotency key, and have no way to read a result later.
+A client that disconnects cancels its request: OpenAI's clients retry without an idempotency key, and cannot read a
+result later.
 """
 
 from contextlib import AsyncExitStack
@@ -9,27 +10,27 @@ from dataclasses import dataclass, replace
 from fastapi import Request
 from fastapi.responses import Response
 
+from pipelet.api.auth import recheck
 from pipelet.api.dependencies import Dependencies, get_dependencies
 from pipelet.api.error_handlers import DescribedError
-from pipelet.api.errors import Problem
-from pipelet.api.input.idempotency import REPLAYED, key_reused, read_idempotency_key
+from pipelet.api.input.idempotency import REPLAYED, read_idempotency_key
 from pipelet.api.input.ignored import ignored_header
-from pipelet.api.input.parse import counted_refusals, get_input_schemas, invalid_images
+from pipelet.api.input.parse import get_input_schemas
 from pipelet.api.openai.body import read_fields
 from pipelet.api.openai.errors import error_response
 from pipelet.api.openai.images import result_pieces
-from pipelet.api.openai.input import Delivery, ImagesInput, translate
+from pipelet.api.openai.input import Delivery, translate
 from pipelet.api.openai.stream import ImageStream
 from pipelet.api.request_urls import public_base_url
 from pipelet.api.results.streamed import StreamedResult
+from pipelet.api.results.submit import submit_translated
 from pipelet.api.results.waiting import cancelled_if_lost, failure_of, wait_for_end
-from pipelet.domain.accounts.api_keys import KEY_CACHE_SECONDS, ApiKey
+from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.catalog import EDIT, TEXT
-from pipelet.domain.errors import IdempotencyKeyReused, InvalidInputImages
 from pipelet.domain.jobs.job import Job
 from pipelet.services.accounts.access import Caller
 from pipelet.services.requests.results import images_of
-from pipelet.services.requests.submit import NewRequest, SubmitOptions
+from pipelet.services.requests.submit import SubmitOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +55,7 @@ async def edit(request: Request, caller: Caller) -> Response:
 
 async def _create(request: Request, caller: Caller, task: str) -> Response:
     deps = get_dependencies(request)
-    deps.connection_limiter.check(caller.user)
-    with deps.connection_limiter.hold(caller.user):
+    with deps.connection_limiter.admit(caller.user):
         submitted = await _submit(deps, request, caller, task)
         if submitted.delivery.partial_images is None:
             return await _wait(deps, request, submitted)
@@ -77,20 +77,14 @@ async def _submit(deps: Dependencies, request: Request, caller: Caller, task: st
     Raises:
         PipeletError: the request is refused, and nothing was queued.
     """
-    started_at, key = deps.clock.now(), caller.key
-    idempotency_key, schemas = read_idempotency_key(request.scope), get_input_schemas(request)
+    started_at = deps.clock.now()
+    idempotency_key = read_idempotency_key(request.scope)
     async with AsyncExitStack() as stack:
         fields = await read_fields(request, stack, user=caller.user, task=task)
-        if deps.clock.now() - started_at >= KEY_CACHE_SECONDS:  # the body took long, and the key may be revoked
-            key = await deps.authenticator.find(key.hash)
-        found = translate(deps.catalog, schemas.models, fields, task=task)
-        new = _new_request(request, deps, key, found, SubmitOptions(idempotency_key=idempotency_key))
-        try:
-            result = await deps.submits.submit(new)
-        except InvalidInputImages as error:
-            raise found.renamed(invalid_images(error, new.input)) from error
-        except IdempotencyKeyReused as error:
-            raise key_reused(error) from error
+        key = await recheck(deps, caller.key, since=started_at)
+        found = translate(deps.catalog, get_input_schemas(request).models, fields, task=task)
+        options = SubmitOptions(idempotency_key=idempotency_key)
+        result = await submit_translated(deps, request, key, found, options=options, values=found.values)
     headers = {"x-request-id": result.job.id, "x-fal-request-id": result.job.id, **ignored_header(found.ignored)}
     return Submitted(
         job=result.job,
@@ -101,29 +95,10 @@ async def _submit(deps: Dependencies, request: Request, caller: Caller, task: st
     )
 
 
-def _new_request(
-    request: Request, deps: Dependencies, key: ApiKey, found: ImagesInput, options: SubmitOptions
-) -> NewRequest:
-    try:
-        with counted_refusals(deps.submits.refusals, key.user):
-            parsed = get_input_schemas(request).parse(found.app, found.fields, key)
-    except Problem as problem:
-        raise found.renamed(problem) from problem
-    if found.output_quality is not None:
-        quality = {"output_quality": found.output_quality}
-        parsed = replace(parsed, values={**parsed.values, **quality}, fields={**parsed.fields, **quality})
-    base_url = public_base_url(deps.public_url, request.scope)
-    return NewRequest(app=found.app, key=key, input=parsed, base_url=base_url, options=options)
-
-
 async def _wait(deps: Dependencies, request: Request, submitted: Submitted) -> Response:
     job = await wait_for_end(deps, request, submitted.job, submitted.key, may_be_repeated=submitted.may_be_repeated)
     if isinstance(job, DescribedError):
         return error_response(replace(job, headers=submitted.headers))
-    return await _result(deps, request, submitted, job)
-
-
-async def _result(deps: Dependencies, request: Request, submitted: Submitted, job: Job) -> Response:
     if (failed := failure_of(job)) is not None:
         return error_response(replace(failed, headers=submitted.headers))
     base_url = public_base_url(deps.public_url, request.scope)

@@ -98,7 +98,8 @@ class ImagesInput:
     """The input of the app, not validated."""
     names: Mapping[str, str]
     """Names of the fields as they were sent, where they differ."""
-    output_quality: int | None
+    values: Mapping[str, Any]
+    """Of the request, next to those of its input: the quality of the files, if it is given."""
     delivery: Delivery
     ignored: Sequence[str]
 
@@ -141,11 +142,12 @@ def translate(
     if task == EDIT:
         fields[IMAGE_URLS] = given.get(IMAGE_URLS)
     ignored = _ignored(given, options, schemas[app.name])
+    quality = None if "output_compression" in ignored else options.output_compression
     return ImagesInput(
         app=app,
         fields={name: value for name, value in fields.items() if name not in ignored},
         names=names,
-        output_quality=None if "output_compression" in ignored else options.output_compression,
+        values={} if quality is None else {"output_quality": quality},
         delivery=_delivery(options),
         ignored=ignored,
     )

@@ -35,7 +35,7 @@ def find_app(catalog: Catalog, name: str | None, task: str) -> App:
     Raises:
         Problem: 404.
     """
-    apps = [app for app in _served(catalog) if app.task == task]
+    apps = catalog.apps_for(task)
     found = _find(catalog, name, apps) if name else next(iter(apps), None)
     if found is None:
         raise _unknown(catalog, name or "")
