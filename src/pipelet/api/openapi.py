@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
 
 ABOUT = """Image generation behind fal's queue API: submit, poll `status_url` until `COMPLETED`, read `response_url`.
 
@@ -23,6 +24,17 @@ _SCHEMES = {
         "description": "`Authorization: Key <key>`, as fal's clients send it",
     },
 }
+
+
+class Shape(BaseModel):
+    """A body in the document. It is built when the document is first read: the start of the API does not wait for it."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+def error_responses(shape: type[BaseModel], **by_status: str) -> dict[int | str, dict[str, Any]]:
+    """Responses with an error. Statuses begin with a letter: `e404="No such request."`."""
+    return {int(status[1:]): {"model": shape, "description": meaning} for status, meaning in by_status.items()}
 
 
 def describe(app: FastAPI, routes: Callable[[], Iterable[APIRoute]]) -> None:

@@ -1,36 +1,29 @@
 """OpenAPI of AUTOMATIC1111's API: written by hand, because the handlers read requests by hand."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from pipelet.api.automatic1111.input import DEFAULT_SIDE
-from pipelet.api.openapi import SECURITY
+from pipelet.api.input import ignored
+from pipelet.api.openapi import SECURITY, Shape, error_responses
 from pipelet.api.routing import Operation, Route, described
 
 TAG = "AUTOMATIC1111"
-_IGNORED = {
-    "X-Pipelet-Ignored": {"schema": {"type": "string"}, "description": "Names of fields that were not used."},
-}
 
 
-class _Shape(BaseModel):
-    """Built when the document is first asked for: the start of the API does not wait for it."""
-
-    model_config = ConfigDict(defer_build=True)
-
-
-class Automatic1111Error(_Shape):
+class Automatic1111Error(Shape):
     error: str
     detail: str
     body: str
     errors: str
 
 
-class TextToImage(_Shape):
+class TextToImage(Shape):
     """Other fields are ignored."""
 
     prompt: str
@@ -52,23 +45,23 @@ class ImageToImage(TextToImage):
     height: int | None = None  # type: ignore[assignment]
 
 
-class Images(_Shape):
+class Images(Shape):
     images: list[str] = Field(description="Base64 of the files.")
     parameters: dict[str, Any]
     info: str = Field(description="JSON, with the seed of each image.")
 
 
-class Png(_Shape):
+class Png(Shape):
     image: str = Field(description="Base64 of a PNG, or a data: URI.")
 
 
-class ImageInfo(_Shape):
+class ImageInfo(Shape):
     info: str
     items: dict[str, str]
     parameters: dict[str, Any]
 
 
-class ProgressState(_Shape):
+class ProgressState(Shape):
     skipped: bool
     interrupted: bool
     stopping_generation: bool
@@ -80,7 +73,7 @@ class ProgressState(_Shape):
     sampling_steps: int
 
 
-class ProgressReport(_Shape):
+class ProgressReport(Shape):
     progress: float = Field(ge=0, le=1)
     eta_relative: float = Field(ge=0, description="Seconds until the end, as predicted.")
     state: ProgressState
@@ -88,12 +81,7 @@ class ProgressReport(_Shape):
     textinfo: str | None
 
 
-def _errors(**by_status: str) -> dict[int | str, dict[str, Any]]:
-    return {
-        int(status[1:]): {"model": Automatic1111Error, "description": meaning} for status, meaning in by_status.items()
-    }
-
-
+_errors = partial(error_responses, Automatic1111Error)
 _ALWAYS = _errors(
     e401="No valid key.",
     e403="The key lacks the scope `generate`, or Basic came from a web page.",
@@ -101,13 +89,22 @@ _ALWAYS = _errors(
 )
 
 
-def _operation(summary: str, about: str, model: Any = None) -> Operation:
-    return Operation(summary, about, {200: {"description": "As said.", "model": model or dict[str, Any]}, **_ALWAYS})
+@dataclass(frozen=True, slots=True)
+class JsonOperation(Operation):
+    body: type[BaseModel] | None = None
+    """The shape of its JSON body; None: it reads none."""
 
 
-def _create(summary: str, about: str) -> Operation:
+def _operation(
+    summary: str, about: str, model: Any = None, *, body: type[BaseModel] | None = None, **more: Any
+) -> JsonOperation:
+    success = {"description": f"{summary}.", "model": model or dict[str, Any]}
+    return JsonOperation(summary, about, {200: success, **_ALWAYS}, body=body, **more)
+
+
+def _create(summary: str, about: str, body: type[BaseModel]) -> JsonOperation:
     responses = {
-        200: {"description": "The images.", "model": Images, "headers": _IGNORED},
+        200: {"description": "The images.", "model": Images, "headers": ignored.DESCRIPTION},
         **_ALWAYS,
         **_errors(
             e400="The body is no JSON object, or the model cannot generate from it.",
@@ -120,13 +117,19 @@ def _create(summary: str, about: str) -> Operation:
             e504="The request did not start in time.",
         ),
     }
-    return Operation(summary, about, responses)
+    return JsonOperation(summary, about, responses, body=body)
 
 
-TEXT_TO_IMAGE = _create("Text to image", "Waits for the images. Who closes the connection cancels the request.")
-IMAGE_TO_IMAGE = _create("Image to image", "As text to image, from an image.")
-PROGRESS = replace(
-    _operation("Progress", "Of your newest request through this API.", ProgressReport),
+TEXT_TO_IMAGE = _create(
+    "Text to image",
+    "Waits for the images. A client that closes the connection cancels the request.",
+    TextToImage,
+)
+IMAGE_TO_IMAGE = _create("Image to image", "As text to image, from an image.", ImageToImage)
+PROGRESS = _operation(
+    "Progress",
+    "Of your newest request through this API.",
+    ProgressReport,
     parameters=(
         {
             "name": "skip_current_image",
@@ -145,23 +148,16 @@ SAMPLERS = _operation("Samplers", "The one that the model was made for.", list[d
 SCHEDULERS = _operation("Schedulers", "The one that the model was made for.", list[dict[str, Any]])
 UPSCALERS = _operation("Upscalers", "None: ask for the size that you need.", list[dict[str, Any]])
 NOTHING = _operation("Empty list", "There are none to choose from.", list[dict[str, Any]])
-PNG_INFO = _operation("PNG info", "The parameters inside a PNG that was generated here.", ImageInfo)
-_BODIES: dict[int, type[BaseModel]] = {
-    id(TEXT_TO_IMAGE): TextToImage,
-    id(IMAGE_TO_IMAGE): ImageToImage,
-    id(PNG_INFO): Png,
-}
+PNG_INFO = _operation("PNG info", "The parameters inside a PNG that was generated here.", ImageInfo, body=Png)
 
 
 def describe_routes(routes: Iterable[Route]) -> Iterator[APIRoute]:
     for route in routes:
         about = route.operation
-        if about is None:
+        if not isinstance(about, JsonOperation):
             continue
         extra: dict[str, Any] = {"tags": [TAG], "security": SECURITY, "parameters": list(about.parameters)}
-        if body := _BODIES.get(id(about)):
-            extra["requestBody"] = {
-                "required": True,
-                "content": {"application/json": {"schema": body.model_json_schema()}},
-            }
+        if about.body is not None:
+            content = {"application/json": {"schema": about.body.model_json_schema()}}
+            extra["requestBody"] = {"required": True, "content": content}
         yield described(route, route.path, about, extra)

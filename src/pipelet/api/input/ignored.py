@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 HEADER = "X-Pipelet-Ignored"
+DESCRIPTION = {HEADER: {"schema": {"type": "string"}, "description": "Names of fields that were not used."}}
+"""The header in OpenAPI."""
 _MAX_NAMES, _MAX_NAME_CHARS, _MAX_BYTES = 20, 64, 1024
 _MORE = "..."
 _SAFE = ".-_"

@@ -2,23 +2,22 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from pipelet.api.input import ignored
 from pipelet.api.input.idempotency import PARAMETER
 from pipelet.api.input.schema import InputModel
 from pipelet.api.openai.input import Options
-from pipelet.api.openapi import SECURITY
+from pipelet.api.openapi import SECURITY, Shape, error_responses
 from pipelet.api.routing import Operation, Route, described
 from pipelet.domain.catalog import EDIT, TEXT, Catalog
 from pipelet.services.examples.inputs import PROMPT
 
 TAG = "OpenAI"
-_IGNORED = {
-    "X-Pipelet-Ignored": {"schema": {"type": "string"}, "description": "Names of fields that were not used."},
-}
 _FIELDS = ("prompt", "seed", "num_inference_steps", "guidance_scale", "negative_prompt", "output_format", "priority")
 """Fields with the same name in the input of an app, next to `n`."""
 _REFERENCE = {
@@ -34,30 +33,24 @@ class ImagesOperation(Operation):
     """That of the apps that it calls."""
 
 
-class _Shape(BaseModel):
-    """Built when the document is first asked for: the start of the API does not wait for it."""
-
-    model_config = ConfigDict(defer_build=True)
-
-
-class ErrorDetails(_Shape):
+class ErrorDetails(Shape):
     message: str
     type: str
     param: str | None
     code: str | None
 
 
-class ErrorEnvelope(_Shape):
+class ErrorEnvelope(Shape):
     error: ErrorDetails
 
 
-class ImageData(_Shape):
+class ImageData(Shape):
     b64_json: str | None = None
     url: str | None = None
     seed: int
 
 
-class ImagesUsage(_Shape):
+class ImagesUsage(Shape):
     """Always zero."""
 
     input_tokens: int
@@ -66,7 +59,7 @@ class ImagesUsage(_Shape):
     input_tokens_details: dict[str, int]
 
 
-class ImagesResult(_Shape):
+class ImagesResult(Shape):
     created: int
     data: list[ImageData]
     size: str
@@ -76,22 +69,19 @@ class ImagesResult(_Shape):
     usage: ImagesUsage
 
 
-class ModelItem(_Shape):
+class ModelItem(Shape):
     id: str
     object: str = Field(pattern="^model$")
     created: int = Field(description="Not known: 0.")
     owned_by: str
 
 
-class ModelList(_Shape):
+class ModelList(Shape):
     object: str = Field(pattern="^list$")
     data: list[ModelItem]
 
 
-def _errors(**by_status: str) -> dict[int | str, dict[str, Any]]:
-    return {int(status[1:]): {"model": ErrorEnvelope, "description": meaning} for status, meaning in by_status.items()}
-
-
+_errors = partial(error_responses, ErrorEnvelope)
 _ALWAYS = _errors(
     e401="No valid key.", e403="The key lacks the scope `generate`.", e503="The service is unavailable; try again."
 )
@@ -100,7 +90,7 @@ _CREATE = {
         "description": "The images. With `stream`, server-sent events: `….partial_image`, `….completed` for each "
         "image, or `error`.",
         "model": ImagesResult,
-        "headers": _IGNORED,
+        "headers": ignored.DESCRIPTION,
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
     **_ALWAYS,
@@ -117,8 +107,8 @@ _CREATE = {
 }
 GENERATE = ImagesOperation(
     "Generate images",
-    "Waits for the images. Who closes the connection cancels the request, unless it has an `Idempotency-Key`. Other "
-    "fields are ignored.",
+    "Waits for the images. A client that closes the connection cancels the request, unless it has an "
+    "`Idempotency-Key`. Other fields are ignored.",
     _CREATE,
     (PARAMETER,),
     task=TEXT,
