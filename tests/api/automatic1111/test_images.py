@@ -20,6 +20,7 @@ from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.jobs.outcome import FailureKind
 from pipelet.worker.images.encode import encode
 from pipelet.worker.images.metadata import Metadata
+from tests.api.openai.calls import called
 from tests.api.service import CATALOG, WITH_STRENGTH, Service, catalog_of_edits
 from tests.support.images import data_uri, png
 from tests.support.jobs import APP, EDIT, claim_request
@@ -48,16 +49,6 @@ SILLY_TAVERN = {
     "send_images": True,
     "do_not_save_grid": False,
 }
-
-
-async def called(service: Service, body: dict[str, Any], path: str = TEXT) -> "asyncio.Task[httpx2.Response]":
-    """A call whose request is in the queue."""
-    call = asyncio.create_task(service.client.post(path, json=body))
-    queued = asyncio.create_task(until(service.queued))
-    await asyncio.wait([call, queued], return_when=asyncio.FIRST_COMPLETED)
-    assert not call.done(), call.result().text
-    await queued
-    return call
 
 
 async def answered(service: Service, body: dict[str, Any], path: str = TEXT) -> tuple[httpx2.Response, Job]:
@@ -144,10 +135,10 @@ async def test_what_would_be_another_image_is_refused(
 
 async def test_failures_and_cancels_are_told(service: Service) -> None:
     """A failure has the status of its kind, and its message; what was cancelled in the queue is a 499."""
-    call = await called(service, {"prompt": "a cat"})
+    call = await called(service, {"prompt": "a cat"}, TEXT)
     await service.fail(await service.claim(), FailureKind.INVALID_INPUT, "The model cannot do this.")
     failed = await call
-    call = await called(service, {"prompt": "a cat"})
+    call = await called(service, {"prompt": "a cat"}, TEXT)
     await service.client.post("/sdapi/v1/interrupt")
     interrupted = await call
 

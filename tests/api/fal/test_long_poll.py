@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from pipelet.api.app import close_streams
 from tests.api.service import Service
 from tests.api.streams import PATIENCE, serving
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -20,13 +21,9 @@ async def client(service: Service, url: str) -> AsyncIterator[httpx2.AsyncClient
         yield client
 
 
-async def waiting_for(service: Service, call: "asyncio.Task[httpx2.Response]") -> None:
-    """Until the service holds the connection of `call`."""
-    limiter = service.app.state.dependencies.connection_limiter
-    async with asyncio.timeout(PATIENCE):
-        while not limiter._all:
-            assert not call.done()
-            await asyncio.sleep(0)
+async def call_waits(app: FastAPI) -> None:
+    """Return once the service holds a connection."""
+    await until(lambda: app.state.dependencies.connection_limiter._all)
 
 
 @pytest.mark.parametrize("how", ["query", "header"])
@@ -37,7 +34,7 @@ async def test_it_responds_at_the_end(service: Service, client: httpx2.AsyncClie
     path = service.status_path(request_id)
     query, headers = ("?wait=30", None) if how == "query" else ("", {"Prefer": "respond-async, wait=30"})
     call = asyncio.create_task(client.get(path + query, headers=headers))
-    await waiting_for(service, call)
+    await call_waits(service.app)
     await service.succeed(lease)
 
     response = await call
@@ -57,7 +54,7 @@ async def test_it_responds_when_the_service_stops(service: Service, client: http
     """At once, so that no stop waits for a minute."""
     request_id = await service.submit()
     call = asyncio.create_task(client.get(f"{service.status_path(request_id)}?wait=60"))
-    await waiting_for(service, call)
+    await call_waits(service.app)
     close_streams(service.app)
 
     assert 202 == (await call).status_code
@@ -89,9 +86,7 @@ async def test_a_wait_counts_as_an_open_stream(service: Service, app: FastAPI) -
         httpx2.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE) as client,
     ):
         call = asyncio.create_task(client.get(f"{path}?wait=60"))
-        async with asyncio.timeout(PATIENCE):
-            while not small.state.dependencies.connection_limiter._all:
-                await asyncio.sleep(0)
+        await call_waits(small)
         refused = await client.get(f"{path}?wait=60")
         assert (429, True) == (refused.status_code, "Poll" in refused.json()["message"])
         assert 202 == (await client.get(path)).status_code

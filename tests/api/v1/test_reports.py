@@ -12,10 +12,9 @@ from pipelet.domain.accounts.scopes import Scope
 from pipelet.domain.capacity.cost_model import Work
 from pipelet.domain.jobs.outcome import FailureKind
 from pipelet.domain.jobs.progress import Progress
-from pipelet.services.queue import storage
 from pipelet.services.queue.accounting import Accounting
 from pipelet.services.queue.failures import without_input
-from pipelet.services.queue.storage import sample_storage
+from pipelet.services.queue.storage import INTERVAL_SECONDS, sample_storage
 from pipelet.settings import load
 from tests.api.service import CATALOG, Service
 from tests.support.jobs import APP, EDIT, success
@@ -207,15 +206,14 @@ async def test_storage_is_sampled(service: Service, ops: dict[str, str]) -> None
 
 @pytest.mark.parametrize(("few", "counted"), [(2, 2), (1, 1)])
 async def test_storage_is_sampled_more_often_while_it_is_little(
-    service: Service, ops: dict[str, str], monkeypatch: pytest.MonkeyPatch, few: int, counted: int
+    service: Service, ops: dict[str, str], few: int, counted: int
 ) -> None:
     """A new service counts every minute; one with many requests leaves that for an hour."""
-    monkeypatch.setattr(storage, "_FEW", few)
     for name in ("a.png", "b.png"):
         await service.submit()
         await service.store.leases.finish(await service.claim(), success(name), service.clock.now())
-        service.clock.time += storage.INTERVAL_SECONDS
-        await sample_storage(service.store)
+        service.clock.time += INTERVAL_SECONDS
+        await sample_storage(service.store, few=few)
 
     assert counted == (await read(service, ops, "storage"))["requests"]
 

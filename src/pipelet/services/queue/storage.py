@@ -77,10 +77,14 @@ class StorageReports:
         )
 
 
-async def sample_storage(store: Store) -> None:
-    """Sample it if that is due, and no other process does it. Call it every `INTERVAL_SECONDS`."""
+async def sample_storage(store: Store, *, few: int = _FEW) -> None:
+    """Sample it if that is due, and no other process does it. Call it every `INTERVAL_SECONDS`.
+
+    Args:
+        few: number of requests below which a sample is due at each call.
+    """
     now, saved = store.clock.now(), await store.reports.saved(_NAME)
-    are_few = saved is not None and json.loads(saved.body).get("walked", _FEW) < _FEW
+    are_few = saved is not None and json.loads(saved.body).get("walked", few) < few
     if not await store.reports.start(_NAME, now, now - (INTERVAL_SECONDS / 2 if are_few else _SAMPLE_SECONDS)):
         return
     sums, after, walked = _Sums(now), (0.0, -(2**62)), 0
