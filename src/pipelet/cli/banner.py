@@ -56,7 +56,7 @@ def _trust(chosen: Settings) -> str:
 
 
 def _about_workers(catalog: Catalog, models: Sequence[str]) -> str:
-    """Say which worker serves which app, where they are several."""
+    """Say which worker serves which app, if there are several."""
     if len(models) == 1:
         return ""
     served = "; ".join(f"{model} serves {', '.join(catalog.apps_of(model))}" for model in models)

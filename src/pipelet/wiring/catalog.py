@@ -80,7 +80,7 @@ def model_of_worker(settings: Settings, catalog: Catalog) -> ModelConfig:
     """
     models = models_of_workers(settings, catalog)
     if len(models) > 1:
-        # Had we chosen one, the requests of the others would wait.
+        # If we chose one, the requests of the others would wait.
         names = ", ".join(sorted(model.name for model in models))
         raise OperationalError(
             f"The catalog has apps of several models ({names}), and this needs one. Choose an app, such as "

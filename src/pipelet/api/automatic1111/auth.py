@@ -1,6 +1,6 @@
 """The key of a call: also as the password of Basic, which is how clients of AUTOMATIC1111's API send one.
 
-Browsers send Basic by themselves once they have been asked for it. So it is never asked for, and not taken from the
+Browsers send Basic by themselves once they have been asked for it. So this API never asks for it, and refuses it from
 pages of other origins.
 """
 

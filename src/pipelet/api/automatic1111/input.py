@@ -1,7 +1,7 @@
 """The fields of AUTOMATIC1111's API, translated to the input of an app.
 
-Clients send all their settings with each call. Those that have no effect are ignored, and named in a header; refused is
-what would silently make another image.
+Clients send all their settings with each call. Those that have no effect are ignored, and named in a header. One that
+would silently make another image is refused.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The fields of OpenAI's API, translated to the input of an app.
 
 A field that is not used is ignored, and named in a header, because OpenAI's clients get new ones every few weeks.
-Refused is what would silently make another image: a mask, and what is one typo away from a field that counts.
+A field that would silently make another image is refused: a mask, or one that is a typo away from a field that counts.
 """
 
 import re
@@ -68,7 +68,7 @@ def _read_flag(value: object) -> object:
 
 
 class Options(BaseModel):
-    """The fields that have no like in the input of an app."""
+    """Fields that the input of an app does not have."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True, protected_namespaces=())
 

@@ -168,7 +168,7 @@ class _Ended(Exception):
 class _Writer:
     """Writes to one client.
 
-    Comments fill the silence, whatever changes that is not sent.
+    It sends a comment when it has sent nothing for a while. Changes of the request that are no events do not count.
     """
 
     def __init__(self, send: Send, disconnected: "asyncio.Task[None]", timeouts: StreamTimeouts) -> None:

@@ -29,7 +29,7 @@ async function loadPage(page) {
   return { Page, links: styles && (await Promise.all(styles.map(loadStyle))) };
 }
 
-/** End the style sheets of other pages, whose classes may have the same names. @param {HTMLLinkElement[]} links */
+/** Disable the style sheets of other pages, whose classes may have the same names. @param {HTMLLinkElement[]} links */
 function showStyles(links) {
   for (const { sheet } of /** @type {NodeListOf<HTMLLinkElement>} */ (document.querySelectorAll("link[data-page]"))) {
     if (sheet) sheet.disabled = !links.some((link) => link.sheet === sheet); // `disabled` of a link would load it again
