@@ -6,14 +6,17 @@ The content type is ignored, because `curl -d` labels everything as a form. The 
 import asyncio
 import json
 import re
+from collections.abc import Callable, Sized
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 from pipelet.api.errors import Problem, error_detail, name_of, validation_problem
 from pipelet.concurrency.fair_semaphore import FairSemaphore
+
+_Parsed = TypeVar("_Parsed")
 
 _SMALL = 1024 * 1024
 """Bytes, some milliseconds of parsing. Larger bodies, with images inside, are parsed in a thread."""
@@ -97,6 +100,11 @@ class BodyReader:
             message = "Too many large bodies are being read. Try again in a few seconds."
             raise Problem(503, message, error_type="service_unavailable") from error
         return size
+
+
+async def in_thread_if_large(body: Sized, parse: Callable[[], _Parsed]) -> _Parsed:
+    """Return what `parse` returns. It runs in a thread if `body`, which it parses, would block the event loop."""
+    return parse() if len(body) <= _SMALL else await asyncio.to_thread(parse)
 
 
 async def _receive(request: Request, body: bytearray, max_bytes: int) -> bool:

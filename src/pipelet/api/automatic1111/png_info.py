@@ -1,13 +1,14 @@
 """The parameters that are inside a PNG, which every image of this service has: LibreChat asks for them."""
 
-import asyncio
 import base64
 import struct
 from contextlib import AsyncExitStack
+from functools import partial
 
 from fastapi import Request
 from fastapi.responses import Response
 
+from pipelet.api.body import in_thread_if_large
 from pipelet.api.dependencies import get_dependencies
 from pipelet.api.errors import error_detail, json_response, validation_problem
 from pipelet.domain.uploads import MAX_BYTES
@@ -18,8 +19,6 @@ _MAX_CHUNKS = 64
 """Chunks before the pixels that are looked at."""
 _KEYWORD = b"parameters"
 _ENVELOPE_BYTES = 1024
-_SMALL = 1024 * 1024
-"""Characters, some milliseconds of decoding. Longer texts are decoded in a thread."""
 
 
 async def show_png_info(request: Request, caller: Caller) -> Response:
@@ -27,20 +26,18 @@ async def show_png_info(request: Request, caller: Caller) -> Response:
     async with AsyncExitStack() as stack:
         most = MAX_BYTES * 4 // 3 + _ENVELOPE_BYTES
         fields = await deps.bodies.read_json(request, stack, user=caller.user, max_bytes=most)
-        image = fields.get("image")
-        is_large = isinstance(image, str) and len(image) > _SMALL
-        info = await asyncio.to_thread(_read, image) if is_large else _read(image)
+        image = fields["image"] if isinstance(fields.get("image"), str) else ""
+        info = await in_thread_if_large(image, partial(_read, image))
     items = {"parameters": info} if info else {}
     return json_response(200, {"info": info, "items": items, "parameters": {}})
 
 
-def _read(image: object) -> str:
+def _read(image: str) -> str:
     return parameters_in(_image_in(image))
 
 
-def _image_in(value: object) -> bytes:
+def _image_in(text: str) -> bytes:
     try:
-        text = str(value) if isinstance(value, str) else ""
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
     except ValueError as error:  # of Base64, or of characters beyond ASCII
         raise validation_problem(error_detail(["body", "image"], "Give the Base64 of a PNG.")) from error

@@ -1,13 +1,14 @@
 """The body of a call: JSON, or the form of an edit with files in it, within the same bounds."""
 
-import asyncio
 import base64
 import re
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from fastapi import Request
 
+from pipelet.api.body import in_thread_if_large
 from pipelet.api.dependencies import get_dependencies
 from pipelet.api.errors import Problem, echo, error_detail, validation_problem
 from pipelet.api.input.forms import Part, form_boundary, parse_form
@@ -21,8 +22,6 @@ MAX_PARTS = 100
 _MAX_TEXT_BYTES = 64 * 1024
 _FORM_BYTES = 64 * 1024
 """Bytes of a form that are not in its files."""
-_SMALL = 1024 * 1024
-"""Bytes, some milliseconds of parsing. Larger forms are parsed in a thread."""
 _IMAGE_PART = re.compile(r"image(\[\d{0,3}\])?")
 """One image is `image`, several are `image[]`, or `image` again."""
 _URL_PART = re.compile(r"url(\[\])?")
@@ -47,7 +46,7 @@ async def read_fields(request: Request, stack: AsyncExitStack, *, user: str, tas
         fields = await deps.bodies.read_json(request, stack, user=user, max_bytes=most)
         return _with_image_urls(fields) if task == EDIT else fields
     form = await deps.bodies.read_bytes(request, stack, user=user, max_bytes=most + _FORM_BYTES)
-    return _fields_in(form, boundary) if len(form) <= _SMALL else await asyncio.to_thread(_fields_in, form, boundary)
+    return await in_thread_if_large(form, partial(_fields_in, form, boundary))
 
 
 def _with_image_urls(fields: dict[str, Any]) -> dict[str, Any]:

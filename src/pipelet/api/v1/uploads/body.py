@@ -1,12 +1,13 @@
 """The image in the body of an upload: the whole body, or the one file of a form."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import Request
 
 from pipelet.api import suggestions
+from pipelet.api.body import in_thread_if_large
 from pipelet.api.dependencies import get_dependencies
 from pipelet.api.errors import Problem, echo, error_detail, validation_problem
 from pipelet.api.input.forms import form_boundary, parse_form
@@ -15,8 +16,6 @@ from pipelet.services.accounts.access import Caller
 
 FIELD = "file"
 _MAX_FORM_BYTES = MAX_BYTES + 64 * 1024
-_SMALL = 1024 * 1024
-"""Bytes, some milliseconds of parsing. Larger forms are parsed in a thread."""
 _NAME_CHARS = 64
 
 
@@ -33,12 +32,8 @@ async def sent_image(request: Request, caller: Caller) -> AsyncIterator[bytes]:
         most = MAX_BYTES if boundary is None else _MAX_FORM_BYTES
         body = await bodies.read_bytes(request, stack, user=caller.user, max_bytes=most)
         if boundary is not None:
-            body = await _in_thread_if_large(body, boundary)
+            body = await in_thread_if_large(body, partial(_file_in, body, boundary))
         yield body
-
-
-async def _in_thread_if_large(body: bytes, boundary: str) -> bytes:
-    return _file_in(body, boundary) if len(body) <= _SMALL else await asyncio.to_thread(_file_in, body, boundary)
 
 
 def _file_in(form: bytes, boundary: str) -> bytes:
