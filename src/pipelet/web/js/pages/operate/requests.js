@@ -110,7 +110,7 @@ function Rows({ list, filter, mayOperate, selected, onSelect, open }) {
   return html`
     <div class="requests-table">
       <${Table} caption="Requests" isCaptionHidden rows=${list.items} rowKey=${(/** @type {any} */ row) => row.id} columns=${columns(now, mayOperate, open, list.reload)}
-      selected=${mayOperate ? selected : null} onSelect=${onSelect} rowLabel=${(/** @type {any} */ row) => shortId(row.id)} />
+        selected=${mayOperate ? selected : null} onSelect=${onSelect} rowLabel=${(/** @type {any} */ row) => shortId(row.id)} />
     </div>
     <div class="row spread"><span class="muted small">${plural(list.items.length, "request")}${list.isEnd ? ", all that match" : ""}</span>${more}</div>
   `;
