@@ -27,7 +27,7 @@ _SCHEMES = {
 
 
 class Shape(BaseModel):
-    """A body in the document. It is built when the document is first read: the start of the API does not wait for it."""
+    """A body in the document, built when the document is first read: the start of the API does not wait for it."""
 
     model_config = ConfigDict(defer_build=True)
 

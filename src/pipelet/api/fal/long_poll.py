@@ -54,9 +54,12 @@ async def long_poll(deps: Dependencies, request: Request, job: Job, seconds: int
     if job.state.is_final:
         return job
     key = await authenticate_to_generate(deps, request.scope)
-    with deps.connection_limiter.admit(key.user), watch_disconnect(request.receive) as disconnected:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await deps.waiting.for_end(job.id, key, disconnected)
+    with (
+        deps.connection_limiter.admit(key.user),
+        watch_disconnect(request.receive) as disconnected,
+        contextlib.suppress(TimeoutError),
+    ):
+        async with asyncio.timeout(seconds):
+            await deps.waiting.for_end(job.id, key, disconnected)
     await deps.authenticator.find(key.hash, refresh=True)
     return await deps.statuses.get_job(job.id)

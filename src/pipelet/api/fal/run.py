@@ -49,9 +49,7 @@ async def _run(deps: Dependencies, request: Request, key: ApiKey, submit: Submit
         await deps.waiting.cancel(job)
     if not has_ended and deps.status_feed.is_closed:
         stop = await stop_error(deps, job, may_be_repeated=may_be_repeated, then="read its result by this id")
-        return problem_response(
-            stop.status, stop.message, error_type=stop.error_type, headers=request_id_headers(job)
-        )
+        return problem_response(stop.status, stop.message, error_type=stop.error_type, headers=request_id_headers(job))
     # After hours of waiting, the key may be revoked.
     await deps.authenticator.find(key.hash, refresh=True)
     return await respond(deps, request, await deps.statuses.get_job(job.id))

@@ -15,8 +15,8 @@ async def submit_new(deps: Dependencies, new: NewRequest, *, loc: Loc = ("body",
         loc: where the input is in the request, for errors.
 
     Raises:
-        Problem: 422 for images that cannot be used, each at the field that named it, and for an idempotency key that was
-            sent before with another input.
+        Problem: 422 for images that cannot be used, each at the field that named it, and for an idempotency key that
+            was sent before with another input.
         PipeletError: the request is refused for another reason. Nothing was queued.
     """
     try:

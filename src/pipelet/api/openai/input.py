@@ -99,7 +99,7 @@ class ImagesInput:
     names: Mapping[str, str]
     """Names of the fields as they were sent, where they differ."""
     values: Mapping[str, Any]
-    """Of the request, next to those of its input: the quality of the files, if it is given."""
+    """More values of the request, which are no fields of its input: the quality of the files, if it is given."""
     delivery: Delivery
     ignored: Sequence[str]
 
