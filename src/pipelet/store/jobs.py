@@ -7,6 +7,8 @@ from pipelet.domain.jobs.job import Job, JobRevision, LogEntry
 from pipelet.store import rows
 from pipelet.store.queries import DialectQueries, SmallStore
 
+NOT_CONFIRMED = "The database did not confirm the request. Submit it again."
+
 
 class Jobs(SmallStore[DialectQueries]):
     """Implements `domain.ports.store.JobStore`, except the writes of several steps, and `get`."""

@@ -8,7 +8,8 @@ from pipelet.domain.errors import QuotaExceeded, StorageLimitExceeded, SubmitRat
 
 CLOCK_TOLERANCE_SECONDS = 10.0
 """Seconds by which the clocks of processes may differ. A bucket that was filled later than that was filled before the
-clock was set back, and counts as full: its user does not wait until the old time comes again."""
+clock was set back, and counts as full: its user does not wait until the old time comes again. PostgreSQL's
+`submit_tokens_at` and `submit_limited_job.sql` repeat this number."""
 DEFAULT_BURST = 100
 _GIB = 1024**3
 

@@ -13,13 +13,11 @@ from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import CancelResult, Job, JobState
 from pipelet.store import rows, transitions
 from pipelet.store.accounts.limits import quota_from
-from pipelet.store.jobs import Jobs
+from pipelet.store.jobs import NOT_CONFIRMED, Jobs
 from pipelet.store.postgres.connection.pool import Connection, Result
 from pipelet.store.postgres.connection.queries import PostgresQueries, fetch
 from pipelet.store.postgres.connection.wal_flush import WalFlush
 from pipelet.store.queue import quota_error
-
-_NOT_CONFIRMED = "The database did not confirm the request. Submit it again."
 
 
 class PostgresJobs(Jobs[PostgresQueries]):
@@ -93,14 +91,14 @@ class PostgresJobs(Jobs[PostgresQueries]):
 def _queued(job: Job, found: list[asyncpg.Record]) -> Job:
     """Return `job` with its place from the rows of a submit, which may say instead which quota is used up."""
     if not found:
-        raise StoreError(_NOT_CONFIRMED)
+        raise StoreError(NOT_CONFIRMED)
     row = found[0]
     if row["seq"] is not None:
         return replace(job, seq=row["seq"], turn=row["turn"])
     if row["key"] is not None:
         raise quota_error(json.loads(row["key"]), job.spec.batch_size)
     refusal = quota_from(json.loads(row["quota"])).refusal(job.spec.batch_size, job.submitted_at)
-    raise refusal or StoreError(_NOT_CONFIRMED)
+    raise refusal or StoreError(NOT_CONFIRMED)
 
 
 async def _insert_job(job: Job, connection: Connection) -> Job:

@@ -4,12 +4,13 @@ import sqlite3
 from dataclasses import replace
 from typing import Any
 
-from pipelet.domain.errors import InputImagesExpired, PipeletError, QuotaExceeded
+from pipelet.domain.accounts.limits import CLOCK_TOLERANCE_SECONDS
+from pipelet.domain.errors import PipeletError, StoreError
 from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import CancelResult, Job
 from pipelet.store import rows, transitions
 from pipelet.store.accounts.limits import quota_from
-from pipelet.store.jobs import Jobs
+from pipelet.store.jobs import NOT_CONFIRMED, Jobs
 from pipelet.store.queue import quota_error
 from pipelet.store.sqlite.connection.queries import SQL, SqliteQueries, change, fetch, fetch_one, fetch_value
 from pipelet.store.sqlite.turns import take_turn
@@ -111,7 +112,7 @@ def end_queued_job(db: sqlite3.Connection, job_id: str, now: float, end: transit
 
 def _insert_job(
     db: sqlite3.Connection, job: Job, columns: dict[str, Any], claim: dict[str, Any] | None
-) -> Job | QuotaExceeded | InputImagesExpired:
+) -> Job | PipeletError:
     """Return the job with its place, or the error: if it were raised, the whole batch would run once more."""
     if job.is_limited and (full := fetch_one(db, "key_at_queued_limit", columns)):
         return quota_error(full, job.spec.batch_size)
@@ -120,6 +121,8 @@ def _insert_job(
         known = fetch_one(db, "get_user_quota", columns)
         if known is not None and (refusal := quota_from(known).refusal(job.spec.batch_size, job.submitted_at)):
             return refusal
+        if known is not None and not is_expired:
+            return StoreError(NOT_CONFIRMED)  # neither charged nor refused: it must not be queued
     if is_expired:
         return transitions.expired_input_error()
     if claim is not None:
@@ -136,7 +139,8 @@ def queue_job(db: sqlite3.Connection, job: Job, columns: dict[str, Any]) -> Job:
 
 def _charge_user(db: sqlite3.Connection, columns: dict[str, Any]) -> bool:
     """Count the job against its user's limits if they have room. Most do, so that nothing has to be read."""
-    return db.execute(SQL["charge_user"], columns).rowcount > 0
+    values = columns | {"clock_tolerance": CLOCK_TOLERANCE_SECONDS}
+    return db.execute(SQL["charge_user"], values).rowcount > 0
 
 
 def _are_claimable(db: sqlite3.Connection, claim: dict[str, Any]) -> bool:
