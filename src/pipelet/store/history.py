@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from pipelet.domain.jobs.job import DeleteResult, JobState
 from pipelet.domain.jobs.listing import TEXT_WINDOW, JobFilter, JobIdPage, Place, Reader
@@ -43,11 +44,7 @@ class History(SmallStore[DialectQueries]):
         return _page(found, limit, scan_limit, is_search=wanted.text is not None)
 
     async def has_more_than(self, number: int, wanted: JobFilter) -> bool:
-        values = {
-            "since": 0.0 if wanted.since is None else wanted.since,
-            "until": _NEWEST.submitted_at if wanted.until is None else wanted.until,
-            "skipped": number,
-        }
+        values = _bounds(wanted.since, wanted.until) | {"skipped": number}
         if wanted.user is None:
             return await self._queries.one("has_jobs", **values) is not None
         return await self._queries.one("has_jobs_of_user", user=wanted.user, **values) is not None
@@ -55,8 +52,8 @@ class History(SmallStore[DialectQueries]):
     async def count_in_state(
         self, state: JobState, *, since: float | None, until: float | None, now: float, limit: int
     ) -> int:
-        values = {"since": 0.0 if since is None else since, "until": _NEWEST.submitted_at if until is None else until}
-        [row] = await self._queries.all("count_jobs_in_state", state=state, now=now, limit=limit, **values)
+        values = _bounds(since, until) | {"state": state, "now": now, "limit": limit}
+        [row] = await self._queries.all("count_jobs_in_state", **values)
         return int(row["requests"])
 
     async def set_kept(self, job_id: str, kept: bool) -> bool:
@@ -64,6 +61,11 @@ class History(SmallStore[DialectQueries]):
 
     @abstractmethod
     async def delete(self, job_id: str, now: float) -> Deletion: ...
+
+
+def _bounds(since: float | None, until: float | None) -> dict[str, Any]:
+    """Return the values of a query for submits from `since` to before `until`."""
+    return {"since": 0.0 if since is None else since, "until": _NEWEST.submitted_at if until is None else until}
 
 
 def _query_for(wanted: JobFilter) -> str:

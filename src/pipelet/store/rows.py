@@ -115,7 +115,7 @@ def _known_fields(kind: type, found: dict[str, Any]) -> tuple[dict[str, Any], se
 
 @cache
 def _field_names(kind: type) -> frozenset[str]:
-    return frozenset(field.name for field in fields(kind)) - {"unknown_fields"}
+    return frozenset(_columns_of(kind, "unknown_fields"))
 
 
 def _spec_column(spec: ImageSpec) -> str:
