@@ -1,6 +1,7 @@
 """The SQL, one query per file, named for what it does; and how the small stores run single queries by name.
 
 `sql/shared/` holds the queries that both dialects take, `sql/<dialect>/` the others, in a folder for each small store.
+Text that several queries share is a file in a folder `parts/`; `{name}` in a query stands for it.
 """
 
 import re
@@ -16,13 +17,20 @@ QUOTA_SCAN_LIMIT = 256
 """Maximum requests at the head of the queue that `work_until_quota_frees` reads."""
 
 _NAME = re.compile(r"(?<![:\w]):([a-z_]+)")
+_PART = re.compile(r"{([a-z_]+)}")
 
 
 @cache
 def load(dialect: str) -> Mapping[str, str]:
     """Return all queries of a dialect, by file name without its ending."""
+    parts = _read(dialect, "*/parts/*.sql")
+    queries = _read(dialect, "*/*.sql")
+    return {name: _PART.sub(lambda found: parts[found[1]], text) for name, text in queries.items()}
+
+
+def _read(dialect: str, pattern: str) -> dict[str, str]:
     folder = Path(__file__).parent / "sql"
-    paths = [path for name in ("shared", dialect) for path in (folder / name).glob("*/*.sql")]
+    paths = [path for name in ("shared", dialect) for path in (folder / name).glob(pattern)]
     return {path.stem: path.read_text("utf-8") for path in paths}
 
 

@@ -177,3 +177,11 @@ def test_every_query_file_is_used(package: str, dialect: str) -> None:
     code = "".join(path.read_text() for each in folders for path in each.glob("*.py"))
 
     assert [] == [name for name in queries.load(dialect) if f'"{name}"' not in code]
+
+
+def test_every_part_of_a_query_is_used() -> None:
+    """There is no shared text that no query names."""
+    folder = Path(queries.__file__).with_name("sql")
+    texts = "".join(path.read_text() for path in folder.glob("*/*/*.sql"))
+
+    assert [] == [path for path in folder.glob("*/*/parts/*.sql") if f"{{{path.stem}}}" not in texts]

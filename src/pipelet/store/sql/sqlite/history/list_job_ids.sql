@@ -1,28 +1,12 @@
 -- The newest jobs that match, and in the last row the last one that was looked at, with how many were. A filter that
 -- matches few jobs is answered in steps: `scan_limit` bounds each.
 WITH scanned AS MATERIALIZED (
-  SELECT id, submitted_at, state,
-    (:key_id IS NULL OR key_id = :key_id) AND (:worker IS NULL OR worker = :worker) AND (:app IS NULL OR app = :app)
-    AND (:state IS NULL OR state = :state) AND (:error_type IS NULL OR failure_kind = :error_type)
-    AND (:priority IS NULL OR priority = :priority)
-    AND (kept OR COALESCE(finished_at + retention_seconds > :now, 1))
-    AND (:text IS NULL OR id = :text OR (
-      (owner = :reader OR (:sees_content AND store_input))
-      AND instr(lower(json_extract(spec, '$.prompt')), lower(:text)) > 0
-    )) AS is_match
+  SELECT
+{scanned_job}
   FROM job
   WHERE submitted_at >= :since AND submitted_at <= :scan_at
     AND (submitted_at < :scan_at OR id < :scan_id)
   ORDER BY submitted_at DESC, id DESC
   LIMIT :scan_limit
 )
-SELECT * FROM (
-  SELECT id, submitted_at, state, NULL AS scanned FROM scanned
-  WHERE is_match AND submitted_at <= :after_at AND (submitted_at < :after_at OR id < :after_id)
-  ORDER BY submitted_at DESC, id DESC
-  LIMIT :limit
-)
-UNION ALL
-SELECT * FROM (
-  SELECT id, submitted_at, state, (SELECT COUNT(*) FROM scanned) AS scanned FROM scanned ORDER BY submitted_at, id LIMIT 1
-)
+{scanned_page}

@@ -12,13 +12,4 @@ WITH scanned AS MATERIALIZED (
   ORDER BY submitted_at DESC, id DESC
   LIMIT :scan_limit
 )
-SELECT * FROM (
-  SELECT id, submitted_at, state, NULL AS scanned FROM scanned
-  WHERE is_match AND submitted_at <= :after_at AND (submitted_at < :after_at OR id < :after_id)
-  ORDER BY submitted_at DESC, id DESC
-  LIMIT :limit
-)
-UNION ALL
-SELECT * FROM (
-  SELECT id, submitted_at, state, (SELECT COUNT(*) FROM scanned) AS scanned FROM scanned ORDER BY submitted_at, id LIMIT 1
-)
+{scanned_page}
