@@ -46,6 +46,7 @@ class WorkerHarness:
         stall_timeout_seconds: float = 20.0,
         blobs: BlobStore | None = None,
         writes_metadata: bool = True,
+        quiet_seconds: float = 0.25,
         **fields: Any,
     ) -> Worker:
         """`fields` are those of the model's catalog entry."""
@@ -58,6 +59,7 @@ class WorkerHarness:
             lease_seconds=lease_seconds,
             grace_seconds=grace_seconds,
             writes_metadata=writes_metadata,
+            quiet_seconds=quiet_seconds,
         )
         engine = EngineProcess(
             model=model_config,

@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from pipelet.domain.jobs.job import DeleteResult
@@ -35,13 +34,10 @@ async def test_an_ended_request_gets_thumbnails(harness: WorkerHarness) -> None:
     assert expected | {image.key for image in done.images} == set(deletion.orphans)
 
 
-async def test_no_thumbnail_is_made_while_request_follows_request(
-    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_thumbnail_is_made_while_request_follows_request(harness: WorkerHarness) -> None:
     """It would take the interpreter's lock, and two turns of the database, just when the engine waits for its next
     request."""
-    monkeypatch.setattr("pipelet.worker.images.thumbnails._QUIET_SECONDS", 3600.0)
-    async with harness.worker():
+    async with harness.worker(quiet_seconds=3600.0):
         jobs = [await harness.store.jobs.submit(job_now()) for _ in range(5)]
         for job in jobs:
             await harness.ended(job)

@@ -18,3 +18,5 @@ class WorkerConfig:
     """Seconds that running attempts get after `stop`; then they are released."""
     writes_metadata: bool = True
     """Whether image files contain how they were generated."""
+    quiet_seconds: float = 0.25
+    """Seconds for which the engine has neither begun nor ended a request before the worker makes thumbnails."""

@@ -48,7 +48,7 @@ class Worker:
         self._engine_starter = EngineRestarter(engine, heartbeat=self._heartbeat)
         self._leases = LeaseKeeper(config, store)
         self._signals = AttemptWatcher(self._leases, store, engine, config.name)
-        self._thumbnails = ThumbnailMaker(Thumbnails(store, blobs))
+        self._thumbnails = ThumbnailMaker(Thumbnails(store, blobs), quiet_seconds=config.quiet_seconds)
         finisher = Finisher(store, self._heartbeat)
         self._claimer = Claimer(
             config=config,

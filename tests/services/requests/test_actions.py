@@ -15,7 +15,6 @@ from pipelet.domain.jobs.listing import JobFilter
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.access import Caller
 from pipelet.services.queue.maintenance import Maintenance
-from pipelet.services.requests import bulk, lists
 from pipelet.services.requests.actions import RequestActions
 from pipelet.services.requests.bulk import BulkActions, BulkResult, Selection
 from pipelet.wiring.catalog_parser import parse
@@ -130,37 +129,33 @@ async def test_two_deletes_at_once(store: Store, actions: RequestActions) -> Non
     assert 1 == sum(isinstance(each, NotFound) for each in found)
 
 
-async def test_a_flood_is_cancelled_in_one_call(
-    store: Store, actions: RequestActions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_flood_is_cancelled_in_one_call(store: Store, actions: RequestActions) -> None:
     """An operator cancels all that a user has waiting, over several slices and pages; the others' requests stay."""
-    monkeypatch.setattr(lists, "_PAGE", 7)
-    monkeypatch.setattr(bulk, "_SLICE", 5)
-    await submit(store, 23, user="flood")
+    await submit(store, 53, user="flood")
     [other] = await submit(store, 1)
     operator, wanted = caller("op", Scope.GENERATE, Scope.OPERATE), JobFilter(user="flood")
+    bulk = BulkActions(store, actions, page_size=7)
 
     with pytest.raises(CountDiffers) as refused:
-        await BulkActions(store, actions).cancel(operator, Selection(wanted=wanted, expect=22))
-    assert 23 == refused.value.found
-    result = await BulkActions(store, actions).cancel(operator, Selection(wanted=wanted, expect=23))
+        await bulk.cancel(operator, Selection(wanted=wanted, expect=52))
+    assert 53 == refused.value.found
+    result = await bulk.cancel(operator, Selection(wanted=wanted, expect=53))
 
-    assert BulkResult(done=23, skipped=0) == result
+    assert BulkResult(done=53, skipped=0) == result
     [entry] = await store.audit.list_entries(10)
-    assert ("requests.cancel", "user=flood", {"requests": 23}) == (entry.action, entry.target, entry.after)
+    assert ("requests.cancel", "user=flood", {"requests": 53}) == (entry.action, entry.target, entry.after)
     lease = await store.leases.claim(claim_request())
     assert lease is not None
     assert other.id == lease.job.id
     assert await store.leases.claim(claim_request()) is None
 
 
-async def test_too_many_are_refused(store: Store, actions: RequestActions, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_are_refused(store: Store, actions: RequestActions) -> None:
     """A filter that finds more than a bulk action takes does nothing."""
-    monkeypatch.setattr(lists, "MAX_FOUND", 3)
     await submit(store, 4)
 
     with pytest.raises(NotPossible, match="more than 3 requests"):
-        await BulkActions(store, actions).delete(caller(), Selection(wanted=JobFilter(), expect=4))
+        await BulkActions(store, actions, max_found=3).delete(caller(), Selection(wanted=JobFilter(), expect=4))
     assert 4 == sum(counts.queued for counts in (await store.queue.counts()).values())
 
 

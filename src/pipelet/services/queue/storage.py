@@ -81,7 +81,7 @@ async def sample_storage(store: Store, *, few: int = _FEW) -> None:
     """Sample it if that is due, and no other process does it. Call it every `INTERVAL_SECONDS`.
 
     Args:
-        few: number of requests below which a sample is due at each call.
+        few: requests; if the last walk passed fewer, the next is due after `INTERVAL_SECONDS`.
     """
     now, saved = store.clock.now(), await store.reports.saved(_NAME)
     are_few = saved is not None and json.loads(saved.body).get("walked", few) < few

@@ -13,7 +13,7 @@ from pipelet.domain.ports.store import Store
 from pipelet.services.accounts import audit
 from pipelet.services.accounts.access import Caller
 from pipelet.services.requests.actions import RequestActions
-from pipelet.services.requests.lists import find_all, reader_of, scope_filter
+from pipelet.services.requests.lists import MAX_FOUND, PAGE_SIZE, find_all, reader_of, scope_filter
 
 _SLICE = 50
 """Requests that are changed at the same time; those of others get their turn in between."""
@@ -36,9 +36,19 @@ class BulkResult:
 
 
 class BulkActions:
-    def __init__(self, store: Store, actions: RequestActions) -> None:
+    """
+    Args:
+        max_found: requests that the filter of an action may find.
+        page_size: requests that are found at once.
+    """
+
+    def __init__(
+        self, store: Store, actions: RequestActions, *, max_found: int = MAX_FOUND, page_size: int = PAGE_SIZE
+    ) -> None:
         self._store = store
         self._actions = actions
+        self._max_found = max_found
+        self._page_size = page_size
 
     async def cancel(self, caller: Caller, selection: Selection, *, running: bool = False) -> BulkResult:
         """Cancel those that are queued. Raises as `delete`.
@@ -105,7 +115,8 @@ class BulkActions:
     async def _find(self, caller: Caller, wanted: JobFilter) -> list[str]:
         """The ids of all that the filter finds, oldest first: retried ones keep their order."""
         scoped, ids = scope_filter(caller, wanted, Scope.OPERATE), list[str]()
-        async for page in find_all(self._store, scoped, reader_of(caller)):
+        pages = find_all(self._store, scoped, reader_of(caller), max_found=self._max_found, page_size=self._page_size)
+        async for page in pages:
             ids += page.ids
         return ids[::-1]
 

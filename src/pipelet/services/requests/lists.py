@@ -22,7 +22,7 @@ ALL_USERS = "*"
 """The `user` of a filter that finds the requests of all users."""
 MAX_FOUND = 250_000
 """Maximum requests that a filter may find where all of them are needed, as for a bulk action."""
-_PAGE = 2000
+PAGE_SIZE = 2000
 """Requests that are found at once where all are needed: as many as a page looks at, so that none is looked at twice."""
 
 
@@ -86,7 +86,7 @@ class RequestLists:
             state, since=scoped.since, until=scoped.until, now=self._store.clock.now(), limit=MAX_FOUND + 1
         )
         if found > MAX_FOUND:
-            raise _too_many()
+            raise _too_many(MAX_FOUND)
         return found
 
     async def load(self, caller: Caller, ids: Sequence[str]) -> list[RequestView]:
@@ -153,21 +153,23 @@ def reader_of(caller: Caller) -> Reader:
     return Reader(user=caller.user, sees_content=caller.has(Scope.CONTENT))
 
 
-async def find_all(store: Store, scoped: JobFilter, reader: Reader) -> AsyncIterator[JobIdPage]:
+async def find_all(
+    store: Store, scoped: JobFilter, reader: Reader, *, max_found: int = MAX_FOUND, page_size: int = PAGE_SIZE
+) -> AsyncIterator[JobIdPage]:
     """Yield all pages of a list, newest first. Other tasks run in between.
 
     Raises:
-        NotPossible: there are more than `MAX_FOUND` requests.
+        NotPossible: there are more than `max_found` requests.
     """
-    if not scoped.is_selective and await store.history.has_more_than(MAX_FOUND, scoped):
-        raise _too_many()  # before it walks over all of them
+    if not scoped.is_selective and await store.history.has_more_than(max_found, scoped):
+        raise _too_many(max_found)  # before it walks over all of them
     now, found = store.clock.now(), 0
     after: Place | None = None
     while True:
-        page = await store.history.find_ids(scoped, reader, after=after, limit=_PAGE, now=now)
+        page = await store.history.find_ids(scoped, reader, after=after, limit=page_size, now=now)
         found += len(page.ids)
-        if found > MAX_FOUND:
-            raise _too_many()
+        if found > max_found:
+            raise _too_many(max_found)
         yield page
         if page.next is None:
             return
@@ -175,8 +177,8 @@ async def find_all(store: Store, scoped: JobFilter, reader: Reader) -> AsyncIter
         await asyncio.sleep(0)
 
 
-def _too_many() -> NotPossible:
-    return NotPossible(f"The filter finds more than {MAX_FOUND:,} requests. Narrow it, such as by `until`.")
+def _too_many(max_found: int) -> NotPossible:
+    return NotPossible(f"The filter finds more than {max_found:,} requests. Narrow it, such as by `until`.")
 
 
 async def get_job_to_change(store: Store, caller: Caller, request_id: str) -> Job:

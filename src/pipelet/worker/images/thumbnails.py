@@ -30,8 +30,6 @@ Pixels = NDArray[np.uint8]
 
 _MAX_WAITING = 32
 """Thumbnails that wait, each with up to 3 MB of pixels. More are dropped: the device is faster than they are made."""
-_QUIET_SECONDS = 0.25
-"""Seconds for which the engine has neither begun nor ended a request before a thumbnail is made."""
 _NICENESS = 15
 _OVERSAMPLING = 3
 
@@ -50,8 +48,14 @@ class _Wanted:
 
 
 class ThumbnailMaker:
-    def __init__(self, thumbnails: Thumbnails) -> None:
+    """
+    Args:
+        quiet_seconds: seconds for which the engine has neither begun nor ended a request before a thumbnail is made.
+    """
+
+    def __init__(self, thumbnails: Thumbnails, *, quiet_seconds: float) -> None:
         self._thumbnails = thumbnails
+        self._quiet_seconds = quiet_seconds
         self._waiting: asyncio.Queue[_Wanted] = asyncio.Queue(_MAX_WAITING)
         self._quiet_at = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="thumbnail", initializer=_lower_priority)
@@ -64,7 +68,7 @@ class ThumbnailMaker:
 
     def defer(self) -> None:
         """Make none for a moment. Call it when the engine begins or ends a request."""
-        self._quiet_at = time.monotonic() + _QUIET_SECONDS
+        self._quiet_at = time.monotonic() + self._quiet_seconds
 
     async def run(self) -> None:
         """Work until cancelled."""

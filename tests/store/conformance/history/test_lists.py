@@ -1,15 +1,16 @@
 """Lists: their order, pages and filters."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipelet.domain.jobs.job import Job, JobState
-from pipelet.domain.jobs.listing import JobFilter, Place, Reader
+from pipelet.domain.jobs.listing import TEXT_WINDOW, JobFilter, Place, Reader
 from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind
 from pipelet.domain.ports.store import Store
-from pipelet.store import history
+from pipelet.store.history import SCAN_LIMIT
 from tests.store.conformance.calls import DAY, NOW, claimed
 from tests.support.jobs import APP, EDIT, make_job, make_key, success
 
@@ -33,8 +34,8 @@ async def find(store: Store, *, reader: Reader = ANN, limit: int = 100, now: flo
 async def submit(store: Store, count: int, **changes: Any) -> list[str]:
     """Submit jobs one second apart, and return their ids, newest first."""
     jobs = [make_job(submitted_at=NOW + k, **changes) for k in range(count)]
-    for job in jobs:
-        await store.jobs.submit(job)
+    for begin in range(0, count, 100):
+        await asyncio.gather(*map(store.jobs.submit, jobs[begin : begin + 100]))
     return [job.id for job in jobs][::-1]
 
 
@@ -76,14 +77,13 @@ async def test_a_page_continues_after_a_request_that_was_deleted(store: Store) -
     assert after.next is None
 
 
-async def test_a_state_is_found_among_all_users(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if no page of the list that all states share has one of it."""
-    monkeypatch.setattr(history, "SCAN_LIMIT", 2)
+async def test_a_state_is_found_among_all_users(store: Store) -> None:
+    """Also if the first page of the list that all states share has none of it."""
     broken = Failed(Failure(FailureKind.INTERNAL, "broken"))
     for user, outcome in (("ann", broken), ("bob", broken), *(("ann", success("a.png")),) * 3):
         await store.jobs.submit(make_job(user=user))
         assert await store.leases.finish(await claimed(store), outcome, NOW)
-    waiting = await submit(store, 2, user="bob")
+    waiting = await submit(store, SCAN_LIMIT + 1, user="bob")
 
     async def first_page(state: JobState, **wanted: Any) -> tuple[str, ...]:
         page = await store.history.find_ids(JobFilter(state=state, **wanted), ANN, after=None, limit=10, now=NOW)
@@ -92,8 +92,9 @@ async def test_a_state_is_found_among_all_users(store: Store, monkeypatch: pytes
 
     assert 2 == len(await first_page(JobState.FAILED))
     assert 2 == len(await first_page(JobState.FAILED, error_type=FailureKind.INTERNAL.value))
-    assert waiting == [*await first_page(JobState.QUEUED)]
+    assert waiting[:10] == [*await first_page(JobState.QUEUED)]
     assert () == await first_page(JobState.RUNNING)
+    assert () == await first_page(JobState.SUCCEEDED)
     assert 3 == len(await find(store, state=JobState.SUCCEEDED))
     assert 2 == len(await find(store, state=JobState.FAILED, limit=1))
 
@@ -132,17 +133,21 @@ async def test_filters(store: Store) -> None:
     assert set() == await found(error_type="nothing", state=JobState.FAILED)
 
 
-async def test_a_rare_match_is_found_in_steps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page looks at a bounded number of requests, and the list continues where it ended."""
-    monkeypatch.setattr(history, "SCAN_LIMIT", 4)
+async def test_a_page_looks_at_a_bounded_number_of_requests(store: Store) -> None:
+    """The list continues where a page ended, so that a rare match is found. A search looks at the newest requests only:
+    what is older is not found, on any page, and the list ends there."""
     old = await submit(store, 2, app=EDIT)
-    await submit(store, 11)
+    ids = await submit(store, max(SCAN_LIMIT, TEXT_WINDOW) + 3, prompt="a bowl")
 
     first = await store.history.find_ids(JobFilter(app=EDIT), ANN, after=None, limit=1, now=NOW)
     assert ((), True) == (first.ids, first.next is not None)
     assert old == await find(store, app=EDIT, limit=1)
     assert [] == await find(store, app="nothing")
-    assert 11 == len(await find(store, app=APP, limit=3))
+    assert ids == await find(store, app=APP, limit=500)
+
+    assert ids[:TEXT_WINDOW] == await find(store, user="ann", text="bowl", limit=700)
+    [oldest] = await find(store, user="ann", text="bowl", until=NOW + 1)
+    assert ids[-1] == oldest
 
 
 async def test_a_search_looks_at_prompts_and_ids(store: Store) -> None:
@@ -169,15 +174,6 @@ async def test_a_search_sees_what_its_reader_may_see(store: Store) -> None:
     assert {other.id, private.id} == set(await find(store, text="secret", reader=Reader(user="bob")))
     assert [] == await find(store, text="secret", reader=Reader())
     assert [private.id] == await find(store, text=private.id)
-
-
-async def test_a_search_looks_at_the_newest_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is older than the window is not found, on any page, and the list ends there."""
-    monkeypatch.setattr(history, "TEXT_WINDOW", 5)
-    ids = await submit(store, 8, prompt="a bowl")
-
-    assert ids[:5] == await find(store, user="ann", text="bowl", limit=2)
-    assert ids[3:] == await find(store, user="ann", text="bowl", until=NOW + 5, limit=2)
 
 
 async def test_what_has_expired_is_in_no_list(store: Store) -> None:
