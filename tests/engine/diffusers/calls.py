@@ -23,6 +23,7 @@ def generate_images(
     input_images: Sequence[Pixels] = (),
     on_progress: Callable[[int], None] = lambda done: None,
     is_cancelled: Callable[[], bool] = lambda: False,
+    **more: Any,
 ) -> Pixels:
     out = np.zeros((count, spec.height, spec.width, 3), np.uint8)
     backend.generate(
@@ -33,6 +34,7 @@ def generate_images(
         out=out,
         on_progress=on_progress,
         is_cancelled=is_cancelled,
+        **more,
     )
     return out
 

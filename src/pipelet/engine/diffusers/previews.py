@@ -135,14 +135,16 @@ class StepPreviews:
     def after_step(self, scheduler: Any, latents: torch.Tensor, step: int) -> None:
         """Take the latents after a step; make a preview if one is due. `step` counts those that are done."""
         before, self._before = self._before, latents
-        if self._on_its_way is not None:
-            self._deliver()
-        elif before is not None and self._previews.is_due and not self._has_failed:
-            try:
+        if self._has_failed:
+            return
+        try:
+            if self._on_its_way is not None:
+                self._deliver()
+            elif before is not None and self._previews.is_due:
                 self._make(scheduler, before, latents, step)
-            except Exception:  # noqa: BLE001 - a preview, such as one for which memory is short, fails no image
-                self._has_failed = True
-                traceback.print_exc()
+        except Exception:  # noqa: BLE001 - a preview, such as one for which memory is short, fails no image
+            self._has_failed = True
+            traceback.print_exc()
 
     def _make(self, scheduler: Any, before: torch.Tensor, latents: torch.Tensor, step: int) -> None:
         number = self._made % latents.shape[0]
