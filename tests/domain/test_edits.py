@@ -134,7 +134,7 @@ def test_input_images_take_memory_besides_what_is_generated() -> None:
 
 
 def test_a_model_may_read_its_input_images_at_one_size() -> None:
-    """Whatever they have: so many pixels are work and memory."""
+    """Whatever size they have: work and memory are those of this size."""
     of_one_size = model(input_image_size="128x64")
 
     small, large = (plan_generation(edit(size, size), of_one_size) for size in ((64, 64), (4096, 64)))

@@ -29,7 +29,7 @@ async def claimed(harness: SenderHarness) -> Lease:
 
 
 async def recorded(harness: SenderHarness, attempts: int) -> None:
-    """Until so many attempts have ended."""
+    """Wait until that number of attempts has ended."""
     await until(lambda: harness.outcomes.total() >= attempts)
 
 

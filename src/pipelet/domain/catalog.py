@@ -231,7 +231,7 @@ class FalId:
     """Models that it stands for, by catalog name; those that are `like` one count as it. The id is served where the
     model of its app is one of them; empty: any model."""
     takes_guidance: bool = False
-    """Whether `guidance_scale` and `negative_prompt` are among its fields. Else they are ignored, as fal does."""
+    """Whether `guidance_scale` and `negative_prompt` are among its fields. Otherwise they are ignored, as fal does."""
     num_inference_steps: int | None = None
     """Where a request names none; empty takes the model's."""
     guidance_scale: float | None = None

@@ -46,7 +46,7 @@ class UploadTickets:
         self._clock = clock
 
     def for_file(self, key: ApiKey, *, extension: str, expires_in: float | None) -> tuple[str, str]:
-        """A ticket for one file, and the key that the file will have in the blob store.
+        """Return a ticket for one file, and the key that the file will have in the blob store.
 
         Args:
             extension: of the file, as far as it is known before its bytes.
@@ -57,15 +57,16 @@ class UploadTickets:
         return f"{signed}.{_sign(key, signed)}", _file_key(key, signed, extension)
 
     def for_many(self, key: ApiKey) -> tuple[str, float]:
-        """A ticket for any number of files, and when it expires."""
+        """Return a ticket for any number of files, and when it expires, in seconds since the epoch."""
         until = self._until(TOKEN_SECONDS)
         signed = f"{key.id}.{new_token()}.{until}.-."
         return f"{signed}.{_sign(key, signed)}", float(until)
 
     async def check(self, text: str) -> UploadTicket:
-        """
+        """Return what a ticket is for.
+
         Raises:
-            RefusedKey: it is none of ours, has expired, or its key is not valid any more.
+            RefusedKey: this service did not issue it, it has expired, or its key is not valid any more.
         """
         found = _TICKET.fullmatch(text)
         key = await self._api_keys.get(found["key_id"]) if found else None
@@ -89,6 +90,6 @@ def _sign(key: ApiKey, signed: str) -> str:
 
 
 def _file_key(key: ApiKey, signed: str, extension: str) -> str:
-    """It follows from the ticket, so that a repeated upload is the same file, and is as random as the ticket."""
+    """Return the key of a ticket's file, the same for a repeated upload, and as random as the ticket."""
     name = hmac.digest(key.hash, f"upload name\n{signed}".encode(), hashlib.sha256).hex()[:32]
     return f"{FOLDER}{name}.{extension}"

@@ -52,6 +52,7 @@ class Uploads:
         Raises:
             InvalidImage: it is empty, too large, or of a format that is not read.
             QuotaExceeded: the user has no room.
+            TooBusy: another call is storing or deleting the file `file_key`.
         """
         extension = _checked_extension(data)
         now = self._store.clock.now()
@@ -84,7 +85,7 @@ class Uploads:
         return self._blobs.signed_url(upload.key, now=now, base_url=base_url, seconds=seconds)
 
     def url_of_file(self, file_key: str, *, expires_in: float | None, base_url: str) -> str:
-        """The URL of an upload whose file is yet to come; it works for as long as the upload is kept."""
+        """Return the URL of an upload whose file is yet to come; it works for as long as the upload is kept."""
         now, seconds = self._store.clock.now(), self._seconds_kept(expires_in)
         return self._blobs.signed_url(file_key, now=now, base_url=base_url, seconds=seconds)
 

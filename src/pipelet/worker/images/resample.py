@@ -38,8 +38,7 @@ def place_on_canvas(pixels: NDArray[np.uint8], requested: Size, generated: Size)
 def fit_inside(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     """Scale `pixels` to fit into the middle of `size`, whole, and fill the rest with the colour of their border.
 
-    That colour is the median of the outermost pixels, channel by channel: the background's, where a thing stands in
-    front of one.
+    That colour is the median of the outermost pixels, channel by channel: that of the background, where there is one.
     """
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     colour = tuple(map(int, np.median(border, axis=0)))
