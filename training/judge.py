@@ -192,9 +192,9 @@ class _References:
     colours: Floats
     """r'Ar of the three colours: (things,)."""
     mixed: Floats
-    """Of each colour and the cover: (things, 3)."""
+    """r'Ar of each colour and the cover: (things, 3)."""
     cover: Floats
-    """Of the cover: (things,)."""
+    """r'Ar of the cover: (things,)."""
 
     def errors(self, windows: Floats, background: Floats) -> Floats:
         """(windows, things)"""

@@ -24,6 +24,16 @@ def halved(where: torch.device) -> torch.autocast:
     return torch.autocast(where.type, torch.bfloat16, enabled=native_dtype(where) is torch.bfloat16)
 
 
+def learning_rate(step: int, share: float, *, warm_up: int = 100, hold: float = 0.3) -> float:
+    """The learning rate as a share of its peak: up at once, held for a while, then down along a cosine to 2 %.
+
+    Args:
+        share: How much of the training is over, 0 to 1.
+    """
+    falling = max(0.0, share - hold) / (1 - hold)
+    return min(1.0, step / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, falling))))
+
+
 class Run:
     """A run of so many minutes of wall time: numbered steps, with a bar and a log.
 
@@ -50,12 +60,6 @@ class Run:
                 self._progress.update(self._bar, completed=gone)
                 yield step, gone / self.seconds
                 self._gone = gone
-
-    @staticmethod
-    def schedule(step: int, share: float, *, warm_up: int = 100, hold: float = 0.3) -> float:
-        """The learning rate as a share of its peak: up at once, held for a while, then down along a cosine to 2 %."""
-        falling = max(0.0, share - hold) / (1 - hold)
-        return min(1.0, step / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, falling))))
 
     def report(self, step: int, *, every: int = 50, **figures: float) -> None:
         """Smooth the figures of a step; write a line of them to the log now and then."""

@@ -71,9 +71,20 @@ def render(scene: Scene) -> NDArray[np.uint8]:
     canvas = np.empty((scene.height, scene.width, 3), np.float32)
     canvas[:] = scene.background
     for placed in scene.things:
-        pixels = sprite(placed.thing.art, placed.size)
         left, top = corner(placed, scene.width, scene.height)
-        spot = canvas[top : top + placed.size, left : left + placed.size]
-        spot *= 1 - pixels[..., 3:] / 255
-        spot += pixels[..., :3]
+        paste(canvas, sprite(placed.thing.art, placed.size), top, left)
+    return finished(canvas)
+
+
+def paste(canvas: NDArray[np.float32], pixels: NDArray[np.float32], top: int, left: int) -> None:
+    """Lay a thing, RGBA with premultiplied alpha, over a canvas, whose borders may cut it off."""
+    above, before = max(0, -top), max(0, -left)
+    pixels = pixels[above : canvas.shape[0] - top, before : canvas.shape[1] - left]
+    spot = canvas[max(0, top) :, max(0, left) :][: pixels.shape[0], : pixels.shape[1]]
+    spot *= 1 - pixels[..., 3:] / 255
+    spot += pixels[..., :3]
+
+
+def finished(canvas: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Round the levels of a canvas."""
     return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)

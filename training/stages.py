@@ -1,19 +1,21 @@
-"""A stage of the training: so many steps, within so much CPU time, that continue where a killed run stopped.
+"""A stage of the training: steps within a bound of CPU time, that continue where a killed run stopped.
 
 Time is counted in CPU-seconds of this process, over all its runs, so a run that was paused, or that shared its cores,
 does as much as one that was not.
 """
 
-import math
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+
+from training.runs import learning_rate
 
 CHECKPOINT_SECONDS = 120
 """Wall time between two checkpoints."""
@@ -47,13 +49,13 @@ class Log:
         self.keep_time()
 
     def keep_time(self) -> None:
-        replace(self._clock, f"{self.cpu_seconds:.1f}".encode())
+        write_whole(self._clock, lambda draft: draft.write_text(f"{self.cpu_seconds:.1f}"))
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write a file that is whole, or the old one, whenever the process is killed."""
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a draft of the file: whenever the process is killed, the file is whole, or the one before."""
     draft = path.with_name(path.name + ".draft")
-    draft.write_bytes(content)
+    write(draft)
     draft.replace(path)
 
 
@@ -66,7 +68,7 @@ class Stage:
     """Numbered steps with checkpoints.
 
     Args:
-        folder: Keeps ``NAME.pt``, and ``NAME.done`` after the last step.
+        folder: Keeps the checkpoint, ``NAME.pt``.
         parts: What a checkpoint keeps, by name: modules, optimizers, averages.
         steps: How many it takes, unless the CPU time ends before.
         cpu_seconds: The most CPU time of this stage, over all runs.
@@ -109,9 +111,8 @@ class Stage:
         self.save()
 
     def rate(self, *, warm_up: int = 100, hold: float = 0.3) -> float:
-        """The learning rate as a share of its peak: up at once, held for a while, then down along a cosine to 2 %."""
-        falling = max(0.0, self.share - hold) / (1 - hold)
-        return min(1.0, self.step / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, falling))))
+        """The learning rate of this step as a share of its peak."""
+        return learning_rate(self.step, self.share, warm_up=warm_up, hold=hold)
 
     def report(self, *, every: int = 50, **figures: float) -> None:
         """Smooth the figures of a step; write a line of them to the log now and then."""
@@ -123,10 +124,9 @@ class Stage:
 
     def save(self) -> None:
         """Keep everything that the next run needs to continue."""
-        draft = self._file.with_suffix(".draft")
-        state = {name: part.state_dict() for name, part in self.parts.items()}
-        torch.save({"step": self.step, "used": self.used, "smoothed": self.smoothed, "parts": state}, draft)
-        draft.replace(self._file)
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        state = {"step": self.step, "used": self.used, "smoothed": self.smoothed, "parts": parts}
+        write_whole(self._file, partial(torch.save, state))
         self.log.keep_time()
 
     def _load(self) -> None:

@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from training.edit.surfaces import surface
+from training.edit.surfaces import Floats, surface
 from training.scenes import sprite
 from training.vocabulary import vocabulary
-
-Floats = NDArray[np.float32]
-"""RGBA with premultiplied alpha, 0 to 255: (side, side, 4)."""
 
 COLOURINGS = ((0, 1, 2), (1, 2, 0), (2, 0, 1), (1, 0, 2))
 """The orders of red, green and blue that training sees."""
@@ -57,6 +53,7 @@ class Look:
     tint: str = ""
 
     def pixels(self, side: int) -> Floats:
+        """Draw it: RGBA with premultiplied alpha, 0 to 255, (side, side, 4)."""
         if self.kind == "art":
             own = sprite(self.name, side)
         elif self.kind == "doodle":

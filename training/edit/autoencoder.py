@@ -20,6 +20,7 @@ from training.edit.surfaces import surface
 from training.losses import reconstruction, spread
 from training.muon import Muon
 from training.runs import Average, halved
+from training.scenes import finished, paste
 from training.stages import Log, Stage, chance
 from training.vocabulary import vocabulary
 
@@ -94,17 +95,8 @@ class Canvases:
         for _ in range(chance.choice((0, 1, 1, 1, 2, 3)) if canvas.std() > 30 else chance.choice((1, 1, 2, 3))):
             look = self.gallery.draw(chance)
             side = chance.randrange(48, 121) if chance.random() < 0.8 else chance.randrange(120, 241)
-            _paste(canvas, look.pixels(side), *(chance.randint(-side // 3, CANVAS - side * 2 // 3) for _ in range(2)))
-        return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
-
-
-def _paste(canvas: NDArray[np.float32], pixels: NDArray[np.float32], top: int, left: int) -> None:
-    """Lay a thing over a canvas, whose borders may cut it off."""
-    above, before = max(0, -top), max(0, -left)
-    pixels = pixels[above : canvas.shape[0] - top, before : canvas.shape[1] - left]
-    spot = canvas[max(0, top) :, max(0, left) :][: pixels.shape[0], : pixels.shape[1]]
-    spot *= 1 - pixels[..., 3:] / 255
-    spot += pixels[..., :3]
+            paste(canvas, look.pixels(side), *(chance.randint(-side // 3, CANVAS - side * 2 // 3) for _ in range(2)))
+        return finished(canvas)
 
 
 def _windows(canvases: list[NDArray[np.uint8]], corners: list[tuple[int, int]]) -> Tensor:

@@ -36,7 +36,7 @@ def sentence(scene: Scene, order: Sequence[int], given: int, chance: random.Rand
     """Ask for a scene.
 
     Args:
-        order: For each of the scene's references, as the how-manieth it is given, from 0.
+        order: For each of the scene's references, its position among those given, from 0.
         given: How many references are given; more than the scene has are never mentioned.
         chance: Chooses the words.
     """

@@ -52,7 +52,7 @@ GOALS = {
 INSTRUCTIONS = ("background", "move", "recolour", "remove")
 
 SENTENCE = "The girl from {0} image is playing chess with the girl from {1} image, on the ancient table from {2} image."
-"""The document's own example."""
+"""The example of docs/use/image-edit.md."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Task:
     """One prompt.
 
     Attributes:
-        order: For each of the scene's references, as the how-manieth it is given.
+        order: For each of the scene's references, its position among those given, from 0.
         references: As they are given.
     """
 
@@ -74,7 +74,7 @@ class Task:
 
 
 def tasks(count: int) -> Iterator[Task]:
-    """About so many prompts of all kinds, always the same ones; every second one shows things held out."""
+    """Yield about `count` prompts of all kinds, always the same ones; every second one shows things held out."""
     for kind, share in COUNTS.items():
         for number in range(max(2, round(share * count / sum(COUNTS.values())))):
             yield task(kind, number, held_out=number % 2 == 1)
@@ -99,7 +99,7 @@ def task(kind: str, number: int, *, held_out: bool) -> Task:
 
 
 def swapped(task: Task) -> Task:
-    """The same references, and a caption that exchanges the first two."""
+    """Return the task with the same references, and a caption that exchanges the first two."""
     order = (task.order[1], task.order[0], *task.order[2:])
     first, second, *rest = task.scene.references
     references = (second, first, *rest)
@@ -217,7 +217,7 @@ def contact_sheet(results: Sequence[Result], path: Path, each: int = 6) -> None:
 
 
 def sentence_sheet(draw: Draw, path: Path, rows: int = 4) -> None:
-    """The document's sentence with things held out: as it stands, and with the first two exchanged."""
+    """`SENTENCE` with things held out: as it stands, and with the first two exchanged."""
     pictures = []
     for row in range(rows):
         names = chance("sentence", row).sample(HELD_OUT.arts, 3)

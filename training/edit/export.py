@@ -1,7 +1,5 @@
 """The trained parts as a `Flux2KleinPipeline`: to look at while they learn, and to ship."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -15,11 +13,11 @@ from transformers import Qwen3ForCausalLM, Qwen3Model
 
 from training.edit.model import LENGTH, SHIFT, EditModel, text_config
 from training.edit.scenes import SIDE, Picture
+from training.packaging import package
 
 STEPS = 8
 _READ = 9
 """The pipeline reads the text encoder's states behind layers 9, 18 and 27, and takes no other number."""
-_UNTIDY = {"_name_or_path", "is_local", "local_files_only"}
 
 
 def assemble(model: EditModel, vae: AutoencoderKLFlux2) -> Flux2KleinPipeline:
@@ -69,18 +67,7 @@ def generate(pipe: Flux2KleinPipeline, references: Sequence[Picture], caption: s
 def export(model: EditModel, vae: AutoencoderKLFlux2, out: Path) -> None:
     """Write the pipeline in bfloat16, with its card and its licences."""
     pipe = assemble(model, deepcopy(vae)).to(torch.bfloat16)
-    pipe.tokenizer.backend_tokenizer.no_truncation()
-    pipe.tokenizer.backend_tokenizer.no_padding()
-    pipe.save_pretrained(out)
-    for config in out.rglob("*config.json"):
-        fields = json.loads(config.read_text("utf-8"))
-        tidy = {name: value for name, value in fields.items() if name not in _UNTIDY}
-        config.write_text(json.dumps(tidy, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    here = Path(__file__).parent
-    shutil.copy(here / "model_card.md", out / "README.md")
-    shutil.copy(here.parent / "art" / "NOTICE", out / "NOTICE")
-    for path in out.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors writes files that only their owner can read
+    package(pipe, out, card=(Path(__file__).parent / "model_card.md").read_text("utf-8"))
 
 
 def load(folder: Path) -> Flux2KleinPipeline:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.edit.art import COLOURINGS, HELD_OUT_COLOURINGS, TINTS, Floats, Gallery
+from training.edit.art import COLOURINGS, HELD_OUT_COLOURINGS, TINTS, Gallery
 from training.edit.scenes import FRAME, PLACES, SIDE, Picture, Reference, Scene, Scenes, enlarged
+from training.edit.surfaces import Floats
 from training.judge import background, frame_colour
 
 CELL = 8
@@ -117,7 +118,7 @@ def _others(wanted: Reference, gallery: Gallery, chance: random.Random) -> Itera
 
 
 def _changed(wanted: Reference, scene: Scene) -> Iterable[Reference]:
-    """The same things in other colours, and what an instruction leaves if it is not followed."""
+    """Yield the same things in other colours, and what an instruction leaves if it is not followed."""
     if scene.kind in ("recolour", "remove"):
         yield from scene.references
     if scene.kind == "remove":

@@ -5,6 +5,7 @@ references that are not mentioned are chosen each time.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from training.edit.autoencoder import CPU, latents_of
 from training.edit.scenes import KINDS, Picture, Scene, Scenes
 from training.runs import halved
-from training.stages import Log, chance
+from training.stages import Log, chance, write_whole
 
 SHARES = {
     "words": 8,
@@ -93,10 +94,8 @@ def prepare(folder: Path, *, count: int, log: Log) -> None:
     for first in range(0, count, CHUNK):
         path = out / f"{first:06d}.pt"
         if not path.exists():
-            draft = path.with_suffix(".draft")
             last = min(first + CHUNK, count)
-            torch.save(_chunk(vae, range(first, last)), draft)
-            draft.replace(path)
+            write_whole(path, partial(torch.save, _chunk(vae, range(first, last))))
             log.write(f"latents {last} scenes")
 
 

@@ -21,7 +21,7 @@ HEADS, AXES = 4, (12, 12, 12, 12)
 TOKEN = 32
 """Pixels a side that one token stands for."""
 SHIFT = 3.0
-"""Of the schedule: static, at every size."""
+"""Shift of the noise schedule: static, at every size."""
 _SHARPNESS = 1.5
 """What queries and keys are scaled by at first: an offset of one token must show in an attention that is normalised."""
 
@@ -55,7 +55,7 @@ def new_transformer(blocks: tuple[int, int] = (2, 6)) -> Flux2Transformer2DModel
 
 
 class _Norm(nn.RMSNorm):
-    """Of any input in the input's own precision, as it is without autocast."""
+    """The norm of any input in the input's own precision, as it is without autocast."""
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.rms_norm(x.float(), self.normalized_shape, self.weight.float(), self.eps).to(x.dtype)
@@ -107,7 +107,7 @@ def new_text_encoder(tokenizer: PreTrainedTokenizerFast) -> Qwen3Model:
 
 
 def position_ids(references: int) -> tuple[Tensor, Tensor]:
-    """Of the picture's tokens with so many references behind them, and of the caption's, by the pipeline itself."""
+    """Return the positions of a picture's tokens, its references behind them, and of a caption's, by the pipeline."""
     picture = Flux2KleinPipeline._prepare_latent_ids(torch.zeros(1, CHANNELS, SIDE // TOKEN, SIDE // TOKEN))
     if references:
         frames = [torch.zeros(1, CHANNELS, FRAME // TOKEN, FRAME // TOKEN)] * references

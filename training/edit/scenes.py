@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.edit.art import SEEN, TINTS, Floats, Gallery, Look
+from training.edit.art import SEEN, TINTS, Gallery, Look
+from training.edit.surfaces import Floats
+from training.scenes import finished, paste
 from training.vocabulary import Colour, vocabulary
 
 Picture = NDArray[np.uint8]
@@ -72,6 +74,9 @@ class Placed:
     top: int
     left: int
 
+    def lay_on(self, canvas: Floats) -> None:
+        paste(canvas, self.look.pixels(self.side), self.top, self.left)
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -88,7 +93,7 @@ class Reference:
         canvas = np.empty((FRAME, FRAME, 3), np.float32)
         canvas[:] = background
         for thing in self.things:
-            paste(canvas, thing)
+            thing.lay_on(canvas)
         return canvas
 
 
@@ -132,7 +137,7 @@ class Scene:
         for shown, place in zip(self.shown, self.places, strict=True):
             top, left = PLACES[place]
             for thing in shown.things:
-                paste(canvas[top : top + FRAME, left : left + FRAME], thing)
+                thing.lay_on(canvas[top : top + FRAME, left : left + FRAME])
         return finished(canvas)
 
 
@@ -140,17 +145,6 @@ def enlarged(reference: Reference) -> Floats:
     """A reference over the whole picture: float32 (256, 256, 3)."""
     picture = Image.fromarray(reference.render()).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     return np.asarray(picture, np.float32)
-
-
-def paste(canvas: Floats, thing: Placed) -> None:
-    pixels = thing.look.pixels(thing.side)
-    spot = canvas[thing.top : thing.top + thing.side, thing.left : thing.left + thing.side]
-    spot *= 1 - pixels[..., 3:] / 255
-    spot += pixels[..., :3]
-
-
-def finished(canvas: Floats) -> Picture:
-    return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
 
 
 class Scenes:

@@ -22,8 +22,9 @@ BATCH = 16
 READ = 48
 """Captions a step that the text encoder alone reads."""
 READING = 0.3
-_ACROSS = SIDE // TOKEN
 """What reading weighs. Without it, two references stood still at "both are copied, to either place"."""
+_ACROSS = SIDE // TOKEN
+"""Tokens of a row of the picture."""
 
 
 class Reader(nn.Module):

@@ -18,7 +18,7 @@ from torch import nn
 from training.captions import Captions
 from training.losses import reconstruction, spread
 from training.muon import Muon
-from training.runs import Average, Run, device, halved
+from training.runs import Average, Run, device, halved, learning_rate
 from training.scenes import GRID, render, sprite
 from training.vocabulary import vocabulary
 
@@ -103,7 +103,7 @@ def train(folder: Path, *, minutes: float, rate: float = 3e-3, decoder_only: boo
     run = Run(folder / "training.log", minutes)
     for step, share in run.steps():
         for optimizer, peak in zip(optimizers, peaks, strict=True):
-            optimizer.param_groups[0]["lr"] = peak * run.schedule(step, share)
+            optimizer.param_groups[0]["lr"] = peak * learning_rate(step, share)
         real = torch.from_numpy(np.stack([crops.draw() for _ in range(BATCH)]))
         real = real.to(where, memory_format=torch.channels_last)
         with halved(where):

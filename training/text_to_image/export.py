@@ -7,18 +7,18 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny
 
+from training.packaging import package
 from training.text_to_image.pipeline import assemble
 from training.text_to_image.transformer import Learner
 from training.vocabulary import vocabulary
 
-_UNTIDY = {"_name_or_path", "block_out_channels", "is_local", "local_files_only"}
+_UNTIDY = ("block_out_channels",)
+"""What `AutoencoderTiny` writes, but warns of when it reads it."""
 
 
 def export(folder: Path, out: Path) -> None:
     """Write the pipeline made of ``folder/vae`` and ``folder/model`` to ``out``, with its card and its licences."""
     learner = Learner.load(folder / "model")
-    learner.tokenizer.backend_tokenizer.no_truncation()
-    learner.tokenizer.backend_tokenizer.no_padding()
     pipe = assemble(
         AutoencoderTiny.from_pretrained(folder / "vae").to(torch.bfloat16),
         learner.text_encoder.to(torch.bfloat16),
@@ -27,21 +27,7 @@ def export(folder: Path, out: Path) -> None:
         mean=learner.mean,
         scale=learner.scale,
     )
-    pipe.save_pretrained(out)
-    for config in out.rglob("*config.json"):
-        _tidy(config)
-    (out / "README.md").write_text(model_card(), "utf-8")
-    shutil.copy(Path(__file__).parents[1] / "art" / "NOTICE", out / "NOTICE")
-    for path in out.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors writes files that only their owner can read
-
-
-def _tidy(config: Path) -> None:
-    """Leave out where the parts came from, and what `AutoencoderTiny` writes, but warns of when it reads it."""
-    fields = json.loads(config.read_text("utf-8"))
-    for name in fields.keys() & _UNTIDY:
-        del fields[name]
-    config.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    package(pipe, out, card=model_card(), left_out=_UNTIDY)
 
 
 def unpack(checkpoint: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Model
 
 from training import text
 from training.captions import Captions
-from training.runs import Average, Run, device, halved
+from training.runs import Average, Run, device, halved, learning_rate
 from training.text_to_image import batched
 from training.text_to_image.latents import SIZES, Latents, load
 from training.text_to_image.pipeline import assemble, grid
@@ -179,7 +179,7 @@ def train(folder: Path, *, minutes: float, rate: float = 3e-3, batch: int = 32, 
     rotations: dict[tuple[int, ...], batched.Rotations] = {}
     for step, share in run.steps():
         for optimizer, peak in zip(optimizers, peaks, strict=True):
-            optimizer.param_groups[0]["lr"] = peak * run.schedule(step, share)
+            optimizer.param_groups[0]["lr"] = peak * learning_rate(step, share)
         clean, ids, real, (width, height) = batches.draw()
         clean, ids, real = clean.to(where), ids.to(where), real.to(where)
         key = (ids.shape[1], height // 32, width // 32)
