@@ -96,7 +96,7 @@ def _ready(what: str, seconds: float, base: float) -> Line:
 def _memory(data_dir: Path, requests: int) -> Memory:
     with serving(data_dir, workers=0) as service:
         assert _is_ready(service)
-        idle = _resident_mb(service.pid)
+        idle = load.resident_bytes(service.pid)
         caller = load.Caller(service.port)
         for _ in range(requests // 2):
             status, body = caller(load.submission(service.key))
@@ -104,14 +104,8 @@ def _memory(data_dir: Path, requests: int) -> Memory:
             status, body = caller(load.status(service.key, body["request_id"]))
             assert status == 202, body
         caller.close()
-        return Memory(idle, _resident_mb(service.pid), "libtorch" in Path(f"/proc/{service.pid}/maps").read_text())
-
-
-def _resident_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise AssertionError(f"/proc/{pid}/status has no VmRSS")
+        used, maps = load.resident_bytes(service.pid), Path(f"/proc/{service.pid}/maps").read_text()
+        return Memory(idle / 1e6, used / 1e6, "libtorch" in maps)
 
 
 if __name__ == "__main__":

@@ -4,30 +4,24 @@ The API is a process of its own. The streams, the submits and the worker that mo
 """
 
 import asyncio
-import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import asyncpg
 import cyclopts
 import psutil
 from tests.support import databases
 from tests.support.jobs import claim_request
-from tests.support.servers import postgres as postgres_server
 
 from benchmarks.lib import load
-from benchmarks.lib.service import APP, Service, scratch, serving
+from benchmarks.lib.service import APP, Service, api_alone
 from benchmarks.lib.table import Line, Ratio, in_ms, in_us, load_now, percentile, show
 from pipelet.domain.accounts.api_keys import ApiKey, hash_secret, new_secret
 from pipelet.domain.accounts.scopes import ALL_SCOPES
 from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.ports.store import Store
-from pipelet.store.postgres import open_postgres
-from pipelet.store.sqlite import open_sqlite
 
 _AT_ONCE = 100
 _USERS = 10
@@ -57,39 +51,25 @@ def main(
     Parameters
     ----------
     streams
-        How many are open at once, each of a request of its own.
+        Streams that are open at once, each of a request of its own.
     dropped
-        How many are opened and dropped afterwards.
+        Streams that are opened and dropped afterwards.
     seconds
-        How long the requests move.
+        Seconds for which the requests move.
     silent
-        How long they stand still before, in seconds.
+        Seconds for which they stand still before.
     postgres
         On a PostgreSQL server of its own, which tells how many transactions there are.
     changes
         Measure `/api/v1/stream` instead, with ten users.
     """
     before = load_now()
-    with contextlib.ExitStack() as exits:
-        folder = exits.enter_context(scratch())
-        url = databases.new_postgres_url(exits.enter_context(postgres_server.running())) if postgres else ""
-        settings = {"PIPELET_DATABASE_URL": url} if url else {}
-        service = exits.enter_context(serving(folder / "data", workers=0, settings=settings))
+    with api_alone(postgres=postgres) as (service, url):
         if changes:
             lines = asyncio.run(_measure_changes(service, url, streams, seconds, silent))
         else:
             lines = asyncio.run(_measure(service, url, streams, dropped, seconds, silent))
     show(f"{streams:,} open streams, one API process, {'PostgreSQL' if postgres else 'SQLite'}", lines, load=before)
-
-
-@contextlib.asynccontextmanager
-async def _open_store(service: Service, url: str) -> AsyncIterator[Store]:
-    if url:
-        async with open_postgres(url, pool_size=4) as store:
-            yield store
-    else:
-        with contextlib.closing(open_sqlite(service.database)) as store:
-            yield store
 
 
 async def _transactions(url: str) -> int:
@@ -108,21 +88,21 @@ async def _measure(service: Service, url: str, streams: int, dropped: int, secon
     ids = [caller(load.submission(service.key, width=64, height=64))[1]["request_id"] for _ in range(streams)]
     poll_cpu = _cpu_of_a_poll(service, caller, ids)
     caller.close()
-    idle_memory, cpu = _memory(service.pid), load.cpu_seconds(service.pid)
+    idle_memory, cpu = load.resident_bytes(service.pid), load.cpu_seconds(service.pid)
     listeners: dict[str, Listener] = {}
     for begin in range(0, streams, _AT_ONCE):
         opened = await asyncio.gather(*(_open(service, each) for each in ids[begin : begin + _AT_ONCE]))
         listeners |= dict(zip(ids[begin : begin + _AT_ONCE], opened, strict=True))
     hearing = [asyncio.create_task(_receive(each)) for each in listeners.values()]
     await asyncio.sleep(silent / 3)
-    opening_cpu, memory = load.cpu_seconds(service.pid) - cpu, _memory(service.pid)
+    opening_cpu, memory = load.cpu_seconds(service.pid) - cpu, load.resident_bytes(service.pid)
     if url:
         await asyncio.sleep(10)  # PostgreSQL counts what an idle connection has done up to so much later
     asked = await _transactions(url) if url else 0
     quiet = await _cpu_share(service, silent)
     asked = (await _transactions(url) if url else 0) - asked
     told_before = sum(each.events for each in listeners.values())
-    async with _open_store(service, url) as store:
+    async with databases.open_database(url or str(service.database)) as store:
         began, cpu = time.perf_counter(), load.cpu_seconds(service.pid)
         delays = await _move(store, listeners, seconds)
         took = time.perf_counter() - began
@@ -132,7 +112,7 @@ async def _measure(service: Service, url: str, streams: int, dropped: int, secon
     for listener in listeners.values():
         listener.writer.transport.abort()
     await asyncio.sleep(1)
-    before_them, after_first = _connections(service), _memory(service.pid)
+    before_them, after_first = _connections(service), load.resident_bytes(service.pid)
     for begin in range(0, dropped, _AT_ONCE):
         some = [ids[-1 - (begin + k) % (streams // 2)] for k in range(min(_AT_ONCE, dropped - begin))]
         for listener in await asyncio.gather(*(_open(service, each) for each in some)):
@@ -149,20 +129,24 @@ async def _measure(service: Service, url: str, streams: int, dropped: int, secon
         Line("progress written → heard, p50", in_ms(percentile(delays, 0.5))),
         Line("progress written → heard, p99", in_ms(percentile(delays, 0.99))),
         Line(f"connections left of {dropped:,} dropped", str(left), goal="0", met=left <= 0),
-        Line("memory after them", f"{_memory(service.pid) >> 20} MiB", f"{after_first >> 20} MiB before them"),
+        Line(
+            "memory after them",
+            f"{load.resident_bytes(service.pid) >> 20} MiB",
+            f"{after_first >> 20} MiB before them",
+        ),
     ]
 
 
 async def _measure_changes(service: Service, url: str, streams: int, seconds: float, silent: float) -> list[Line]:
     """Streams of all requests of a user, who has as many as the feed watches, of ten users."""
-    async with _open_store(service, url) as store:
+    async with databases.open_database(url or str(service.database)) as store:
         keys = [await _add_user(store, f"user{number}") for number in range(_USERS)]
         caller = load.Caller(service.port)
         for key in keys:
             for _ in range(_REQUESTS_PER_USER):
                 caller(load.submission(key, width=64, height=64))
         caller.close()
-        idle_memory = _memory(service.pid)
+        idle_memory = load.resident_bytes(service.pid)
         listeners: list[Listener] = []
         for begin in range(0, streams, _AT_ONCE):
             numbers = range(begin, min(begin + _AT_ONCE, streams))
@@ -170,11 +154,11 @@ async def _measure_changes(service: Service, url: str, streams: int, seconds: fl
             listeners += opened
         hearing = [asyncio.create_task(_receive_changes(each)) for each in listeners]
         await asyncio.sleep(silent / 2)
-        memory, quiet = _memory(service.pid), await _cpu_share(service, silent)
+        memory, quiet = load.resident_bytes(service.pid), await _cpu_share(service, silent)
         before, cpu, began = sum(each.events for each in listeners), load.cpu_seconds(service.pid), time.perf_counter()
         delays = await _move_changes(store, listeners, seconds)
         used, took = load.cpu_seconds(service.pid) - cpu, time.perf_counter() - began
-        told, moving = sum(each.events for each in listeners) - before, _memory(service.pid)
+        told, moving = sum(each.events for each in listeners) - before, load.resident_bytes(service.pid)
     for each in hearing:
         each.cancel()
     for listener in listeners:
@@ -294,13 +278,8 @@ async def _cpu_share(service: Service, seconds: float) -> float:
     return (load.cpu_seconds(service.pid) - used) / seconds
 
 
-def _memory(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) << 10
-
-
 def _connections(service: Service) -> int:
-    """Those of clients: the process may open more to its database."""
+    """Count the connections of clients: the process may open more to its database."""
     found = psutil.Process(service.pid).net_connections("tcp")
     return sum(each.status == psutil.CONN_ESTABLISHED and each.laddr.port == service.port for each in found)
 

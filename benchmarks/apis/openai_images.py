@@ -1,6 +1,6 @@
-"""OpenAI's API: what a generation takes next to the same request by the queue, and what calls cost that wait.
+"""OpenAI's API: the time of a generation next to the same request by the queue, and what calls that wait cost.
 
-Calls by either way take turns, so that a slow moment slows both. By the queue: submit, the stream of its status until
+Both ways take turns, so that a slow moment slows both. By the queue: submit, the stream of its status until
 the end, the result, and the file; both callers then have the bytes of the image.
 """
 
@@ -20,7 +20,6 @@ import psutil
 from benchmarks.lib import load
 from benchmarks.lib.service import APP, Service, scratch, serving
 from benchmarks.lib.table import Line, Ratio, in_ms, load_now, median, percentile, show
-from pipelet.domain.accounts.scopes import ALL_SCOPES
 
 _MAX_DIFFERENCE = 0.005
 """Seconds."""
@@ -67,11 +66,11 @@ def main(
     waiting
         Calls that wait at the same time.
     images
-        Of the response whose memory is measured.
+        Images in the response whose memory is measured.
     width, height
-        Pixels of those.
+        Pixels of these images.
     backend
-        Generates in the place of the demo model.
+        Backend that generates in place of the demo model.
     """
     before = load_now()
     with scratch() as folder, serving(folder / "data", backend=backend) as service:
@@ -149,19 +148,10 @@ def _measure_waiting(service: Service, count: int) -> list[Line]:
     connection = http.client.HTTPConnection("127.0.0.1", service.port)
     _call(connection, "POST", f"/api/v1/operate/apps/{APP}/pause", service.key)
     connection.close()
-    caller = load.Caller(service.port)
-    keys = [_new_key(service, caller, f"user{number}") for number in range(min(_USERS, count))]
-    caller.close()
+    keys = [service.new_key(f"user{number}") for number in range(min(_USERS, count))]
     kib = asyncio.run(_memory_of_waiting(service, keys, count)) / 1024
     what = f"memory of a generation that waits, of {count}"
     return [Line(what, f"{kib:.1f} KiB", "", f"≤ {_MAX_KIB} KiB", kib <= _MAX_KIB)]
-
-
-def _new_key(service: Service, caller: load.Caller, user: str) -> str:
-    """A key without limits."""
-    wanted = {"name": user, "user": user, "scopes": [str(scope) for scope in ALL_SCOPES]}
-    _, made = caller(load.request("POST", "/api/v1/operate/keys", service.key, wanted))
-    return str(made["key"])
 
 
 async def _memory_of_waiting(service: Service, keys: list[str], count: int) -> float:
@@ -187,7 +177,7 @@ async def _open(service: Service, raw: bytes) -> asyncio.StreamWriter:
 
 
 async def _await_queued(service: Service, key: str, count: int) -> None:
-    """Until so many wait, of all users; then a moment for what their submits leave behind."""
+    """Wait until `count` requests of all users are queued, then a moment for what their submits leave behind."""
     caller = load.Caller(service.port)
     while True:
         _, body = await asyncio.to_thread(caller, load.request("GET", "/api/v1/operate/overview", key))

@@ -127,12 +127,18 @@ def hammer(port: int, server_pid: int, raw: bytes, *, connections: int, seconds:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of all threads of a process, as the scheduler counts them (Linux)."""
+    """Return the CPU time of all threads of a process, as the scheduler counts it (Linux)."""
     total = 0
     for thread in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{thread}/schedstat") as stat:
             total += int(stat.read().split()[0])
     return total / 1e9
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory of a process, `VmRSS` (Linux)."""
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS:"))
 
 
 def _hammer(port: int, server_pid: int, raw: bytes, connections: int, seconds: float) -> Report:

@@ -31,18 +31,18 @@ class Service:
     key: str
     data_dir: Path
     seconds_to_listen: float
-    """From the start of the process until it said that it listens."""
+    """Seconds from the start of the process until it said that it listens."""
 
     @property
     def database(self) -> Path:
         return self.data_dir / "pipelet.sqlite"
 
     def new_key(self, user: str) -> str:
-        """Of another user than `local`, on the embedded database."""
+        """Create a key of another user than `local`, with every scope and no limits, on the embedded database."""
         return self._new_key(user, "--admin")
 
     def new_limited_key(self, user: str, defaults: Mapping[str, str]) -> str:
-        """As `new_key`, with the limits of `defaults`, which are settings."""
+        """Create a key of another user with the limits of `defaults`, which are settings."""
         return self._new_key(user, settings=defaults)
 
     def _new_key(self, user: str, *flags: str, settings: Mapping[str, str] | None = None) -> str:
@@ -94,6 +94,20 @@ def serving(
                 process.wait()
 
 
+@contextlib.contextmanager
+def api_alone(*, postgres: bool) -> Iterator[tuple[Service, str]]:
+    """Start an API without workers on a new database; yield it, and the URL of its PostgreSQL, empty without one."""
+    # Imported only here: engines that are measured import this module.
+    from tests.support import databases
+    from tests.support.servers import postgres as postgres_server
+
+    with contextlib.ExitStack() as exits:
+        folder = exits.enter_context(scratch())
+        url = databases.new_postgres_url(exits.enter_context(postgres_server.running())) if postgres else ""
+        settings = {"PIPELET_DATABASE_URL": url} if url else {}
+        yield exits.enter_context(serving(folder / "data", workers=0, settings=settings)), url
+
+
 def _start(
     command: Sequence[str], environment: Mapping[str, str], folder: Path, stdout: int, stderr: int
 ) -> fork_server.Process:
@@ -104,7 +118,7 @@ def _start(
 
 
 def _key(data_dir: Path, environment: Mapping[str, str]) -> str:
-    """Of the user `local`; on PostgreSQL the service makes none."""
+    """Return the key of the user `local`; on PostgreSQL the service makes none, so create it."""
     file = data_dir / "local-key"
     if file.exists():
         return file.read_text().strip()

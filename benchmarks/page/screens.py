@@ -9,7 +9,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,19 +17,15 @@ import asyncpg
 import cyclopts
 from tests.support import databases
 from tests.support.jobs import EDIT, make_job, make_key
-from tests.support.servers import postgres as postgres_server
 
 from benchmarks.lib import load
-from benchmarks.lib.service import APP, Service, scratch, serving
+from benchmarks.lib.service import APP, Service, api_alone
 from benchmarks.lib.table import Line, Ratio, in_ms, load_now, median, show
 from pipelet.domain.accounts.api_keys import hash_secret
 from pipelet.domain.capacity.series import Histogram
 from pipelet.domain.jobs.listing import JobFilter, Reader
-from pipelet.domain.ports.store import Store
 from pipelet.domain.webhooks.delivery import Webhook
 from pipelet.store import rows as columns_of
-from pipelet.store.postgres import open_postgres
-from pipelet.store.sqlite import open_sqlite
 
 _MAX_SECONDS = 0.1
 _MAX_LIST_SECONDS = 0.002
@@ -57,11 +53,7 @@ def main(*, rows: int = 1_000_000, samples: int = 15, postgres: bool = False) ->
         On a PostgreSQL server of its own.
     """
     before = load_now()
-    with contextlib.ExitStack() as exits:
-        folder = exits.enter_context(scratch())
-        url = databases.new_postgres_url(exits.enter_context(postgres_server.running())) if postgres else ""
-        settings = {"PIPELET_DATABASE_URL": url} if url else {}
-        service = exits.enter_context(serving(folder / "data", workers=0, settings=settings))
+    with api_alone(postgres=postgres) as (service, url):
         began = time.perf_counter()
         user = asyncio.run(_fill(service, url, rows))
         filled = f"Time to fill the database: {time.perf_counter() - began:.0f} s."
@@ -70,19 +62,9 @@ def main(*, rows: int = 1_000_000, samples: int = 15, postgres: bool = False) ->
     show(title, lines, load=before, notes=[filled])
 
 
-@contextlib.asynccontextmanager
-async def _open_store(service: Service, url: str) -> AsyncIterator[Store]:
-    if url:
-        async with open_postgres(url, pool_size=4) as store:
-            yield store
-    else:
-        with contextlib.closing(open_sqlite(service.database)) as store:
-            yield store
-
-
 async def _fill(service: Service, url: str, count: int) -> str:
-    """Returns the user of the service's key."""
-    async with _open_store(service, url) as store:
+    """Fill the database; return the user of the service's key."""
+    async with databases.open_database(url or str(service.database)) as store:
         known = await store.api_keys.find(hash_secret(service.key))
         assert known is not None
         users = min(_USERS, count)
@@ -181,7 +163,7 @@ def _id(number: int) -> str:
 
 
 def _deliveries(count: int, user: str, now: float) -> Table:
-    """Of every request; all were received."""
+    """Return a delivery for every request; all were received."""
     names = ["job_id", "owner", "endpoint", "state", "since", "attempts"]
     ended = ((_id(number), _submitted_at(number, count, now) + 10) for number in range(count))
     return "webhook_delivery", names, ((job, user, "https://example.com", "delivered", at, 1) for job, at in ended)
@@ -238,7 +220,7 @@ def _histogram(seed: int) -> str:
 
 async def _lists(service: Service, url: str, user: str, samples: int) -> list[Line]:
     """The first page of a user's requests, from the store alone."""
-    async with _open_store(service, url) as store:
+    async with databases.open_database(url or str(service.database)) as store:
         found = []
         for what, owner in (("half of all requests", user), ("none", "nobody")):
             seconds, used = list[float](), time.process_time()

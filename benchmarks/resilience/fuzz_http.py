@@ -55,9 +55,9 @@ def main(*, inputs: int = 100_000, seed: int = 1) -> None:
     Parameters
     ----------
     inputs
-        How many.
+        Inputs that are sent.
     seed
-        Of all of them.
+        Chooses the inputs.
     """
     before = load_now()
     lines, notes = measure(inputs=inputs, seed=seed)
@@ -73,7 +73,7 @@ def measure(*, inputs: int, seed: int, quiet_seconds: float = _QUIET_SECONDS) ->
         raw = load.status(service.key, request_id)
         with polled(service, raw) as quiet:
             time.sleep(quiet_seconds)
-        memory = _rss(service)
+        memory = load.resident_bytes(service.pid)
         maker = Maker(random.Random(seed), service.key, request_id)
         began = time.monotonic()
         with polled(service, raw) as busy:
@@ -153,13 +153,9 @@ def _poll(service: Service, raw: bytes, stop: Event, results: Connection) -> Non
         began = time.perf_counter()
         status, _ = caller(raw)
         assert status in (200, 202), status
-        polls.append((time.perf_counter() - began, _rss(service)))
+        polls.append((time.perf_counter() - began, load.resident_bytes(service.pid)))
     caller.close()
     results.send(polls)
-
-
-def _rss(service: Service) -> int:
-    return int(psutil.Process(service.pid).memory_info().rss)
 
 
 def _is_well(service: Service) -> bool:
