@@ -29,9 +29,9 @@ class Sample:
 
     answered: float
     ended: float
-    """Until a poll said so."""
+    """Seconds until a poll said that it is `COMPLETED`."""
     next_begins: float
-    """Until the engine's process is told to generate the next request."""
+    """Seconds until the engine's process is told to generate the next request."""
 
 
 def main(*, requests: int = 20, side: int = 1024, backend: str = _PIPELINE, prompt: str = _PROMPT) -> None:
@@ -39,13 +39,13 @@ def main(*, requests: int = 20, side: int = 1024, backend: str = _PIPELINE, prom
     Parameters
     ----------
     requests
-        How many are cancelled, one after the other, at any moment of their generation.
+        Requests that are cancelled, one after the other, at any moment of their generation.
     side
-        Of their images, in pixels.
+        Pixels of a side of their images.
     backend
         `module:Class` that generates and notes when.
     prompt
-        Of those that are cancelled.
+        Prompt of the requests that are cancelled.
     """
     before = load_now()
     settings = {"OMP_NUM_THREADS": "1"}
@@ -69,7 +69,7 @@ def main(*, requests: int = 20, side: int = 1024, backend: str = _PIPELINE, prom
 
 
 def _step_seconds(service: Service, caller: load.Caller, side: int, prompt: str) -> float:
-    """Of a request that is generated to its end, the second one: the first warms up."""
+    """Return the seconds of a step of a request that is not cancelled, the second one: the first warms up."""
     seconds = 0.0
     for number in range(2):
         request_id = _submit(service, caller, side, _STEPS, prompt=prompt, seed=number)

@@ -34,10 +34,10 @@ _TIMEOUT = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Of several runs."""
+    """A ratio as several runs gave it."""
 
     value: float
-    """Their median."""
+    """Median of the runs."""
     noise: float
     """How much worse than `value` a run may be, as a share of it."""
     higher_is_better: bool
@@ -81,7 +81,7 @@ def check(*names: str, record: bool = False) -> int:
     Parameters
     ----------
     names
-        Of benchmarks; all without any.
+        Benchmarks; without a name, all of them.
     record
         Measure three times, record the ratios, and print the tables of the last time. Do nothing else on the machine.
     """
@@ -113,7 +113,7 @@ def _record(chosen: Sequence[Benchmark], baseline: dict[str, dict[str, object]])
 
 
 def _compare(benchmark: Benchmark, baseline: dict[str, dict[str, dict[str, object]]], table: Table) -> list[str]:
-    """What is wrong in the last of at most two runs."""
+    """Return what is wrong in the last of at most two runs."""
     recorded = {what: Recorded(**fields) for what, fields in baseline.get(benchmark.name, {}).items()}  # type: ignore[arg-type]
     for _ in range(2):
         run = _run(benchmark)

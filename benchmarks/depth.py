@@ -48,7 +48,7 @@ class Queue:
     crowd: Crowd
     data_dir: Path
     user: str
-    """Of the key that asks for statuses."""
+    """User of the key that asks for statuses."""
     arriving: Iterator[Job]
     kept: list[str]
     """Ids of requests that wait, spread over the queue."""

@@ -98,7 +98,7 @@ def main(*, turns: int = 5, sizes: tuple[str, ...] = ("256x256", "512x256"), bat
     turns
         How often each size is generated in each way; the medians are shown.
     sizes
-        Of the images, among those that the model generates as they are.
+        Sizes of the images, among those that the model generates as they are.
     batches
         Images a request.
     """
@@ -199,7 +199,7 @@ async def _draw(ways: Ways, case: Case) -> tuple[float, NDArray[np.uint8]]:
 
 
 def _request(ways: Ways, case: Case) -> tuple[float, Result]:
-    """From submit to result, images encoded and stored."""
+    """Return the seconds from submit to result, images encoded and stored, and the result."""
     spec = case.spec(ways.model)
     fields = {"prompt": spec.prompt, "width": spec.width, "height": spec.height, "batch_size": spec.batch_size}
     request_id = ways.client.submit(APP, seed=spec.seed, **fields).request_id

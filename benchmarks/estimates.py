@@ -50,7 +50,7 @@ def main(
     Parameters
     ----------
     requests
-        Of the trace.
+        Requests of the trace.
     warm_up
         Requests before it, for the estimate to learn from.
     burst
@@ -58,7 +58,7 @@ def main(
     load_factor
         Work that comes, as a share of what the worker gets done.
     seed
-        Of the trace.
+        Chooses the trace.
     backend
         `module:Class` that generates instead of the demo model.
     """
@@ -183,12 +183,12 @@ def _while_waiting(asked: Asked, found: Mapping[str, Record]) -> float:
 
 
 def _of_rounding(record: Record) -> float:
-    """Of an estimate that knows the truth, but has to say it in whole seconds, and no less than one."""
+    """The error of an estimate that is right, but has to be in whole seconds, and no less than one."""
     return abs(max(1, round(record.total_seconds)) / record.total_seconds - 1)
 
 
 def _was_overtaken(asked: Asked, others: Sequence[Asked], found: Mapping[str, Record]) -> bool:
-    """By one that came later and, having a higher priority, began earlier. That is unknown at submit."""
+    """Whether a later request, of a higher priority, began earlier. That is unknown at submit."""
     mine = found[asked.id]
     return any(
         found[other.id].submitted_at > mine.submitted_at

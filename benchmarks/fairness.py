@@ -64,7 +64,7 @@ def main(*, hours: float = 24, workers: tuple[int, ...] = (1, 4), plot: Path | N
     Parameters
     ----------
     hours
-        Simulated.
+        Hours that are simulated.
     workers
         Numbers of workers, one after the other.
     plot

@@ -49,7 +49,7 @@ def main(*, requests: int = 40, cases: int = 4) -> None:
     requests
         Queued at once, for each backend and size.
     cases
-        Measure the first so many of the four.
+        Cases that are measured, of four, from the first.
     """
     before = load_now()
     all_cases = [

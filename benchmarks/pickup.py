@@ -30,11 +30,11 @@ class Sample:
 
     commit: float
     answer: float
-    """From just before the POST is sent until its answer."""
+    """Seconds from just before the POST is sent until its answer."""
     claim: float
-    """From just before the POST is sent until the worker's claim began, `started_at`."""
+    """Seconds from just before the POST is sent until the worker's claim began, `started_at`."""
     generate: float
-    """From just before the POST is sent until the engine's process begins to generate."""
+    """Seconds from just before the POST is sent until the engine's process begins to generate."""
 
 
 def main(*, requests: int = 100, with_limits: bool = False) -> None:
@@ -42,7 +42,7 @@ def main(*, requests: int = 100, with_limits: bool = False) -> None:
     Parameters
     ----------
     requests
-        How many, each when the service has been idle for 0.1 to 0.3 s.
+        Requests, each when the service has been idle for 0.1 to 0.3 s.
     with_limits
         Make each with a key of all default limits as well.
     """
@@ -67,7 +67,7 @@ def main(*, requests: int = 100, with_limits: bool = False) -> None:
 async def _measure(
     service: Service, folder: Path, requests: int, limited_key: str | None
 ) -> tuple[list[Sample], list[Sample]]:
-    """With the key of the service, and with a limited one if there is one, in turns."""
+    """Measure with the key of the service, and with a limited one if there is one, in turns."""
     migrate_sqlite(folder / "commits.sqlite")
     store = open_sqlite(folder / "commits.sqlite")
     caller, rng = load.Caller(service.port), random.Random(1)

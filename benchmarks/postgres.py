@@ -121,7 +121,7 @@ def _processes(fair_url: str, fifo_url: str, seconds: float, *, count: int) -> l
 
 
 def _submit_for(url: str, number: int, seconds: float) -> int:
-    """Submit for so many seconds, eight at once. Returns how many."""
+    """Submit for some seconds, eight at once; return the number of submits."""
 
     async def submit() -> int:
         async with open_postgres(url, pool_size=8) as store:
@@ -177,7 +177,7 @@ async def _depth(folder: Path, empty_url: str, deep_url: str, count: int, sample
 async def _times(
     urls: tuple[str, str], apis: tuple["_Api", "_Api"], samples: int
 ) -> dict[str, tuple[list[float], list[float]]]:
-    """By what was timed: seconds on the empty queue, and on the deep one."""
+    """Return, by what was timed, seconds on the empty queue and on the deep one."""
     found: dict[str, tuple[list[float], list[float]]] = {
         what: ([], []) for what in ("claim", "job and position", "GET status with position")
     }
@@ -264,7 +264,7 @@ async def _busy(url: str) -> AsyncIterator[tuple[PostgresStore, list[str]]]:
 
 
 async def _claim_and_submit(store: PostgresStore) -> None:
-    """As many come as begin, some ten a second for each worker."""
+    """Submit and claim some ten requests a second: as many arrive as start."""
     while True:
         await store.jobs.submit(make_job(user=_USER, priority=4))
         # A lease that lasts: the APIs requeue the requests of those that have expired.

@@ -102,7 +102,7 @@ def _columns(lease: Lease) -> dict[str, object]:
 
 
 async def _end(store: PostgresStore, leases: list[Lease], workers: int) -> float:
-    """How many ended a second."""
+    """Return the requests that ended, a second."""
 
     async def work(own: list[Lease]) -> None:
         for lease in own:

@@ -89,15 +89,15 @@ def main(
     scale
         `full` or `tiny`: of the model.
     device
-        Of torch: `cuda`, or `cpu` to rehearse.
+        Device of torch: `cuda`, or `cpu` to rehearse.
     sizes
-        Of the images.
+        Sizes of the images.
     batches
         Images a request.
     turns
         How often each case is generated in each way, after one step that warms up; the medians are shown.
     ways
-        Of `bare`, `engine` and `service`.
+        Ways that are measured, of `bare`, `engine` and `service`.
     """
     before = load_now()
     with scratch() as folder:

@@ -48,7 +48,7 @@ class Stamp:
 
 
 def stamps_of(data_dir: Path) -> list[Stamp]:
-    """What the backend of the service in `data_dir` has noted, in the order of generation."""
+    """Return what the backend of the service in `data_dir` has noted, in the order of generation."""
     file = data_dir.parent / f"{data_dir.name}.stamps"
     lines = file.read_text().splitlines(keepends=True) if file.exists() else []
     stamps = []

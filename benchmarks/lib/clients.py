@@ -25,9 +25,9 @@ class Answer:
     due_at: float
     """Seconds since the epoch."""
     seconds: float
-    """From then until the whole answer was there."""
+    """Seconds from then until the whole answer was there."""
     status: int
-    """Of HTTP; 0 where the connection broke, or no answer came in a minute."""
+    """HTTP status; 0 where the connection broke, or no answer came in a minute."""
     body: str
 
 

@@ -16,7 +16,7 @@ WEIGHTS = (45, 35, 15, 5)
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Who submits."""
+    """Users who submit, and the order of their queue."""
 
     name: str
     order: str

@@ -19,7 +19,7 @@ class Record:
 
     @property
     def total_seconds(self) -> float:
-        """From submit to result; of a finished request."""
+        """Seconds from submit to result of a finished request."""
         assert self.finished_at is not None
         return self.finished_at - self.submitted_at
 
@@ -38,7 +38,7 @@ def unfinished(database: Path) -> int:
 
 
 def await_drained(database: Path, *, within: float, poll_interval: float = 0.2) -> None:
-    """Until every request has ended.
+    """Wait until every request has ended.
 
     Raises:
         TimeoutError: after `within` seconds some have not.

@@ -30,13 +30,13 @@ def main(
     views
         How often the page is loaded with a cold cache.
     pages
-        How many are open next to submits, one in ten of them at the overview.
+        Pages that are open next to submits, one in ten of them at the overview.
     submits
-        How many are measured next to the pages, and as many without.
+        Submits that are measured next to the pages, and as many without.
     turns
         How often the pages are opened and closed again.
     watchers
-        How many streams of the overview are compared with one.
+        Streams of the overview that are compared with one.
     seconds
         How long the overview changes, for each of the two.
     events

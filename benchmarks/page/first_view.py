@@ -24,7 +24,7 @@ _LOADED = """() => [...performance.getEntriesByType("navigation"), ...performanc
 
 
 def measure_first_view(browser: Browser, service: Service, views: int) -> Iterator[Line]:
-    """Of a user who is signed in, at the form that generates."""
+    """Measure the first view of the form that generates, for a user who is signed in."""
     url, times, sizes = f"http://127.0.0.1:{service.port}", [], []
     for _ in range(views):
         visits = Visits(browser)

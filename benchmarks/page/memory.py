@@ -20,7 +20,7 @@ _EVENTS_OF_A_REQUEST = 10
 _MAX_HEAP, _MAX_OBJECTS = 1.10, 1.05
 _SCREENS = ("#/", "#/history", "#/requests/{id}", "#/usage", "#/operate")
 _SCREEN_MS = 3_000
-"""What the clock of the page is advanced by on each screen."""
+"""Milliseconds by which the clock of the page is advanced on each screen."""
 _METRICS = {"JSHeapUsedSize": "heap", "Nodes": "nodes", "JSEventListeners": "listeners"}
 
 
@@ -87,7 +87,7 @@ def measure_memory(browser: Browser, service: Service, *, events: int, changes: 
 
 
 def _finish_a_request(service: Service) -> dict[str, Any]:
-    """As a list of the API has it."""
+    """Return a finished request, as a list of the API has it."""
     caller = load.Caller(service.port)
     caller(load.submission(service.key, width=64, height=64))
     while True:

@@ -21,8 +21,8 @@ _SUBMITS_PER_SECOND = 20
 
 
 def measure_submits(browser: Browser, service: Service, *, pages: int, submits: int, turns: int) -> Iterator[Line]:
-    """Of a user without a page, while `pages` of other users are open: one after the other, and at the pace of a busy
-    service."""
+    """Measure submits of a user without a page, with none and with `pages` pages of others: in a row, and as a busy
+    service gets them."""
     caller = load.Caller(service.port)
     keys = [_new_key(service, caller, f"user{number}") for number in range(pages)]
     raw = load.submission(service.key, width=64, height=64)

@@ -38,7 +38,7 @@ _STUCK_SECONDS = 150.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Of one system. Times in seconds."""
+    """Figures of one system, times in seconds."""
 
     name: str
     pick_up: tuple[float, float]
@@ -68,7 +68,7 @@ class Killed:
     twice: int
     """Requests whose handler ran to its end more than once."""
     seconds: float
-    """From the second start until the last of them was said to have ended."""
+    """Seconds from the second start until the last of them was said to have ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +95,9 @@ def main(
     Parameters
     ----------
     requests
-        How many are drained at most: `System.most_requests` has the peers that are given fewer.
+        Requests that are drained at most: `System.most_requests` has the peers that are given fewer.
     killed
-        How many are submitted before everything is killed.
+        Requests that are submitted before everything is killed.
     workers
         Handlers at once.
     only
@@ -211,7 +211,7 @@ def _kill(kind: type[System], folder: Path, requests: int, workers: int) -> Kill
 
 
 def _count_ended(system: System, ids: list[str]) -> int:
-    """By what their users are told."""
+    """Count the requests that have ended, by what their users are told."""
     answers = clients.submit(system.port, list(map(system.status, ids)), users=_SUBMITTERS)
     return sum(answer.status == 200 and system.has_ended(json.loads(answer.body)) for answer in answers)
 
@@ -228,7 +228,7 @@ def _ends(system: System, numbers: range | list[int]) -> Mapping[int, float]:
 
 
 def _await_ends(system: System, numbers: range | list[int]) -> Mapping[int, float]:
-    """Until all have ended, or none has for long."""
+    """Wait until all have ended, or none has for long; return when each ended."""
     _await(lambda: len(_ends(system, numbers)) == len(numbers), progress=lambda: len(_ends(system, numbers)))
     return _ends(system, numbers)
 

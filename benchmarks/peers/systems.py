@@ -31,7 +31,7 @@ class System(ABC):
 
     name: str
     most_requests: int | None = None
-    """What it can be given to drain in minutes; None where that is no matter."""
+    """Requests that it can drain within minutes; None for a system that drains any number."""
 
     def __init__(self, folder: Path, *, workers: int) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class System(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Also again, after `kill`, on what is left in the folder."""
+        """Start it; after `kill`, on what is left in the folder."""
 
     @abstractmethod
     def submission(self, number: int) -> bytes: ...
@@ -57,7 +57,7 @@ class System(ABC):
 
     @abstractmethod
     def has_ended(self, answer: Mapping[str, Any]) -> bool:
-        """With an image."""
+        """Whether a request has ended with an image."""
 
     @abstractmethod
     def picture(self, request_id: str) -> bytes | None:
@@ -181,7 +181,7 @@ class PipeletOnPostgres(Pipelet):
 
 
 class Peer(System):
-    """With a front of our own, in an environment of its own."""
+    """A system with a front of our own, in an environment of its own."""
 
     def _python(self) -> str:
         return str(peers_environment() / "bin" / "python")

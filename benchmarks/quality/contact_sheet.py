@@ -30,7 +30,7 @@ def main(*, folder: Path = Path("contact-sheets"), seed: int = 7, model: str = D
     folder
         Where the sheets are written.
     seed
-        Another one gives other prompts.
+        Chooses the prompts.
     model
         A folder with a checkpoint, or `demo` for the demo model.
     direct

@@ -80,9 +80,9 @@ def main(*, prompts: int = 400, seed: int = 1, model: str = DEMO, direct: bool =
     Parameters
     ----------
     prompts
-        As many of each kind, and of each kind half never seen in training.
+        Prompts, as many of each kind, half of each never seen in training.
     seed
-        Another one gives other prompts.
+        Chooses the prompts.
     model
         A folder with a checkpoint, or `demo` for the demo model.
     direct

@@ -26,9 +26,9 @@ def main(*, times: int = 60, seed: int = 1) -> None:
     Parameters
     ----------
     times
-        How many disturbances.
+        Disturbances in all.
     seed
-        Of their moments and kinds.
+        Chooses their moments and kinds.
     """
     end(measure(times=times, seed=seed))
 

@@ -29,9 +29,9 @@ from pipelet.services.input_images.decode import decode_image
 
 APP = "z-image-image-edit"
 MAX_SECONDS = 10.0
-"""Of one file. A valid image of 64 megapixels takes some 3 seconds on one core."""
+"""Seconds that one file may take. A valid image of 64 megapixels takes some 3 seconds on one core."""
 MAX_BYTES = 1024 * 1024 * 1024
-"""Of the decoder's process: 64 megapixels of four bytes, three times, and what Python takes."""
+"""Memory that the decoder's process may take: 64 megapixels of four bytes, three times, and Python itself."""
 _MAX_RATIO = 3.0
 _SAMPLES = 60
 _AT_ONCE = 2
@@ -61,7 +61,7 @@ def main(*, inputs: int = 10_000, seed: int = 1, submits: int = 200) -> None:
     inputs
         Files for the decoder alone.
     seed
-        Which files: the same ones for the same seed.
+        Chooses the files.
     submits
         To the service, each with eight further files.
     """

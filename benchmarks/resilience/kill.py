@@ -24,9 +24,9 @@ def main(*, kills: int = 30, seed: int = 1) -> None:
     Parameters
     ----------
     kills
-        How many.
+        Kills in all.
     seed
-        Of the moments and the victims.
+        Chooses the moments and the victims.
     """
     end(measure(kills=kills, seed=seed))
 

@@ -28,7 +28,7 @@ from pipelet.domain.jobs.outcome import Cancelled, Failed, Failure, FailureKind,
 from pipelet.domain.ports.store import Store
 
 _LIFE_SECONDS = (0.1, 0.3)
-"""Of a process, from its first statement: on a busy machine a connection to PostgreSQL takes longer."""
+"""Seconds that a process lives from its first statement: a connection to PostgreSQL may take longer than that."""
 _OUTCOMES = (
     success("outputs/a.png"),
     success("outputs/a.png"),
@@ -44,9 +44,9 @@ def main(*, kills: int = 200, seed: int = 1) -> None:
     Parameters
     ----------
     kills
-        How many, on each database.
+        Kills on each database.
     seed
-        Of the moments and of what the process does.
+        Chooses the moments, and what the process does.
     """
     before = load_now()
     with scratch() as folder, postgres.running() as server:
@@ -91,7 +91,7 @@ def _new_sqlite(folder: Path) -> str:
 
 
 async def _work(database: str, rng: random.Random, connected: int) -> None:
-    """Until it is killed. Closes the file `connected` when the database responds."""
+    """End requests until the process is killed. Close the file `connected` when the database responds."""
     async with databases.open_database(database) as store:
         await store.check()
         os.close(connected)

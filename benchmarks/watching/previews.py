@@ -151,7 +151,7 @@ def _engine_times(model: ModelConfig, samples: int) -> tuple[list[float], list[f
 
 
 def _times(call: Callable[[], object], samples: int) -> list[float]:
-    """CPU seconds of each of so many calls."""
+    """Return the CPU seconds of each of `count` calls."""
     call()
     found = []
     for _ in range(samples):

@@ -55,14 +55,14 @@ class Worker:
             self._process.send_signal(number)
 
     def restart(self) -> None:
-        """As a deployment does: it is asked to stop, finishes what it generates, and another takes its place."""
+        """Restart as a deployment does: it is asked to stop, finishes what it generates, and another replaces it."""
         stopping = self._process
         self.send(SIGTERM)
         assert stopping.wait(60) == 0
         self.look_after()
 
     def end(self, number: Signals) -> None:
-        """With that signal, and for good."""
+        """End it with that signal, for good."""
         with self._starting:
             self._is_wanted = False
         self.send(SIGCONT)

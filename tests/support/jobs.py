@@ -13,7 +13,7 @@ from pipelet.domain.webhooks.delivery import Webhook
 
 APP = "z-image-text-to-image"
 EDIT = "z-image-image-edit"
-"""Of the catalog's apps, the one that generates by words alone, and the one that edits images."""
+"""The catalog's apps: one generates from words alone, the other edits images."""
 
 
 @dataclass

@@ -35,9 +35,9 @@ num_inference_steps = 8
 
 
 def environment(variables: Mapping[str, str] | None = None, **settings: str) -> dict[str, str]:
-    """Of a process that finds Pipelet and the tests; `settings` are the only ones, in any case, without `PIPELET_`.
+    """Return the environment of a process that finds Pipelet and the tests, with no other settings than `settings`.
 
-    `variables` are others, by their whole names.
+    `settings` are named in any case, without `PIPELET_`; `variables` are others, by their whole names.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIPELET_")}
     path = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)])
@@ -213,7 +213,7 @@ class Service:
 
     @property
     def key(self) -> str:
-        """Of the user `local`. On PostgreSQL it is made as the service advises."""
+        """The key of the user `local`. On PostgreSQL it is made as the service advises."""
         file = self.data_dir / "local-key"
         if not file.exists():
             made = self.run("keys", "create", "local", "--user", "local", "--admin")
@@ -235,13 +235,13 @@ class Service:
         return self.log_file.read_text() if self.log_file.exists() else ""
 
     def lines(self, event: str = "", *, request_id: str = "") -> list[dict[str, Any]]:
-        """Of the log, without one that is just being written: all, or those of an event, or about a request."""
+        """Return lines of the log, without one that is just being written: all, or those of an event or a request."""
         found = [json.loads(line) for line in self.log().rpartition("\n")[0].splitlines()]
         about = [line for line in found if request_id in ("", line.get("request_id"))]
         return [line for line in about if event in ("", line["event"])]
 
     def wait_for_worker(self, app: str = APP, *, within: float = 60.0) -> None:
-        """Until a worker has loaded the model of this app."""
+        """Wait until a worker has loaded the model of this app."""
 
         def is_ready() -> bool:
             return any(worker["ready"] and app in worker["apps"] for worker in self.health()["workers"])
@@ -320,7 +320,7 @@ def _first_line(output: TextIO, process: fork_server.Process, within: float) -> 
 
 
 def _pids_of(*processes: fork_server.Process | None) -> list[int]:
-    """Of those that live."""
+    """Return the ids of the processes that live."""
     return [process.pid for process in processes if process is not None and process.poll() is None]
 
 

@@ -72,7 +72,7 @@ class Users:
         """The status code of the result that each request ended with."""
 
     async def run(self) -> None:
-        """Until `leaving` is set and every accepted request has ended."""
+        """Submit and watch until `leaving` is set and every accepted request has ended."""
         async with httpx.AsyncClient(timeout=10) as self.client:
             await asyncio.gather(*(self._come_and_go() for _ in range(_IN_FLIGHT)))
 

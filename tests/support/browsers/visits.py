@@ -65,7 +65,7 @@ class Visits:
         return context
 
     def take_screenshots(self, name: str) -> list[Path]:
-        """Of all open pages, as they are now."""
+        """Take screenshots of all open pages, as they are now; return their files."""
         _FAILURES.mkdir(parents=True, exist_ok=True)
         paths = []
         for number, page in enumerate(self.faults.pages()):
@@ -80,7 +80,7 @@ class Visits:
 
 
 def sign_in(page: Page, url: str, key: str) -> None:
-    """As the page does, without its form."""
+    """Sign in as the page does, without its form."""
     page.goto(f"{url}/health/live")  # of the same origin, without scripts
     status = page.evaluate(_SIGN_IN, key)
     assert status == 204, status

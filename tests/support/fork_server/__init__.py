@@ -151,7 +151,7 @@ def _needs_an_interpreter(env: Mapping[str, str]) -> bool:
 
 
 def address() -> str:
-    """Of the servers, which are started where there are none, and live as long as the process that started them."""
+    """Return the folder of the servers' sockets. Servers are started if there are none, and end with this process."""
     if ADDRESS not in os.environ:
         folder = tempfile.mkdtemp(prefix="pipelet-forks-")
         with contextlib.ExitStack() as listeners:
@@ -174,7 +174,7 @@ def address() -> str:
 
 
 def _path(kind: str) -> str:
-    """Of the socket of a server."""
+    """Return the path of a server's socket."""
     return f"{address()}/{kind}"
 
 

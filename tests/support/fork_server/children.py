@@ -25,7 +25,7 @@ _run_cold = subprocess.run
 
 
 class ForkedChild:
-    """With what `asyncio.subprocess.Process` has and Pipelet uses."""
+    """A child with what `asyncio.subprocess.Process` has and Pipelet uses."""
 
     def __init__(self, process: fork_server.Forked, input_pipe: int | None) -> None:
         self.pid = process.pid
@@ -61,14 +61,14 @@ class ForkedChild:
 
 
 def install() -> None:
-    """From now on, in this process."""
+    """Fork children from now on, in this process."""
     asyncio.create_subprocess_exec = _start  # type: ignore[assignment]
     subprocess.run = _run  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
-    """In this process, until the end of the `with` block."""
+    """Fork children in this process, until the end of the `with` block."""
     install()
     try:
         yield
@@ -136,7 +136,7 @@ def _can_be_forked(program: str, command: Sequence[str], env: Mapping[str, str])
 
 
 def _descriptor(number: int, given: int | None, nothing: int) -> int:
-    """Of the file that a child gets as `number`, when its parent asked for `given`."""
+    """Return the descriptor that a child gets as `number`, when its parent asked for `given`."""
     if given is None:
         return number
     return nothing if given == DEVNULL else given

@@ -86,7 +86,7 @@ def _install_python_packages(folder: Path, files: list[Path]) -> "subprocess.Com
 
 
 def _environment() -> dict[str, str]:
-    """Of a program that installs packages: what the user has set, without what belongs to our own environment."""
+    """Return the variables of a program that installs packages: the user's, without those of our own environment."""
     others = ("PYTHONPATH", "PIP_CONSTRAINT", "SSL_CERT_FILE")
     users = {name: value for name, value in os.environ.items() if name not in others}
     return users | ({"SSL_CERT_FILE": users[USERS_AUTHORITIES]} if users.get(USERS_AUTHORITIES) else {})

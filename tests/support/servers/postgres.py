@@ -65,7 +65,7 @@ class Server:
         self._control("-w", "-m", "fast", "stop")
 
     def kill(self) -> None:
-        """As a power cut would: what it has not written by now is lost."""
+        """Stop as in a power cut: what it has not written by now is lost."""
         self._control("-w", "-m", "immediate", "stop")
 
     def _control(self, *arguments: str) -> None:

@@ -36,7 +36,7 @@ class Proxy:
         self.cut = 0
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Until either side ends."""
+        """Pass on what both sides send until either ends."""
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.to_port)
         with contextlib.closing(server_writer):
             asked = asyncio.Event()

@@ -12,7 +12,7 @@ import trustme
 from anyio.from_thread import start_blocking_portal
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""Of one connection, which is closed after it."""
+"""Handles one connection, which is closed after it."""
 T = TypeVar("T")
 NO_AUTHORITY = Path(__file__).with_name("no_authority.pem")
 """The certificate of an authority whose key was thrown away: what trusts it alone trusts no server."""

@@ -20,7 +20,7 @@ class Request:
     target: str
     """The path and the query."""
     headers: dict[str, str]
-    """With names in small letters."""
+    """Headers by their names in small letters."""
     body: bytes
 
     @property
@@ -105,12 +105,12 @@ def saying(*parts: bytes) -> Response:
 
 
 def whole(body: bytes, status: str = "200 OK", **headers: object) -> Response:
-    """As a server in good order gives it."""
+    """Return a response as a server in good order gives it."""
     return saying(head(status, Content_Length=len(body), **headers), body)
 
 
 def slowly(first: bytes, parts: Iterable[bytes], *, pause: float) -> Response:
-    """So many seconds after each of `parts`."""
+    """Return a response that waits `pause` seconds after each of `parts`."""
 
     async def response(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(first)
@@ -135,5 +135,5 @@ def without_end(first: bytes, part: bytes) -> Response:
 
 
 async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Until the caller goes."""
+    """Say nothing until the caller goes."""
     await reader.read()

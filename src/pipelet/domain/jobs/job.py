@@ -164,7 +164,7 @@ class AttemptSignals(NamedTuple):
     is_cancelled: bool
     """Whether it has to stop."""
     previews_until: float | None
-    """Until when its worker makes previews, which may be over; None if no client watches."""
+    """Time until which its worker makes previews, which may be over; None if no client watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
