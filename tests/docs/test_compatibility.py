@@ -1,4 +1,4 @@
-"""The tables of what fal and OpenAI do and what is here, held against the tests that they name."""
+"""The tables of what other APIs do and what is here, held against the tests that they name."""
 
 import ast
 import re
@@ -11,9 +11,9 @@ from tests.docs.reference import DOCS
 TESTS = DOCS.parent / "tests"
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
-    for page in (DOCS / "compatibility.md", DOCS / "compatibility" / "openai.md")
+    for page in (DOCS / "compatibility.md", *sorted((DOCS / "compatibility").glob("*.md")))
     for line in page.read_text().splitlines()
-    if line.startswith("|") and not line.startswith(("|---", "| fal |", "| OpenAI |"))
+    if line.startswith("|") and not line.startswith(("|---", "| fal |", "| OpenAI |", "| WebUI |"))
 ]
 
 
