@@ -43,7 +43,7 @@ def fleet(
 
     For example:
 
-        pipelet fleet --min 1 --max 8 --target-drain-seconds 120
+        pipelet fleet --app z-image-text-to-image --min 1 --max 8 --target-drain-seconds 120
 
     Parameters
     ----------
