@@ -19,7 +19,7 @@ class Benchmark:
         return self.module.rpartition(".")[2]
 
     def command(self, arguments: str) -> list[str]:
-        """To be appended to the interpreter."""
+        """Return the command line behind the interpreter."""
         return ["-m", f"benchmarks.{self.module}", *arguments.split()]
 
 

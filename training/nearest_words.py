@@ -43,7 +43,7 @@ FREQUENT = 16_000
 """How many of English's most frequent words are looked at."""
 
 FREQUENT_PEOPLE = 8_000
-"""As many for people: no user asks for a picture of "viceroy"."""
+"""How many for people: no user asks for a picture of "viceroy"."""
 
 CLOSE, CLOSE_PERSON = 0.55, 0.62
 """A word with a lower similarity to everything is left out; a person becomes one of ``FIGURES``."""

@@ -80,7 +80,7 @@ def _pair(autoencoder: Any, image: Image.Image, pixels: int) -> tuple[Tensor, Te
 
 
 def _whitened(autoencoder: Any, latents: Tensor) -> Tensor:
-    """As FLUX.2 does it: each channel of two by two latents, by the statistics that the autoencoder brings along."""
+    """Normalise each channel of two by two latents, as FLUX.2 does it, by the autoencoder's own statistics."""
     patches = Flux2KleinPipeline._patchify_latents(latents[None])
     mean, variance = (each.view(1, -1, 1, 1) for each in (autoencoder.bn.running_mean, autoencoder.bn.running_var))
     patches = (patches - mean) / torch.sqrt(variance + autoencoder.config.batch_norm_eps)

@@ -34,7 +34,7 @@ _QUIET_SECONDS = 3.0
 _EVERY = 0.02
 """Seconds between two polls of the other user."""
 _PATIENCE = 0.05
-"""For an answer, where none may come."""
+"""Seconds of waiting for an answer, where none may come."""
 _IDLE_SECONDS = 0.5
 _MOST_MIB = 100
 _MOST_TIMES = 3.0

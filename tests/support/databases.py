@@ -48,9 +48,9 @@ def new_sqlite(folder: Path) -> Opener:
 
 @contextlib.contextmanager
 def lent_postgres(server: Server) -> Iterator[Opener]:
-    """For a caller that leaves the tables as they are, and no store open. It gets what others gave back, made empty.
+    """Lend an empty database to a caller that leaves its tables as they are, and no store open.
 
-    PostgreSQL takes a tenth of a second for a new database, and a fifth of that to empty one.
+    PostgreSQL takes a tenth of a second for a new database, and a fifth of that to empty one that was given back.
     """
     if given_back := _given_back(server):
         url = given_back.pop()

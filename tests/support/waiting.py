@@ -20,7 +20,7 @@ def eventually(condition: Callable[[], Any], *, within: float = 20.0, why: str |
 
 
 async def until(condition: Callable[[], Any], *, within: float = 20.0) -> Any:
-    """As `eventually`, while the event loop continues. What `condition` returns may have to be awaited."""
+    """Wait as `eventually` does, while the event loop continues. What `condition` returns may have to be awaited."""
     began = time.monotonic()
     async with asyncio.timeout(within):
         while True:

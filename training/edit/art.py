@@ -106,7 +106,7 @@ RECOLOURED = Gallery(SEEN.arts, HELD_OUT_COLOURINGS, doodles=0, surfaces=0)
 
 
 def _tinted(pixels: Floats, tint: str) -> Floats:
-    """In shades of one colour: dark stays dark, white stays white."""
+    """Recolour to shades of one colour: dark stays dark, white stays white."""
     cover = np.maximum(pixels[..., 3:], 1) / 255
     light = (pixels[..., :3] @ np.array([0.3, 0.59, 0.11], np.float32))[..., None] / cover / 255
     full = np.array(colorsys.hsv_to_rgb(TINTS[tint], 0.85, 0.95), np.float32)

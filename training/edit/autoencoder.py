@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 
 def new_autoencoder(widths: tuple[int, ...] = (16, 32, 64, 96, 96)) -> AutoencoderKLFlux2:
-    """With weights that keep the size of what passes, and blocks that do little yet."""
+    """Return one with weights that keep the size of what passes, and blocks that do little yet."""
     levels = len(widths)
     model = AutoencoderKLFlux2(
         block_out_channels=widths,

@@ -70,7 +70,7 @@ def encode(vae: AutoencoderKLFlux2, pictures: list[Picture]) -> Tensor:
 
 
 def normalised(vae: AutoencoderKLFlux2, tokens: Tensor) -> Tensor:
-    """As the pipeline does it."""
+    """Normalise tokens as the pipeline does it."""
     return (tokens - vae.bn.running_mean) / torch.sqrt(vae.bn.running_var + vae.config.batch_norm_eps)
 
 

@@ -27,7 +27,7 @@ _SHARPNESS = 1.5
 
 
 def new_transformer(blocks: tuple[int, int] = (2, 6)) -> Flux2Transformer2DModel:
-    """With gates half open, attention sharp, and no output yet, from where it learns fastest.
+    """Return one with gates half open, attention sharp, and no output yet, from where it learns fastest.
 
     Args:
         blocks: How many with two streams, and how many with one.

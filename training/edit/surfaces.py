@@ -45,7 +45,7 @@ def _colour(chance: random.Random) -> Floats:
 
 
 def _mixed(first: Floats, second: Floats, share: Floats) -> Floats:
-    """From one colour (or picture) to another, by a share for each pixel."""
+    """Mix one colour (or picture) with another, by a share for each pixel."""
     return first + (second - first) * np.clip(share, 0, 1)[..., None]
 
 

@@ -28,7 +28,7 @@ BATCH = 8
 
 
 def new_autoencoder() -> AutoencoderTiny:
-    """With weights that keep the size of what passes: torch's own let it fade, and training stands still for long."""
+    """Return one with weights that keep the size of what passes: torch's own let it fade, and training stands still."""
     model = AutoencoderTiny(
         encoder_block_out_channels=(48,) * 5,
         decoder_block_out_channels=(64,) * 5,

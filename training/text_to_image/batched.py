@@ -23,7 +23,7 @@ class Rotations:
 
     @classmethod
     def of(cls, model: ZImageTransformer2DModel, length: int, height: int, width: int) -> "Rotations":
-        """For captions padded to `length` tokens, and pictures of `height` by `width` patches."""
+        """Return those of captions padded to `length` tokens, and of pictures of `height` by `width` patches."""
         caption = torch.zeros(length, 3, dtype=torch.int32)
         caption[:, 0] = torch.arange(1, length + 1)
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")

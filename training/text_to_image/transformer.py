@@ -30,7 +30,7 @@ LONGEST = 96
 
 
 def new_transformer(channels: int) -> ZImageTransformer2DModel:
-    """With gates a little open and no output yet, from where it learns fastest."""
+    """Return one with gates a little open and no output yet, from where it learns fastest."""
     model = ZImageTransformer2DModel(
         in_channels=channels,
         dim=HEADS * sum(AXES),

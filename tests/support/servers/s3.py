@@ -115,7 +115,7 @@ class S3Server:
             self._process.send_signal(signal.SIGCONT)
 
     def bucket(self) -> S3Store:
-        """For looking into it by another way than the one under test."""
+        """Return a store of the bucket's, to look into it by another way than the one under test."""
         return S3Store(
             BUCKET,
             config={

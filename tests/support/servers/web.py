@@ -11,7 +11,7 @@ from typing import Self
 from tests.support.servers.tcp import listening
 
 Response = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""To a request that was read to its end. The connection is closed after it."""
+"""Responds to a request that was read to its end. The connection is closed after it."""
 
 
 @dataclass(frozen=True)
