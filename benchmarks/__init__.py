@@ -1,4 +1,4 @@
 """What Pipelet costs besides the generation, and what the demo model generates, measured on the real parts.
 
-`python -m benchmarks` runs all of it.
+`python -m benchmarks` runs those of `catalog.py`.
 """
