@@ -147,3 +147,22 @@ def test_every_folder_of_files_is_private(tmp_path: Path) -> None:
     prepare_data_dir(chosen)
 
     assert [] == readable_by_others(chosen)
+
+
+def test_a_start_that_stops_in_between_leaves_no_certificate(tmp_path: Path) -> None:
+    """The certificate is written last, and an old one is removed first: what is there belongs together, and the next
+    start makes what is missing."""
+    chosen, now = given(tmp_path), datetime.now(UTC)
+    ensure_certificate(chosen, now)
+    files = chosen.tls_files
+    key = files.key.read_bytes()
+    files.ca_bundle.unlink()
+    files.ca_bundle.mkdir()  # it is written after the key and before the certificate
+    with pytest.raises(OperationalError, match=r"Writing the certificate in .* failed"):
+        ensure_certificate(chosen, now)
+
+    assert key != files.key.read_bytes()
+    assert not files.certificate.exists()
+    files.ca_bundle.rmdir()
+    ServerCertificate(chosen)
+    assert files.certificate.read_text() in files.ca_bundle.read_text()
