@@ -30,13 +30,15 @@ from tests.support.jobs import APP, EDIT, FakeClock
 
 OF_EDITS = [f"/fal/queue/{EDIT}", f"/fal/run/{EDIT}"]
 OF_IDS = [f"/fal/fal-ai/z-image/turbo{rest}" for rest in ("", "/lora", "/image-to-image", "/image-to-image/lora")]
-"""Ids of fal's. `fal/ids` has what they forbid: an empty list of LoRAs is accepted, which no schema says."""
+"""Ids of fal's, each followed by the one with `/lora`. The last two start from an image."""
 RUN = f"/fal/run/{APP}"
 """Not called here: what is accepted waits for a worker. It takes what a submit takes, and responds as a result does."""
 UPLOADS = "/api/v1/uploads"
 KEYED = [route for route in ROUTES if isinstance(route, Route) and not route.path.endswith("/stream")]
 """Routes of `/api/v1` for callers with a key; a stream would not end."""
 OPENAI_IMAGES = ["/v1/images/generations", "/v1/images/edits"]
+WORDS = {*("0", "0.0", "off", "f", "false", "n", "no"), *("1", "1.0", "on", "t", "true", "y", "yes")}
+"""What Pydantic reads as a truth value."""
 SECRET = "pk_" + "s" * 43
 EXAMPLES = settings().max_examples * 8 // 100
 """Of each operation: see `HYPOTHESIS_PROFILE` in CONTRIBUTING.md."""
@@ -49,6 +51,12 @@ def has_null(body: object) -> bool:
         case list():
             return any(map(has_null, body))
     return False
+
+
+def has_word_for_flag(body: object) -> bool:
+    """Whether `sync_mode` is a word or a number for a truth value, which is accepted, and which no schema says."""
+    flag = body.get("sync_mode") if isinstance(body, dict) else None
+    return isinstance(flag, str | int | float) and not isinstance(flag, bool) and str(flag).lower() in WORDS
 
 
 def is_reversed(query: object) -> bool:
@@ -68,7 +76,7 @@ class Described:
         @given(operation.as_strategy(generation_mode=mode))
         def holds(case: Any) -> None:
             # Null counts as absent under any name, which no schema says together with "no other names".
-            assume(mode is GenerationMode.POSITIVE or not has_null(case.body))
+            assume(mode is GenerationMode.POSITIVE or not (has_null(case.body) or has_word_for_flag(case.body)))
             assume(mode is GenerationMode.NEGATIVE or not is_reversed(case.query))
             asyncio.run(self.store.jobs.delete_idempotency_keys(1e12, 9))  # no schema can say that one was sent before
             if case.path == UPLOADS:  # nor that a user has many
@@ -91,7 +99,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
     document = schemathesis.openapi.from_asgi("/openapi.json", app)
     # Every call gets the right key: a wrong one that was to be refused would be replaced by it.
     document.config.generation.update(with_security_parameters=False)
-    for path in OF_EDITS:  # their example holds an image, and what is accepted would wait for a worker
+    for path in (*OF_EDITS, *OF_IDS[2:]):  # their example holds an image, and what is accepted would wait for a worker
         body = document.raw_schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         del body["example"], body["schema"]["examples"]
     generations, edits = (
@@ -136,6 +144,19 @@ def test_an_edit_is_as_described(described: Described, path: str) -> None:
     """What the document forbids is refused. What it allows may be refused as well: its images have to be there."""
     [operation] = [each for each in described.operations if each.path == path]
     described.hold(operation, GenerationMode.NEGATIVE)
+
+
+@pytest.mark.parametrize("path", OF_IDS[::2])
+def test_an_id_of_fals_is_as_described(described: Described, path: str) -> None:
+    """What the document forbids is refused. What it allows is accepted, if it names no image that has to be there.
+
+    An id with `/lora` takes the same.
+    """
+    [operation, with_lora] = [each for each in described.operations if each.path in (path, f"{path}/lora")]
+    assert operation.definition.raw["requestBody"] == with_lora.definition.raw["requestBody"]
+    described.hold(operation, GenerationMode.NEGATIVE)
+    if path == OF_IDS[0]:
+        described.hold(operation, GenerationMode.POSITIVE)
 
 
 @pytest.mark.parametrize("path", OPENAI_IMAGES)

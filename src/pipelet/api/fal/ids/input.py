@@ -35,6 +35,8 @@ DEFAULT_SIZE, DEFAULT_SIDE = "landscape_4_3", 512
 NO_EFFECT = ("acceleration", "enable_prompt_expansion", "enable_safety_checker")
 """Fields of fal's that change nothing here."""
 _MASKS = ("mask", "mask_image_url", "mask_url")
+_EMPTY: tuple[Any, ...] = ("", [], {})
+"""Values of a field that is refused otherwise."""
 _RENAMED = {"num_images": "batch_size"}
 _SAME = ("prompt", "seed", "num_inference_steps", "output_format")
 _OF_GUIDANCE = ("guidance_scale", "negative_prompt")
@@ -137,7 +139,8 @@ def _refused(message: str) -> Any:
     """A field that is refused, unless it is empty."""
 
     def check(value: object) -> None:
-        if value not in ("", [], {}):
+        if value not in _EMPTY:
             raise PydanticCustomError("feature_not_supported", message)
 
-    return (Annotated[None, BeforeValidator(check)], Field(None, description="Refused, unless it is empty."))
+    schema = WithJsonSchema({"enum": [None, *_EMPTY]})
+    return (Annotated[None, BeforeValidator(check), schema], Field(None, description="Refused, unless it is empty."))
