@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
@@ -64,11 +65,18 @@ class SenderHarness:
                 await task
 
     async def end(
-        self, url: str, *, user: str = "ann", failure: Failure | None = None, receiver: str | None = None
+        self,
+        url: str,
+        *,
+        user: str = "ann",
+        failure: Failure | None = None,
+        receiver: str | None = None,
+        inline_images: bool = False,
     ) -> Job:
         """A request with this webhook, that has ended."""
         webhook = Webhook(url, receiver or url.split("/")[2], "http://pipelet.test")
-        await self.store.jobs.submit(make_job(webhook=webhook, user=user))
+        job = make_job(webhook=webhook, user=user)
+        await self.store.jobs.submit(replace(job, inline_images=inline_images, store_input=not inline_images))
         lease = await self.store.leases.claim(claim_request())
         assert lease is not None
         outcome = success(f"outputs/{lease.job.id}.png") if failure is None else Failed(failure)

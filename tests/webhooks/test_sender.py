@@ -41,6 +41,18 @@ async def test_a_receiver_gets_the_result_signed(harness: SenderHarness, good: R
     assert {"delivered": 1} == harness.outcomes
 
 
+async def test_sync_mode_has_urls_too(harness: SenderHarness, good: Receiver) -> None:
+    """Images inside the body would be more than many endpoints accept. The prompt has been deleted at the end."""
+    async with harness.sending():
+        job = await harness.end(good.url, inline_images=True)
+        payload = (await good.next_call()).message["payload"]
+
+    [image] = payload["images"]
+    assert image["url"].startswith(f"http://pipelet.test/files/outputs/{job.id}.png?")
+    assert [image["url"]] == payload["results"]
+    assert "" == payload["prompt"]
+
+
 async def test_what_was_tampered_with_is_refused(harness: SenderHarness, good: Receiver) -> None:
     """A byte of the body, any of the headers, another's key, or a call that is kept and sent later."""
     async with harness.sending():
