@@ -1,8 +1,9 @@
 """What tests need and our own environment cannot hold, installed into it as a folder when it is first asked for.
 
 There is one folder for npm's packages and one for Python's, each for all tests: npm and pip take more time to start
-than for most packages. Each version has a folder of its own, so that later runs find it and need no network. Where
-packages come from is left to pip and npm, as they are set up on this machine.
+than for most packages. Large ones that few tests need have a folder of their own. Each version has a folder, too, so
+that later runs find it and need no network. Where packages come from is left to pip and npm, as they are set up on this
+machine.
 """
 
 import fcntl
@@ -37,6 +38,14 @@ def python_packages() -> Path:
     What they import besides is in our own environment.
     """
     return _install_once([_HERE / "python" / "requirements.txt"], _install_python_packages)
+
+
+def python_frameworks() -> Path:
+    """The folder for `PYTHONPATH` that holds `frameworks/requirements.txt`: LiteLLM and LangChain, 150 MB.
+
+    They import OpenAI's client, which is in `python_packages`.
+    """
+    return _install_once([_HERE / "frameworks" / "requirements.txt"], _install_python_packages)
 
 
 def _install_once(files: list[Path], install: Callable[[Path, list[Path]], "subprocess.CompletedProcess[str]"]) -> Path:
