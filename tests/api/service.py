@@ -27,6 +27,10 @@ _BUILT_IN = (files("pipelet") / "catalog.toml").read_text("utf-8")
 CATALOG = parse(_BUILT_IN)
 WITH_STRENGTH = parse(_BUILT_IN, '[models.demo]\nedit_model = ""')
 """Edits are generated over their input image."""
+WITH_BASE = parse(
+    _BUILT_IN, '[fal_ids."fal-ai/z-image/base"]\nmodels = []\n[fal_ids."fal-ai/z-image/base/lora"]\nmodels = []'
+)
+"""All of fal's ids are served."""
 
 
 def build(store: Store, blobs: DiskBlobStore, clock: Clock, catalog: Catalog = CATALOG, **differently: Any) -> FastAPI:
