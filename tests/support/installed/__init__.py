@@ -41,7 +41,7 @@ def python_packages() -> Path:
 
 
 def python_frameworks() -> Path:
-    """The folder for `PYTHONPATH` that holds `frameworks/requirements.txt`: LiteLLM and LangChain, 150 MB.
+    """The folder for `PYTHONPATH` that holds `frameworks/requirements.txt`: LiteLLM and LangChain, 190 MB.
 
     They import OpenAI's client, which is in `python_packages`.
     """
