@@ -166,8 +166,8 @@ class Client(Connection):
 
         Args:
             after: the `next` of the page before.
-            criteria: `app`, `state`, `q`, `since`, `until`, `error_type`; for operators also `user` (`*` is every
-                user), `key`, `worker` and `priority`. None leaves one out.
+            criteria: `app`, `state`, `q`, `since`, `until`, `error_type`, `retried`; for operators also `user` (`*` is
+                every user), `key`, `worker` and `priority`. None leaves one out.
 
         Raises:
             ValidationError, ServiceUnavailable, AuthenticationError.

@@ -50,14 +50,24 @@ class History(SmallStore[DialectQueries]):
         return await self._queries.one("has_jobs_of_user", user=wanted.user, **values) is not None
 
     async def count_in_state(
-        self, state: JobState, *, since: float | None, until: float | None, now: float, limit: int
+        self,
+        state: JobState,
+        *,
+        since: float | None,
+        until: float | None,
+        now: float,
+        limit: int,
+        retried: bool | None = None,
     ) -> int:
-        values = _bounds(since, until) | {"state": state, "now": now, "limit": limit}
+        values = _bounds(since, until) | {"state": state, "now": now, "limit": limit, "retried": retried}
         [row] = await self._queries.all("count_jobs_in_state", **values)
         return int(row["requests"])
 
     async def set_kept(self, job_id: str, kept: bool) -> bool:
         return bool(await self._queries.write("set_job_kept", {"id": job_id, "kept": kept}))
+
+    async def set_retried(self, job_id: str, new_id: str) -> None:
+        await self._queries.write("set_job_retried", {"id": job_id, "retried_as": new_id})
 
     @abstractmethod
     async def delete(self, job_id: str, now: float) -> Deletion: ...

@@ -9,7 +9,7 @@ from pipelet.domain.capacity.cost_model import Work
 from pipelet.domain.generation.image import ImageSpec, InputImage, OutputFormat, StoredImage
 from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import Job, JobRevision, JobState, LogEntry
-from pipelet.domain.jobs.outcome import Failure, FailureKind
+from pipelet.domain.jobs.outcome import CANCEL_MESSAGES, CancelledBy, Failure, FailureKind
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.webhooks.delivery import Webhook, WebhookEvent
 
@@ -53,6 +53,7 @@ def job_from(row: Row) -> Job:
         images=images_from(row["images"] or row["finished_images"]),
         failure=_failure_from(row),
         kept=bool(row["kept"]),
+        cancelled_by=_cancelled_by(row),
     )
 
 
@@ -150,7 +151,18 @@ def _failure_from(row: Row) -> Failure | None:
     kind: str | None = row["failure_kind"]
     if kind is None:
         return None
-    return Failure(FailureKind(kind) if kind in [*FailureKind] else FailureKind.INTERNAL, row["failure_message"])
+    by = _cancelled_by(row)
+    message = row["failure_message"] if by is None else CANCEL_MESSAGES[by]  # the worker that stopped it did not know
+    return Failure(FailureKind(kind) if kind in [*FailureKind] else FailureKind.INTERNAL, message)
+
+
+def _cancelled_by(row: Row) -> CancelledBy | None:
+    if row["failure_kind"] != FailureKind.CANCELLED:
+        return None  # also of a request that has succeeded before its worker stopped
+    by: str | None = row["cancelled_by"]
+    if by is None:  # by a version that noted it in the message alone, or not at all
+        return CancelledBy.OPERATOR if row["failure_message"] == CANCEL_MESSAGES[CancelledBy.OPERATOR] else None
+    return CancelledBy(by) if by in [*CancelledBy] else None
 
 
 def progress_from(row: Row) -> Progress | None:

@@ -1,13 +1,15 @@
 """What the end of a job or of an attempt writes, whatever the database."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipelet.domain.errors import InputImagesExpired
 from pipelet.domain.jobs.job import CancelResult, Job, JobState
 from pipelet.domain.jobs.outcome import (
+    CANCEL_MESSAGES,
     MAX_ATTEMPTS,
     Cancelled,
+    CancelledBy,
     Failed,
     Failure,
     FailureKind,
@@ -56,34 +58,34 @@ class QueuedEnd:
     failure_message: str
     level: str
     message: str
+    cancelled_by: CancelledBy | None = None
 
     def columns(self, job_id: str, now: float) -> dict[str, Any]:
         """Return the parameters of `end_queued_job`, and of the log entry that goes with it."""
         return {"id": job_id, "now": now, **asdict(self)}
 
 
-CANCELLED = QueuedEnd(
-    JobState.CANCELLED,
-    FailureKind.CANCELLED,
-    "Request cancelled by the client.",
-    "INFO",
-    "Cancelled before it started.",
-)
-CANCELLED_BY_OPERATOR = QueuedEnd(
-    JobState.CANCELLED,
-    FailureKind.CANCELLED,
-    "Request cancelled by the operator.",
-    "INFO",
-    "Cancelled by the operator before it started.",
-)
+_CANCELLED_ENTRIES = {
+    CancelledBy.USER: "Cancelled before it started.",
+    CancelledBy.OPERATOR: "Cancelled by the operator before it started.",
+    CancelledBy.CONNECTION: "Cancelled before it started, because its client closed the connection.",
+    CancelledBy.SERVICE: "Cancelled before it started, because the service ended the call that waited for it.",
+}
 TIMED_OUT = QueuedEnd(
     JobState.FAILED, FailureKind.REQUEST_TIMEOUT, "Request timed out", "ERROR", "Not started before its deadline."
 )
 
 
+def cancelled_end(by: CancelledBy) -> QueuedEnd:
+    message, entry = CANCEL_MESSAGES[by], _CANCELLED_ENTRIES[by]
+    return QueuedEnd(JobState.CANCELLED, FailureKind.CANCELLED, message, "INFO", entry, by)
+
+
 def overdue_end(cancel_requested_at: float | None) -> QueuedEnd:
     """Return the end of a job whose start deadline has passed; a cancel request of a running job sets one, too."""
-    return TIMED_OUT if cancel_requested_at is None else CANCELLED
+    if cancel_requested_at is None:
+        return TIMED_OUT
+    return replace(cancelled_end(CancelledBy.USER), cancelled_by=None)  # what the cancel request noted stays
 
 
 def attempt_end(job: Job, token: str, outcome: Outcome, now: float) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def attempt_end(job: Job, token: str, outcome: Outcome, now: float) -> dict[str,
         case Cancelled(images):
             columns |= {"state": JobState.CANCELLED, "finished_images": images_column(images)}
             columns |= {"kept": [image.key for image in images], "level": "INFO"}
-            columns |= {"failure_kind": CANCELLED.failure_kind, "failure_message": CANCELLED.failure_message}
+            columns |= {"failure_kind": FailureKind.CANCELLED, "failure_message": CANCEL_MESSAGES[CancelledBy.USER]}
             columns["message"] = f"Cancelled while it ran; {len(images)} image(s) were finished."
         case Interrupted(Failure(message=reason)) | Released(reason):
             attempt = job.attempt - 1 if isinstance(outcome, Released) else job.attempt

@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from pipelet.domain.jobs.job import JobState
+from pipelet.domain.jobs.outcome import Cancelled, CancelledBy
 from tests.api.openai.calls import GENERATIONS, PROMPT, called, error_of, job_of, streaming
 from tests.api.service import Service
 from tests.api.streams import serving
@@ -41,6 +42,13 @@ async def test_who_hangs_up_cancels(service: Service, url: str, has_begun: bool,
         return job is not None and job.state is JobState.CANCELLED
 
     await until(is_cancelled)
+    if lease is not None:
+        await service.store.leases.finish(lease, Cancelled(()), service.clock.now())
+    ended = (await service.client.get(f"/api/v1/requests/{item['id']}")).json()
+    assert ("connection", "Request cancelled because its client closed the connection.") == (
+        ended["cancelled_by"],
+        ended["error"],
+    )
 
 
 async def test_who_leaves_while_the_result_is_sent_leaves_nothing_behind(service: Service, url: str) -> None:
@@ -108,3 +116,4 @@ async def test_a_stopping_service_tells_whether_to_retry(
     assert retried == response.headers["x-should-retry"]
     job = await job_of(service, response)
     assert (JobState.RUNNING if lease else JobState.CANCELLED) is job.state
+    assert (None if lease else CancelledBy.SERVICE) is job.cancelled_by

@@ -136,6 +136,12 @@ async def test_failures_are_grouped(service: Service, ops: dict[str, str]) -> No
     assert ("1970-01-12T13:46:40.000Z", "1970-01-12T13:46:41.000Z") == (first["first_seen_at"], first["last_seen_at"])
     every = await service.client.get("/api/v1/requests", params=first["filter"])
     assert 3 == len(every.json()["items"])
+    retried = {"ids": [item["id"] for item in every.json()["items"][-2:]]}
+    await service.client.post("/api/v1/requests/retry", json=retried)
+    again = (await read(service, ops, "failures"))["items"]
+    assert [(2, 2), (1, 0)] == [(each["requests"], each["retried"]) for each in again]
+    left = await service.client.get("/api/v1/requests", params=first["filter"])
+    assert [None] == [item["retried_as"] for item in left.json()["items"]]
     assert [] == (await read(service, ops, "failures", since="1970-01-13"))["items"]
     assert [] == found["series"]
 

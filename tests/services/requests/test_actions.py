@@ -1,6 +1,7 @@
 """Deletion and bulk actions against workers, maintenance and other callers that act at the same moment."""
 
 import asyncio
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,16 +10,17 @@ import pytest
 from pipelet.blobs.disk import DiskBlobStore
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.accounts.scopes import Scope
-from pipelet.domain.errors import CountDiffers, NotFound, NotPossible
-from pipelet.domain.jobs.job import Job
+from pipelet.domain.errors import CountDiffers, NotFound, NotPossible, QuotaExceeded
+from pipelet.domain.jobs.job import Job, JobState
 from pipelet.domain.jobs.listing import JobFilter
+from pipelet.domain.jobs.outcome import Cancelled, CancelledBy
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts.access import Caller
 from pipelet.services.queue.maintenance import Maintenance
 from pipelet.services.requests.actions import RequestActions
 from pipelet.services.requests.bulk import BulkActions, BulkResult, Selection
 from pipelet.wiring.catalog_parser import parse
-from tests.support.jobs import FakeClock, claim_request, make_job, success
+from tests.support.jobs import FakeClock, claim_request, make_job, make_key, success
 
 NOW = 1_000_000.0
 CATALOG = parse((files("pipelet") / "catalog.toml").read_text("utf-8"))
@@ -171,3 +173,55 @@ async def test_a_retry_belongs_to_the_key_that_asked(store: Store, actions: Requ
     assert by_operator is not None
     assert ("ann", "ann") == (own.user, own.key_id)
     assert ("ann", job.key_id) == (by_operator.user, by_operator.key_id)
+
+
+async def test_all_that_match_are_retried_once(store: Store, actions: RequestActions) -> None:
+    """What was retried names its copy, and the filter that leaves it out has nothing more to retry."""
+    jobs = await submit(store, 3)
+    for job in jobs:
+        assert await actions.cancel_job(caller(), job)
+    first = await actions.retry_job(caller(), jobs[0])
+    wanted, operator = JobFilter(user="ann", state=JobState.CANCELLED, retried=False), caller("op", Scope.OPERATE)
+
+    for expect in (2, 0):
+        result = await BulkActions(store, actions).retry(operator, Selection(wanted=wanted, expect=expect))
+        assert BulkResult(done=expect, skipped=0) == result
+
+    known = await store.jobs.get_many([job.id for job in jobs])
+    copies = [known[job.id].retried_as or "" for job in jobs]
+    assert first == copies[0]
+    assert [JobState.QUEUED] * 3 == [job.state for job in (await store.jobs.get_many(copies)).values()]
+
+
+async def test_a_retry_that_is_refused_marks_nothing(store: Store, actions: RequestActions) -> None:
+    """The request stays one that was not retried."""
+    [job] = await submit(store, 1)
+    assert await actions.cancel_job(caller(), job)
+    limited = replace(make_key(), user="ann", max_queued_images=0)
+    await store.api_keys.add(limited)
+
+    with pytest.raises(QuotaExceeded):
+        await actions.retry_job(Caller(limited), job)
+
+    known = await store.jobs.get(job.id)
+    assert known is not None
+    assert known.retried_as is None
+
+
+@pytest.mark.parametrize(("who", "by"), [("ann", CancelledBy.USER), ("op", CancelledBy.OPERATOR)])
+@pytest.mark.parametrize("runs", [False, True])
+async def test_a_cancel_notes_who_it_was(
+    store: Store, actions: RequestActions, who: str, by: CancelledBy, runs: bool
+) -> None:
+    """The user of the request, or an operator, whether it waits or runs."""
+    [job] = await submit(store, 1)
+    lease = await store.leases.claim(claim_request()) if runs else None
+    selection = Selection(ids=[job.id])
+
+    result = await BulkActions(store, actions).cancel(caller(who, Scope.OPERATE), selection, running=True)
+    if lease is not None:
+        await store.leases.finish(lease, Cancelled(()), NOW)
+
+    known = await store.jobs.get(job.id)
+    assert known is not None
+    assert (1, by) == (result.done, known.cancelled_by)

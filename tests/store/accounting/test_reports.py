@@ -22,8 +22,9 @@ async def test_failures_are_counted_without_prompts(store: Store) -> None:
     """Those with the same message and worker are one count; a message that repeats a prompt comes without it."""
     for prompt in ("a star", "a 'moon'"):
         await fail(store, f"Cannot generate {prompt}: no stars today", prompt=prompt, negative_prompt="stars")
-    await fail(store, "Broken", NOW + 1)
+    broken_id = await fail(store, "Broken", NOW + 1)
     await fail(store, "Broken", NOW + 3)
+    await store.history.set_retried(broken_id, "copy")
     await fail(store, "Long ago", NOW - 50)
     await store.jobs.submit(replace(make_job(), start_deadline=NOW))
     await store.jobs.expire_overdue(NOW + 4, 10)
@@ -33,6 +34,7 @@ async def test_failures_are_counted_without_prompts(store: Store) -> None:
     broken = found["Broken"]
     assert (APP, "internal_server_error", "w1", 2) == (broken.app, broken.error_type, broken.worker, broken.requests)
     assert (NOW - 4, NOW + 1, NOW + 3) == (broken.first_submitted_at, broken.first_seen_at, broken.last_seen_at)
+    assert (1, 0) == (broken.retried, found["Request timed out"].retried)
     assert 2 == found["Cannot generate …: no … today"].requests
     assert None is found["Request timed out"].worker
     assert ["Request timed out"] == [each.message for each in await store.reports.failures(NOW - 10, 1)]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pipelet.domain.jobs.job import AttemptSignals, CancelResult, Job, JobState
-from pipelet.domain.jobs.outcome import Cancelled, Failure, FailureKind, Released
+from pipelet.domain.jobs.outcome import CANCEL_MESSAGES, Cancelled, CancelledBy, Failure, FailureKind, Released
 from pipelet.domain.ports.store import Store
 from tests.store.conformance.calls import DAY, LOST, NOW, claimed, read
 from tests.support.jobs import claim_request, make_job, success
@@ -48,6 +48,47 @@ async def test_a_cancel_of_a_queued_request_needs_no_worker(store: Store) -> Non
 
     assert await store.leases.claim(claim_request()) is None
     assert CancelResult.UNKNOWN == await store.jobs.cancel("x" * 20, NOW, running=True)
+
+
+@pytest.mark.parametrize("by", [*CancelledBy])
+@pytest.mark.parametrize("runs", [False, True])
+async def test_a_cancelled_request_says_who_did_it(
+    store: Store, second_store: Store, by: CancelledBy, runs: bool
+) -> None:
+    """Whether it waited or ran; of several cancels of a running one, the first counts."""
+    job = await store.jobs.submit(make_job())
+    lease = await claimed(store) if runs else None
+    await second_store.jobs.cancel(job.id, NOW, running=True, by=by)
+    if lease is not None:
+        await store.jobs.cancel(job.id, NOW + 1, running=True, by=CancelledBy.OPERATOR)
+        assert await store.leases.finish(lease, Cancelled(()), NOW + 2)
+
+    ended = await read(store, job)
+
+    assert (by, Failure(FailureKind.CANCELLED, CANCEL_MESSAGES[by])) == (ended.cancelled_by, ended.failure)
+
+
+async def test_a_lost_attempt_keeps_who_cancelled_it(store: Store) -> None:
+    """Its worker never told of the cancel: the request ends without another attempt."""
+    job = await store.jobs.submit(make_job())
+    lease = await claimed(store)
+    await store.jobs.cancel(job.id, NOW, running=True, by=CancelledBy.CONNECTION)
+    await store.leases.finish(lease, LOST, NOW + 1)
+    await store.jobs.expire_overdue(NOW + 2, 10)
+
+    ended = await read(store, job)
+
+    assert (JobState.CANCELLED, CancelledBy.CONNECTION) == (ended.state, ended.cancelled_by)
+
+
+async def test_a_request_that_succeeded_all_the_same_was_not_cancelled(store: Store) -> None:
+    """A cancel that its worker learned of too late is no part of its record."""
+    job = await store.jobs.submit(make_job())
+    lease = await claimed(store)
+    await store.jobs.cancel(job.id, NOW, running=True)
+    await store.leases.finish(lease, success("outputs/a.png"), NOW + 1)
+
+    assert (await read(store, job)).cancelled_by is None
 
 
 async def test_exactly_one_of_finish_and_cancel_wins(store: Store) -> None:

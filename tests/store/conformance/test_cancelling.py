@@ -4,6 +4,7 @@ import asyncio
 import random
 
 from pipelet.domain.jobs.job import CancelResult, JobState
+from pipelet.domain.jobs.outcome import CancelledBy
 from pipelet.domain.ports.store import Store
 from pipelet.domain.webhooks.delivery import Webhook
 from tests.support.jobs import claim_request, make_job, make_key
@@ -47,10 +48,11 @@ async def test_the_operator_cancels_only_queued_requests(store: Store, second_st
     job = await store.jobs.get(waiting.id)
     assert job is not None
     assert job.failure is not None
-    assert (JobState.CANCELLED, NOW, "Request cancelled by the operator.") == (
+    assert (JobState.CANCELLED, NOW, "Request cancelled by the operator.", CancelledBy.OPERATOR) == (
         job.state,
         job.finished_at,
         job.failure.message,
+        job.cancelled_by,
     )
     assert "operator" in (await store.jobs.log(job))[-1].message
     assert CancelResult.ALREADY_RUNNING == await store.jobs.cancel(running.id, NOW)

@@ -11,7 +11,7 @@ from pipelet.api.error_handlers import DescribedError
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.errors import StoreError
 from pipelet.domain.jobs.job import Job
-from pipelet.domain.jobs.outcome import FailureKind
+from pipelet.domain.jobs.outcome import CancelledBy, FailureKind
 
 _STATUSES: Mapping[FailureKind, int] = {
     FailureKind.INVALID_INPUT: 400,
@@ -43,7 +43,7 @@ async def stop_error(
         then: how a client reads the result of a request that continues.
     """
     reason, error_type = _STOPS if deps.status_feed.is_closed else _LOST
-    if not may_be_repeated and await deps.waiting.cancel(job):
+    if not may_be_repeated and await deps.waiting.cancel(job, by=CancelledBy.SERVICE):
         return DescribedError.of(
             503, f"{reason} The request {job.id} was cancelled; send it again.", error_type=error_type
         )
@@ -66,7 +66,7 @@ async def cancelled_if_lost(
     except StoreError:
         if not may_be_repeated:
             with contextlib.suppress(StoreError):  # it is generated then
-                await deps.waiting.cancel(job, running=running)
+                await deps.waiting.cancel(job, by=CancelledBy.SERVICE, running=running)
         raise
 
 

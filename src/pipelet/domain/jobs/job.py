@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pipelet.domain.capacity.cost_model import Work
 from pipelet.domain.generation.image import ImageSpec, StoredImage
-from pipelet.domain.jobs.outcome import Failure
+from pipelet.domain.jobs.outcome import CancelledBy, Failure
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.webhooks.delivery import Webhook
 
@@ -100,6 +100,10 @@ class Job:
     """Worker of the current or last attempt."""
     kept: bool = False
     """Whether retention leaves it alone."""
+    cancelled_by: CancelledBy | None = None
+    """Who cancelled it; None if it was not cancelled, or if that is not known."""
+    retried_as: str | None = None
+    """Id of the newest request that was queued in its place; that may be deleted."""
 
     def is_expired(self, now: float) -> bool:
         """Return whether its own retention time is over."""
@@ -130,6 +134,8 @@ class Job:
             failure=None,
             worker=None,
             kept=False,
+            cancelled_by=None,
+            retried_as=None,
         )
 
 
@@ -144,6 +150,7 @@ class JobRevision(NamedTuple):
     priority: int
     seq: int
     kept: bool
+    retried_as: str | None
     lines: int
     """Number of lines in its log."""
 

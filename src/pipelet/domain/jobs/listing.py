@@ -27,17 +27,19 @@ class JobFilter:
     """Submits before."""
     text: str | None = None
     """A part of the prompt, in any case, or an id."""
+    retried: bool | None = None
+    """Whether a copy was queued in its place."""
 
     @property
     def is_selective(self) -> bool:
         """Whether it leaves out requests other than by their user and their time."""
-        criteria = self.key_id, self.worker, self.app, self.state, self.error_type, self.priority, self.text
-        return any(each is not None for each in criteria)
+        about = self.key_id, self.worker, self.app, self.state, self.error_type, self.priority, self.text, self.retried
+        return any(each is not None for each in about)
 
     @property
     def only_state(self) -> JobState | None:
-        """The state, if it is the only criterion other than the time."""
-        is_only = self == JobFilter(state=self.state, since=self.since, until=self.until)
+        """The state, if it is the only criterion other than the time and whether they were retried."""
+        is_only = self == JobFilter(state=self.state, since=self.since, until=self.until, retried=self.retried)
         return self.state if is_only else None
 
 

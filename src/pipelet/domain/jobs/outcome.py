@@ -23,6 +23,27 @@ class FailureKind(StrEnum):
     """An input image is no longer stored."""
 
 
+class CancelledBy(StrEnum):
+    """Who cancelled a request."""
+
+    USER = "user"
+    """Its user, or a program with a key of its user."""
+    OPERATOR = "operator"
+    CONNECTION = "connection"
+    """Its client waited for the images and closed the connection."""
+    SERVICE = "service"
+    """The service, which had to end the call that waited for the images."""
+
+
+CANCEL_MESSAGES = {
+    CancelledBy.USER: "Request cancelled by the client.",
+    CancelledBy.OPERATOR: "Request cancelled by the operator.",
+    CancelledBy.CONNECTION: "Request cancelled because its client closed the connection.",
+    CancelledBy.SERVICE: "Request cancelled because the service ended the call that waited for it.",
+}
+"""The message of the failure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     kind: FailureKind
@@ -45,7 +66,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The user cancelled it while it ran; images that were finished by then stay."""
+    """It was cancelled while it ran; images that were finished by then stay."""
 
     images: tuple[StoredImage, ...]
 

@@ -35,7 +35,14 @@ class JobHistory(Protocol):
         """Whether there are more requests of the filter's user and time, whatever else it asks for."""
 
     async def count_in_state(
-        self, state: JobState, *, since: float | None, until: float | None, now: float, limit: int
+        self,
+        state: JobState,
+        *,
+        since: float | None,
+        until: float | None,
+        now: float,
+        limit: int,
+        retried: bool | None = None,
     ) -> int:
         """Return the number of all users' requests in a state, at most `limit`, without reading each of them.
 
@@ -43,10 +50,14 @@ class JobHistory(Protocol):
             state: any other than `succeeded`, which most requests are in.
             since: earliest submit, in seconds since the epoch.
             until: submits before.
+            retried: whether a copy was queued in their place; None for all.
         """
 
     async def set_kept(self, job_id: str, kept: bool) -> bool:
         """Keep a request from retention, or stop keeping it. Return False if there is none."""
+
+    async def set_retried(self, job_id: str, new_id: str) -> None:
+        """Note that the request `new_id` was queued in place of this one, if it still exists."""
 
     async def delete(self, job_id: str, now: float) -> Deletion:
         """Delete a request that has ended, in one transaction: with its log, its idempotency key, its webhook and the

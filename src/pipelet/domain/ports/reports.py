@@ -18,6 +18,8 @@ class FailureCount:
     worker: str | None
     """The worker of the last attempt; None if they never started."""
     requests: int
+    retried: int
+    """How many of them were queued again since."""
     first_submitted_at: float
     first_seen_at: float
     last_seen_at: float

@@ -15,7 +15,7 @@ from pipelet.domain.capacity.workers import HeartbeatReply, WorkerHeartbeat
 from pipelet.domain.errors import QuotaExceeded
 from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import AttemptSignals, CancelResult, ClaimRequest, Job, JobRevision, Lease, LogEntry
-from pipelet.domain.jobs.outcome import Outcome
+from pipelet.domain.jobs.outcome import CancelledBy, Outcome
 from pipelet.domain.jobs.progress import Progress
 from pipelet.domain.jobs.queue_order import AccountId, Arrival, QueueOrder
 from pipelet.domain.ports.accounts import ApiKeyStore, AuditStore, SessionStore
@@ -82,11 +82,14 @@ class JobStore(Protocol):
     async def log(self, job: Job) -> list[LogEntry]:
         """Return the history of `job`, oldest entry first. It only grows."""
 
-    async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelResult:
+    async def cancel(
+        self, job_id: str, now: float, *, running: bool = False, by: CancelledBy = CancelledBy.USER
+    ) -> CancelResult:
         """Cancel a job that has not started. Either this wins or the claim does, never both and never neither.
 
         Args:
             running: if the job has started, its worker is notified to stop: see `LeaseStore.list_signals`.
+            by: who cancels it; the first cancel of a running job counts.
         """
 
     async def expire_overdue(self, now: float, limit: int) -> int:

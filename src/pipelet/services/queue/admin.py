@@ -162,7 +162,10 @@ async def queue_copy(store: Store, catalog: Catalog, request_id: str, *, key: Ap
         model=estimates.model_of(copy.app),
         turn_cost=await estimates.turn_cost(copy.app, copy.work),
     )
-    return (await store.jobs.submit(copy)).id
+    new_id = (await store.jobs.submit(copy)).id
+    # Afterwards: a copy that is refused must not count as one, and a mark that is lost costs a second copy at most.
+    await store.history.set_retried(request_id, new_id)
+    return new_id
 
 
 async def get_job(store: Store, request_id: str) -> Job:

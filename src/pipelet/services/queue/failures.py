@@ -77,6 +77,7 @@ def _merged(counts: Iterable[FailureCount]) -> list[FailureCount]:
             group[0],
             message=message,
             requests=sum(each.requests for each in group),
+            retried=sum(each.retried for each in group),
             first_submitted_at=min(each.first_submitted_at for each in group),
             first_seen_at=min(each.first_seen_at for each in group),
             last_seen_at=max(each.last_seen_at for each in group),

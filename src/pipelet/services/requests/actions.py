@@ -8,6 +8,7 @@ from pipelet.domain.accounts.audit import Action
 from pipelet.domain.catalog import Catalog
 from pipelet.domain.errors import NotFound, NotPossible
 from pipelet.domain.jobs.job import CancelResult, DeleteResult, Job, JobState
+from pipelet.domain.jobs.outcome import CancelledBy
 from pipelet.domain.ports.blobs import BlobStore
 from pipelet.domain.ports.store import Store
 from pipelet.services.accounts import audit
@@ -77,7 +78,8 @@ class RequestActions:
 
     async def stop_job(self, caller: Caller, job: Job) -> bool:
         """Notify the worker of a job that it has to stop. Returns False if it has ended."""
-        result = await self.store.jobs.cancel(job.id, self.store.clock.now(), running=True)
+        by = CancelledBy.USER if job.user == caller.user else CancelledBy.OPERATOR
+        result = await self.store.jobs.cancel(job.id, self.store.clock.now(), running=True, by=by)
         is_stopping = result in (CancelResult.CANCELLED, CancelResult.STOPPING)
         if is_stopping:
             log.info("request.cancelled", request_id=job.id, user=job.user, by=caller.key.id)

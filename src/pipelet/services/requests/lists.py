@@ -83,7 +83,12 @@ class RequestLists:
 
     async def _count_in_state(self, state: JobState, scoped: JobFilter) -> int:
         found = await self._store.history.count_in_state(
-            state, since=scoped.since, until=scoped.until, now=self._store.clock.now(), limit=MAX_FOUND + 1
+            state,
+            since=scoped.since,
+            until=scoped.until,
+            now=self._store.clock.now(),
+            limit=MAX_FOUND + 1,
+            retried=scoped.retried,
         )
         if found > MAX_FOUND:
             raise _too_many(MAX_FOUND)

@@ -7,6 +7,7 @@ import structlog
 
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.jobs.job import CancelResult, Job
+from pipelet.domain.jobs.outcome import CancelledBy
 from pipelet.domain.ports.store import Store
 from pipelet.services.requests.status import StatusReader
 from pipelet.services.requests.status_feed import StatusFeed
@@ -39,13 +40,14 @@ class Waiting:
                 job_status = watch.job_status
             return job_status.job.state.is_final or not watch.exists
 
-    async def cancel(self, job: Job, *, running: bool = False) -> bool:
-        """Cancel the request of a caller who has left. Return False if it continues, or has ended.
+    async def cancel(self, job: Job, *, by: CancelledBy = CancelledBy.CONNECTION, running: bool = False) -> bool:
+        """Cancel a request whose caller waits no longer. Return False if it continues, or has ended.
 
         Args:
+            by: who ended the wait: the caller, who closed the connection, or the service.
             running: also where it has started.
         """
-        result = await self.store.jobs.cancel(job.id, self.store.clock.now(), running=running)
+        result = await self.store.jobs.cancel(job.id, self.store.clock.now(), running=running, by=by)
         is_cancelled = result in (CancelResult.CANCELLED, CancelResult.STOPPING)
         if is_cancelled:
             log.info("request.client_disconnected", request_id=job.id)

@@ -11,6 +11,7 @@ from pipelet.concurrency.batch_loader import BatchLoader
 from pipelet.domain.errors import StoreError
 from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import CancelResult, Job, JobState
+from pipelet.domain.jobs.outcome import CancelledBy
 from pipelet.store import rows, transitions
 from pipelet.store.accounts.limits import quota_from
 from pipelet.store.jobs import NOT_CONFIRMED, Jobs
@@ -51,11 +52,14 @@ class PostgresJobs(Jobs[PostgresQueries]):
     async def get(self, job_id: str) -> Job | None:
         return await self._loader.get(job_id)
 
-    async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelResult:
+    async def cancel(
+        self, job_id: str, now: float, *, running: bool = False, by: CancelledBy = CancelledBy.USER
+    ) -> CancelResult:
+        end, request = transitions.cancelled_end(by), {"id": job_id, "now": now, "cancelled_by": by}
         while True:
-            if await self._queries.write("end_queued_job", transitions.CANCELLED.columns(job_id, now)):
+            if await self._queries.write("end_queued_job", end.columns(job_id, now)):
                 return CancelResult.CANCELLED
-            if running and await self._queries.write("request_cancel", {"id": job_id, "now": now}, notify_workers=True):
+            if running and await self._queries.write("request_cancel", request, notify_workers=True):
                 return CancelResult.STOPPING
             row = await self._queries.one("get_job_state", id=job_id)
             if row is None or row["state"] not in (JobState.QUEUED, JobState.RUNNING if running else JobState.QUEUED):

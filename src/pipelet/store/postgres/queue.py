@@ -7,6 +7,7 @@ from functools import partial
 from pipelet.concurrency.batch_loader import BatchLoader
 from pipelet.domain.capacity.cost_model import Work, WorkAhead
 from pipelet.domain.jobs.job import Job
+from pipelet.domain.jobs.outcome import CancelledBy
 from pipelet.domain.jobs.queue_order import Arrival, QueueOrder
 from pipelet.store import transitions
 from pipelet.store.postgres.connection.pool import Connection
@@ -68,7 +69,7 @@ class PostgresQueue(Queue[PostgresQueries]):
         """One transaction per job, as in `PostgresLeases`."""
         cancelled, size = 0, self._queries.pool.max_size
         for chunk in (ids[k : k + size] for k in range(0, len(ids), size)):
-            ends = [transitions.CANCELLED_BY_OPERATOR.columns(job_id, now) for job_id in chunk]
+            ends = [transitions.cancelled_end(CancelledBy.OPERATOR).columns(job_id, now) for job_id in chunk]
             ended = await asyncio.gather(*(self._queries.write("end_queued_job", end) for end in ends))
             cancelled += sum(map(len, ended))
         return cancelled

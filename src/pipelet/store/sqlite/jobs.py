@@ -8,6 +8,7 @@ from pipelet.domain.accounts.limits import CLOCK_TOLERANCE_SECONDS
 from pipelet.domain.errors import PipeletError, StoreError
 from pipelet.domain.jobs.idempotency import IdempotencyKey
 from pipelet.domain.jobs.job import CancelResult, Job
+from pipelet.domain.jobs.outcome import CancelledBy
 from pipelet.store import rows, transitions
 from pipelet.store.accounts.limits import quota_from
 from pipelet.store.jobs import NOT_CONFIRMED, Jobs
@@ -72,11 +73,15 @@ class SqliteJobs(Jobs[SqliteQueries]):
         self._job_cache[job.id] = (tuple(row[column] for column in rows.REVISION), job)
         return job
 
-    async def cancel(self, job_id: str, now: float, *, running: bool = False) -> CancelResult:
+    async def cancel(
+        self, job_id: str, now: float, *, running: bool = False, by: CancelledBy = CancelledBy.USER
+    ) -> CancelResult:
+        end, request = transitions.cancelled_end(by), {"id": job_id, "now": now, "cancelled_by": by}
+
         def operation(db: sqlite3.Connection) -> CancelResult:
-            if end_queued_job(db, job_id, now, transitions.CANCELLED):
+            if end_queued_job(db, job_id, now, end):
                 return CancelResult.CANCELLED
-            if running and fetch_value(db, "request_cancel", {"id": job_id, "now": now}):
+            if running and fetch_value(db, "request_cancel", request):
                 return CancelResult.STOPPING
             return transitions.CANCEL_RESULTS[fetch_value(db, "get_job_state", {"id": job_id})]
 

@@ -6,6 +6,7 @@ from functools import partial
 
 from pipelet.domain.capacity.cost_model import WorkAhead
 from pipelet.domain.jobs.job import Job
+from pipelet.domain.jobs.outcome import CancelledBy
 from pipelet.domain.jobs.queue_order import Arrival, QueueOrder
 from pipelet.store import transitions
 from pipelet.store.queue import Queue, arrival_columns, work_ahead_from
@@ -65,8 +66,10 @@ class SqliteQueue(Queue[SqliteQueries]):
         return await self._queries.writer.write(lambda db: change(db, values, "move_to_front", "insert_log_entry"))
 
     async def cancel_queued(self, ids: Sequence[str], now: float) -> int:
+        end = transitions.cancelled_end(CancelledBy.OPERATOR)
+
         def operation(db: sqlite3.Connection, ids: Sequence[str]) -> int:
-            return sum(end_queued_job(db, job_id, now, transitions.CANCELLED_BY_OPERATOR) for job_id in ids)
+            return sum(end_queued_job(db, job_id, now, end) for job_id in ids)
 
         # In several writes, so that those of others get their turn in between.
         chunks = (ids[k : k + _MAX_PER_WRITE] for k in range(0, len(ids), _MAX_PER_WRITE))

@@ -11,7 +11,7 @@ from pipelet.domain.jobs.listing import TEXT_WINDOW, JobFilter, Place, Reader
 from pipelet.domain.jobs.outcome import Failed, Failure, FailureKind
 from pipelet.domain.ports.store import Store
 from pipelet.store.history import SCAN_LIMIT
-from tests.store.conformance.calls import DAY, NOW, claimed
+from tests.store.conformance.calls import DAY, NOW, claimed, read
 from tests.support.jobs import APP, EDIT, make_job, make_key, success
 
 ANN = Reader(user="ann")
@@ -133,6 +133,29 @@ async def test_filters(store: Store) -> None:
     assert set() == await found(error_type="nothing", state=JobState.FAILED)
 
 
+async def test_what_was_retried_is_known(store: Store, second_store: Store) -> None:
+    """To the lists and the count, of all users and of one; the mark names the newest copy."""
+    jobs = [make_job(submitted_at=NOW + k) for k in range(3)]
+    for job in jobs:
+        await store.jobs.submit(job)
+        await store.leases.finish(await claimed(store), Failed(Failure(FailureKind.INTERNAL, "broken")), NOW + 9)
+    assert (await read(second_store, jobs[0])).retried_as is None
+    for copy in ("first", "second"):
+        await store.history.set_retried(jobs[0].id, copy)
+
+    assert "second" == (await read(second_store, jobs[0])).retried_as
+    for wanted in ({}, {"user": "ann"}, {"state": JobState.FAILED}):
+        assert [jobs[0].id] == await find(store, retried=True, **wanted)
+        assert [jobs[2].id, jobs[1].id] == await find(store, retried=False, limit=1, **wanted)
+    counts = [
+        await store.history.count_in_state(JobState.FAILED, since=None, until=None, now=NOW, limit=9, retried=retried)
+        for retried in (None, False, True)
+    ]
+    assert [3, 2, 1] == counts
+    before, after = await store.jobs.revisions([jobs[1].id]), await store.jobs.revisions([jobs[0].id])
+    assert (None, "second") == (before[jobs[1].id].retried_as, after[jobs[0].id].retried_as)
+
+
 async def test_a_page_looks_at_a_bounded_number_of_requests(store: Store) -> None:
     """The list continues where a page ended, so that a rare match is found. A search looks at the newest requests only:
     what is older is not found, on any page, and the list ends there."""
@@ -215,7 +238,7 @@ async def test_a_state_is_counted_without_a_walk(store: Store) -> None:
     await store.leases.finish(await claimed(store), Failed(Failure(FailureKind.INTERNAL, "It broke.")), NOW + 1)
 
     async def count(state: JobState, *, now: float = NOW, limit: int = 100, **time: float) -> int:
-        wanted = {"since": None, "until": None, **time}
+        wanted: dict[str, Any] = {"since": None, "until": None, **time}
         return await store.history.count_in_state(state, now=now, limit=limit, **wanted)
 
     assert 4 == await count(JobState.QUEUED)

@@ -32,9 +32,12 @@ class FailureItem(Output):
     message: str = Field(description="Without quotes of the input, and without numbers.")
     worker: str | None
     requests: int
+    retried: int = Field(description="How many of them were queued again since.")
     first_seen_at: str
     last_seen_at: str
-    filter: dict[str, Any] = Field(description="For `POST /api/v1/requests/retry`: failures of this app and type.")
+    filter: dict[str, Any] = Field(
+        description="For `POST /api/v1/requests/retry`: failures of this app and type that were not retried."
+    )
 
 
 class FailurePoint(Output):
@@ -84,6 +87,7 @@ def _item(group: FailureCount) -> dict[str, Any]:
         "message": group.message,
         "worker": group.worker,
         "requests": group.requests,
+        "retried": group.retried,
         "first_seen_at": iso_time(group.first_seen_at),
         "last_seen_at": iso_time(group.last_seen_at),
         "filter": {
@@ -91,5 +95,6 @@ def _item(group: FailureCount) -> dict[str, Any]:
             "app": group.app,
             "error_type": group.error_type,
             "since": group.first_submitted_at,
+            "retried": False,
         },
     }

@@ -8,6 +8,7 @@ from pipelet.api.v1.schemas import Input, Output, PageQuery, Text, Time
 from pipelet.domain.ids import REQUEST_ID_PATTERN
 from pipelet.domain.jobs.job import MAX_PRIORITY, MIN_PRIORITY, JobState
 from pipelet.domain.jobs.listing import TEXT_WINDOW, JobFilter
+from pipelet.domain.jobs.outcome import CancelledBy
 
 MAX_IDS = 1000
 _NAME_CHARS = 200
@@ -31,6 +32,7 @@ class Criteria(Input):
     key: _Name | None = Field(None, description="Id of a key. Needs `observe`.")
     worker: _Name | None = Field(None, description="Needs `observe`.")
     priority: int | None = Field(None, ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Needs `observe`.")
+    retried: bool | None = Field(None, description="Whether a copy was queued in its place.")
 
     def to_filter(self) -> JobFilter:
         return JobFilter(
@@ -44,6 +46,7 @@ class Criteria(Input):
             since=self.since,
             until=self.until,
             text=self.q,
+            retried=self.retried,
         )
 
 
@@ -130,6 +133,11 @@ class RequestItem(Output):
     inference_seconds: float | None
     error: str | None
     error_type: str | None
+    cancelled_by: CancelledBy | None = Field(
+        description="Its user, an operator, the connection that waited for it, which its client closed, or the service,"
+        " which ended such a wait. Null if it was not cancelled, or if that is not known."
+    )
+    retried_as: str | None = Field(description="Id of the newest request that was queued in its place.")
     expires_at: str | None = Field(description="When it is deleted; null before its end, and if it is kept.")
     kept: bool
 

@@ -49,6 +49,8 @@ def request_item(services: Services, caller: Caller, view: RequestView, *, base_
         # The message of a failure may quote the prompt.
         "error": failure.message if failure is not None and shows_content else None,
         "error_type": None if failure is None else failure.kind.value,
+        "cancelled_by": job.cancelled_by,
+        "retried_as": job.retried_as,
         "expires_at": iso_time(view.expires_at),
         "kept": job.kept,
     }

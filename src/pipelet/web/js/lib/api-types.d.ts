@@ -965,6 +965,12 @@ export interface components {
              */
             skipped: number;
         };
+        /**
+         * CancelledBy
+         * @description Who cancelled a request.
+         * @enum {string}
+         */
+        CancelledBy: "user" | "operator" | "connection" | "service";
         /** Changed */
         Changed: {
             /** Id */
@@ -1058,13 +1064,18 @@ export interface components {
             worker: string | null;
             /** Requests */
             requests: number;
+            /**
+             * Retried
+             * @description How many of them were queued again since.
+             */
+            retried: number;
             /** First Seen At */
             first_seen_at: string;
             /** Last Seen At */
             last_seen_at: string;
             /**
              * Filter
-             * @description For `POST /api/v1/requests/retry`: failures of this app and type.
+             * @description For `POST /api/v1/requests/retry`: failures of this app and type that were not retried.
              */
             filter: {
                 [key: string]: unknown;
@@ -1393,6 +1404,13 @@ export interface components {
             error: string | null;
             /** Error Type */
             error_type: string | null;
+            /** @description Its user, an operator, the connection that waited for it, which its client closed, or the service, which ended such a wait. Null if it was not cancelled, or if that is not known. */
+            cancelled_by: components["schemas"]["CancelledBy"] | null;
+            /**
+             * Retried As
+             * @description Id of the newest request that was queued in its place.
+             */
+            retried_as: string | null;
             /**
              * Expires At
              * @description When it is deleted; null before its end, and if it is kept.
@@ -1483,6 +1501,13 @@ export interface components {
             error: string | null;
             /** Error Type */
             error_type: string | null;
+            /** @description Its user, an operator, the connection that waited for it, which its client closed, or the service, which ended such a wait. Null if it was not cancelled, or if that is not known. */
+            cancelled_by: components["schemas"]["CancelledBy"] | null;
+            /**
+             * Retried As
+             * @description Id of the newest request that was queued in its place.
+             */
+            retried_as: string | null;
             /**
              * Expires At
              * @description When it is deleted; null before its end, and if it is kept.
@@ -2866,6 +2891,8 @@ export interface operations {
                 worker?: string;
                 /** @description Needs `observe`. */
                 priority?: number;
+                /** @description Whether a copy was queued in its place. */
+                retried?: boolean;
             };
             header?: never;
             path?: never;
@@ -3092,6 +3119,11 @@ export interface operations {
                          * @description Needs `observe`.
                          */
                         priority?: number;
+                        /**
+                         * Retried
+                         * @description Whether a copy was queued in its place.
+                         */
+                        retried?: boolean;
                     };
                     /**
                      * Expect
@@ -3250,6 +3282,11 @@ export interface operations {
                          * @description Needs `observe`.
                          */
                         priority?: number;
+                        /**
+                         * Retried
+                         * @description Whether a copy was queued in its place.
+                         */
+                        retried?: boolean;
                     };
                     /**
                      * Expect
@@ -3402,6 +3439,11 @@ export interface operations {
                          * @description Needs `observe`.
                          */
                         priority?: number;
+                        /**
+                         * Retried
+                         * @description Whether a copy was queued in its place.
+                         */
+                        retried?: boolean;
                     };
                     /**
                      * Expect
@@ -4434,6 +4476,8 @@ export interface operations {
                 worker?: string;
                 /** @description Needs `observe`. */
                 priority?: number;
+                /** @description Whether a copy was queued in its place. */
+                retried?: boolean;
             };
             header?: never;
             path?: never;

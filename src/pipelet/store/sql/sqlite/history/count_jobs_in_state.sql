@@ -3,6 +3,7 @@ SELECT COUNT(*) AS requests
 FROM (
   SELECT 1 FROM job
   WHERE state = :state AND state <> 'succeeded' AND submitted_at >= :since AND submitted_at < :until
+    AND (:retried IS NULL OR (retried_as IS NOT NULL) = :retried)
     AND (kept OR COALESCE(finished_at + retention_seconds > :now, 1))
   LIMIT :limit
 )

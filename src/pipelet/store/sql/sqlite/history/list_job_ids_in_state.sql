@@ -5,6 +5,7 @@ WITH scanned AS MATERIALIZED (
     (:key_id IS NULL OR key_id = :key_id) AND (:worker IS NULL OR worker = :worker) AND (:app IS NULL OR app = :app)
     AND (:error_type IS NULL OR failure_kind = :error_type)
     AND (:priority IS NULL OR priority = :priority)
+    AND (:retried IS NULL OR (retried_as IS NOT NULL) = :retried)
     AND (kept OR COALESCE(finished_at + retention_seconds > :now, 1)) AS is_match
   FROM job
   WHERE state = :state AND state <> 'succeeded' AND submitted_at >= :since AND submitted_at <= :scan_at
