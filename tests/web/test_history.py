@@ -150,7 +150,7 @@ def test_the_list_is_live(visits: Visits, service: Service, account: Account, pa
     service.call("POST", "/api/v1/requests/cancel", {"ids": [second]}, key=account.key)
     expect(card(page, second)).to_have_count(0)
     page.get_by_label("State").select_option("All states")
-    expect(card(page, second)).to_contain_text("Cancelled")
+    expect(card(page, second)).to_contain_text("by you")
     service.call("POST", "/api/v1/requests/delete", {"ids": [second]}, key=account.key)
     expect(card(page, second)).to_have_count(0)
     expect(card(page, first)).to_be_visible()
@@ -255,6 +255,7 @@ def test_a_failure_says_what_helps(visits: Visits, service: Service, account: Ac
     card(page, late).get_by_role("button", name="Retry").click()
 
     expect(page.get_by_text("Queued again, as a new request.")).to_be_visible()
+    expect(card(page, late).get_by_role("link", name="Queued again")).to_be_visible()
     page.get_by_label("State").select_option("Queued")
     expect(page.get_by_role("link", name=LEMON)).to_be_visible()
 

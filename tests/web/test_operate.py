@@ -143,10 +143,12 @@ def test_all_that_match_are_retried_after_a_second_count(
         cancel(service, account, submit(service, account))
 
         confirm(page, "Retry 2")
-        expect(dialog(page).get_by_role("alert")).to_contain_text("found 2 before, and finds 3 now")
+        expect(dialog(page).get_by_role("alert")).to_contain_text("2 matched before, 3 match now")
         confirm(page, "Retry 3")
 
         expect_message(page, "3 requests queued again.")
+        expect(page.get_by_role("row").filter(has_text="queued again")).to_have_count(3)
+        expect(page.get_by_role("button", name=re.compile("^Retry"))).to_have_count(0)
         page.get_by_label("State").select_option("queued")
         expect(page.get_by_role("row")).to_have_count(4)
         page.get_by_role("button", name="Cancel all 3 that match…").click()
@@ -181,7 +183,7 @@ def test_what_failed_is_found_by_its_kind(open_desk: Callable[..., Page], servic
         request_id = submit_late(service, account)
         wait_for(service, request_id, "failed")
         page = open_desk("/failures")
-        kind = page.get_by_role("region", name="request_timeout")
+        kind = page.get_by_role("region", name="request_timeout", exact=True)
         expect(kind.get_by_role("rowheader")).to_contain_text("Request timed out")
 
         kind.get_by_role("button", name="Retry").click()
@@ -193,6 +195,10 @@ def test_what_failed_is_found_by_its_kind(open_desk: Callable[..., Page], servic
         confirm(page, "Retry 1")
 
         expect_message(page, "1 request queued again.")
+        expect(row.get_by_role("link", name="queued again")).to_be_visible()
+        expect(row.get_by_role("button", name=re.compile("Retry"))).to_have_count(0)
+        page.get_by_role("link", name="Failures").click()
+        expect(kind).to_contain_text("retried")
         page.goto(f"{service.url}/ui/#/operate/requests?user={account.user}&state=queued")
         expect(page.get_by_role("row")).to_have_count(2)
         page.get_by_role("button", name="Cancel the one that matches…").click()

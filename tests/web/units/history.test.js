@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changed, countStates, fitting, outcome, question } from "../../../src/pipelet/web/js/lib/history/bulk.js";
 import { apiFilter, fits, isFiltered, readFilter, untilShown } from "../../../src/pipelet/web/js/lib/history/filter.js";
 import { createListing, rowsOf } from "../../../src/pipelet/web/js/lib/history/listing.js";
 import { NONE, everything, extend, step, toggle, within } from "../../../src/pipelet/web/js/lib/history/selection.js";
@@ -90,6 +89,17 @@ test("older pages follow the newest ones, and stay when these are read again", a
   assert.equal(listing.state.get().next, "4");
 });
 
+test("a list that is read again and again grows no further than a thousand requests", async () => {
+  const all = [item("a", 0), item("b", -1), item("c", -2)];
+  const listing = createListing(service(all));
+  for (let number = 1; number <= 2500; number += 1) {
+    all.unshift(item(`n${number}`, number));
+    await listing.reload();
+    assert.ok(listing.state.get().items.length <= 1000);
+  }
+  assert.equal(listing.state.get().items[0].id, "n2500");
+});
+
 test("pages that no longer meet are not joined", async () => {
   const all = [item("b", 2), item("a", 1), item("0", 0)];
   const listing = createListing(service(all));
@@ -145,22 +155,4 @@ test("what was read after its end is not told otherwise by an older event", () =
   const told = item("a", 1, { state: "running" });
   const live = { newest: () => [told], get: () => told, isDeleted: () => false };
   assert.equal(rowsOf({ items: [item("a", 1)], next: null }, live, () => true)[0].state, "succeeded");
-});
-
-test("a question says what happens to how many", () => {
-  const counts = countStates([...Array(3).fill({ state: "queued" }), { state: "running" }, { state: "failed" }, { state: "succeeded" }]);
-  assert.equal(fitting("delete", counts), 5);
-  const asked = question("delete", counts, { kept: 1 });
-  assert.equal(asked.title, "Delete 5 requests?");
-  assert.deepEqual(asked.lines.slice(1), ["3 requests in the queue are cancelled first.", "1 request that you keep is among them.", "1 running: stays as it is."]);
-  assert.equal(question("retry", counts).title, "Retry 1 request?");
-  assert.match(question("retry", counts).lines[1], /3 waiting, 1 running, 1 done: stay as they are/);
-  assert.deepEqual(question("cancel", { queued: 1 }).lines, ["1 in the queue leaves it and costs nothing."]);
-  assert.match(question("cancel", counts).lines.join(" "), /3 in the queue leave it .* 1 running is stopped/);
-});
-
-test("a result says what was left", () => {
-  assert.equal(outcome("delete", { done: 36, skipped: 1 }), "36 requests deleted. 1 was left as it is.");
-  assert.equal(outcome("retry", { done: 1, skipped: 0 }), "1 request queued again.");
-  assert.match(changed(2, 3), /2 matched before, 3 match now/);
 });

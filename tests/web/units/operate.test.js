@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { KEY_LIMITS, USER_LIMITS, changesInWords, imagesByDay, joinReads, lastDays, limitsInWords, readLimits, toForm } from "../../../src/pipelet/web/js/lib/operate/accounts.js";
-import { allLabel, changed, outcome, question, verbsFor } from "../../../src/pipelet/web/js/lib/operate/bulk.js";
 import { byKind, overTime } from "../../../src/pipelet/web/js/lib/operate/failures.js";
 import { addressOf, apiFilter, bulkFilter, describeFilter, readFilter } from "../../../src/pipelet/web/js/lib/operate/filters.js";
 import { RANGES, chartData, latest, tableRows } from "../../../src/pipelet/web/js/lib/operate/series.js";
@@ -34,27 +33,6 @@ test("filters read as words", () => {
   assert.match(describeFilter({ state: "failed", since: 1796000430 }), /^failed requests since Nov 30, 2026, /);
   assert.equal(describeFilter({ state: "queued", user: "*" }), "queued requests");
   assert.equal(describeFilter({ state: "failed", app: "a", user: "ada" }), "failed requests of the app a, of the user ada");
-});
-
-test("only the actions that fit a state are offered", () => {
-  assert.deepEqual(verbsFor("failed"), ["retry", "delete"]);
-  assert.deepEqual(verbsFor("running"), ["cancel"]);
-  assert.deepEqual(verbsFor(undefined), ["retry", "cancel", "delete"]);
-});
-
-test("an action says how many it is about, and what it leaves", () => {
-  assert.equal(allLabel("retry", 37, true), "Retry all 37 that match…");
-  assert.equal(allLabel("retry", 1, true), "Retry the one that matches…");
-  assert.equal(allLabel("retry", 50, false), "Retry all that match…");
-
-  const asked = question("retry", { failed: 37, succeeded: 1, running: 0 });
-
-  assert.deepEqual([asked.count, asked.title, asked.confirm], [37, "Retry 37 requests?", "Retry 37"]);
-  assert.equal(asked.left, "1 other request that it does not fit stays as it is.");
-  assert.equal(question("delete", { running: 2 }).count, 0);
-  assert.equal(changed(37, 39), "Nothing was done: the filter found 37 before, and finds 39 now.");
-  assert.equal(outcome("retry", { done: 36, skipped: 1 }), "36 requests queued again, 1 left as it is.");
-  assert.equal(outcome("cancel", { done: 1, skipped: 0 }), "1 request cancelled.");
 });
 
 const HOUR = RANGES[0];
@@ -98,12 +76,12 @@ test("percentiles have two lines for each app, which no gap ends", () => {
 
 test("failures are grouped by kind, the largest first", () => {
   const failure = (app, error_type, requests, since) => ({
-    app, error_type, message: "m", worker: null, requests, first_seen_at: "2026-11-30", last_seen_at: `2026-11-30T0${requests}`, filter: { state: "failed", app, error_type, since },
+    app, error_type, message: "m", worker: null, requests, first_seen_at: "2026-11-30", last_seen_at: `2026-11-30T0${requests}`, retried: 1, filter: { state: "failed", app, error_type, since },
   });
 
   const [first, second] = byKind([failure("a", "x", 1, 5), failure("a", "y", 4, 6), failure("b", "x", 5, 3)]);
 
-  assert.deepEqual([first.kind, first.requests, first.items.length, first.last_seen_at], ["x", 6, 2, "2026-11-30T05"]);
+  assert.deepEqual([first.kind, first.requests, first.retried, first.items.length, first.last_seen_at], ["x", 6, 2, 2, "2026-11-30T05"]);
   assert.deepEqual(first.filter, { state: "failed", error_type: "x", since: 3 });
   assert.equal(second.kind, "y");
 });

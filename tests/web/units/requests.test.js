@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { createRequests } from "../../../src/pipelet/web/js/lib/requests.js";
+import { cancelReason, createRequests } from "../../../src/pipelet/web/js/lib/requests.js";
 
 const item = (number, more = {}) => ({
   id: `r${number}`,
@@ -46,6 +46,31 @@ test("memory is bounded, and requests that have not ended stay", () => {
   assert.equal(requests.newest()[0].id, "r5000");
 });
 
+test("a long queue is bounded, too, and its newest requests are there", () => {
+  const requests = immediate();
+  for (let number = 1; number <= 3000; number += 1) requests.take("request", item(number, { state: "queued" }));
+  assert.ok(requests.newest().length <= 1020);
+  assert.equal(requests.newest()[0].id, "r3000");
+  for (let number = 1; number <= 3000; number += 1) requests.take("request", item(number));
+  assert.ok(requests.newest().length <= 120);
+});
+
+test("of deletions, the newest are remembered", () => {
+  const requests = immediate();
+  for (let number = 0; number < 1000; number += 1) requests.take("deleted", { id: `r${number}` });
+  assert.deepEqual([requests.isDeleted("r899"), requests.isDeleted("r900")], [false, true]);
+});
+
+test("a cancelled request says who did it, as far as that is known", () => {
+  const reason = (by, viewer) => cancelReason({ cancelled_by: by, user: "ann" }, viewer);
+  assert.equal(reason("user", "ann"), "by you");
+  assert.equal(reason("user", "bob"), "by its user");
+  assert.equal(reason("operator", "ann"), "by an operator");
+  assert.equal(reason("connection", "ann"), "because its client closed the connection");
+  assert.equal(reason(null, "ann"), "");
+  assert.equal(reason("something newer", "ann"), "");
+});
+
 test("a deleted request is gone until it is told again", () => {
   const requests = immediate();
   requests.take("request", item(1));
@@ -64,6 +89,8 @@ test("previews are kept by image, and only until the end", () => {
   requests.take("request", item(1));
   requests.take("preview", { id: "r1", index: 0, step: 4, image: "late" });
   assert.deepEqual(requests.previews("r1"), []);
+  requests.take("preview", { id: "unknown", index: 0, step: 4, image: "late" });
+  assert.deepEqual(requests.previews("unknown"), []);
 });
 
 test("a sign-out leaves nothing", () => {

@@ -6,7 +6,7 @@
  *     html`<${NumberField} label="Width" value=${width} onInput=${setWidth} min=${64} max=${4096} />`
  *     html`<${SelectField} label="State" value=${state} onInput=${setState} options=${[["", "Any"], ["failed", "Failed"]]} />`
  *     html`<${CheckField} label="Remember me" value=${isOn} onInput=${setOn} />`
- *     html`<${Field} label="Other" hint="…">${(props) => html`<input ...${props} />`}<//>`
+ *     html`<${Segments} label="View" value=${view} onInput=${setView} options=${[["", "Grid"], ["list", "List"]]} />`
  *
  * `onInput` gets the new value: a text, also of a number field (the form reads numbers when it sends them, so that a half
  * typed one stays as it is), or a boolean. Further properties go to the control. `isLabelHidden` hides the label.
@@ -15,7 +15,7 @@
 import { html, useId } from "../../vendor/preact.js";
 
 /** @param {{label: any, hint?: any, error?: any, isLabelHidden?: boolean, children?: any, class?: string}} props */
-export function Field({ label, hint, error, isLabelHidden = false, children, class: name = "" }) {
+function Field({ label, hint, error, isLabelHidden = false, children, class: name = "" }) {
   const id = useId();
   const about = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
   const props = { id, "aria-describedby": about || undefined, "aria-invalid": error ? "true" : undefined };
@@ -76,6 +76,15 @@ export function CheckField({ label, value, onInput, hint }) {
         onChange=${(/** @type {any} */ event) => onInput(event.currentTarget.checked)} />
       <label for=${id}>${label}</label>
       ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
+    </div>
+  `;
+}
+
+/** Buttons side by side, of which one is pressed. @param {{label: string, value: string, options: [string, string][], onInput: (value: string) => void}} props */
+export function Segments({ label, value, options, onInput }) {
+  return html`
+    <div class="segments" role="group" aria-label=${label}>
+      ${options.map(([key, words]) => html`<button key=${key} class="small" aria-pressed=${key === value} onClick=${() => onInput(key)}>${words}</button>`)}
     </div>
   `;
 }

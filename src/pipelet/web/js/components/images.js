@@ -16,7 +16,7 @@ import { html, useState } from "../../vendor/preact.js";
 export const describe = (item) => item.input?.prompt || (item.store_input ? "An image" : "An image whose prompt is not kept");
 
 /** The address of a thumbnail on this origin: those of the API name the public URL. @param {string} id @param {number} number */
-export const thumbnailUrl = (id, number) => api.url(path("requests", id, "thumbnails", number));
+const thumbnailUrl = (id, number) => api.url(path("requests", id, "thumbnails", number));
 
 /** @param {{item: any, number?: number, alt?: string}} props */
 export function Thumbnail({ item, number = 0, alt = describe(item) }) {

@@ -5,10 +5,13 @@
  * - `Progress`: `<${Progress} label="Tasks done" value=${3} max=${8} />`; without `value`, of unknown length
  * - `State`: the state of a request as a word with a colour, `<${State} state="queued" />`
  * - `RequestProgress`: a request's bar and line, from an item of the API
+ * - `lineOf`: that line
+ * - `whyCancelled`: what follows the word "Cancelled", for the user who is signed in
  */
 
+import { session } from "../context.js";
 import { duration } from "../lib/format.js";
-import { hasEnded } from "../lib/requests.js";
+import { cancelReason, hasEnded } from "../lib/requests.js";
 import { html } from "../../vendor/preact.js";
 
 /** @type {Record<string, string>} */
@@ -34,15 +37,21 @@ export function timeLeft(item, now = Date.now()) {
   return `about ${duration(Math.round(seconds))} left`;
 }
 
+/** @param {any} item */
+export const whyCancelled = (item) => cancelReason(item, session.state.get().info?.user ?? "");
+
+/** @param {any} item */
+export const lineOf = (item) => (item.state === "cancelled" ? `Cancelled ${whyCancelled(item)}`.trim() : item.message ?? STATES[item.state]);
+
 /** @param {{item: any, now?: number}} props */
 export function RequestProgress({ item, now = Date.now() }) {
   if (item.state === "succeeded" && item.inference_seconds !== null) return html`<p class="line">Generated in ${duration(item.inference_seconds)}</p>`;
-  if (hasEnded(item)) return html`<p class="line">${item.message ?? STATES[item.state]}</p>`;
+  if (hasEnded(item)) return html`<p class="line">${lineOf(item)}</p>`;
   const isRunning = item.state === "running" && item.progress;
   return html`
     <div class="request-progress">
       <p class="line">
-        <span>${item.message ?? STATES[item.state]}</span>
+        <span>${lineOf(item)}</span>
         <span class="muted">${timeLeft(item, now)}</span>
       </p>
       <${Progress} label=${item.message ?? "Progress"} value=${isRunning ? item.progress.done : null} max=${item.progress?.total ?? 1} />

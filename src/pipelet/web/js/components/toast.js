@@ -38,6 +38,16 @@ export function toast(text, { kind = "info", action = null, seconds = kind === "
   if (Number.isFinite(seconds)) setTimeout(() => dismiss(id), 1000 * seconds);
 }
 
+/** What a call returns; null if it fails, which a message tells. @template T @param {Promise<T>} call @returns {Promise<T | null>} */
+export async function told(call) {
+  try {
+    return await call;
+  } catch (error) {
+    toast(/** @type {Error} */ (error).message, { kind: "error" });
+    return null;
+  }
+}
+
 /** @param {string} text */
 export function announce(text) {
   nextWords = text;

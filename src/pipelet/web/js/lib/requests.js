@@ -13,12 +13,26 @@
 
 /** Requests that are kept in memory; older ones that have ended go first. */
 const MOST = 100;
+/** Those that wait or run, of a user with a long queue: the stream tells of the others again when they change. */
+const MOST_OPEN = 1_000;
+/** How many more there may be before the oldest go. */
+const SLACK = 20;
 /** Ids of deleted requests that are remembered, for pages that show one of them. */
 const MOST_DELETED = 100;
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
 /** @param {{state: string}} item */
 export const hasEnded = (item) => ENDED.has(item.state);
+
+/** @type {Record<string, string>} */
+const CANCELLED = {
+  operator: "by an operator",
+  connection: "because its client closed the connection",
+  service: "because the service ended the call that waited for it",
+};
+
+/** What follows "Cancelled", such as "by you"; empty if that is not known. @param {any} item @param {string} viewer the user who looks */
+export const cancelReason = ({ cancelled_by: by, user }, viewer) => (by === "user" ? (user === viewer ? "by you" : "by its user") : CANCELLED[by] ?? "");
 
 /** @param {{schedule?: (run: () => void) => void}} [options] */
 export function createRequests({ schedule = (run) => void requestAnimationFrame(run) } = {}) {
@@ -34,6 +48,7 @@ export function createRequests({ schedule = (run) => void requestAnimationFrame(
   const listeners = new Set();
   let listChanges = 0;
   let isScheduled = false;
+  let atMost = MOST + SLACK;
   /** @type {RequestItem[] | null} */
   let sorted = null;
 
@@ -48,10 +63,19 @@ export function createRequests({ schedule = (run) => void requestAnimationFrame(
   }
 
   function trim() {
+    const open = newest().filter((item) => !hasEnded(item));
+    for (const { id } of open.slice(MOST_OPEN)) forget(id);
     for (const item of [...newest()].reverse()) {
-      if (items.size <= MOST) return;
-      if (hasEnded(item)) items.delete(item.id);
+      if (items.size <= MOST) break;
+      if (hasEnded(item)) forget(item.id);
     }
+    atMost = Math.max(MOST, items.size) + SLACK;
+  }
+
+  /** @param {string} id */
+  function forget(id) {
+    items.delete(id);
+    previews.delete(id);
   }
 
   function newest() {
@@ -63,9 +87,12 @@ export function createRequests({ schedule = (run) => void requestAnimationFrame(
   function put(item) {
     items.set(item.id, { ...items.get(item.id), ...item });
     deleted.delete(item.id);
-    if (hasEnded(item)) previews.delete(item.id);
+    if (hasEnded(item)) {
+      previews.delete(item.id);
+      atMost = Math.max(MOST + SLACK, atMost - 1); // of a queue that gets shorter
+    }
     sorted = null;
-    if (items.size > MOST + 20) trim();
+    if (items.size > atMost) trim();
     changed();
   }
 
@@ -84,14 +111,14 @@ export function createRequests({ schedule = (run) => void requestAnimationFrame(
     listChanges: () => listChanges,
     /** @param {string} id */
     remove(id) {
-      items.delete(id);
-      previews.delete(id);
+      forget(id);
       deleted.add(id);
       if (deleted.size > MOST_DELETED) deleted.delete([...deleted][0]);
       changed();
     },
     clear() {
       for (const each of [items, previews, deleted, apps]) each.clear();
+      atMost = MOST + SLACK;
       changed();
     },
     /** Take an event of the stream. @param {string} name @param {any} data */
@@ -99,9 +126,11 @@ export function createRequests({ schedule = (run) => void requestAnimationFrame(
       if (name === "request") put(data);
       else if (name === "deleted") this.remove(data.id);
       else if (name === "preview") {
+        const item = items.get(data.id);
+        if (!item || hasEnded(item)) return; // a late one would stay for good
         const found = [...(previews.get(data.id) ?? [])];
         found[data.index] = data;
-        if (!ENDED.has(items.get(data.id)?.state ?? "")) previews.set(data.id, found);
+        previews.set(data.id, found);
         changed();
       } else if (name === "app") {
         apps.set(data.app, data);

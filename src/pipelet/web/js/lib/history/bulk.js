@@ -1,39 +1,55 @@
 // @ts-check
-/** What an action on several requests says before and after it is done. */
+/** What an action on several requests fits, and what it says before and after it is done. */
 
 import { number, plural } from "../format.js";
 
 /**
- * @typedef {"cancel" | "delete" | "retry"} Verb
+ * @typedef {"retry" | "cancel" | "delete"} Verb
  * @typedef {Record<string, number>} Counts  how many requests are in each state
  */
 
-/** @type {Record<Verb, {word: string, done: string, states: string[], effect: string}>} */
+/** `theirs`: the effect on requests of other users. @type {Record<Verb, {word: string, done: string, states: string[], effect: string, theirs: (count: number) => string}>} */
 const VERBS = {
+  retry: {
+    word: "Retry",
+    done: "queued again",
+    states: ["failed", "cancelled"],
+    effect: "Each is queued once more as a new request with the same seed, and counts against your limits.",
+    theirs: (count) => `${count === 1 ? "A copy is queued for the same user" : "Copies are queued for the same users"}, under new ids and within the limits of their keys.`,
+  },
   cancel: {
     word: "Cancel",
     done: "cancelled",
     states: ["queued", "running"],
     effect: "",
+    theirs: (count) => `${count === 1 ? "It ends" : "They end"} without images, and webhooks are sent. This cannot be taken back.`,
   },
   delete: {
     word: "Delete",
     done: "deleted",
     states: ["queued", "succeeded", "failed", "cancelled"],
     effect: "Their images are deleted, too, and links to them stop working. This cannot be undone.",
-  },
-  retry: {
-    word: "Retry",
-    done: "queued again",
-    states: ["failed", "cancelled"],
-    effect: "Each is queued once more as a new request with the same seed, and counts against your limits.",
+    theirs: (count) =>
+      `${count === 1 ? "The request, its input and its images are gone for its user" : "The requests, their inputs and their images are gone for their users"}, too. This cannot be taken back.`,
   },
 };
 
 /** What the states of requests that an action leaves alone are called. @type {Record<string, string>} */
 const LEFT = { queued: "waiting", running: "running", succeeded: "done", failed: "failed", cancelled: "cancelled" };
 
-/** How many requests are in each state. @param {{state: string}[]} items @returns {Counts} */
+/** "Delete". @param {Verb} verb */
+export const word = (verb) => VERBS[verb].word;
+
+/** The actions that fit requests of a state; for all states, those that fit any. @param {string | undefined} state @returns {Verb[]} */
+export const verbsFor = (state) => /** @type {Verb[]} */ (Object.keys(VERBS)).filter((verb) => !state || VERBS[verb].states.includes(state));
+
+/** Whether an action fits a request: what was retried is not retried once more. @param {Verb} verb @param {{state: string, retried_as?: string | null}} item */
+export const fits = (verb, item) => VERBS[verb].states.includes(item.state) && !(verb === "retry" && item.retried_as);
+
+/** The requests of a filter that an action is about. @param {Verb} verb @param {Record<string, any>} filter */
+export const filterFor = (verb, filter) => (verb === "retry" ? { ...filter, retried: false } : filter);
+
+/** @param {{state: string}[]} items @returns {Counts} */
 export function countStates(items) {
   /** @type {Counts} */
   const counts = {};
@@ -47,18 +63,26 @@ export const sum = (counts, states = Object.keys(LEFT)) => states.reduce((total,
 /** How many requests an action fits. @param {Verb} verb @param {Counts} counts */
 export const fitting = (verb, counts) => sum(counts, VERBS[verb].states);
 
-/** "Delete". @param {Verb} verb */
-export const word = (verb) => VERBS[verb].word;
+/**
+ * "Retry all 37 that match"; without a number where there are more than the list shows.
+ *
+ * @param {Verb} verb @param {number} shown items of the list @param {boolean} isAll whether they are all that match
+ */
+export function allLabel(verb, shown, isAll) {
+  if (!isAll) return `${VERBS[verb].word} all that match…`;
+  return shown === 1 ? `${VERBS[verb].word} the one that matches…` : `${VERBS[verb].word} all ${number(shown)} that match…`;
+}
 
 /**
  * What to ask before: title, lines of text, and the words of the button.
  *
- * @param {Verb} verb @param {Counts} counts @param {{kept?: number}} [more]  `kept`: how many of them are to be kept
+ * @param {Verb} verb @param {Counts} counts @param {{kept?: number, isForOthers?: boolean}} [more]
+ *   `kept`: how many of them are to be kept; `isForOthers`: for an operator, whose requests they are not
  */
-export function question(verb, counts, { kept = 0 } = {}) {
-  const { word, states, effect } = VERBS[verb];
+export function question(verb, counts, { kept = 0, isForOthers = false } = {}) {
+  const { word, states, effect, theirs } = VERBS[verb];
   const count = fitting(verb, counts);
-  const lines = verb === "cancel" ? cancelLines(counts) : [count === 1 ? singular(effect) : effect];
+  const lines = isForOthers ? [theirs(count)] : verb === "cancel" ? cancelLines(counts) : [count === 1 ? singular(effect) : effect];
   if (verb === "delete" && counts.queued) lines.push(`${plural(counts.queued, "request")} in the queue ${counts.queued === 1 ? "is" : "are"} cancelled first.`);
   if (verb === "delete" && kept) lines.push(`${plural(kept, "request")} that you keep ${kept === 1 ? "is" : "are"} among them.`);
   const left = Object.keys(LEFT).filter((state) => !states.includes(state) && counts[state]);
@@ -66,7 +90,7 @@ export function question(verb, counts, { kept = 0 } = {}) {
     const words = left.map((state) => `${number(counts[state])} ${LEFT[state]}`).join(", ");
     lines.push(`${words}: ${sum(counts, left) === 1 ? "stays as it is" : "stay as they are"}.`);
   }
-  return { title: `${word} ${plural(count, "request")}?`, lines, confirm: `${word} ${number(count)}`, isDangerous: verb !== "retry" };
+  return { count, title: `${word} ${plural(count, "request")}?`, lines: count ? lines : ["There is nothing to do."], confirm: `${word} ${number(count)}`, isDangerous: verb !== "retry" };
 }
 
 /** @param {string} effect */

@@ -13,6 +13,8 @@ import { createStore } from "../store.js";
 
 /** Pages without an item that are read in a row: a filter that finds few of many requests is searched in steps. */
 const MOST_EMPTY = 25;
+/** Items that a list may grow to by being read again: then it has its first page alone. */
+const MOST = 1_000;
 
 /**
  * @typedef {import("../requests.js").RequestItem} Item
@@ -85,7 +87,8 @@ function refresh(page, old) {
   const place = old.items.findIndex((item) => item.id === last.id);
   const tail = place < 0 ? old.items.filter((item) => item.submitted_at < last.submitted_at) : old.items.slice(place + 1);
   const older = tail.filter((item) => !fresh.has(item.id));
-  return older.length ? { items: [...page.items, ...older], next: old.next } : page;
+  const isLong = page.items.length + older.length > Math.max(MOST, old.items.length);
+  return older.length && !isLong ? { items: [...page.items, ...older], next: old.next } : page;
 }
 
 /**

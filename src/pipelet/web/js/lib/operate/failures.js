@@ -3,7 +3,7 @@
 
 import { stepTimes } from "./series.js";
 
-/** @typedef {{app: string, error_type: string, message: string, worker: string | null, requests: number, first_seen_at: string, last_seen_at: string, filter: Record<string, any>}} Failure */
+/** @typedef {{app: string, error_type: string, message: string, worker: string | null, requests: number, retried: number, first_seen_at: string, last_seen_at: string, filter: Record<string, any>}} Failure */
 
 /** Kinds that have a line of their own in a chart. */
 const MOST_LINES = 6;
@@ -32,16 +32,17 @@ export function overTime(series, range, now) {
  * @param {Failure[]} items
  */
 export function byKind(items) {
-  /** @type {Map<string, {kind: string, requests: number, last_seen_at: string, filter: Record<string, any>, items: Failure[]}>} */
+  /** @type {Map<string, {kind: string, requests: number, retried: number, last_seen_at: string, filter: Record<string, any>, items: Failure[]}>} */
   const groups = new Map();
   for (const item of items) {
     const group = groups.get(item.error_type);
     if (!group) {
       const { app, ...filter } = item.filter;
-      groups.set(item.error_type, { kind: item.error_type, requests: item.requests, last_seen_at: item.last_seen_at, filter, items: [item] });
+      groups.set(item.error_type, { kind: item.error_type, requests: item.requests, retried: item.retried, last_seen_at: item.last_seen_at, filter, items: [item] });
       continue;
     }
     group.requests += item.requests;
+    group.retried += item.retried;
     group.items.push(item);
     if (item.last_seen_at > group.last_seen_at) group.last_seen_at = item.last_seen_at;
     if (item.filter.since < group.filter.since) group.filter.since = item.filter.since;

@@ -3,7 +3,7 @@
 
 import { dateTime } from "../format.js";
 
-/** @typedef {Partial<Record<"state" | "app" | "user" | "key" | "worker" | "priority" | "error_type" | "since" | "until" | "q", string>>} Filter */
+/** @typedef {Partial<Record<"state" | "app" | "user" | "key" | "worker" | "priority" | "error_type" | "since" | "until" | "q", string>> & {retried?: boolean}} Filter */
 
 const NAMES = /** @type {const} */ (["state", "app", "user", "key", "worker", "priority", "error_type", "since", "until", "q"]);
 const EVERYBODY = "*";
@@ -35,6 +35,7 @@ export function bulkFilter(filter) {
 /** The filter of a failure group, as an address names it. @param {Record<string, any>} filter @returns {Record<string, string>} */
 export function addressOf(filter) {
   const found = Object.fromEntries(Object.entries(filter).map(([name, value]) => [name, String(value)]));
+  delete found.retried; // a list shows all of them
   if (found.user === EVERYBODY) delete found.user;
   if (typeof filter.since === "number") found.since = new Date(1000 * filter.since).toISOString();
   return found;
@@ -51,6 +52,7 @@ const WORDS = {
   key: (value) => `of the key ${value}`,
   worker: (value) => `of the worker ${value}`,
   priority: (value) => `with priority ${value}`,
+  retried: (value) => `that were ${value === "true" ? "" : "not "}retried`,
   since: (value) => `since ${timeOf(value)}`,
   until: (value) => `before ${timeOf(value)}`,
   q: (value) => `with “${value}” in the prompt`,
@@ -60,7 +62,7 @@ const WORDS = {
 export function describeFilter(filter) {
   const about = Object.entries(WORDS).flatMap(([name, words]) => {
     const value = filter[/** @type {keyof Filter} */ (name)];
-    return value && value !== EVERYBODY ? [words(String(value))] : [];
+    return value !== undefined && value !== "" && value !== EVERYBODY ? [words(String(value))] : [];
   });
   const head = filter.state ? `${filter.state} requests` : "requests";
   return about.length ? `${head} ${about.join(", ")}` : filter.state ? head : "all requests";

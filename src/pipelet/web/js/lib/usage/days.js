@@ -20,7 +20,7 @@ export const OTHERS = "Others";
 export const today = (now = Date.now()) => new Date(now).toISOString().slice(0, 10);
 
 /** @param {string} day @param {number} count days later; negative: earlier */
-export const addDays = (day, count) => today(Date.parse(day) + count * DAY_MS);
+const addDays = (day, count) => today(Date.parse(day) + count * DAY_MS);
 
 /**
  * The first and the last day that an address names; by default the last 30.

@@ -2,10 +2,10 @@
 /** What people do to requests of the list. The stream, or the list itself, then tells how they are. */
 
 import { ask } from "../../components/dialog.js";
-import { toast } from "../../components/toast.js";
+import { toast, told } from "../../components/toast.js";
 import { api } from "../../context.js";
 import { path } from "../../lib/api.js";
-import { changed, fitting, outcome, question } from "../../lib/history/bulk.js";
+import { changed, fitting, outcome, question, word } from "../../lib/history/bulk.js";
 import { html } from "../../../vendor/preact.js";
 import { edit } from "../request/acts.js";
 
@@ -18,8 +18,8 @@ const MORE = { cancel: { in_progress: true } };
 /**
  * @typedef {import("../../lib/history/bulk.js").Verb} Verb
  * @typedef {import("../../lib/history/bulk.js").Counts} Counts
- * @typedef {{counts: Counts, kept?: number} & ({ids: string[], filter?: null} | {ids?: null, filter: any})} Target
- *   the requests themselves, or all that a filter finds
+ * @typedef {{counts?: Counts, kept?: number} & ({ids: string[], filter?: null} | {ids?: null, filter: any})} Target
+ *   the requests themselves, or all that a filter finds; `counts` are read where they are not known
  */
 
 /** How many requests a filter finds, by state. @param {any} filter @returns {Promise<Counts>} */
@@ -27,9 +27,13 @@ export const countMatching = async (filter) => (await api.get("requests/count", 
 
 /** Ask, then do it, and say what was done. @param {Verb} verb @param {Target} target @returns {Promise<boolean>} whether it was done */
 export async function actOn(verb, target) {
-  let { counts } = target;
-  let note = "";
+  let counts = target.counts ?? (await countMatching(target.filter));
+  let note = target.counts ? "" : "Those that were retried before are left out.";
   for (;;) {
+    if (!fitting(verb, counts)) {
+      toast(`There is nothing to ${word(verb).toLowerCase()}. ${note}`);
+      return false;
+    }
     const { title, lines, confirm, isDangerous } = question(verb, counts, target);
     const text = html`${[note, ...lines].filter(Boolean).map((line) => html`<p key=${line}>${line}</p>`)}`;
     if (!(await ask({ title, text, confirm, isDangerous }))) return false;
@@ -45,10 +49,6 @@ export async function actOn(verb, target) {
       }
       note = changed(total(counts), count ?? 0);
       counts = await countMatching(target.filter);
-      if (!fitting(verb, counts)) {
-        toast(note);
-        return false;
-      }
     }
   }
 }
@@ -72,21 +72,14 @@ const actOnAll = (verb, filter, counts) => api.post(path("requests", verb), { fi
 
 /** Queue a failed or cancelled request once more, without a question: it is what its button says. @param {any} item */
 export async function retry(item) {
-  try {
-    const { done } = await api.post("requests/retry", { ids: [item.id] });
-    toast(done ? "Queued again, as a new request." : "This request cannot be queued again. Your limits may leave no room, or its input was not kept.");
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, { kind: "error" });
-  }
+  const result = await told(api.post("requests/retry", { ids: [item.id] }));
+  if (result) toast(result.done ? "Queued again, as a new request." : "This request cannot be queued again. Your limits may leave no room, or its input was not kept.");
 }
 
 /** Fill the form of the first page with a request. @param {any} item */
 export async function editAsNew(item) {
-  try {
-    edit(await api.get(path("requests", item.id)));
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, { kind: "error" });
-  }
+  const detail = await told(api.get(path("requests", item.id)));
+  if (detail) edit(detail);
 }
 
 /** The address of a zip file of their images. @param {string[]} ids */

@@ -45,7 +45,7 @@ function Shot({ item, now }) {
   return html`
     <div class="instead" data-state=${item.state}>
       <${State} state=${item.state} />
-      ${item.state === "failed" && html`<${FailureWords} item=${item} />`}
+      <${FailureWords} item=${item} />
       <${FailureAction} item=${item} />
     </div>
   `;

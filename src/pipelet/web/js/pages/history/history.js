@@ -1,6 +1,7 @@
 // @ts-check
 /** All requests of the user: as a grid or a list, with filters, and what can be done to many. */
 
+import { Segments } from "../../components/fields.js";
 import { useNow, useTitle } from "../../components/hooks.js";
 import { Empty, Failure, Loading } from "../../components/states.js";
 import { announce } from "../../components/toast.js";
@@ -30,18 +31,11 @@ export default function History({ query }) {
   return html`
     <div class="page-head">
       <h1>History</h1>
-      <${ViewSwitch} view=${query.view} />
+      <${Segments} label="View" value=${query.view === "list" ? "list" : ""} options=${[["", "▦ Grid"], ["list", "≡ List"]]} onInput=${(/** @type {string} */ view) => replaceQuery({ view: view || null })} />
     </div>
     <${Filters} filter=${filter} />
     <${Content} key=${JSON.stringify(filter)} found=${found} filter=${filter} isList=${query.view === "list"} />
   `;
-}
-
-/** @param {{view: string | undefined}} props */
-function ViewSwitch({ view }) {
-  const choice = (/** @type {string | null} */ value, /** @type {string} */ words) =>
-    html`<button aria-pressed=${(view === "list" ? "list" : null) === value} onClick=${() => replaceQuery({ view: value })}>${words}</button>`;
-  return html`<div class="actions joined-buttons" role="group" aria-label="View">${choice(null, "▦ Grid")} ${choice("list", "≡ List")}</div>`;
 }
 
 /** @param {{found: ReturnType<typeof useListing>, filter: any, isList: boolean}} props */
@@ -111,7 +105,7 @@ function Selectable({ found, isList }) {
   const onDone = () => (leave(), listing.reload());
   const onDelete = async (/** @type {string} */ id) => {
     const meant = chosen.length ? chosen : rows.filter((item) => item.id === id);
-    if (await actOn("delete", targetOf(meant, all))) onDone();
+    if (await actOn("delete", targetOf("delete", meant, all))) onDone();
   };
   const onSearch = () => /** @type {HTMLElement | null} */ (document.querySelector("input[type=search]"))?.focus();
   const keys = useListKeys(list, { onToggle: (id) => onToggle(id, false), onExtend, onSelectAll, onClear, onDelete, onSearch });

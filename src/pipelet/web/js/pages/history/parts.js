@@ -1,9 +1,10 @@
 // @ts-check
 /** Parts of a request that the grid and the list show alike. */
 
-import { timeLeft } from "../../components/progress.js";
+import { timeLeft, whyCancelled } from "../../components/progress.js";
 import { left, plural } from "../../lib/format.js";
 import { hasEnded } from "../../lib/requests.js";
+import { href } from "../../lib/router.js";
 import { html } from "../../../vendor/preact.js";
 import { editAsNew, retry } from "./acts.js";
 
@@ -43,7 +44,7 @@ export function Place({ item, now }) {
 }
 
 /** What fits a failure: to try again where that may help, else to change the request. */
-const WORTH_A_RETRY = new Set(["internal_server_error", "runner_disconnected", "request_timeout", "client_cancelled"]);
+const WORTH_A_RETRY = new Set(["internal_server_error", "runner_disconnected", "request_timeout"]);
 /** @type {Record<string, string>} */
 const ADVICE = {
   out_of_memory: "A smaller size or fewer images may fit.",
@@ -56,6 +57,7 @@ const ADVICE = {
 /** @param {{item: any}} props */
 export function FailureAction({ item }) {
   const isRetry = item.state === "cancelled" || WORTH_A_RETRY.has(item.error_type);
+  if (item.retried_as) return html`<a class="small" href=${href("requests", item.retried_as)}>Queued again</a>`;
   if (!item.store_input) return null; // its input is gone
   return isRetry
     ? html`<button class="small" onClick=${() => retry(item)}>Retry</button>`
@@ -64,6 +66,7 @@ export function FailureAction({ item }) {
 
 /** What has gone wrong, in a code, the words of the service, and advice. @param {{item: any}} props */
 export function FailureWords({ item }) {
+  if (item.state === "cancelled") return html`<span class="reason">${whyCancelled(item)}</span>`;
   return html`
     ${item.error_type && html`<code>${item.error_type}</code>`}
     <span class="reason" title=${item.error}>${item.error}</span>

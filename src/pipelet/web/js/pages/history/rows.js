@@ -47,8 +47,7 @@ function StateCell({ item, now }) {
     <div class="state-cell" data-state=${item.state}>
       <${State} state=${item.state} />
       ${!hasEnded(item) && html`<div class="small"><${Place} item=${item} now=${now} /></div>`}
-      ${item.state === "failed" && html`<div class="why"><${FailureWords} item=${item} /></div>`}
-      ${(item.state === "failed" || item.state === "cancelled") && html`<${FailureAction} item=${item} />`}
+      ${(item.state === "failed" || item.state === "cancelled") && html`<div class="why"><${FailureWords} item=${item} /></div><${FailureAction} item=${item} />`}
     </div>
   `;
 }

@@ -1,14 +1,11 @@
 // @ts-check
 /** What is selected, and what can be done to it. */
 
-import { toast } from "../../components/toast.js";
+import { told } from "../../components/toast.js";
 import { number } from "../../lib/format.js";
-import { countStates, fitting, sum, word } from "../../lib/history/bulk.js";
+import { countStates, filterFor, fits, fitting, sum, verbsFor, word } from "../../lib/history/bulk.js";
 import { html, useState } from "../../../vendor/preact.js";
 import { MOST_IN_ARCHIVE, actOn, archiveUrl } from "./acts.js";
-
-/** @type {import("./acts.js").Verb[]} */
-const VERBS = ["retry", "cancel", "delete"];
 
 /**
  * @param {{chosen: any[], all: {filter: any, counts: any} | null, isMore: boolean, onAll: () => Promise<void>,
@@ -22,25 +19,21 @@ export function SelectionBar({ chosen, all, isMore, onAll, onClear, onDone }) {
   /** @param {string} what @param {() => Promise<any>} run */
   const during = async (what, run) => {
     setBusy(what);
-    try {
-      await run();
-    } catch (error) {
-      toast(/** @type {Error} */ (error).message, { kind: "error" });
-    }
+    await told(run());
     setBusy(null);
   };
   const act = (/** @type {import("./acts.js").Verb} */ verb) =>
-    during(verb, async () => (await actOn(verb, targetOf(chosen, all))) && onDone());
+    during(verb, async () => (await actOn(verb, targetOf(verb, chosen, all))) && onDone());
   return html`
     <section class="selection-bar" aria-label="Selection">
       <p role="status"><strong>${number(count)}</strong> selected</p>
       ${isMore && !all && html`<button class="quiet" disabled=${busy} onClick=${() => during("count", onAll)}>Select all that match</button>`}
       <div class="actions">
         <${Download} chosen=${chosen} isAll=${Boolean(all)} />
-        ${VERBS.map((verb) => {
-          const fits = fitting(verb, counts);
-          return html`<button key=${verb} class=${verb === "delete" ? "danger" : ""} disabled=${!fits || busy} onClick=${() => act(verb)}>
-            ${word(verb)}${fits && fits < count ? ` ${number(fits)}` : ""}
+        ${verbsFor(undefined).map((verb) => {
+          const most = fitting(verb, targetOf(verb, chosen, all).counts ?? counts);
+          return html`<button key=${verb} class=${verb === "delete" ? "danger" : ""} disabled=${!most || busy} onClick=${() => act(verb)}>
+            ${word(verb)}${most && most < count && !(all && verb === "retry") ? ` ${number(most)}` : ""}
           </button>`;
         })}
         <button class="quiet" onClick=${onClear}>Clear</button>
@@ -49,9 +42,10 @@ export function SelectionBar({ chosen, all, isMore, onAll, onClear, onDone }) {
   `;
 }
 
-/** @param {any[]} chosen @param {any} all @returns {import("./acts.js").Target} */
-export function targetOf(chosen, all) {
-  if (all) return all;
+/** What an action is about: what was retried is not retried once more. @param {import("./acts.js").Verb} verb @param {any[]} chosen @param {any} all @returns {import("./acts.js").Target} */
+export function targetOf(verb, chosen, all) {
+  if (all) return verb === "retry" ? { filter: filterFor(verb, all.filter) } : all;
+  if (verb === "retry") chosen = chosen.filter((item) => fits(verb, item));
   return { ids: chosen.map(({ id }) => id), counts: countStates(chosen), kept: chosen.filter(({ kept }) => kept).length };
 }
 

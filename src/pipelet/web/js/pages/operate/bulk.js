@@ -11,15 +11,16 @@ import { Dialog } from "../../components/dialog.js";
 import { toast } from "../../components/toast.js";
 import { api } from "../../context.js";
 import { plural } from "../../lib/format.js";
-import { changed, outcome, question, word } from "../../lib/operate/bulk.js";
+import { changed, countStates, filterFor, outcome, question, word } from "../../lib/history/bulk.js";
 import { bulkFilter, describeFilter } from "../../lib/operate/filters.js";
 import { html, useEffect, useState } from "../../../vendor/preact.js";
 
 /**
- * @param {{verb: import("../../lib/operate/bulk.js").Verb, filter?: any, items?: {id: string, state: string}[], onClose: () => void, onDone: () => void}} props
+ * @param {{verb: import("../../lib/history/bulk.js").Verb, filter?: any, items?: {id: string, state: string}[], onClose: () => void, onDone: () => void}} props
  */
-export function BulkDialog({ verb, filter = {}, items, onClose, onDone }) {
-  const [found, setFound] = useState(/** @type {{count: number, by_state: Record<string, number>} | null} */ (items ? countItems(items) : null));
+export function BulkDialog({ verb, filter: wanted = {}, items, onClose, onDone }) {
+  const filter = filterFor(verb, wanted);
+  const [found, setFound] = useState(/** @type {{count: number, by_state: Record<string, number>} | null} */ (items ? { count: items.length, by_state: countStates(items) } : null));
   const [notice, setNotice] = useState(/** @type {string | null} */ (null));
   const [isBusy, setBusy] = useState(false);
   const count = (/** @type {AbortSignal} */ signal) =>
@@ -48,25 +49,17 @@ export function BulkDialog({ verb, filter = {}, items, onClose, onDone }) {
     }
   };
 
-  const asked = found && question(verb, found.by_state);
+  const asked = found && question(verb, found.by_state, { isForOthers: true });
   return html`
     <${Dialog} title=${asked ? asked.title : `${word(verb)} requests`} onClose=${onClose}>
       ${notice && html`<p class="notice" data-kind="warn" role="alert">${notice}</p>`}
       ${!asked && !notice && html`<p class="muted" role="status">The service counts the ${describeFilter(filter)}…</p>`}
       ${asked && !items && html`<p>The service finds ${plural(found.count, "request")} now: ${describeFilter(filter)}.</p>`}
-      ${asked && html`<p class="muted">${asked.effect} ${asked.left}</p>`}
+      ${asked && html`<p class="muted">${asked.lines.join(" ")}</p>`}
       <div class="actions end">
         <button onClick=${onClose}>Back</button>
         ${asked && html`<button class=${asked.isDangerous ? "danger" : "primary"} disabled=${isBusy || !asked.count} onClick=${run}>${isBusy ? "One moment…" : asked.confirm}</button>`}
       </div>
     <//>
   `;
-}
-
-/** @param {{state: string}[]} items */
-function countItems(items) {
-  /** @type {Record<string, number>} */
-  const states = {};
-  for (const { state } of items) states[state] = (states[state] ?? 0) + 1;
-  return { count: items.length, by_state: states };
 }

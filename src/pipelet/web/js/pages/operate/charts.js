@@ -1,7 +1,7 @@
 // @ts-check
 /** The charts of the overview: queue, rates, waits, failures and the error of estimates. */
 
-import { SelectField } from "../../components/fields.js";
+import { Segments, SelectField } from "../../components/fields.js";
 import { useLoad, useReload } from "../../components/hooks.js";
 import { Failure, Loading } from "../../components/states.js";
 import { api } from "../../context.js";
@@ -30,6 +30,10 @@ const CHARTS = [
   { name: "estimate_error", title: "Error of the estimate", as: "percentiles", format: share },
 ];
 
+/** @param {{range: typeof RANGES[number]}} props */
+export const RangeField = ({ range }) =>
+  html`<${Segments} label="Range" value=${range.id} options=${RANGES.map(({ id, label }) => [id, label])} onInput=${(/** @type {string} */ id) => replaceQuery({ range: id })} />`;
+
 /** @param {{query: Record<string, string>, apps: string[]}} props */
 export function Charts({ query, apps }) {
   const range = RANGES.find(({ id }) => id === query.range) ?? RANGES[0];
@@ -42,11 +46,7 @@ export function Charts({ query, apps }) {
           ${apps.length > 1 &&
           html`<${SelectField} label="App" isLabelHidden value=${app} onInput=${(/** @type {string} */ value) => replaceQuery({ app: value || null })}
             options=${[["", "All apps"], ...apps.map((name) => [name, name])]} />`}
-          <div class="segments" role="group" aria-label="Range">
-            ${RANGES.map(
-              ({ id, label }) => html`<button key=${id} class="small" aria-pressed=${id === range.id} onClick=${() => replaceQuery({ range: id })}>${label}</button>`,
-            )}
-          </div>
+          <${RangeField} range=${range} />
         </div>
       </div>
       <div class="charts">${CHARTS.map((chart) => html`<${Loaded} key=${chart.name} chart=${chart} range=${range} app=${app} />`)}</div>

@@ -9,10 +9,11 @@ import { ago, dateTime, number, plural } from "../../lib/format.js";
 import { byKind, overTime } from "../../lib/operate/failures.js";
 import { addressOf } from "../../lib/operate/filters.js";
 import { RANGES } from "../../lib/operate/series.js";
-import { href, replaceQuery } from "../../lib/router.js";
+import { href } from "../../lib/router.js";
 import { html, useState } from "../../../vendor/preact.js";
 import { BulkDialog } from "./bulk.js";
 import { Chart } from "./chart.js";
+import { RangeField } from "./charts.js";
 import { SELDOM_MS, useReloadOnChange, useScope } from "./live.js";
 
 /** @param {{query: Record<string, string>}} props */
@@ -31,11 +32,7 @@ export default function Failures({ query }) {
   return html`
     <div class="page-head">
       <h1>Failures</h1>
-      <div class="segments" role="group" aria-label="Range">
-        ${RANGES.map(
-          ({ id, label }) => html`<button key=${id} class="small" aria-pressed=${id === range.id} onClick=${() => replaceQuery({ range: id })}>${label}</button>`,
-        )}
-      </div>
+      <${RangeField} range=${range} />
     </div>
     ${error && !data ? html`<${Failure} error=${error} retry=${reload} />` : !data ? html`<${Loading} />` : html`<${Groups} data=${data} range=${range} retry=${setFilter} />`}
     ${filter && html`<${BulkDialog} verb="retry" filter=${filter} onClose=${() => setFilter(null)} onDone=${reload} />`}
@@ -58,11 +55,11 @@ function Groups({ data, range, retry }) {
             <div class="row spread">
               <div class="row">
                 <h2 id=${`kind-${group.kind}`}><code>${group.kind}</code></h2>
-                <span class="muted">${plural(group.requests, "request")}, last ${ago(group.last_seen_at, now)}</span>
+                <span class="muted">${plural(group.requests, "request")}${group.retried > 0 && `, ${retried(group)}`}, last ${ago(group.last_seen_at, now)}</span>
               </div>
               <div class="actions">
                 <a class="button small" href=${href("operate", "requests", addressOf(group.filter))}>Show requests</a>
-                ${mayOperate && html`<button class="small" aria-label=${`Retry… ${group.kind}`} onClick=${() => retry(group.filter)}>Retry…</button>`}
+                ${mayOperate && group.retried < group.requests && html`<button class="small" aria-label=${`Retry… ${group.kind}`} onClick=${() => retry(group.filter)}>Retry…</button>`}
               </div>
             </div>
             <${Table} caption=${`Messages of ${group.kind}`} isCaptionHidden rows=${group.items} rowKey=${(/** @type {any} */ row) => `${row.app} ${row.message} ${row.worker}`} columns=${columns(now)} />
@@ -73,10 +70,13 @@ function Groups({ data, range, retry }) {
   `;
 }
 
+/** "all retried". @param {{requests: number, retried: number}} group */
+const retried = (group) => `${group.retried < group.requests ? number(group.retried) : "all"} retried`;
+
 /** @param {number} now @returns {import("./live.js").Column[]} */
 const columns = (now) => [
   { label: "Message", cell: (row) => html`<span class="message">${row.message}</span>`, isHeader: true },
-  { label: "Requests", cell: (row) => number(row.requests), align: "end" },
+  { label: "Requests", cell: (row) => html`${number(row.requests)}${row.retried > 0 && html`<span class="muted small">${retried(row)}</span>`}`, align: "end" },
   { label: "App", cell: (row) => row.app },
   { label: "Worker", cell: (row) => row.worker ?? "–" },
   { label: "First seen", cell: (row) => html`<time title=${dateTime(row.first_seen_at)}>${ago(row.first_seen_at, now)}</time>` },

@@ -9,7 +9,7 @@
  */
 
 import { useLoad, useStore } from "../../components/hooks.js";
-import { toast } from "../../components/toast.js";
+import { toast, told } from "../../components/toast.js";
 import { api, session } from "../../context.js";
 import { can } from "../../lib/session.js";
 import { createStore } from "../../lib/store.js";
@@ -81,12 +81,8 @@ export function usePages(path, query) {
   const next = rest ? rest.next : (first.data?.next ?? null);
   const more = async () => {
     setBusy(true);
-    try {
-      const page = await readPages(path, query, next);
-      setFurther({ key, items: [...(rest?.items ?? []), ...page.items], next: page.next });
-    } catch (error) {
-      toast(/** @type {Error} */ (error).message, { kind: "error" });
-    }
+    const page = await told(readPages(path, query, next));
+    if (page) setFurther({ key, items: [...(rest?.items ?? []), ...page.items], next: page.next });
     setBusy(false);
   };
   const reload = useCallback(() => {
@@ -116,12 +112,7 @@ export const columnIf = (isShown, column) => (isShown ? [column] : []);
 
 /** @param {() => Promise<any>} run @param {string} done what to say afterwards @returns {Promise<boolean>} whether it was done */
 export async function act(run, done) {
-  try {
-    await run();
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, { kind: "error" });
-    return false;
-  }
-  toast(done);
-  return true;
+  const isDone = (await told(run().then(() => true))) ?? false;
+  if (isDone) toast(done);
+  return isDone;
 }

@@ -3,11 +3,11 @@
 
 import { SelectField, TextField } from "../../components/fields.js";
 import { useNow, useSettled } from "../../components/hooks.js";
-import { State } from "../../components/progress.js";
+import { State, whyCancelled } from "../../components/progress.js";
 import { Empty, Failure, Loading } from "../../components/states.js";
 import { Table } from "../../components/table.js";
 import { ago, dateTime, duration, number, plural, shortId } from "../../lib/format.js";
-import { allLabel, fits, verbsFor, word } from "../../lib/operate/bulk.js";
+import { allLabel, fits, verbsFor, word } from "../../lib/history/bulk.js";
 import { apiFilter, describeFilter, readFilter } from "../../lib/operate/filters.js";
 import { href, replaceQuery } from "../../lib/router.js";
 import { html, useEffect, useState } from "../../../vendor/preact.js";
@@ -83,13 +83,16 @@ function Actions({ filter, list, selected, open }) {
   if (!items.length) {
     if (!filter.state) return null;
     return html`<div class="actions">
-      ${verbsFor(filter.state).map((verb) => html`<button key=${verb} class="small" onClick=${() => open({ verb, filter })}>${allLabel(verb, list.items.length, list.isEnd)}</button>`)}
+      ${verbsFor(filter.state).map((verb) => {
+        const shown = list.items.filter((/** @type {any} */ item) => fits(verb, item)).length;
+        return (shown > 0 || !list.isEnd) && html`<button key=${verb} class="small" onClick=${() => open({ verb, filter })}>${allLabel(verb, shown, list.isEnd)}</button>`;
+      })}
     </div>`;
   }
   return html`
     <div class="actions" role="group" aria-label="Selected requests">
       ${verbsFor(filter.state).map((verb) => {
-        const fitting = items.filter((/** @type {any} */ item) => fits(verb, item.state));
+        const fitting = items.filter((/** @type {any} */ item) => fits(verb, item));
         return fitting.length > 0 && html`<button key=${verb} class="small" onClick=${() => open({ verb, items: fitting })}>${`${word(verb)} ${plural(fitting.length, "selected request")}…`}</button>`;
       })}
     </div>
@@ -133,11 +136,18 @@ function times(row, now) {
   return row.started_at ? [waited, `ran ${between(row.started_at, row.finished_at)}`] : [waited];
 }
 
+/** What is known besides the state. @type {Record<string, (row: any) => string>} */
+const MORE = {
+  queued: (row) => `position ${number(row.position)}`,
+  running: ({ progress }) => (progress ? `${progress.done}/${progress.total}` : ""),
+  failed: (row) => row.error_type,
+  cancelled: whyCancelled,
+};
+
 /** @param {{row: any}} props */
 function StateOf({ row }) {
-  const more =
-    row.state === "queued" ? `position ${number(row.position)}` : row.state === "running" && row.progress ? `${row.progress.done}/${row.progress.total}` : row.state === "failed" ? row.error_type : "";
-  return html`<${State} state=${row.state} />${more && html`<span class="muted small">${more}</span>`}${row.worker && html`<span class="muted small worker" title=${row.worker}>${row.worker}</span>`}`;
+  const more = MORE[row.state]?.(row);
+  return html`<${State} state=${row.state} />${more && html`<span class="muted small wrapped">${more}</span>`}${row.retried_as && html`<a class="small" href=${href("requests", row.retried_as)}>queued again</a>`}${row.worker && html`<span class="muted small worker" title=${row.worker}>${row.worker}</span>`}`;
 }
 
 /** @param {{row: any, open: (dialog: any) => void, reload: () => void}} props */
@@ -149,7 +159,7 @@ function RowActions({ row, open, reload }) {
       html`<button class="small" aria-label=${`To the front… ${name}`} title="To the front of the queue" onClick=${async () => (await moveToFront(row)) && reload()}>Front…</button>
         <button class="small" aria-label=${`Priority… ${name}`} onClick=${() => open({ item: row })}>Priority…</button>`}
       ${verbsFor(row.state)
-        .filter((verb) => verb !== "delete" || row.state !== "queued")
+        .filter((verb) => fits(verb, row) && (verb !== "delete" || row.state !== "queued"))
         .map((verb) => html`<button key=${verb} class="small" aria-label=${`${word(verb)}… ${name}`} onClick=${() => open({ verb, items: [row] })}>${word(verb)}…</button>`)}
     </span>
   `;

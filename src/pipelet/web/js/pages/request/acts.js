@@ -2,21 +2,11 @@
 /** What people do to a request. Failures are told as messages; results are null then. */
 
 import { ask } from "../../components/dialog.js";
-import { toast } from "../../components/toast.js";
+import { toast, told } from "../../components/toast.js";
 import { api, draft, requests } from "../../context.js";
 import { path } from "../../lib/api.js";
 import { inputOf, randomSeed } from "../../lib/form.js";
 import { navigate } from "../../lib/router.js";
-
-/** @template T @param {Promise<T>} call @returns {Promise<T | null>} */
-async function told(call) {
-  try {
-    return await call;
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, { kind: "error" });
-    return null;
-  }
-}
 
 /** Submit; the stream tells the rest. @param {string} app @param {any} input */
 export async function submit(app, input) {

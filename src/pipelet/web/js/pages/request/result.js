@@ -4,7 +4,7 @@
 import { FullImage, describe } from "../../components/images.js";
 import { usePreviews, useRequestDetail, useRequests } from "../../components/live.js";
 import { lazy } from "../../components/lazy.js";
-import { RequestProgress, State } from "../../components/progress.js";
+import { RequestProgress, State, lineOf } from "../../components/progress.js";
 import { useNow } from "../../components/hooks.js";
 import { Empty, Failure, Loading } from "../../components/states.js";
 import { announce, toast } from "../../components/toast.js";
@@ -30,7 +30,7 @@ const FEW = 4;
 export function Result({ id, apps = [], onNew, heading = null }) {
   const { item, detail, error, isDeleted, reload } = useRequestDetail(id);
   const now = useNow(item && hasEnded(item) ? 30_000 : 1_000);
-  const message = item?.message;
+  const message = item && lineOf(item);
   const editApp = apps.find(({ task }) => task === "image-edit")?.name ?? null;
   useEffect(() => {
     if (message) announce(message);
@@ -52,6 +52,7 @@ export function Result({ id, apps = [], onNew, heading = null }) {
       ${item.state === "failed"
         ? html`<div class="notice" data-kind="error" role="alert"><strong>${item.error_type}</strong> ${item.error}</div>`
         : html`<${RequestProgress} item=${item} now=${now} />`}
+      ${item.retried_as && html`<p class="muted">It was <a href=${href("requests", item.retried_as)}>queued again</a>.</p>`}
       <${Images} item=${item} detail=${detail} editApp=${editApp} renew=${reload} />
       ${item.input?.prompt && html`<p class="prompt">${item.input.prompt}</p>`}
       <${Actions} item=${item} detail=${detail} app=${apps.find(({ name }) => name === item.app)} onNew=${onNew} />

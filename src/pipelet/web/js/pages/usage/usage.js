@@ -5,7 +5,7 @@ import { SelectField, TextField } from "../../components/fields.js";
 import { useLoad, useTitle } from "../../components/hooks.js";
 import { Empty, Failure, Loading } from "../../components/states.js";
 import { Table } from "../../components/table.js";
-import { toast } from "../../components/toast.js";
+import { told } from "../../components/toast.js";
 import { api, session } from "../../context.js";
 import { duration, number, plural } from "../../lib/format.js";
 import { replaceQuery } from "../../lib/router.js";
@@ -107,12 +107,9 @@ function Sums({ caption, label, items, name }) {
 
 /** The service makes the file: names in it are safe for spreadsheets. @param {any} query */
 async function download(query) {
-  try {
-    const blob = await api.get("usage", { query, headers: { Accept: "text/csv" }, read: "blob" });
-    const url = URL.createObjectURL(blob);
-    Object.assign(document.createElement("a"), { href: url, download: `usage-${query.from}-${query.to}.csv` }).click();
-    URL.revokeObjectURL(url);
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, { kind: "error" });
-  }
+  const blob = await told(api.get("usage", { query, headers: { Accept: "text/csv" }, read: "blob" }));
+  if (!blob) return;
+  const url = URL.createObjectURL(blob);
+  Object.assign(document.createElement("a"), { href: url, download: `usage-${query.from}-${query.to}.csv` }).click();
+  URL.revokeObjectURL(url);
 }

@@ -16,7 +16,7 @@ import { html, useState } from "../../../../vendor/preact.js";
 const LIFETIMES = [["", "Never"], ["7", "In 7 days"], ["30", "In 30 days"], ["90", "In 90 days"], ["365", "In a year"]];
 
 /** What is wrong with the fields of a form, from a response of the API. @param {any} error @returns {Record<string, string>} */
-export function errorsOf(error) {
+function errorsOf(error) {
   if (!Array.isArray(error.detail)) return { form: error.message };
   return Object.fromEntries(error.detail.map((/** @type {any} */ each) => [each.loc[1] ?? "form", each.msg]));
 }
