@@ -18,7 +18,6 @@ from pipelet.api.fal.submit import submit_request
 from pipelet.api.results.waiting import cancelled_if_lost, stop_error
 from pipelet.domain.accounts.api_keys import ApiKey
 from pipelet.domain.jobs.job import Job
-from pipelet.domain.jobs.outcome import CancelledBy
 from pipelet.services.requests.submit import SubmitResult
 
 Submit = Callable[[Dependencies, Request], Awaitable[SubmitResult]]
