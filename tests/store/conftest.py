@@ -18,8 +18,8 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
         yield databases.new_sqlite(tmp_path)
         return
     server: Server = request.getfixturevalue("postgres_server")
-    with databases.lent_postgres(server) as opener:
-        yield opener
+    with databases.lent_postgres(server) as database:
+        yield database.open
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -46,19 +47,39 @@ def new_sqlite(folder: Path) -> Opener:
     return lambda: open_database(str(path))
 
 
+@dataclass(frozen=True)
+class LentDatabase:
+    """A database of PostgreSQL, with the tables as the migrations left them."""
+
+    server: Server
+    url: str
+
+    def open(self) -> AbstractAsyncContextManager[Store]:
+        return open_postgres(self.url, pool_size=5)
+
+    def empty(self) -> None:
+        """Bring the tables and the sequences to where the migrations left them. Stores may stay open."""
+        self.server.psql(_EMPTY, self.url)
+
+    def end_sessions(self) -> None:
+        """Of what may be left of a test."""
+        self.server.psql(_END_SESSIONS, self.url)
+
+
 @contextlib.contextmanager
-def lent_postgres(server: Server) -> Iterator[Opener]:
+def lent_postgres(server: Server) -> Iterator[LentDatabase]:
     """Lend an empty database to a caller that leaves its tables as they are, and no store open.
 
     PostgreSQL takes a tenth of a second for a new database, and a fifth of that to empty one that was given back.
     """
     if given_back := _given_back(server):
-        url = given_back.pop()
-        server.psql(_EMPTY, url)
+        database = given_back.pop()
+        database.end_sessions()
+        database.empty()
     else:
-        url = new_postgres_url(server)
-    yield lambda: open_postgres(url, pool_size=5)
-    given_back.append(url)
+        database = LentDatabase(server, new_postgres_url(server))
+    yield database
+    given_back.append(database)
 
 
 def new_postgres(server: Server) -> Opener:
@@ -72,17 +93,19 @@ def new_postgres_url(server: Server) -> str:
 
 
 @cache
-def _given_back(server: Server) -> list[str]:
-    """URLs of databases that are free."""
+def _given_back(server: Server) -> list[LentDatabase]:
+    """Those that are free."""
     return []
 
 
+_END_SESSIONS = """
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+  WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 _EMPTY = """
 DO $$
 DECLARE used text;
 BEGIN
-  PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid();
   SELECT string_agg(oid::regclass::text, ', ') INTO used FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
       AND relname NOT IN ('schema_migration', 'queue_order') AND pg_relation_size(oid) > 0;
@@ -94,7 +117,6 @@ BEGIN
     FROM pg_sequences WHERE last_value IS NOT NULL;
 END $$
 """
-"""Ends what may be left of a test, and brings the tables and the sequences to where the migrations left them."""
 
 
 @cache

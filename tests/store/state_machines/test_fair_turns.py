@@ -181,4 +181,5 @@ def test_sqlite_agrees_with_the_queue_in_memory() -> None:
 
 def test_postgresql_agrees_with_the_queue_in_memory(postgres_server: Server) -> None:
     """After any order of calls, turns, places and claims are those of the rules."""
-    run_state_machine_as_test(on_postgresql(FairTurnsMachine, postgres_server), settings=settings(PLAN, max_examples=6))
+    with on_postgresql(FairTurnsMachine, postgres_server) as machine:
+        run_state_machine_as_test(machine, settings=settings(PLAN, max_examples=6))

@@ -138,6 +138,5 @@ def test_sqlite_keeps_needed_files() -> None:
 
 def test_postgresql_keeps_needed_files(postgres_server: Server) -> None:
     """The blob store holds every file that a job needs, and no others."""
-    run_state_machine_as_test(
-        on_postgresql(ReferencesMachine, postgres_server), settings=settings(PLAN, max_examples=10)
-    )
+    with on_postgresql(ReferencesMachine, postgres_server) as machine:
+        run_state_machine_as_test(machine, settings=settings(PLAN, max_examples=10))

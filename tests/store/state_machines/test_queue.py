@@ -204,4 +204,5 @@ def test_sqlite_agrees_with_the_model() -> None:
 
 def test_postgresql_agrees_with_the_model(postgres_server: Server) -> None:
     """The store agrees with the model after any order of calls."""
-    run_state_machine_as_test(on_postgresql(QueueMachine, postgres_server), settings=PLAN)
+    with on_postgresql(QueueMachine, postgres_server) as machine:
+        run_state_machine_as_test(machine, settings=PLAN)

@@ -117,5 +117,5 @@ def test_sqlite_counts_what_requests_cost() -> None:
 
 def test_postgresql_counts_what_requests_cost(postgres_server: Server) -> None:
     """The ledger has the sums over all requests that ended, each once, after any order of calls."""
-    machine = on_postgresql(UsageMachine, postgres_server)
-    run_state_machine_as_test(machine, settings=settings(PLAN, max_examples=4))
+    with on_postgresql(UsageMachine, postgres_server) as machine:
+        run_state_machine_as_test(machine, settings=settings(PLAN, max_examples=4))

