@@ -22,13 +22,14 @@ from tests.support.jobs import claim_request
 from benchmarks.accounts import limits
 from benchmarks.lib import load
 from benchmarks.lib.crowds import CROWDS, FIFO, Crowd
-from benchmarks.lib.service import APP, Service, scratch, serving
+from benchmarks.lib.service import APP, USER, Service, scratch, serving
 from benchmarks.lib.table import Line, Ratio, in_us, load_now, median, show
-from pipelet.domain.accounts.api_keys import hash_secret
 from pipelet.domain.jobs.job import Job
+from pipelet.domain.jobs.queue_order import QueueOrder
 from pipelet.store.rows import job_columns
 from pipelet.store.sqlite import SqliteStore, open_sqlite
 from pipelet.store.sqlite.jobs import queue_job
+from pipelet.store.sqlite.migrate import migrate_sqlite
 
 T = TypeVar("T")
 
@@ -47,8 +48,6 @@ class Queue:
 
     crowd: Crowd
     data_dir: Path
-    user: str
-    """User of the key that asks for statuses."""
     arriving: Iterator[Job]
     kept: list[str]
     """Ids of requests that wait, spread over the queue."""
@@ -91,8 +90,7 @@ def main(*, rows: int = 100_000, samples: int = 300, priorities: int = 1, with_l
 def _prepare(data_dir: Path, crowd: Crowd, count: int, priorities: int) -> Queue:
     """A database that `pipelet serve` can open, with `count` queued requests in it, and at least one."""
     data_dir.mkdir()
-    with serving(data_dir, workers=0, settings={"PIPELET_QUEUE_ORDER": crowd.order}) as service:  # makes the tables
-        user = _user_of(service)
+    migrate_sqlite(data_dir / "pipelet.sqlite", order=QueueOrder(crowd.order))
     arriving, began = crowd.jobs(1, priorities=priorities, submitted_at=time.time()), time.perf_counter()
     ids: list[str] = []
     with contextlib.closing(sqlite3.connect(data_dir / "pipelet.sqlite", isolation_level=None)) as database:
@@ -105,17 +103,11 @@ def _prepare(data_dir: Path, crowd: Crowd, count: int, priorities: int) -> Queue
             database.execute("COMMIT")
         kept = ids[:: max(1, count // _LOOKED_AT)]
         # Places stay: only the key that asks for them has to be their user's.
-        database.executemany("UPDATE job SET owner = ? WHERE id = ?", [(user, job_id) for job_id in kept])
+        database.executemany("UPDATE job SET owner = ? WHERE id = ?", [(USER, job_id) for job_id in kept])
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     seconds, megabytes = time.perf_counter() - began, (data_dir / "pipelet.sqlite").stat().st_size / 1e6
     filled = f"{crowd.name}: {seconds:.0f} s, {megabytes:.0f} MB"
-    return Queue(crowd, data_dir, user, arriving, kept, filled)
-
-
-def _user_of(service: Service) -> str:
-    with contextlib.closing(sqlite3.connect(service.database)) as database:
-        [(owner,)] = database.execute("SELECT owner FROM api_key WHERE hash = ?", [hash_secret(service.key)]).fetchall()
-    return str(owner)
+    return Queue(crowd, data_dir, arriving, kept, filled)
 
 
 def _measure(queues: list[Queue], samples: int) -> None:

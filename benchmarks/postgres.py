@@ -108,7 +108,7 @@ def _processes(fair_url: str, fifo_url: str, seconds: float, *, count: int) -> l
     """Processes of a user each submit to one level, in turns on a database of each order."""
     asyncio.run(orders.set_order(fifo_url, QueueOrder.FIFO))
     rates: dict[str, list[float]] = {fair_url: [], fifo_url: []}
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("fork")) as pool:
         for number in range(3):
             for url in rates if number % 2 else reversed(rates):
                 done = pool.map(_submit_for, [url] * count, range(count), [seconds / 2] * count)

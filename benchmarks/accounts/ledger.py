@@ -41,7 +41,7 @@ def main(*, turns: int = 12, requests: int = 1500, workers: int = 8) -> None:
     before = load_now()
     with postgres.running(options="-c max_connections=200") as server:
         url = databases.new_postgres_url(server)
-        adding = multiprocessing.get_context("spawn").Process(target=_add_up_forever, args=(url,), daemon=True)
+        adding = multiprocessing.get_context("fork").Process(target=_add_up_forever, args=(url,), daemon=True)
         adding.start()
         with_ledger, without = asyncio.run(_measure(url, turns, requests, workers))
         adding.kill()

@@ -16,6 +16,8 @@ from tests.support import fork_server
 
 ROOT = Path(__file__).parents[2]
 APP = "z-image-text-to-image"
+USER = "local"
+"""Of the key of each service."""
 STAMPS = "BENCHMARK_STAMPS"
 """Names the file that the backends of `benchmarks.lib.backends` write to."""
 _START_SECONDS = 60.0
@@ -38,7 +40,7 @@ class Service:
         return self.data_dir / "pipelet.sqlite"
 
     def new_key(self, user: str) -> str:
-        """Create a key of another user than `local`, with every scope and no limits, on the embedded database."""
+        """Create a key of another user than `USER`, with every scope and no limits, on the embedded database."""
         return self._new_key(user, "--admin")
 
     def new_limited_key(self, user: str, defaults: Mapping[str, str]) -> str:
@@ -118,11 +120,11 @@ def _start(
 
 
 def _key(data_dir: Path, environment: Mapping[str, str]) -> str:
-    """Return the key of the user `local`; on PostgreSQL the service makes none, so create it."""
+    """Return the key of the user `USER`; on PostgreSQL the service makes none, so create it."""
     file = data_dir / "local-key"
     if file.exists():
         return file.read_text().strip()
-    return _create_key(environment, "local", "--user", "local", "--admin")
+    return _create_key(environment, USER, "--user", USER, "--admin")
 
 
 def _create_key(environment: Mapping[str, str], *arguments: str) -> str:

@@ -62,7 +62,7 @@ class LentDatabase:
         self.server.psql(_EMPTY, self.url)
 
     def end_sessions(self) -> None:
-        """Of what may be left of a test."""
+        """End the sessions that a test may have left."""
         self.server.psql(_END_SESSIONS, self.url)
 
 
