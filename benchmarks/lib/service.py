@@ -17,7 +17,7 @@ from tests.support import fork_server
 ROOT = Path(__file__).parents[2]
 APP = "z-image-text-to-image"
 USER = "local"
-"""Of the key of each service."""
+"""The user of each service's key."""
 STAMPS = "BENCHMARK_STAMPS"
 """Names the file that the backends of `benchmarks.lib.backends` write to."""
 _START_SECONDS = 60.0
