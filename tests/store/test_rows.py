@@ -16,7 +16,9 @@ def row(spec: dict[str, Any], **columns: Any) -> dict[str, Any]:
     return {
         **dict.fromkeys(
             (
+                "cancelled_by",
                 "requested_priority",
+                "retried_as",
                 "started_at",
                 "finished_at",
                 "inference_seconds",
