@@ -49,7 +49,7 @@ async def authenticate_hash(deps: Dependencies, scope: Scope, key_hash: bytes) -
 
 
 async def recheck(deps: Dependencies, key: ApiKey, *, since: float) -> ApiKey:
-    """The key of a request whose body has been read, found again if that took long: it may be revoked.
+    """Return the key of a request after its body was read. If that took long, check that it is still valid.
 
     Args:
         since: when it was found first.

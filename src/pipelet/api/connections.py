@@ -49,7 +49,7 @@ class ConnectionLimiter:
 
     @contextlib.contextmanager
     def admit(self, user: str) -> Iterator[None]:
-        """Check, then hold. Raises as `check`."""
+        """Check the limits and count a connection during the block. Raises as `check`."""
         self.check(user)
         with self.hold(user):
             yield

@@ -49,18 +49,9 @@ class History(SmallStore[DialectQueries]):
             return await self._queries.one("has_jobs", **values) is not None
         return await self._queries.one("has_jobs_of_user", user=wanted.user, **values) is not None
 
-    async def count_in_state(
-        self,
-        state: JobState,
-        *,
-        since: float | None,
-        until: float | None,
-        now: float,
-        limit: int,
-        retried: bool | None = None,
-    ) -> int:
-        values = _bounds(since, until) | {"state": state, "now": now, "limit": limit, "retried": retried}
-        [row] = await self._queries.all("count_jobs_in_state", **values)
+    async def count_in_state(self, wanted: JobFilter, *, now: float, limit: int) -> int:
+        values = _bounds(wanted.since, wanted.until) | {"state": wanted.state, "retried": wanted.retried}
+        [row] = await self._queries.all("count_jobs_in_state", now=now, limit=limit, **values)
         return int(row["requests"])
 
     async def set_kept(self, job_id: str, kept: bool) -> bool:

@@ -158,9 +158,9 @@ def _failure_from(row: Row) -> Failure | None:
 
 def _cancelled_by(row: Row) -> CancelledBy | None:
     if row["failure_kind"] != FailureKind.CANCELLED:
-        return None  # also of a request that has succeeded before its worker stopped
+        return None  # a request can succeed after its cancel was noted
     by: str | None = row["cancelled_by"]
-    if by is None:  # by a version that noted it in the message alone, or not at all
+    if by is None:  # cancelled by an earlier version, which noted an operator in the message only
         return CancelledBy.OPERATOR if row["failure_message"] == CANCEL_MESSAGES[CancelledBy.OPERATOR] else None
     return CancelledBy(by) if by in [*CancelledBy] else None
 

@@ -85,7 +85,7 @@ def overdue_end(cancel_requested_at: float | None) -> QueuedEnd:
     """Return the end of a job whose start deadline has passed; a cancel request of a running job sets one, too."""
     if cancel_requested_at is None:
         return TIMED_OUT
-    return replace(cancelled_end(CancelledBy.USER), cancelled_by=None)  # what the cancel request noted stays
+    return replace(cancelled_end(CancelledBy.USER), cancelled_by=None)  # keep what the cancel request noted
 
 
 def attempt_end(job: Job, token: str, outcome: Outcome, now: float) -> dict[str, Any]:

@@ -92,7 +92,7 @@ _ALWAYS = _errors(
 @dataclass(frozen=True, slots=True)
 class JsonOperation(Operation):
     body: type[BaseModel] | None = None
-    """The shape of its JSON body; None: it reads none."""
+    """Schema of the JSON body; None if it has no body."""
 
 
 def _operation(

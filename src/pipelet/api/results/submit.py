@@ -1,4 +1,4 @@
-"""Submit what a client of another API has sent, translated to the input of an app."""
+"""Submit a request of another API, translated to the input of an app."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ from pipelet.services.requests.submit import DEFAULT_OPTIONS, NewRequest, Submit
 
 
 class Translation(Protocol):
-    """What was sent, translated to the input of an app."""
+    """A request of another API, translated to the input of an app."""
 
     @property
     def app(self) -> App: ...

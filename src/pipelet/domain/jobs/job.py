@@ -101,9 +101,9 @@ class Job:
     kept: bool = False
     """Whether retention leaves it alone."""
     cancelled_by: CancelledBy | None = None
-    """Who cancelled it; None if it was not cancelled, or if that is not known."""
+    """Who cancelled it; None if it was not cancelled, or if it is not known who did."""
     retried_as: str | None = None
-    """Id of the newest request that was queued in its place; that may be deleted."""
+    """Id of the newest request that was queued in its place; it may be deleted by now."""
 
     def is_expired(self, now: float) -> bool:
         """Return whether its own retention time is over."""

@@ -28,7 +28,7 @@ class JobFilter:
     text: str | None = None
     """A part of the prompt, in any case, or an id."""
     retried: bool | None = None
-    """Whether a copy was queued in its place."""
+    """Whether it was retried: a copy was queued in its place."""
 
     @property
     def is_selective(self) -> bool:

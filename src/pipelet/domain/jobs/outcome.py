@@ -30,9 +30,9 @@ class CancelledBy(StrEnum):
     """Its user, or a program with a key of its user."""
     OPERATOR = "operator"
     CONNECTION = "connection"
-    """Its client waited for the images and closed the connection."""
+    """Its client closed the connection that waited for the images."""
     SERVICE = "service"
-    """The service, which had to end the call that waited for the images."""
+    """The service closed the connection that waited for the images."""
 
 
 CANCEL_MESSAGES = {
@@ -41,7 +41,7 @@ CANCEL_MESSAGES = {
     CancelledBy.CONNECTION: "Request cancelled because its client closed the connection.",
     CancelledBy.SERVICE: "Request cancelled because the service ended the call that waited for it.",
 }
-"""The message of the failure."""
+"""Messages of the failures of cancelled requests."""
 
 
 @dataclass(frozen=True, slots=True)

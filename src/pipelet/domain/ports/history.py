@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipelet.domain.jobs.job import DeleteResult, JobState
+from pipelet.domain.jobs.job import DeleteResult
 from pipelet.domain.jobs.listing import JobFilter, JobIdPage, Place, Reader
 
 
@@ -34,23 +34,12 @@ class JobHistory(Protocol):
     async def has_more_than(self, number: int, wanted: JobFilter) -> bool:
         """Whether there are more requests of the filter's user and time, whatever else it asks for."""
 
-    async def count_in_state(
-        self,
-        state: JobState,
-        *,
-        since: float | None,
-        until: float | None,
-        now: float,
-        limit: int,
-        retried: bool | None = None,
-    ) -> int:
+    async def count_in_state(self, wanted: JobFilter, *, now: float, limit: int) -> int:
         """Return the number of all users' requests in a state, at most `limit`, without reading each of them.
 
         Args:
-            state: any other than `succeeded`, which most requests are in.
-            since: earliest submit, in seconds since the epoch.
-            until: submits before.
-            retried: whether a copy was queued in their place; None for all.
+            wanted: its state is any other than `succeeded`, which most requests are in. Of the rest, only the times and
+                `retried` count.
         """
 
     async def set_kept(self, job_id: str, kept: bool) -> bool:

@@ -19,7 +19,7 @@ class FailureCount:
     """The worker of the last attempt; None if they never started."""
     requests: int
     retried: int
-    """How many of them were queued again since."""
+    """Number of them that were retried."""
     first_submitted_at: float
     first_seen_at: float
     last_seen_at: float

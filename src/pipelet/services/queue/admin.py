@@ -163,7 +163,7 @@ async def queue_copy(store: Store, catalog: Catalog, request_id: str, *, key: Ap
         turn_cost=await estimates.turn_cost(copy.app, copy.work),
     )
     new_id = (await store.jobs.submit(copy)).id
-    # Afterwards: a copy that is refused must not count as one, and a mark that is lost costs a second copy at most.
+    # After the submit: a refused copy must not be noted. If the process dies in between, a second copy is possible.
     await store.history.set_retried(request_id, new_id)
     return new_id
 

@@ -76,20 +76,14 @@ class RequestLists:
         """
         scoped, counts = scope_filter(caller, wanted, Scope.OBSERVE), Counter[JobState]()
         if (state := scoped.only_state) is not None and state is not JobState.SUCCEEDED:
-            return Counter({state: await self._count_in_state(state, scoped)})
+            return Counter({state: await self._count_in_state(scoped)})
         async for page in find_all(self._store, scoped, reader_of(caller)):
             counts.update(page.states)
         return counts
 
-    async def _count_in_state(self, state: JobState, scoped: JobFilter) -> int:
-        found = await self._store.history.count_in_state(
-            state,
-            since=scoped.since,
-            until=scoped.until,
-            now=self._store.clock.now(),
-            limit=MAX_FOUND + 1,
-            retried=scoped.retried,
-        )
+    async def _count_in_state(self, scoped: JobFilter) -> int:
+        now = self._store.clock.now()
+        found = await self._store.history.count_in_state(scoped, now=now, limit=MAX_FOUND + 1)
         if found > MAX_FOUND:
             raise _too_many(MAX_FOUND)
         return found

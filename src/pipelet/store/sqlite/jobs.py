@@ -127,7 +127,7 @@ def _insert_job(
         if known is not None and (refusal := quota_from(known).refusal(job.spec.batch_size, job.submitted_at)):
             return refusal
         if known is not None and not is_expired:
-            return StoreError(NOT_CONFIRMED)  # neither charged nor refused: it must not be queued
+            return StoreError(NOT_CONFIRMED)  # neither charged nor refused, so it must not be queued
     if is_expired:
         return transitions.expired_input_error()
     if claim is not None:

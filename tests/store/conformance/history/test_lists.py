@@ -148,7 +148,7 @@ async def test_what_was_retried_is_known(store: Store, second_store: Store) -> N
         assert [jobs[0].id] == await find(store, retried=True, **wanted)
         assert [jobs[2].id, jobs[1].id] == await find(store, retried=False, limit=1, **wanted)
     counts = [
-        await store.history.count_in_state(JobState.FAILED, since=None, until=None, now=NOW, limit=9, retried=retried)
+        await store.history.count_in_state(JobFilter(state=JobState.FAILED, retried=retried), now=NOW, limit=9)
         for retried in (None, False, True)
     ]
     assert [3, 2, 1] == counts
@@ -237,9 +237,8 @@ async def test_a_state_is_counted_without_a_walk(store: Store) -> None:
     await store.jobs.submit(job)
     await store.leases.finish(await claimed(store), Failed(Failure(FailureKind.INTERNAL, "It broke.")), NOW + 1)
 
-    async def count(state: JobState, *, now: float = NOW, limit: int = 100, **time: float) -> int:
-        wanted: dict[str, Any] = {"since": None, "until": None, **time}
-        return await store.history.count_in_state(state, now=now, limit=limit, **wanted)
+    async def count(state: JobState, *, now: float = NOW, limit: int = 100, **time: Any) -> int:
+        return await store.history.count_in_state(JobFilter(state=state, **time), now=now, limit=limit)
 
     assert 4 == await count(JobState.QUEUED)
     assert 3 == await count(JobState.QUEUED, limit=3)

@@ -32,7 +32,7 @@ class FailureItem(Output):
     message: str = Field(description="Without quotes of the input, and without numbers.")
     worker: str | None
     requests: int
-    retried: int = Field(description="How many of them were queued again since.")
+    retried: int = Field(description="Number of them that were retried.")
     first_seen_at: str
     last_seen_at: str
     filter: dict[str, Any] = Field(

@@ -32,7 +32,7 @@ class Criteria(Input):
     key: _Name | None = Field(None, description="Id of a key. Needs `observe`.")
     worker: _Name | None = Field(None, description="Needs `observe`.")
     priority: int | None = Field(None, ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Needs `observe`.")
-    retried: bool | None = Field(None, description="Whether a copy was queued in its place.")
+    retried: bool | None = Field(None, description="Whether it was retried: a copy was queued in its place.")
 
     def to_filter(self) -> JobFilter:
         return JobFilter(
@@ -134,8 +134,8 @@ class RequestItem(Output):
     error: str | None
     error_type: str | None
     cancelled_by: CancelledBy | None = Field(
-        description="Its user, an operator, the connection that waited for it, which its client closed, or the service,"
-        " which ended such a wait. Null if it was not cancelled, or if that is not known."
+        description="Who cancelled it. `connection`: its client closed the connection that waited for the images. "
+        "`service`: the service closed that connection. Null if it was not cancelled, or if it is not known who did."
     )
     retried_as: str | None = Field(description="Id of the newest request that was queued in its place.")
     expires_at: str | None = Field(description="When it is deleted; null before its end, and if it is kept.")

@@ -39,7 +39,7 @@ class FilterOptions:
     error_type: str | None = None
     """Reason of a failure, such as `out_of_memory`."""
     retried: bool | None = None
-    """Requests in whose place a copy was queued; `--no-retried` finds the others."""
+    """Requests that were retried; `--no-retried` finds the others."""
     user: str | None = None
     """Requests of this user; `*` is every user. Needs a key with the scope `observe`, as the following do."""
     key_id: str | None = None

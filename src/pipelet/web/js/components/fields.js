@@ -80,7 +80,7 @@ export function CheckField({ label, value, onInput, hint }) {
   `;
 }
 
-/** Buttons side by side, of which one is pressed. @param {{label: string, value: string, options: [string, string][], onInput: (value: string) => void}} props */
+/** A row of buttons that selects one of several options. @param {{label: string, value: string, options: [string, string][], onInput: (value: string) => void}} props */
 export function Segments({ label, value, options, onInput }) {
   return html`
     <div class="segments" role="group" aria-label=${label}>

@@ -5,8 +5,8 @@
  * - `Progress`: `<${Progress} label="Tasks done" value=${3} max=${8} />`; without `value`, of unknown length
  * - `State`: the state of a request as a word with a colour, `<${State} state="queued" />`
  * - `RequestProgress`: a request's bar and line, from an item of the API
- * - `lineOf`: that line
- * - `whyCancelled`: what follows the word "Cancelled", for the user who is signed in
+ * - `lineOf`: the status of a request in one line
+ * - `whyCancelled`: the text after "Cancelled", for the user who is signed in
  */
 
 import { session } from "../context.js";

@@ -38,8 +38,8 @@ export function toast(text, { kind = "info", action = null, seconds = kind === "
   if (Number.isFinite(seconds)) setTimeout(() => dismiss(id), 1000 * seconds);
 }
 
-/** What a call returns; null if it fails, which a message tells. @template T @param {Promise<T>} call @returns {Promise<T | null>} */
-export async function told(call) {
+/** Return the result of a call; if it fails, show the error and return null. @template T @param {Promise<T>} call @returns {Promise<T | null>} */
+export async function orToast(call) {
   try {
     return await call;
   } catch (error) {

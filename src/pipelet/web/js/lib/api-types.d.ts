@@ -1066,7 +1066,7 @@ export interface components {
             requests: number;
             /**
              * Retried
-             * @description How many of them were queued again since.
+             * @description Number of them that were retried.
              */
             retried: number;
             /** First Seen At */
@@ -1404,7 +1404,7 @@ export interface components {
             error: string | null;
             /** Error Type */
             error_type: string | null;
-            /** @description Its user, an operator, the connection that waited for it, which its client closed, or the service, which ended such a wait. Null if it was not cancelled, or if that is not known. */
+            /** @description Who cancelled it. `connection`: its client closed the connection that waited for the images. `service`: the service closed that connection. Null if it was not cancelled, or if it is not known who did. */
             cancelled_by: components["schemas"]["CancelledBy"] | null;
             /**
              * Retried As
@@ -1501,7 +1501,7 @@ export interface components {
             error: string | null;
             /** Error Type */
             error_type: string | null;
-            /** @description Its user, an operator, the connection that waited for it, which its client closed, or the service, which ended such a wait. Null if it was not cancelled, or if that is not known. */
+            /** @description Who cancelled it. `connection`: its client closed the connection that waited for the images. `service`: the service closed that connection. Null if it was not cancelled, or if it is not known who did. */
             cancelled_by: components["schemas"]["CancelledBy"] | null;
             /**
              * Retried As
@@ -2891,7 +2891,7 @@ export interface operations {
                 worker?: string;
                 /** @description Needs `observe`. */
                 priority?: number;
-                /** @description Whether a copy was queued in its place. */
+                /** @description Whether it was retried: a copy was queued in its place. */
                 retried?: boolean;
             };
             header?: never;
@@ -3121,7 +3121,7 @@ export interface operations {
                         priority?: number;
                         /**
                          * Retried
-                         * @description Whether a copy was queued in its place.
+                         * @description Whether it was retried: a copy was queued in its place.
                          */
                         retried?: boolean;
                     };
@@ -3284,7 +3284,7 @@ export interface operations {
                         priority?: number;
                         /**
                          * Retried
-                         * @description Whether a copy was queued in its place.
+                         * @description Whether it was retried: a copy was queued in its place.
                          */
                         retried?: boolean;
                     };
@@ -3441,7 +3441,7 @@ export interface operations {
                         priority?: number;
                         /**
                          * Retried
-                         * @description Whether a copy was queued in its place.
+                         * @description Whether it was retried: a copy was queued in its place.
                          */
                         retried?: boolean;
                     };
@@ -4476,7 +4476,7 @@ export interface operations {
                 worker?: string;
                 /** @description Needs `observe`. */
                 priority?: number;
-                /** @description Whether a copy was queued in its place. */
+                /** @description Whether it was retried: a copy was queued in its place. */
                 retried?: boolean;
             };
             header?: never;

@@ -13,9 +13,9 @@
 
 /** Requests that are kept in memory; older ones that have ended go first. */
 const MOST = 100;
-/** Those that wait or run, of a user with a long queue: the stream tells of the others again when they change. */
+/** Maximum requests that wait or run. The stream sends the others again when they change. */
 const MOST_OPEN = 1_000;
-/** How many more there may be before the oldest go. */
+/** Requests over the maximum before the oldest are removed. */
 const SLACK = 20;
 /** Ids of deleted requests that are remembered, for pages that show one of them. */
 const MOST_DELETED = 100;
@@ -31,7 +31,7 @@ const CANCELLED = {
   service: "because the service ended the call that waited for it",
 };
 
-/** What follows "Cancelled", such as "by you"; empty if that is not known. @param {any} item @param {string} viewer the user who looks */
+/** The text after "Cancelled", such as "by you"; empty if it is not known who cancelled. @param {any} item @param {string} viewer the user who looks */
 export const cancelReason = ({ cancelled_by: by, user }, viewer) => (by === "user" ? (user === viewer ? "by you" : "by its user") : CANCELLED[by] ?? "");
 
 /** @param {{schedule?: (run: () => void) => void}} [options] */
@@ -89,7 +89,7 @@ export function createRequests({ schedule = (run) => void requestAnimationFrame(
     deleted.delete(item.id);
     if (hasEnded(item)) {
       previews.delete(item.id);
-      atMost = Math.max(MOST + SLACK, atMost - 1); // of a queue that gets shorter
+      atMost = Math.max(MOST + SLACK, atMost - 1); // the queue became shorter
     }
     sorted = null;
     if (items.size > atMost) trim();
@@ -127,7 +127,7 @@ export function createRequests({ schedule = (run) => void requestAnimationFrame(
       else if (name === "deleted") this.remove(data.id);
       else if (name === "preview") {
         const item = items.get(data.id);
-        if (!item || hasEnded(item)) return; // a late one would stay for good
+        if (!item || hasEnded(item)) return; // nothing would remove a late preview
         const found = [...(previews.get(data.id) ?? [])];
         found[data.index] = data;
         previews.set(data.id, found);

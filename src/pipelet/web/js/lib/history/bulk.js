@@ -1,5 +1,5 @@
 // @ts-check
-/** What an action on several requests fits, and what it says before and after it is done. */
+/** Bulk actions: the requests that each applies to, and the texts of its dialogs and messages. */
 
 import { number, plural } from "../format.js";
 
@@ -40,13 +40,13 @@ const LEFT = { queued: "waiting", running: "running", succeeded: "done", failed:
 /** "Delete". @param {Verb} verb */
 export const word = (verb) => VERBS[verb].word;
 
-/** The actions that fit requests of a state; for all states, those that fit any. @param {string | undefined} state @returns {Verb[]} */
+/** The actions that apply to a state; without a state, all of them. @param {string | undefined} state @returns {Verb[]} */
 export const verbsFor = (state) => /** @type {Verb[]} */ (Object.keys(VERBS)).filter((verb) => !state || VERBS[verb].states.includes(state));
 
-/** Whether an action fits a request: what was retried is not retried once more. @param {Verb} verb @param {{state: string, retried_as?: string | null}} item */
+/** Whether an action applies to a request. A request that was retried is not retried again. @param {Verb} verb @param {{state: string, retried_as?: string | null}} item */
 export const fits = (verb, item) => VERBS[verb].states.includes(item.state) && !(verb === "retry" && item.retried_as);
 
-/** The requests of a filter that an action is about. @param {Verb} verb @param {Record<string, any>} filter */
+/** The filter of the requests that an action changes. @param {Verb} verb @param {Record<string, any>} filter */
 export const filterFor = (verb, filter) => (verb === "retry" ? { ...filter, retried: false } : filter);
 
 /** @param {{state: string}[]} items @returns {Counts} */
@@ -64,7 +64,7 @@ export const sum = (counts, states = Object.keys(LEFT)) => states.reduce((total,
 export const fitting = (verb, counts) => sum(counts, VERBS[verb].states);
 
 /**
- * "Retry all 37 that match"; without a number where there are more than the list shows.
+ * "Retry all 37 that match"; without the number if the list has further pages.
  *
  * @param {Verb} verb @param {number} shown items of the list @param {boolean} isAll whether they are all that match
  */
@@ -77,7 +77,7 @@ export function allLabel(verb, shown, isAll) {
  * What to ask before: title, lines of text, and the words of the button.
  *
  * @param {Verb} verb @param {Counts} counts @param {{kept?: number, isForOthers?: boolean}} [more]
- *   `kept`: how many of them are to be kept; `isForOthers`: for an operator, whose requests they are not
+ *   `kept`: how many of them are to be kept; `isForOthers`: an operator changes requests of other users
  */
 export function question(verb, counts, { kept = 0, isForOthers = false } = {}) {
   const { word, states, effect, theirs } = VERBS[verb];

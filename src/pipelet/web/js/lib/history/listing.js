@@ -13,7 +13,7 @@ import { createStore } from "../store.js";
 
 /** Pages without an item that are read in a row: a filter that finds few of many requests is searched in steps. */
 const MOST_EMPTY = 25;
-/** Items that a list may grow to by being read again: then it has its first page alone. */
+/** Maximum items of a list that is read again. A longer one is cut to its first page. */
 const MOST = 1_000;
 
 /**

@@ -2,7 +2,7 @@
 /** What people do to requests of the list. The stream, or the list itself, then tells how they are. */
 
 import { ask } from "../../components/dialog.js";
-import { toast, told } from "../../components/toast.js";
+import { toast, orToast } from "../../components/toast.js";
 import { api } from "../../context.js";
 import { path } from "../../lib/api.js";
 import { changed, fitting, outcome, question, word } from "../../lib/history/bulk.js";
@@ -19,7 +19,7 @@ const MORE = { cancel: { in_progress: true } };
  * @typedef {import("../../lib/history/bulk.js").Verb} Verb
  * @typedef {import("../../lib/history/bulk.js").Counts} Counts
  * @typedef {{counts?: Counts, kept?: number} & ({ids: string[], filter?: null} | {ids?: null, filter: any})} Target
- *   the requests themselves, or all that a filter finds; `counts` are read where they are not known
+ *   the requests themselves, or all that a filter finds; `counts` are loaded if they are missing
  */
 
 /** How many requests a filter finds, by state. @param {any} filter @returns {Promise<Counts>} */
@@ -72,13 +72,13 @@ const actOnAll = (verb, filter, counts) => api.post(path("requests", verb), { fi
 
 /** Queue a failed or cancelled request once more, without a question: it is what its button says. @param {any} item */
 export async function retry(item) {
-  const result = await told(api.post("requests/retry", { ids: [item.id] }));
+  const result = await orToast(api.post("requests/retry", { ids: [item.id] }));
   if (result) toast(result.done ? "Queued again, as a new request." : "This request cannot be queued again. Your limits may leave no room, or its input was not kept.");
 }
 
 /** Fill the form of the first page with a request. @param {any} item */
 export async function editAsNew(item) {
-  const detail = await told(api.get(path("requests", item.id)));
+  const detail = await orToast(api.get(path("requests", item.id)));
   if (detail) edit(detail);
 }
 

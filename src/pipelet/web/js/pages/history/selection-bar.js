@@ -1,7 +1,7 @@
 // @ts-check
 /** What is selected, and what can be done to it. */
 
-import { told } from "../../components/toast.js";
+import { orToast } from "../../components/toast.js";
 import { number } from "../../lib/format.js";
 import { countStates, filterFor, fits, fitting, sum, verbsFor, word } from "../../lib/history/bulk.js";
 import { html, useState } from "../../../vendor/preact.js";
@@ -19,7 +19,7 @@ export function SelectionBar({ chosen, all, isMore, onAll, onClear, onDone }) {
   /** @param {string} what @param {() => Promise<any>} run */
   const during = async (what, run) => {
     setBusy(what);
-    await told(run());
+    await orToast(run());
     setBusy(null);
   };
   const act = (/** @type {import("./acts.js").Verb} */ verb) =>
@@ -42,7 +42,7 @@ export function SelectionBar({ chosen, all, isMore, onAll, onClear, onDone }) {
   `;
 }
 
-/** What an action is about: what was retried is not retried once more. @param {import("./acts.js").Verb} verb @param {any[]} chosen @param {any} all @returns {import("./acts.js").Target} */
+/** The requests that an action changes. Those that were retried are not retried again. @param {import("./acts.js").Verb} verb @param {any[]} chosen @param {any} all @returns {import("./acts.js").Target} */
 export function targetOf(verb, chosen, all) {
   if (all) return verb === "retry" ? { filter: filterFor(verb, all.filter) } : all;
   if (verb === "retry") chosen = chosen.filter((item) => fits(verb, item));

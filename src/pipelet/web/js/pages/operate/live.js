@@ -2,14 +2,14 @@
 /**
  * What the screens of operators share:
  *
- * - `useOverview()`: what the stream of the overview last told, null until it does
+ * - `useOverview()`: the last event of the overview's stream, null before the first
  * - `usePages(…)`: a list of the API, page by page
  * - `act(…)`: an act, and a message about its end
  * - `columnIf(…)`: a column of a table that not every key sees
  */
 
 import { useLoad, useStore } from "../../components/hooks.js";
-import { toast, told } from "../../components/toast.js";
+import { toast, orToast } from "../../components/toast.js";
 import { api, session } from "../../context.js";
 import { can } from "../../lib/session.js";
 import { createStore } from "../../lib/store.js";
@@ -81,7 +81,7 @@ export function usePages(path, query) {
   const next = rest ? rest.next : (first.data?.next ?? null);
   const more = async () => {
     setBusy(true);
-    const page = await told(readPages(path, query, next));
+    const page = await orToast(readPages(path, query, next));
     if (page) setFurther({ key, items: [...(rest?.items ?? []), ...page.items], next: page.next });
     setBusy(false);
   };
@@ -112,7 +112,7 @@ export const columnIf = (isShown, column) => (isShown ? [column] : []);
 
 /** @param {() => Promise<any>} run @param {string} done what to say afterwards @returns {Promise<boolean>} whether it was done */
 export async function act(run, done) {
-  const isDone = (await told(run().then(() => true))) ?? false;
+  const isDone = (await orToast(run().then(() => true))) ?? false;
   if (isDone) toast(done);
   return isDone;
 }

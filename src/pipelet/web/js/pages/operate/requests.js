@@ -136,7 +136,7 @@ function times(row, now) {
   return row.started_at ? [waited, `ran ${between(row.started_at, row.finished_at)}`] : [waited];
 }
 
-/** What is known besides the state. @type {Record<string, (row: any) => string>} */
+/** Details of a state, by state. @type {Record<string, (row: any) => string>} */
 const MORE = {
   queued: (row) => `position ${number(row.position)}`,
   running: ({ progress }) => (progress ? `${progress.done}/${progress.total}` : ""),

@@ -1,8 +1,8 @@
 // @ts-check
-/** What people do to a request. Failures are told as messages; results are null then. */
+/** What people do to a request. If one fails, its error is shown, and the result is null. */
 
 import { ask } from "../../components/dialog.js";
-import { toast, told } from "../../components/toast.js";
+import { toast, orToast } from "../../components/toast.js";
 import { api, draft, requests } from "../../context.js";
 import { path } from "../../lib/api.js";
 import { inputOf, randomSeed } from "../../lib/form.js";
@@ -16,10 +16,10 @@ export async function submit(app, input) {
 }
 
 /** The same request once more. @param {any} detail @param {any} app */
-export const again = (detail, app) => told(submit(detail.app, inputOf(detail, app)));
+export const again = (detail, app) => orToast(submit(detail.app, inputOf(detail, app)));
 
 /** The same request with another seed. @param {any} detail @param {any} app */
-export const vary = (detail, app) => told(submit(detail.app, { ...inputOf(detail, app), seed: randomSeed() }));
+export const vary = (detail, app) => orToast(submit(detail.app, { ...inputOf(detail, app), seed: randomSeed() }));
 
 /** The same request in the form. @param {any} detail */
 export function edit(detail) {
@@ -39,7 +39,7 @@ export function useAsInput(url, app) {
 
 /** @param {any} item */
 export async function cancel(item) {
-  const result = await told(api.post("requests/cancel", { ids: [item.id], in_progress: true }));
+  const result = await orToast(api.post("requests/cancel", { ids: [item.id], in_progress: true }));
   if (result?.done === 0) toast("The request had already ended.");
 }
 
@@ -47,7 +47,7 @@ export async function cancel(item) {
 export async function remove(item) {
   const text = "Its images and its entry in the history are deleted, now and for good.";
   if (!(await ask({ title: "Delete this request?", text, confirm: "Delete" }))) return false;
-  const isDone = (await told(api.delete(path("requests", item.id)).then(() => true))) ?? false;
+  const isDone = (await orToast(api.delete(path("requests", item.id)).then(() => true))) ?? false;
   if (isDone) {
     requests.remove(item.id);
     toast("The request was deleted.");
@@ -58,7 +58,7 @@ export async function remove(item) {
 /** Keep a request from expiring, or let it. @param {any} item @param {boolean} kept @returns {Promise<any>} the request as it is now */
 export async function keep(item, kept) {
   const to = path("requests", item.id);
-  const now = await told(api.patch(to, { keep: kept }).then(() => api.get(to)));
+  const now = await orToast(api.patch(to, { keep: kept }).then(() => api.get(to)));
   if (now) requests.put(now);
   return now ?? item;
 }

@@ -5,7 +5,7 @@ import { SelectField, TextField } from "../../components/fields.js";
 import { useLoad, useTitle } from "../../components/hooks.js";
 import { Empty, Failure, Loading } from "../../components/states.js";
 import { Table } from "../../components/table.js";
-import { told } from "../../components/toast.js";
+import { orToast } from "../../components/toast.js";
 import { api, session } from "../../context.js";
 import { duration, number, plural } from "../../lib/format.js";
 import { replaceQuery } from "../../lib/router.js";
@@ -107,7 +107,7 @@ function Sums({ caption, label, items, name }) {
 
 /** The service makes the file: names in it are safe for spreadsheets. @param {any} query */
 async function download(query) {
-  const blob = await told(api.get("usage", { query, headers: { Accept: "text/csv" }, read: "blob" }));
+  const blob = await orToast(api.get("usage", { query, headers: { Accept: "text/csv" }, read: "blob" }));
   if (!blob) return;
   const url = URL.createObjectURL(blob);
   Object.assign(document.createElement("a"), { href: url, download: `usage-${query.from}-${query.to}.csv` }).click();
