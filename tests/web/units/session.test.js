@@ -80,10 +80,29 @@ test("a sign-out holds without a connection, and in the other tabs", async () =>
   const { session, kept } = sessionWith({ get: INFO, delete: new ApiError(0, "") }, { note: "1" });
   await session.load();
   await session.signOut();
-  assert.deepEqual([session.state.get().status, kept.size], ["out", 0]);
+  assert.deepEqual([session.state.get().status, [...kept.values()]], ["out", ["out"]]);
 
   const other = sessionWith({ get: INFO }, { note: "1" }).session;
   await other.load();
-  other.follow({ key: "pipelet.signed-in", newValue: null });
+  other.follow({ key: "pipelet.signed-in", newValue: "out" });
   assert.deepEqual([other.state.get().status, other.state.get().notice], ["out", "You have signed out in another tab."]);
+});
+
+test("a tab whose calls are refused before it hears of the sign-out in another tab says why", async () => {
+  let left = 0;
+  const { session, kept } = sessionWith({ get: INFO }, { note: "1", onSignOut: () => left++ });
+  await session.load();
+  kept.set("pipelet.signed-in", "out");
+  session.ended();
+  session.follow({ key: "pipelet.signed-in", newValue: "out" });
+  assert.deepEqual([session.state.get().notice, left], ["You have signed out in another tab.", 1]);
+});
+
+test("a session that ends in one tab signs no other one out", async () => {
+  const { session } = sessionWith({ get: INFO }, { note: "1", onSignOut: () => assert.fail("what was typed is lost") });
+  await session.load();
+  session.follow({ key: "pipelet.signed-in", newValue: null });
+  assert.equal(session.state.get().status, "in");
+  session.ended();
+  assert.match(session.state.get().notice, /^Your session has ended/);
 });

@@ -11,6 +11,9 @@
 import { createStore } from "./store.js";
 
 const NOTE = "pipelet.signed-in";
+const SIGNED_IN = "1";
+/** Distinguishes a sign-out from a session that has ended, of which there is no note. */
+const SIGNED_OUT = "out";
 
 /**
  * @typedef {import("./api.js").Api} Api
@@ -41,20 +44,25 @@ export function createSession(api, options = {}) {
   let version = null;
 
   /** @param {string | null} notice @param {Error | null} [error] */
-  const leave = (notice, error = null) => {
-    storage.removeItem(NOTE);
-    state.set({ status: "out", info: null, notice, error });
+  const leave = (notice, error = null) => state.set({ status: "out", info: null, notice, error });
+
+  const leaveWithOtherTab = () => {
+    onSignOut();
+    leave("You have signed out in another tab.");
   };
 
   /** For calls that were refused with 401. */
   function ended() {
     if (state.get().status === "out") return;
+    // After a sign-out in another tab, the response can be here before the event.
+    if (storage.getItem(NOTE) === SIGNED_OUT) return leaveWithOtherTab();
+    storage.removeItem(NOTE);
     leave("Your session has ended. Sign in again: what you have typed is still here.");
   }
 
   /** Ask who is signed in. Without a connection, what is known stays. */
   async function load() {
-    if (!storage.getItem(NOTE)) return leave(null);
+    if (storage.getItem(NOTE) !== SIGNED_IN) return leave(null);
     try {
       const info = await api.get("session");
       state.set({ status: "in", info, notice: null, error: null });
@@ -77,13 +85,17 @@ export function createSession(api, options = {}) {
       } catch (error) {
         // A bad link in the address of a tab that is signed in changes nothing.
         if (state.get().status === "in") onRefused(/** @type {Error} */ (error));
-        else leave(null, /** @type {Error} */ (error));
+        else {
+          storage.removeItem(NOTE);
+          leave(null, /** @type {Error} */ (error));
+        }
         return;
       }
-      storage.setItem(NOTE, "1");
+      storage.setItem(NOTE, SIGNED_IN);
       await load();
     },
     async signOut() {
+      storage.setItem(NOTE, SIGNED_OUT); // before the calls of other tabs are refused
       await api.delete("session").catch(() => {}); // without a connection, the cookie ends by itself
       onSignOut();
       leave("You are signed out.");
@@ -92,11 +104,8 @@ export function createSession(api, options = {}) {
     /** Follow a login or logout in another tab. @param {StorageEvent} event */
     follow(event) {
       if (event.key !== NOTE) return;
-      if (event.newValue) load();
-      else if (state.get().status !== "out") {
-        onSignOut();
-        leave("You have signed out in another tab.");
-      }
+      if (event.newValue === SIGNED_IN) load();
+      else if (event.newValue === SIGNED_OUT && state.get().status !== "out") leaveWithOtherTab();
     },
   };
 }
